@@ -1,0 +1,67 @@
+"""ConvNeXt for Keras: every published variant, built, trained and exported."""
+
+from typing import Any
+
+from keras_convnext import layers
+from keras_convnext.builders import (
+    ConvNeXtAtto,
+    ConvNeXtBase,
+    ConvNeXtFemto,
+    ConvNeXtIsotropicBase,
+    ConvNeXtIsotropicLarge,
+    ConvNeXtIsotropicSmall,
+    ConvNeXtLarge,
+    ConvNeXtNano,
+    ConvNeXtPico,
+    ConvNeXtSmall,
+    ConvNeXtTiny,
+    ConvNeXtV2Atto,
+    ConvNeXtV2Base,
+    ConvNeXtV2Femto,
+    ConvNeXtV2Huge,
+    ConvNeXtV2Large,
+    ConvNeXtV2Nano,
+    ConvNeXtV2Pico,
+    ConvNeXtV2Small,
+    ConvNeXtV2Tiny,
+    ConvNeXtXLarge,
+    ConvNeXtXXLarge,
+)
+from keras_convnext.catalog import create, describe
+from keras_convnext.preprocessing import decode_predictions, preprocess_input
+from keras_convnext.pyramid import pyramid
+from keras_convnext.variants import list_variants
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConvNeXtAtto",
+    "ConvNeXtBase",
+    "ConvNeXtFemto",
+    "ConvNeXtIsotropicBase",
+    "ConvNeXtIsotropicLarge",
+    "ConvNeXtIsotropicSmall",
+    "ConvNeXtLarge",
+    "ConvNeXtNano",
+    "ConvNeXtPico",
+    "ConvNeXtSmall",
+    "ConvNeXtTiny",
+    "ConvNeXtV2Atto",
+    "ConvNeXtV2Base",
+    "ConvNeXtV2Femto",
+    "ConvNeXtV2Huge",
+    "ConvNeXtV2Large",
+    "ConvNeXtV2Nano",
+    "ConvNeXtV2Pico",
+    "ConvNeXtV2Small",
+    "ConvNeXtV2Tiny",
+    "ConvNeXtXLarge",
+    "ConvNeXtXXLarge",
+    "create",
+    "decode_predictions",
+    "describe",
+    "layers",
+    "list_variants",
+    "preprocess_input",
+    "pyramid",
+]

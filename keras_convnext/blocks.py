@@ -1,0 +1,275 @@
+"""The parts of a ConvNeXt: stem, downsampling, block and head.
+
+Each function takes a tensor of the functional API and returns the next one. What
+a variant decides comes in its row; what a caller decides comes in `Style`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_convnext.layers import (
+    GlobalResponseNormalization,
+    LayerNorm,
+    LayerScale,
+    Rematerialized,
+    RMSNorm,
+    SimpleNorm,
+    StochasticDepth,
+    gelu,
+    gelu_tanh,
+)
+from keras_convnext.variants import EXPANSION, StemConv, Variant
+
+NORMS = {"layer": LayerNorm, "rms": RMSNorm, "simple": SimpleNorm}
+ACTIVATIONS = {
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "silu": keras.activations.silu,
+}
+POOLS = {
+    "avg": layers.GlobalAveragePooling2D,
+    "max": layers.GlobalMaxPooling2D,
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """What all layers of one model are made with.
+
+    Attributes:
+        variant: The row that is built.
+        dtype: Policy of every layer.
+        seeds: Gives each initializer and each StochasticDepth a seed of its own.
+        remat: Whether blocks forget their inner tensors until the backward pass.
+    """
+
+    variant: Variant
+    dtype: keras.DTypePolicy
+    seeds: Iterator[int | None]
+    remat: bool = False
+
+    @property
+    def head_dtype(self) -> keras.DTypePolicy:
+        """The policy of the head: float32 where the model computes in 16 bits."""
+        if self.dtype.compute_dtype in ("float16", "bfloat16"):
+            return keras.DTypePolicy("float32")
+        return self.dtype
+
+    def kernel(self, scale: float = 1.0) -> keras.initializers.Initializer:
+        """Returns the initializer of a kernel. Source: Meta's code, std 0.02."""
+        return keras.initializers.TruncatedNormal(
+            stddev=0.02 * scale, seed=next(self.seeds)
+        )
+
+    def norm(self, name: str, dtype: keras.DTypePolicy | None = None) -> layers.Layer:
+        return NORMS[self.variant.norm](
+            epsilon=self.variant.norm_epsilon, name=name, dtype=dtype or self.dtype
+        )
+
+    def conv(self, width: int, kernel_px: int, name: str, **kwargs: Any) -> Any:
+        return layers.Conv2D(
+            width,
+            kernel_px,
+            kernel_initializer=self.kernel(),
+            name=name,
+            dtype=self.dtype,
+            **kwargs,
+        )
+
+    def dense(self, width: int, name: str) -> layers.Layer:
+        return layers.Dense(
+            width, kernel_initializer=self.kernel(), name=name, dtype=self.dtype
+        )
+
+    def activation(
+        self, name: str, dtype: keras.DTypePolicy | None = None
+    ) -> layers.Layer:
+        return layers.Activation(
+            ACTIVATIONS[self.variant.activation], name=name, dtype=dtype or self.dtype
+        )
+
+
+def stem(x: Any, style: Style) -> Any:
+    """Cuts the picture into patches: `(batch, h, w, c)` to `(batch, h/4, w/4, width)`.
+
+    The layers of one kind are numbered from the second on: `stem_conv`,
+    `stem_conv2`.
+    """
+    seen = 0
+    for part in style.variant.stem:
+        if part == "norm":
+            x = style.norm("stem_norm")(x)
+        elif part == "gelu":
+            x = style.activation("stem_gelu")(x)
+        elif isinstance(part, StemConv):
+            seen += 1
+            number = "" if seen == 1 else str(seen)
+            if part.padding_px:
+                # "same" would pad a stride-2 convolution on one side only.
+                x = layers.ZeroPadding2D(
+                    part.padding_px, name=f"stem_pad{number}", dtype=style.dtype
+                )(x)
+            x = style.conv(
+                part.width or style.variant.widths[0],
+                part.kernel_px,
+                f"stem_conv{number}",
+                strides=part.stride_px,
+            )(x)
+    return x
+
+
+def downsample(x: Any, style: Style, stage: int, dilation: tuple[int, int]) -> Any:
+    """Halves the picture between two stages: norm, then a 2x2 convolution.
+
+    Args:
+        x: Tensor `(batch, height, width, channels)`.
+        style: What the layers are made with.
+        stage: Number of the stage that follows, from 1.
+        dilation: Of the stage before and of this one. Where they differ, the
+            resolution is kept (stride 1) and the kernels spread instead.
+    """
+    before, after = dilation
+    kept = {"strides": 1, "padding": "same", "dilation_rate": before}
+    halved = {"strides": 2}
+    x = style.norm(f"stage{stage}_downsample_norm")(x)
+    return style.conv(
+        style.variant.widths[stage],
+        2,
+        f"stage{stage}_downsample_conv",
+        **(halved if before == after == 1 else kept),
+    )(x)
+
+
+def branch(style: Style, stage: int, name: str, dilation: int) -> list[layers.Layer]:
+    """Returns the residual branch of a block, in order.
+
+    Depthwise convolution, norm, expansion to four times the width, activation,
+    (GRN,) projection back, (layer scale).
+
+    Args:
+        style: What the layers are made with.
+        stage: Number of the stage, from 0.
+        name: The block's name; the layers are called after it.
+        dilation: Distance between the taps of the depthwise kernel.
+    """
+    variant, dtype = style.variant, style.dtype
+    width = variant.widths[stage]
+    chain = [
+        # A grouped Conv2D computes the same and is tens of times slower on CPU.
+        layers.DepthwiseConv2D(
+            variant.kernel_sizes[stage],
+            padding="same",
+            dilation_rate=dilation,
+            depthwise_initializer=style.kernel(),
+            name=f"{name}_dwconv",
+            dtype=dtype,
+        ),
+        style.norm(f"{name}_norm"),
+        style.dense(EXPANSION * width, f"{name}_expand"),
+        style.activation(f"{name}_gelu"),
+    ]
+    if variant.grn:
+        chain.append(GlobalResponseNormalization(name=f"{name}_grn", dtype=dtype))
+    chain.append(style.dense(width, f"{name}_project"))
+    if variant.layer_scale_init_value is not None:
+        chain.append(
+            LayerScale(
+                variant.layer_scale_init_value, name=f"{name}_layer_scale", dtype=dtype
+            )
+        )
+    return chain
+
+
+def block(
+    x: Any, style: Style, stage: int, index: int, drop_rate: float, dilation: int = 1
+) -> Any:
+    """Adds one residual branch to `x`; the shape does not change.
+
+    Args:
+        x: Tensor `(batch, height, width, channels)`.
+        style: What the layers are made with.
+        stage: Number of the stage, from 0.
+        index: Number of the block in its stage, from 0.
+        drop_rate: Probability that stochastic depth drops the branch.
+        dilation: Distance between the taps of the depthwise kernel.
+    """
+    name = f"stage{stage}_block{index}"
+    chain = branch(style, stage, name, dilation)
+    if style.remat:
+        chain = [Rematerialized(chain, name=f"{name}_branch", dtype=style.dtype)]
+    y = x
+    for layer in chain:
+        y = layer(y)
+    # Present at rate 0 too, so that a model's structure (and with it its weight
+    # files) does not depend on the rate.
+    y = StochasticDepth(
+        drop_rate,
+        seed=next(style.seeds),
+        name=f"{name}_stochastic_depth",
+        dtype=style.dtype,
+    )(y)
+    return layers.Add(name=f"{name}_add", dtype=style.dtype)([x, y])
+
+
+def head(x: Any, style: Style, parts: tuple[str, ...], pooling: str | None) -> Any:
+    """Turns the last feature map into one vector a picture.
+
+    Args:
+        x: Tensor `(batch, height, width, channels)`.
+        style: What the layers are made with.
+        parts: The words "pool", "norm" and "hidden" in order.
+        pooling: "avg" or "max"; `None` leaves the pooling out.
+    """
+    dtype = style.head_dtype
+    for part in parts:
+        if part == "pool" and pooling:
+            x = POOLS[pooling](name="head_pool", dtype=dtype)(x)
+        elif part == "norm":
+            x = style.norm("head_norm", dtype)(x)
+        elif part == "hidden":
+            x = layers.Dense(
+                style.variant.widths[-1],
+                kernel_initializer=style.kernel(),
+                name="head_hidden",
+                dtype=dtype,
+            )(x)
+            x = style.activation("head_hidden_gelu", dtype)(x)
+    return x
+
+
+def classifier(
+    x: Any,
+    style: Style,
+    classes: int,
+    activation: Any,
+    dropout_rate: float,
+    init_scale: float,
+) -> Any:
+    """Turns vectors `(batch, channels)` into scores `(batch, classes)`.
+
+    Args:
+        x: Tensor `(batch, channels)`.
+        style: What the layers are made with.
+        classes: Number of classes.
+        activation: Of the scores; `None` for logits.
+        dropout_rate: Share of the entries of `x` dropped while training.
+        init_scale: Factor on the kernel's initial values; 0.001 for fine-tuning.
+    """
+    dtype = style.head_dtype
+    if dropout_rate:
+        x = layers.Dropout(
+            dropout_rate, seed=next(style.seeds), name="head_dropout", dtype=dtype
+        )(x)
+    return layers.Dense(
+        classes,
+        activation=activation,
+        kernel_initializer=style.kernel(init_scale),
+        name="head_dense",
+        dtype=dtype,
+    )(x)

@@ -1,0 +1,40 @@
+"""GELU in forms that every runtime understands and every model file can name."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+_INVERSE_SQRT_2 = 1.0 / math.sqrt(2.0)
+
+
+@keras.saving.register_keras_serializable(package="keras_convnext")
+def gelu(x: Any) -> Any:
+    """Returns `x * Phi(x)`, Phi being the normal distribution function.
+
+    Written with `erf`, equal to `keras.activations.gelu(approximate=False)` to
+    5e-7. TensorFlow emits the op `Erfc` for the latter, which ONNX and TF.js do
+    not know; the `erf` form is also the faster one, and TFLite fuses it into its
+    own GELU.
+
+    Args:
+        x: Tensor of any shape.
+
+    Source: arXiv:1606.08415.
+    """
+    return 0.5 * x * (1.0 + ops.erf(x * _INVERSE_SQRT_2))
+
+
+@keras.saving.register_keras_serializable(package="keras_convnext")
+def gelu_tanh(x: Any) -> Any:
+    """Returns GELU's tanh approximation, at most 4.8e-4 from the exact one.
+
+    Args:
+        x: Tensor of any shape.
+
+    Source: arXiv:1606.08415, section 2.
+    """
+    return keras.activations.gelu(x, approximate=True)

@@ -1,0 +1,60 @@
+"""Gradient checkpointing of a chain of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="keras_convnext")
+class Rematerialized(keras.layers.Layer):
+    """Runs layers one after another and forgets what lies between them.
+
+    While training, only the input is kept; the backward pass computes the rest
+    again. Less memory for about a third more arithmetic.
+
+    Args:
+        layers: The layers, in order; each takes one tensor and returns one.
+
+    Attributes:
+        layers: The same list; their names are what they would be outside.
+    """
+
+    def __init__(self, layers: Sequence[keras.layers.Layer], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.layers = list(layers)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        for layer in self.layers:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if training:
+            return keras.remat(self._chain)(inputs)
+        return self._chain(inputs)
+
+    def _chain(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        for layer in self.layers:
+            input_shape = layer.compute_output_shape(input_shape)
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        layers = [keras.saving.serialize_keras_object(layer) for layer in self.layers]
+        return {**super().get_config(), "layers": layers}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Rematerialized:
+        layers = [
+            keras.saving.deserialize_keras_object(layer) for layer in config["layers"]
+        ]
+        return cls(**{**config, "layers": layers})

@@ -1,0 +1,114 @@
+"""How a picture becomes an input: records that travel with the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a set of weights expects of its pictures.
+
+    Attributes:
+        size_px: Side of the square that the network sees.
+        mean: Mean of each channel, on the scale 0..1.
+        std: Standard deviation of each channel, on the scale 0..1.
+        crop_fraction: Side of the crop over the shorter side of the resized
+            picture.
+        crop_mode: "center": resize the shorter side to size_px / crop_fraction
+            and cut out the middle; "squash": resize to the square, whatever the
+            aspect.
+        interpolation: "bicubic" or "bilinear", antialiased.
+    """
+
+    size_px: int = 224
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    crop_fraction: float = 0.875
+    crop_mode: str = "center"
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.size_px < 1:
+            problems.append(f"size_px is {self.size_px}, not at least 1")
+        if len(self.mean) != len(self.std) or min(self.std, default=0) <= 0:
+            problems.append("mean and std are not one number a channel, std above 0")
+        if not 0 < self.crop_fraction <= 1:
+            problems.append(f"crop_fraction is {self.crop_fraction}, not in (0, 1]")
+        if self.crop_mode not in ("center", "squash"):
+            problems.append(f"crop_mode is {self.crop_mode!r}, not center or squash")
+        if self.interpolation not in ("bicubic", "bilinear"):
+            problems.append(
+                f"interpolation is {self.interpolation!r}, not bicubic or bilinear"
+            )
+        if problems:
+            raise ValueError(f"Not a preprocessing: {'; '.join(problems)}.")
+
+    def normalization(self, channels: int) -> tuple[list[float], list[float]]:
+        """Returns mean and variance for pictures in 0..255 of `channels` channels.
+
+        One channel gets the average of the record's; more than the record has
+        repeat them in turn, as pretrained stems are repeated.
+        """
+        if channels == 1:
+            means = [sum(self.mean) / len(self.mean)]
+            stds = [sum(self.std) / len(self.std)]
+        else:
+            means = [self.mean[i % len(self.mean)] for i in range(channels)]
+            stds = [self.std[i % len(self.std)] for i in range(channels)]
+        return [255.0 * m for m in means], [(255.0 * s) ** 2 for s in stds]
+
+
+IMAGENET = Preprocessing()
+
+
+def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+    """Returns `x` unchanged: the models normalise inside.
+
+    Here so that code written for keras.applications keeps working. Give the
+    models pictures in 0..255, unless built with `include_preprocessing=False`.
+
+    Args:
+        x: Pictures `(batch, height, width, channels)` in 0..255.
+        data_format: Not used; accepted for keras.applications' callers.
+    """
+    del data_format
+    return x
+
+
+def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
+    """Names the highest scores of ImageNet classifiers.
+
+    Args:
+        preds: Scores `(batch, classes)` with 1000 (ImageNet-1k), 11821
+            (ImageNet-12k) or 21841 (ImageNet-22k) classes.
+        top: How many to return for each picture.
+
+    Returns:
+        For each picture its `top` classes as (WordNet id, name, score), the
+        highest first.
+
+    Raises:
+        ValueError: `preds` has another shape.
+    """
+    import numpy as np
+
+    from keras_convnext import labels
+
+    scores = np.asarray(preds)
+    if scores.ndim != 2:
+        raise ValueError(
+            "decode_predictions wants scores of shape (batch, classes); got "
+            f"{scores.shape}."
+        )
+    names = labels.class_names(scores.shape[1])
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    return [
+        [(*names[index], float(row[index])) for index in best]
+        for row, best in zip(scores, order, strict=True)
+    ]
