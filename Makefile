@@ -1,0 +1,77 @@
+# Needs Python 3.11 to 3.13 and make, nothing else: every target makes the virtual
+# environment .venv when it is missing and installs into it what constraints.txt pins.
+#
+#   make test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
+#
+# does the same with the oldest supported versions.
+
+VENV = .venv
+CONSTRAINTS = constraints.txt
+EXTRAS = demo,test,lint
+# How long `make slow` may take; it stops between two tests and says what it left out.
+SLOW_SECONDS = 10800
+INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+    --constraint $(CONSTRAINTS)
+PYTEST = $(VENV)/bin/python -m pytest
+
+DEMO = runs/demo
+INSTALLED = $(VENV)/installed
+
+.PHONY: help demo test slow lint format clean
+
+help:
+	@echo "make demo    train on handwritten digits, export, classify: runs/demo"
+	@echo "make test    the tests (minutes)"
+	@echo "make slow    the tests that take longer"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  let ruff put the sources in form"
+	@echo "make clean   remove $(VENV), runs/ and what the tools left"
+
+demo: $(INSTALLED)
+	@rm -rf $(DEMO)
+	$(VENV)/bin/python -m training.main --recipe=demo --data=digits --workdir=$(DEMO)
+	$(VENV)/bin/python -m export.main --model=$(DEMO)/model.keras \
+	    --format=saved_model,tflite --out=$(DEMO)/export
+	$(VENV)/bin/python -m training.predict_main \
+	    --model=$(DEMO)/export/model_float32.tflite $(DEMO)/pictures/samples/*.png
+	@$(VENV)/bin/python -m export.summary_main --workdir=$(DEMO) --out=$(DEMO)/export
+
+test: $(INSTALLED)
+	$(PYTEST)
+
+slow: $(INSTALLED)
+	$(PYTEST) -m "slow and not network" --time-budget=$(SLOW_SECONDS) --durations=10
+
+lint: $(INSTALLED)
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m mypy
+
+format: $(INSTALLED)
+	$(VENV)/bin/python -m ruff check --fix .
+	$(VENV)/bin/python -m ruff format .
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+
+# pip alone cannot tell a half-made environment from a whole one, so one that does not
+# answer is made anew; the stamp is written last.
+$(INSTALLED): setup.py keras_convnext/version.py $(CONSTRAINTS)
+	@set -e; \
+	for python in $(PYTHON) python3.11 python3.12 python3.13 python3 python none; do \
+	    if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	        2>/dev/null; then break; fi; \
+	done; \
+	if [ $$python = none ]; then \
+	    echo "make: found no Python 3.11, 3.12 or 3.13; install one, or name it:" \
+	        "make PYTHON=/path/to/python3.11" >&2; \
+	    exit 1; \
+	fi; \
+	if ! $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then \
+	    $$python -m venv --clear $(VENV); \
+	fi; \
+	echo "Installing into $(VENV) what $(CONSTRAINTS) pins; the first time takes minutes."; \
+	$(INSTALL) pip setuptools wheel; \
+	PYTHONWARNINGS="ignore:Editable installation" \
+	$(INSTALL) --no-build-isolation --editable '.[$(EXTRAS)]'
+	@touch $(INSTALLED)

@@ -1,0 +1,112 @@
+"""Describes the distribution ``keras-convnext``.
+
+In a checkout the two applications are the top-level packages ``training`` and
+``export``. Those names are too general for site-packages, where two distributions
+that both ship a ``training`` overwrite each other without a word, so the wheel maps
+them to ``keras_convnext.training`` and ``keras_convnext.export`` and installs nothing
+but ``keras_convnext``.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+APPLICATIONS = ("training", "export")
+
+# Why each is needed, and why from this version on: docs/dependencies.md.
+RUN_TIME = [
+    "absl-py>=2.1",
+    "ai-edge-litert>=2.0",
+    "h5py>=3.11",
+    "huggingface_hub>=0.25",
+    "importlib_resources>=6.0",
+    "keras>=3.8",
+    "matplotlib>=3.9",
+    "numpy>=2.0",
+    "Pillow>=10.4",
+    "safetensors>=0.4.5",
+    "tensorflow>=2.18",
+    "tensorflow-datasets>=4.9.9",
+]
+
+DEMO = ["scikit-learn>=1.5"]
+TENSORBOARD = ["tensorboard>=2.18"]
+
+EXTRAS = {
+    # The same distribution with NVIDIA's libraries beside it, so that going from CPU
+    # to GPU never installs one tensorflow over another.
+    "gpu": ["tensorflow[and-cuda]>=2.18"],
+    # scikit-learn carries the pictures of `--data=digits`.
+    "demo": DEMO,
+    "tensorboard": TENSORBOARD,
+    "jax": ["jax>=0.4.35"],
+    "test": [
+        *DEMO,
+        *TENSORBOARD,
+        "build>=1.2",
+        "jax>=0.4.35",
+        "pytest>=8.3",
+        "pytest-cov>=6.0",
+        "pytest-timeout>=2.3",
+        "setuptools>=77",
+        "wheel>=0.45",
+    ],
+    "lint": ["mypy>=1.13", "ruff>=0.8"],
+}
+
+CONSOLE_SCRIPTS = {
+    "keras-convnext-train": "training.main",
+    "keras-convnext-evaluate": "training.evaluate_main",
+    "keras-convnext-predict": "training.predict_main",
+    "keras-convnext-export": "export.main",
+    "keras-convnext-serve": "export.serve_main",
+    "keras-convnext-convert": "export.convert_main",
+}
+
+
+def version() -> str:
+    """The version that ``keras_convnext/version.py`` states, without importing it."""
+    source = (HERE / "keras_convnext" / "version.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE).group(1)
+
+
+packages = find_packages(include=["keras_convnext", "keras_convnext.*"])
+for application in APPLICATIONS:
+    packages += [
+        f"keras_convnext.{package}"
+        for package in find_packages(include=[application, f"{application}.*"])
+    ]
+
+setup(
+    name="keras-convnext",
+    version=version(),
+    description="ConvNeXt in Keras: models, training and export.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=packages,
+    package_dir={f"keras_convnext.{name}": name for name in APPLICATIONS},
+    # The tables, class names and page templates that lie beside the code.
+    package_data={
+        "": ["*.css", "*.csv", "*.html", "*.js", "*.json", "*.txt", "py.typed"],
+        "keras_convnext.export": ["serving/*", "serving/**/*"],
+    },
+    install_requires=RUN_TIME,
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [
+            f"{command} = keras_convnext.{module}:run"
+            for command, module in CONSOLE_SCRIPTS.items()
+        ]
+    },
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)
