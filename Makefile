@@ -56,7 +56,7 @@ clean:
 
 # pip alone cannot tell a half-made environment from a whole one, so one that does not
 # answer is made anew; the stamp is written last.
-$(INSTALLED): setup.py keras_convnext/version.py $(CONSTRAINTS)
+$(INSTALLED): setup.py $(CONSTRAINTS)
 	@set -e; \
 	for python in $(PYTHON) python3.11 python3.12 python3.13 python3 python none; do \
 	    if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

@@ -67,8 +67,8 @@ CONSOLE_SCRIPTS = {
 
 
 def version() -> str:
-    """The version that ``keras_convnext/version.py`` states, without importing it."""
-    source = (HERE / "keras_convnext" / "version.py").read_text(encoding="utf-8")
+    """The version that ``keras_convnext/__init__.py`` states, without importing it."""
+    source = (HERE / "keras_convnext" / "__init__.py").read_text(encoding="utf-8")
     return re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE).group(1)
 
 

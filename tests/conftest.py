@@ -1,4 +1,4 @@
-"""What holds for every test: a quiet TensorFlow, pictures without a screen, a budget."""
+"""What holds for every test: no log noise, no screen and, if asked, a budget."""
 
 import os
 import time
