@@ -1,7 +1,5 @@
 """ConvNeXt for Keras: every published variant, built, trained and exported."""
 
-from typing import Any
-
 from keras_convnext import layers
 from keras_convnext.builders import (
     ConvNeXtAtto,

@@ -68,11 +68,15 @@ class Style:
         )
 
     def norm(self, name: str, dtype: keras.DTypePolicy | None = None) -> layers.Layer:
+        """Returns the variant's norm over the channels."""
         return NORMS[self.variant.norm](
             epsilon=self.variant.norm_epsilon, name=name, dtype=dtype or self.dtype
         )
 
-    def conv(self, width: int, kernel_px: int, name: str, **kwargs: Any) -> Any:
+    def conv(
+        self, width: int, kernel_px: int, name: str, **kwargs: Any
+    ) -> layers.Layer:
+        """Returns a dense convolution of `width` output channels."""
         return layers.Conv2D(
             width,
             kernel_px,
@@ -83,6 +87,7 @@ class Style:
         )
 
     def dense(self, width: int, name: str) -> layers.Layer:
+        """Returns a dense layer over the channels."""
         return layers.Dense(
             width, kernel_initializer=self.kernel(), name=name, dtype=self.dtype
         )
@@ -90,6 +95,7 @@ class Style:
     def activation(
         self, name: str, dtype: keras.DTypePolicy | None = None
     ) -> layers.Layer:
+        """Returns the variant's activation."""
         return layers.Activation(
             ACTIVATIONS[self.variant.activation], name=name, dtype=dtype or self.dtype
         )

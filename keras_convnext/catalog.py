@@ -31,8 +31,7 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
         ValueError: There is no such variant or checkpoint, or the arguments do not
             make a model.
     """
-    variant_name, _, tag = name.partition(".")
-    if not tag and "/" not in name:
+    if not _names_a_checkpoint(name):
         loaded = None if weights == _BY_NAME else weights
         return build(find_variant(name), weights=loaded, **overrides)
 
@@ -70,7 +69,7 @@ def describe(name: str, size_px: int = 224) -> str:
     """
     from keras_convnext import weights as weight_files
 
-    if "." in name or "/" in name:
+    if _names_a_checkpoint(name):
         return weight_files.describe(name)
     variant = find_variant(name)
     checkpoints = weight_files.list_weights(f"{name}.*")
@@ -88,3 +87,8 @@ def describe(name: str, size_px: int = 224) -> str:
             f"  licences     {', '.join(licences) or 'no weights, no licence'}",
         ]
     )
+
+
+def _names_a_checkpoint(name: str) -> bool:
+    """Whether it is like "convnext_tiny.fb_in1k" or "facebook/convnext-tiny-224"."""
+    return "." in name or "/" in name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -30,7 +30,7 @@ def build(
     name: str | None = None,
     *,
     stochastic_depth_rate: float = 0.0,
-    layer_scale_init_value: float | None | str = "variant",
+    layer_scale_init_value: float | Literal["variant"] | None = "variant",
     head_init_scale: float = 1.0,
     dropout_rate: float = 0.0,
     patch_size: int | None = None,
@@ -90,7 +90,7 @@ def build(
     """
     if patch_size is not None:
         variant = _with_patches(variant, patch_size)
-    if layer_scale_init_value != "variant":
+    if not isinstance(layer_scale_init_value, str):
         variant = replace(variant, layer_scale_init_value=layer_scale_init_value)
     _check(
         include_top=include_top,
@@ -110,8 +110,9 @@ def build(
     )
     x = picture
     if include_preprocessing:
-        record = preprocessing or getattr(checkpoint, "preprocessing", IMAGENET)
-        x = _normalize(x, record, style)
+        if preprocessing is None:
+            preprocessing = getattr(checkpoint, "preprocessing", IMAGENET)
+        x = _normalize(x, preprocessing, style)
     x = blocks.stem(x, style)
     x = _stages(x, style, stochastic_depth_rate, output_stride)
     if include_top:

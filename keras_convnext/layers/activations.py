@@ -16,7 +16,7 @@ def gelu(x: Any) -> Any:
     """Returns `x * Phi(x)`, Phi being the normal distribution function.
 
     Written with `erf`, equal to `keras.activations.gelu(approximate=False)` to
-    5e-7. TensorFlow emits the op `Erfc` for the latter, which ONNX and TF.js do
+    1e-6. TensorFlow emits the op `Erfc` for the latter, which ONNX and TF.js do
     not know; the `erf` form is also the faster one, and TFLite fuses it into its
     own GELU.
 

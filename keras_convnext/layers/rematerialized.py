@@ -28,7 +28,8 @@ class Rematerialized(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         for layer in self.layers:
-            layer.build(input_shape)
+            if not layer.built:  # as it is when it comes from a saved model
+                layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
