@@ -18,20 +18,20 @@ APPLICATIONS = ("training", "export")
 # Why each is needed, and why from this version on: docs/dependencies.md.
 RUN_TIME = [
     "absl-py>=2.1",
-    "ai-edge-litert>=2.0",
+    "ai-edge-litert>=2.0.2",
     "h5py>=3.11",
-    "huggingface_hub>=0.25",
-    "importlib_resources>=6.0",
+    "huggingface_hub>=0.26",
+    "importlib_resources>=6.4",
     "keras>=3.8",
     "matplotlib>=3.9",
     "numpy>=2.0",
-    "Pillow>=10.4",
+    "Pillow>=11.0",
     "safetensors>=0.4.5",
     "tensorflow>=2.18",
-    "tensorflow-datasets>=4.9.9",
+    "tensorflow-datasets>=4.9.7",
 ]
 
-DEMO = ["scikit-learn>=1.5"]
+DEMO = ["scikit-learn>=1.5.1"]
 TENSORBOARD = ["tensorboard>=2.18"]
 
 EXTRAS = {
@@ -45,12 +45,12 @@ EXTRAS = {
     "test": [
         *DEMO,
         *TENSORBOARD,
-        "build>=1.2",
+        "build>=1.2.1",
         "jax>=0.4.35",
-        "pytest>=8.3",
+        "pytest>=8.3.1",
         "pytest-cov>=6.0",
-        "pytest-timeout>=2.3",
-        "setuptools>=77",
+        "pytest-timeout>=2.3.1",
+        "setuptools>=77.0.1",
         "wheel>=0.45",
     ],
     "lint": ["mypy>=1.13", "ruff>=0.8"],
