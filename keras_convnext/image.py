@@ -1,0 +1,248 @@
+"""Picture files to upright pixels, and pixels to what a network is evaluated on.
+
+One implementation for tf.data pipelines, exported signatures and clients, made of
+TensorFlow operators alone. It gives what Pillow gives to `Image.open(file)`,
+`ImageOps.exif_transpose`, `convert("RGB")`, `resize` and `crop`: the published
+accuracies of ConvNeXt were measured on such pictures.
+"""
+
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from keras_convnext import image_first_frame as first_frame
+from keras_convnext import image_headers as headers
+from keras_convnext.image_orientation import orientation_of, upright
+from keras_convnext.preprocessing import Preprocessing
+
+# A larger picture would take over 300 MB before it is resized; a file of a few bytes
+# can announce one.
+MAX_PIXELS = 100_000_000
+
+_KERNELS = {"bicubic": "keyscubic", "bilinear": "triangle"}
+
+
+def _bounded(
+    size_px: tuple[tf.Tensor, tf.Tensor], max_pixels: int, decode_it: Callable
+) -> tf.Tensor:
+    """Returns what `decode_it` does, or fails where the picture is too large."""
+    height, width = (tf.cast(side, tf.int64) for side in size_px)
+    # A side alone is bounded too, so that their product cannot overflow.
+    fits = (height <= max_pixels) & (width <= max_pixels)
+    fits &= height * width <= max_pixels
+    check = tf.debugging.Assert(
+        fits,
+        [
+            f"The picture has more than {max_pixels} pixels: height, width",
+            height,
+            width,
+        ],
+        name="picture_fits",
+    )
+    # Eager execution has run the check already.
+    with tf.control_dependencies([] if check is None else [check]):
+        return decode_it()
+
+
+def _decode_jpeg(contents: tf.Tensor, data: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    shape = tf.image.extract_jpeg_shape(contents)
+    return _bounded(
+        (shape[0], shape[1]),
+        max_pixels,
+        # The other method is faster and off by up to 20 of 255.
+        lambda: tf.image.decode_jpeg(
+            contents, channels=3, dct_method="INTEGER_ACCURATE"
+        ),
+    )
+
+
+def _decode_png(contents: tf.Tensor, data: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    return _bounded(
+        headers.png_size_px(data),
+        max_pixels,
+        lambda: tf.image.decode_png(contents, channels=3),
+    )
+
+
+def _decode_gif(contents: tf.Tensor, data: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    still, frame_size_px = first_frame.gif(contents, data)
+    screen_height, screen_width = headers.gif_size_px(data)
+    size_px = (
+        tf.maximum(screen_height, frame_size_px[0]),
+        tf.maximum(screen_width, frame_size_px[1]),
+    )
+    return _bounded(size_px, max_pixels, lambda: tf.image.decode_gif(still)[0])
+
+
+def _decode_bmp(contents: tf.Tensor, data: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    def with_palette() -> tf.Tensor:
+        # TensorFlow gives the indices as if they were shades of grey. Four bytes an
+        # entry: blue, green, red and one that is not used.
+        start = 14 + headers.integer(data, 14, 4)
+        stored = tf.minimum(start + 4 * 256, headers.file_bytes(data))
+        palette = tf.reshape(data[start : stored - (stored - start) % 4], (-1, 4))
+        indices = tf.image.decode_bmp(contents)[:, :, 0]
+        return tf.gather(palette[:, 2::-1], tf.cast(indices, tf.int32))
+
+    def plain() -> tf.Tensor:
+        return tf.image.decode_bmp(contents)[:, :, :3]
+
+    return _bounded(
+        headers.bmp_size_px(data),
+        max_pixels,
+        lambda: tf.cond(headers.integer(data, 28, 2) == 8, with_palette, plain),
+    )
+
+
+def _decode_webp(contents: tf.Tensor, data: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    still = first_frame.webp(contents, data)
+
+    def pixels() -> tf.Tensor:
+        # With expand_animations=False this operator ends the process on some files.
+        # It, and not DecodeWebP, because older runtimes know it and can load the
+        # graph, even where they cannot read WebP.
+        frames = tf.raw_ops.DecodeImage(
+            contents=still, channels=0, expand_animations=True
+        )
+        return frames[0, :, :, :3]
+
+    return _bounded(headers.webp_size_px(headers.read(still)), max_pixels, pixels)
+
+
+def _fail(contents: tf.Tensor, data: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    check = tf.debugging.Assert(
+        False,
+        ["Not a JPEG, PNG, GIF, BMP or WebP picture. It starts with", data[:8]],
+        name="picture_format_is_known",
+    )
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.zeros([1, 1, 3], tf.uint8)
+
+
+_DECODERS = {
+    headers.UNKNOWN: _fail,
+    headers.JPEG: _decode_jpeg,
+    headers.PNG: _decode_png,
+    headers.GIF: _decode_gif,
+    headers.BMP: _decode_bmp,
+    headers.WEBP: _decode_webp,
+}
+
+
+# Nothing below needs Python rewritten into graph operators.
+@tf.autograph.experimental.do_not_convert
+def decode(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
+    """Returns the pixels of an encoded picture, turned as its EXIF note asks.
+
+    Reads JPEG (grey and CMYK too), PNG, GIF, BMP and WebP, known by their first
+    bytes and not by a name. Of an animation the first frame counts. Transparency is
+    dropped, not blended, as `convert("RGB")` of Pillow does (what a GIF leaves
+    transparent is black); of 16 bits the upper 8 are kept. Colour profiles are not
+    applied.
+
+    Args:
+        contents: The file, a scalar string.
+        max_pixels: The largest picture that is unpacked, in pixels.
+
+    Returns:
+        uint8 `(height, width, 3)`, 0..255.
+
+    Raises:
+        tf.errors.InvalidArgumentError: The bytes are no such picture, are damaged,
+            or announce a picture with more than `max_pixels`.
+    """
+    data = headers.read(contents)
+    kind = headers.picture_format(data)
+
+    def branch(decoder: Callable) -> Callable[[], tf.Tensor]:
+        return lambda: tf.ensure_shape(
+            decoder(contents, data, max_pixels), (None, None, 3)
+        )
+
+    image = tf.switch_case(
+        kind, {key: branch(decoder) for key, decoder in _DECODERS.items()}
+    )
+    return tf.ensure_shape(upright(image, orientation_of(data, kind)), (None, None, 3))
+
+
+def _resampled(
+    image: tf.Tensor,
+    axis: int,
+    resized_px: tf.Tensor,
+    start_px: tf.Tensor,
+    size_px: int,
+    kernel: str,
+) -> tf.Tensor:
+    """Returns the picture resized along one axis, and the part of it that is wanted.
+
+    Args:
+        image: `(height, width, 3)`, 0..255.
+        axis: 0 or 1.
+        resized_px: Length of the whole axis after resizing.
+        start_px: Where the wanted part starts on the resized axis.
+        size_px: Length of the wanted part.
+        kernel: A kernel of ScaleAndTranslate.
+
+    Returns:
+        float32 whole numbers in 0..255: each pass ends in 8 bits, as Pillow's does.
+        An overshoot of the kernel is cut off before the second pass can spread it.
+    """
+    sides = tf.shape(image)[:2]
+    ratio = tf.cast(resized_px, tf.float32) / tf.cast(sides[axis], tf.float32)
+    along = tf.one_hot(axis, 2) > 0
+    resampled = tf.raw_ops.ScaleAndTranslate(
+        images=image[tf.newaxis],
+        size=tf.where(along, size_px, sides),
+        scale=tf.where(along, ratio, 1.0),
+        translation=tf.where(along, -tf.cast(start_px, tf.float32), 0.0),
+        kernel_type=kernel,
+        antialias=True,
+    )
+    return tf.clip_by_value(tf.floor(resampled[0] + 0.5), 0.0, 255.0)
+
+
+def _resized_sides_px(
+    sides: tf.Tensor, preprocessing: Preprocessing
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns height and width of the whole picture after resizing."""
+    if preprocessing.crop_mode == "squash":
+        side = tf.constant(preprocessing.size_px)
+        return side, side
+    # The tolerance keeps a quotient that should be whole from falling one short.
+    shorter_px = math.floor(preprocessing.size_px / preprocessing.crop_fraction + 1e-6)
+    height, width = tf.cast(sides[0], tf.int64), tf.cast(sides[1], tf.int64)
+    shorter = tf.minimum(height, width)
+    return (
+        tf.cast(shorter_px * height // shorter, tf.int32),
+        tf.cast(shorter_px * width // shorter, tf.int32),
+    )
+
+
+@tf.autograph.experimental.do_not_convert
+def evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """Returns the square of a picture that a network is evaluated on.
+
+    "center" resizes the shorter side to size_px / crop_fraction, keeps the aspect
+    and cuts out the middle; "squash" resizes both sides to size_px. Antialiased;
+    within 1 of 255 of Pillow's `resize`, which is how torchvision and timm evaluate.
+
+    Args:
+        image: `(height, width, 3)`, 0..255.
+        preprocessing: The record that goes with the weights.
+
+    Returns:
+        float32 `(size_px, size_px, 3)`, whole numbers in 0..255, not normalised.
+    """
+    size_px = preprocessing.size_px
+    kernel = _KERNELS[preprocessing.interpolation]
+    view = image
+    # Across first and down second, because rounding between them makes the order
+    # count, and this one is Pillow's.
+    resized = _resized_sides_px(tf.shape(image)[:2], preprocessing)
+    for axis in (1, 0):
+        # Half a pixel goes to the even side, as Python's round does.
+        margin = (tf.cast(resized[axis], tf.float32) - size_px) / 2
+        start_px = tf.cast(tf.round(margin), tf.int32)
+        view = _resampled(view, axis, resized[axis], start_px, size_px, kernel)
+    return tf.ensure_shape(view, (size_px, size_px, 3))
