@@ -1,0 +1,91 @@
+"""The library core under Keras' other backends, each in a process of its own."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+FORWARD_AND_STEP = """
+import json, sys
+from dataclasses import replace
+import keras, numpy as np
+from keras_convnext import create
+from keras_convnext.models import build
+from keras_convnext.variants import VARIANTS
+
+name, blocks, tiny_input = {name!r}, {blocks!r}, {side!r}
+variant = VARIANTS[name]
+if blocks:
+    variant = replace(variant, depths=(1, 1, 1, 1), widths=(8, 16, 24, 32))
+model = build(variant, input_shape=(tiny_input, tiny_input, 3), classes=4,
+              stochastic_depth_rate=0.2)
+random = np.random.default_rng(0)
+for v in model.trainable_variables:
+    v.assign(random.normal(size=v.shape) * 0.1 + ("gamma" in v.path))
+x = random.uniform(0, 255, (2, tiny_input, tiny_input, 3)).astype("float32")
+outputs = keras.ops.convert_to_numpy(model(x)).tolist()
+model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy",
+              jit_compile=False)
+before = [keras.ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
+loss = float(model.train_on_batch(x, np.array([1, 3])))
+moved = sum(bool((keras.ops.convert_to_numpy(v) != b).any())
+            for v, b in zip(model.trainable_variables, before))
+print(json.dumps(dict(backend=keras.backend.backend(), outputs=outputs, loss=loss,
+                      moved=moved, variables=len(before),
+                      tensorflow="tensorflow" in sys.modules,
+                      imported_by_us=[m for m in sys.modules
+                                      if m.startswith("keras_convnext")])))
+"""
+
+
+def run(backend, name, blocks=True, side=32):
+    code = textwrap.dedent(FORWARD_AND_STEP).format(name=name, blocks=blocks, side=side)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def needs(backend):
+    missing = importlib.util.find_spec(backend) is None
+    return pytest.mark.skipif(missing, reason=f"{backend} is not installed")
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param("jax", marks=needs("jax")),
+        pytest.param("torch", marks=needs("torch")),
+    ],
+)
+@pytest.mark.parametrize("name", ["convnext_atto", "convnextv2_atto"])
+def test_forward_and_gradient_step_agree_with_tensorflow(backend, name):
+    expected = run("tensorflow", name)
+    got = run(backend, name)
+    assert got["backend"] == backend
+    # Four blocks in float32 by other kernels.
+    np.testing.assert_allclose(got["outputs"], expected["outputs"], atol=1e-5)
+    assert np.isfinite(got["loss"])
+    # Stochastic depth may drop a branch for both pictures: then it stands still.
+    assert got["moved"] >= got["variables"] // 2
+
+
+@needs("jax")
+def test_tiny_runs_forward_and_one_training_step_on_jax():
+    got = run("jax", "convnext_tiny", blocks=False, side=64)
+    assert got["backend"] == "jax"
+    assert np.isfinite(got["outputs"]).all()
+    assert np.isfinite(got["loss"])
+    assert got["moved"] > 0
