@@ -1,0 +1,91 @@
+"""Pictures in numpy arrays, given or in an .npz file."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..examples import DataError, Pixels
+
+KEYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def pixels(images: Any, labels: Any, classes: int, part: str) -> Pixels:
+    """Returns arrays as examples.
+
+    Args:
+        images: uint8 `(count, height, width, 3)`; without the last axis, or with 1
+            instead of 3, they are grey.
+        labels: Whole numbers `(count,)` from 0 to classes - 1.
+        classes: How many there are.
+        part: What to call these arrays in a message.
+
+    Raises:
+        DataError: With all that is wrong.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.ndim == 3:
+        images = images[..., None]
+    problems = []
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        problems.append(
+            f"images of shape {images.shape}, not (count, height, width, 3)"
+        )
+    if images.dtype != np.uint8:
+        problems.append(f"images of type {images.dtype}, not uint8 in 0..255")
+    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
+        problems.append(
+            f"labels of type {labels.dtype} and shape {labels.shape}, not a whole "
+            f"number for each of the {len(images)} images"
+        )
+    elif not labels.size:
+        problems.append("no pictures")
+    elif labels.min() < 0 or labels.max() >= classes:
+        problems.append(
+            f"labels from {labels.min()} to {labels.max()}, not from 0 to {classes - 1}"
+        )
+    if problems:
+        raise DataError(f"The {part} arrays cannot be used: {'; '.join(problems)}.")
+    if images.shape[-1] == 1:
+        images = np.repeat(images, 3, axis=-1)
+    return Pixels(images, labels.astype(np.int32))
+
+
+def load(path: str) -> tuple[tuple[str, ...], Pixels, Pixels]:
+    """Returns the class names, training and evaluation examples of an .npz file.
+
+    It holds train_images, train_labels, test_images, test_labels and, where the
+    classes have names, classes.
+
+    Raises:
+        DataError: The file cannot be read or holds something else.
+    """
+    file = Path(path).expanduser()
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {key: arrays[key] for key in arrays.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file} cannot be read as an .npz file: {error}") from error
+    missing = [key for key in KEYS if key not in found]
+    if missing:
+        raise DataError(
+            f"{file} has no {', '.join(missing)}; it has {', '.join(sorted(found))}."
+        )
+    classes = class_names(found.get("classes"), found["train_labels"])
+    return (
+        classes,
+        pixels(found[KEYS[0]], found[KEYS[1]], len(classes), "training"),
+        pixels(found[KEYS[2]], found[KEYS[3]], len(classes), "test"),
+    )
+
+
+def class_names(given: Sequence[Any] | None, labels: Any) -> tuple[str, ...]:
+    """Returns the given names, or the numbers from 0 to the highest label."""
+    if given is not None:
+        return tuple(str(name) for name in given)
+    highest = int(np.max(labels, initial=-1))
+    return tuple(str(label) for label in range(highest + 1))

@@ -1,0 +1,175 @@
+"""Checks picture files before training: every one is decoded once.
+
+What training reads is `keras_convnext.image.decode`, so that is what a file must
+pass. A few files it cannot read Pillow can: TIFF, AVIF, BMP with run lengths, PNG
+with a wrong checksum. Of those a plain PNG copy is made, once, and read instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from keras_convnext import image
+
+from .examples import DataError
+
+# By these endings a file is taken for a picture, whatever the case of the letters.
+# The last ones are here to be named as unreadable rather than passed over in silence.
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp"}
+    | {".gif", ".tif", ".tiff", ".avif", ".ico", ".ppm", ".pgm"}
+    | {".heic", ".heif", ".jxl", ".jp2", ".cr2", ".nef", ".arw", ".dng"}
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the check found out about one file.
+
+    Attributes:
+        path: The file.
+        readable: What training reads: the file itself, or the copy of it.
+        problem: Why it cannot be used; empty where it can.
+    """
+
+    path: Path
+    readable: Path
+    problem: str = ""
+
+
+def check(paths: Sequence[Path], copies: Path) -> Iterator[Picture]:
+    """Decodes every file, in threads.
+
+    Args:
+        paths: The files.
+        copies: Folder for the copies of what only Pillow reads.
+
+    Yields:
+        One answer for each file, in their order.
+
+    Raises:
+        DataError: A copy cannot be written.
+    """
+    with warnings.catch_warnings():
+        # Pillow warns of what is read all the same, such as odd EXIF notes.
+        warnings.simplefilter("ignore")
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            try:
+                yield from pool.map(lambda path: _checked(path, copies), paths)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+def _decoded(contents: tf.Tensor) -> tf.Tensor:
+    return image.decode(contents)
+
+
+def _checked(path: Path, copies: Path) -> Picture:
+    try:
+        contents = path.read_bytes()
+    except OSError as error:
+        return Picture(path, path, error.strerror or str(error))
+    if not contents:
+        return Picture(path, path, "the file is empty")
+    try:
+        pixels = _decoded(contents).numpy()
+    except tf.errors.InvalidArgumentError:
+        return _second_opinion(path, contents, copies)
+    return Picture(path, path, _blank(contents, pixels))
+
+
+def _blank(contents: bytes, pixels: np.ndarray) -> str:
+    """Returns a problem where all that a picture shows is in its transparency."""
+    if (pixels != pixels[0, 0]).any():
+        return ""
+    try:
+        with Image.open(io.BytesIO(contents)) as opened:
+            alpha = np.asarray(opened.convert("RGBA"))[:, :, 3]
+    # Pillow lets through whatever its many decoders raise.
+    except Exception:
+        return ""
+    if (alpha == alpha[0, 0]).all():
+        return ""
+    return (
+        "all that it shows is in its transparency, which is not used; "
+        "save it on a background"
+    )
+
+
+def _second_opinion(path: Path, contents: bytes, copies: Path) -> Picture:
+    """Has Pillow read what TensorFlow cannot, and keeps what it read."""
+    try:
+        pixels = _decoded_by_pillow(contents)
+    # Pillow lets through whatever its many decoders raise.
+    except Exception as error:
+        return Picture(path, path, _reason(error))
+    name = hashlib.sha256(contents).hexdigest()[:32]
+    copy = copies / f"{name}.png"
+    if not copy.exists():
+        _write_copy(pixels, copy)
+    return Picture(path, copy)
+
+
+def _decoded_by_pillow(contents: bytes) -> Image.Image:
+    """Returns the first frame, upright, as RGB; the rules are image.decode's.
+
+    Raises:
+        Exception: Of any kind: the picture is damaged, not known or too large.
+    """
+    with Image.open(io.BytesIO(contents)) as opened:
+        width, height = opened.size
+        if width * height > image.MAX_PIXELS:
+            raise Image.DecompressionBombError(f"{width} x {height} pixels")
+        if opened.mode in ("F", "I"):
+            raise ValueError(
+                "its brightness has no known range (32 bits); save it with 8 or 16"
+            )
+        turned = ImageOps.exif_transpose(opened)
+        if turned.mode.startswith("I;16"):
+            # Pillow would cut everything above 255 off.
+            grey = (np.asarray(turned) >> 8).astype(np.uint8)
+            turned = Image.fromarray(grey)
+        return turned.convert("RGB")
+
+
+def _write_copy(pixels: Image.Image, copy: Path) -> None:
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(suffix=".png", dir=copy.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                pixels.save(file, "PNG", compress_level=1)
+            os.replace(temporary, copy)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise DataError(
+            f"No copy of a picture can be written to {copy.parent}: {error}. "
+            "Set XDG_CACHE_HOME to a folder that can be written to."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Returns what Pillow's complaint means, without the path that it repeats."""
+    if isinstance(error, Image.DecompressionBombError):
+        return (
+            f"it has more than the {image.MAX_PIXELS // 10**6} million pixels that "
+            f"are unpacked ({error})"
+        )
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not a picture, or of a kind that cannot be read"
+    return f"damaged ({str(error) or type(error).__name__})"
