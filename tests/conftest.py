@@ -1,5 +1,7 @@
 """What holds for every test: no log noise, no screen and, if asked, a budget."""
 
+from __future__ import annotations
+
 import os
 import time
 
