@@ -1,0 +1,242 @@
+"""AdamW with settings for each parameter, and the schedule that drives it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_convnext.layers import (
+    GlobalResponseNormalization,
+    LayerNorm,
+    LayerScale,
+    RMSNorm,
+    SimpleNorm,
+)
+
+UNDECAYED_LAYERS = (
+    LayerNorm,
+    RMSNorm,
+    SimpleNorm,
+    LayerScale,
+    GlobalResponseNormalization,
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+)
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """How one parameter is treated.
+
+    Attributes:
+        lr_scale: Factor on the learning rate, and with it on the weight decay.
+        decays: Whether weight decay pulls the parameter towards zero.
+    """
+
+    lr_scale: float = 1.0
+    decays: bool = True
+
+
+def parameter_groups(model: keras.Model) -> dict[str, ParameterGroup]:
+    """Leaves weight decay off biases, norms, layer scale and GRN.
+
+    Decided by the kind of the layer and the rank of the parameter, never by its
+    name: a parameter of rank 0 or 1 is a bias or a factor wherever it sits.
+
+    Args:
+        model: A built model.
+
+    Returns:
+        A group for the path of every trainable variable, for `LayerwiseAdamW`.
+
+    Source: arXiv:2201.03545, appendix A; the official code's `get_parameter_groups`.
+    """
+    undecayed = {
+        variable.path
+        for layer in _layers(model)
+        if isinstance(layer, UNDECAYED_LAYERS)
+        for variable in layer.trainable_variables
+    }
+    return {
+        variable.path: ParameterGroup(
+            decays=len(variable.shape) > 1 and variable.path not in undecayed
+        )
+        for variable in model.trainable_variables
+    }
+
+
+def _layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """Yields `layer` and every layer inside it, at any depth."""
+    yield layer
+    inside = list(getattr(layer, "layers", ()))
+    if isinstance(layer, keras.layers.Wrapper):
+        inside.append(layer.layer)
+    for child in inside:
+        yield from _layers(child)
+
+
+@keras.saving.register_keras_serializable(package="keras_convnext")
+class LayerwiseAdamW(keras.optimizers.Optimizer):
+    """AdamW whose learning rate and decay may differ from parameter to parameter.
+
+    The update is `torch.optim.AdamW`'s: epsilon is added after the bias
+    correction, and the decay is multiplied by the parameter's own learning rate,
+    so that layer-wise learning rates scale the decay too. (Keras' AdamW adds
+    epsilon before the correction and decays with the global rate.)
+
+    The groups are keyed by variable path and saved with the optimizer, so a
+    reloaded model trains on as before.
+
+    Args:
+        learning_rate: A number or a schedule.
+        weight_decay: Decoupled weight decay; each step takes
+            `learning_rate * weight_decay` of the parameter away.
+        beta_1: Decay of the first moment, in [0, 1).
+        beta_2: Decay of the second moment, in [0, 1).
+        epsilon: Added to the root of the second moment.
+        groups: `ParameterGroup` by variable path; parameters without one are
+            updated at the full rate and decay. See `parameter_groups`.
+
+    Source: arXiv:1711.05101, algorithm 2.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 1e-3,
+        weight_decay: float = 0.05,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        groups: Mapping[str, Any] | None = None,
+        name: str = "layerwise_adamw",
+        **kwargs: Any,
+    ) -> None:
+        # Keras would decay every parameter with the global rate: not told of it.
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.decoupled_decay = float(weight_decay)
+        self.beta_1 = float(beta_1)
+        self.beta_2 = float(beta_2)
+        self.epsilon = float(epsilon)
+        self.groups = {
+            path: group if isinstance(group, ParameterGroup) else ParameterGroup(*group)
+            for path, group in (groups or {}).items()
+        }
+
+    def build(self, variables: list[Any]) -> None:
+        """Makes the moments of each variable.
+
+        Raises:
+            ValueError: A group is for a path that no variable has.
+        """
+        if self.built:
+            return
+        super().build(variables)
+        paths = [getattr(variable, "path", variable.name) for variable in variables]
+        unknown = sorted(set(self.groups) - set(paths))
+        if unknown:
+            raise ValueError(
+                "LayerwiseAdamW has groups for variables that it was not given: "
+                f"{', '.join(unknown[:5])}{' ...' if len(unknown) > 5 else ''}."
+            )
+        self._groups_by_index = [
+            self.groups.get(path, ParameterGroup()) for path in paths
+        ]
+        self._momentums, self._velocities = self.add_optimizer_variables(
+            variables, ["momentum", "velocity"]
+        )
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates one variable in place from its gradient."""
+        index = self._get_variable_index(variable)
+        group = self._groups_by_index[index]
+        momentum, velocity = self._momentums[index], self._velocities[index]
+        dtype = variable.dtype
+        rate = ops.cast(learning_rate, dtype) * group.lr_scale
+        gradient = ops.cast(gradient, dtype)
+        step = ops.cast(self.iterations + 1, dtype)
+        correction_1 = 1 - ops.power(ops.cast(self.beta_1, dtype), step)
+        correction_2 = 1 - ops.power(ops.cast(self.beta_2, dtype), step)
+
+        self.assign_add(momentum, (gradient - momentum) * (1 - self.beta_1))
+        self.assign_add(velocity, (ops.square(gradient) - velocity) * (1 - self.beta_2))
+        root = ops.sqrt(velocity / correction_2) + self.epsilon
+        change = rate / correction_1 * (momentum / root)
+        if group.decays and self.decoupled_decay:
+            change = change + rate * self.decoupled_decay * variable
+        self.assign_sub(variable, change)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "weight_decay": self.decoupled_decay,
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+            "groups": {
+                path: [group.lr_scale, group.decays]
+                for path, group in self.groups.items()
+            },
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_convnext")
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """A straight rise to `peak_lr`, then half a cosine down to `min_lr`.
+
+    Step by step what the official training code does: the rise reaches the peak
+    at its own last step, and the fall starts at the peak again.
+
+    Args:
+        peak_lr: Highest learning rate.
+        total_steps: Steps of the whole run; afterwards it stays at `min_lr`.
+        warmup_steps: Steps of the rise; 0 for none.
+        min_lr: What the cosine goes down to.
+        start_lr: Learning rate of the first step of the rise.
+
+    Source: arXiv:2201.03545, table 5; the official code's `cosine_scheduler`.
+    """
+
+    def __init__(
+        self,
+        peak_lr: float,
+        total_steps: int,
+        warmup_steps: int = 0,
+        min_lr: float = 0.0,
+        start_lr: float = 0.0,
+    ) -> None:
+        if not 0 <= warmup_steps < total_steps:
+            raise ValueError(
+                "WarmupCosine wants 0 <= warmup_steps < total_steps; got "
+                f"warmup_steps={warmup_steps}, total_steps={total_steps}."
+            )
+        self.peak_lr = float(peak_lr)
+        self.total_steps = int(total_steps)
+        self.warmup_steps = int(warmup_steps)
+        self.min_lr = float(min_lr)
+        self.start_lr = float(start_lr)
+
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step, "float32")
+        rise = self.peak_lr - self.start_lr
+        rising = self.start_lr + rise * step / max(self.warmup_steps - 1, 1)
+        falling_steps = self.total_steps - self.warmup_steps
+        progress = ops.clip((step - self.warmup_steps) / falling_steps, 0.0, 1.0)
+        fall = 0.5 * (self.peak_lr - self.min_lr)
+        falling = self.min_lr + fall * (1.0 + ops.cos(math.pi * progress))
+        return ops.where(step < self.warmup_steps, rising, falling)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "peak_lr": self.peak_lr,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+            "min_lr": self.min_lr,
+            "start_lr": self.start_lr,
+        }

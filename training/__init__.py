@@ -1,0 +1,1 @@
+"""The training application: recipes, data, the loop, and the commands around it."""

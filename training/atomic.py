@@ -1,0 +1,61 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PARTIAL_SUFFIX = ".partial"
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a name to write to; the file gets its real name when all went well.
+
+    The data is on the disk before the name is, so that a power cut leaves the
+    old file or the new one. On an error nothing is left.
+
+    Args:
+        path: Where the file is to appear; an older one there is replaced.
+
+    Yields:
+        A path in the same folder that ends like `path` does, because some
+        writers choose their format by the ending.
+    """
+    partial = path.with_name(f".{path.stem}{PARTIAL_SUFFIX}{path.suffix}")
+    try:
+        yield partial
+        _flush(partial)
+        os.replace(partial, path)
+        _flush(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file with a line for each entry, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def remove_partial(folder: Path) -> None:
+    """Removes what a killed process may have left half-written in `folder`."""
+    for leftover in folder.glob(f".*{PARTIAL_SUFFIX}*"):
+        leftover.unlink(missing_ok=True)

@@ -1,0 +1,178 @@
+"""How the commands speak: quietly, and one line for every mistake."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+EXIT_MISTAKE = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class Mistake(Exception):
+    """Something that the person at the keyboard can put right.
+
+    Its text says in one line what was wanted, what came, and what to do.
+    """
+
+
+class Interrupted(Exception):
+    """The run was asked to stop and did, with everything saved.
+
+    Attributes:
+        exit_code: 128 plus the signal's number.
+    """
+
+    def __init__(self, message: str, exit_code: int = EXIT_INTERRUPTED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def guard(
+    command: str,
+    body: Callable[[], int],
+    mistakes: tuple[type[Exception], ...] = (),
+) -> int:
+    """Runs a command and turns mistakes into a line on stderr and an exit code.
+
+    Args:
+        command: What the command is called in messages.
+        body: The command; returns its exit code.
+        mistakes: Further kinds of exception that are the person's to put right.
+
+    Returns:
+        What `body` returned; 2 after a mistake, 128 + signal after a stop.
+        Anything else is a defect of the program and is raised as it is.
+    """
+    kinds: tuple[type[Exception], ...] = (Mistake, *mistakes)
+    try:
+        return body()
+    except kinds as mistake:
+        print(f"{command}: error: {mistake}", file=sys.stderr)
+        return EXIT_MISTAKE
+    except Interrupted as stop:
+        print(f"\n{command}: {stop}", file=sys.stderr)
+        return stop.exit_code
+    except KeyboardInterrupt:
+        print(
+            f"\n{command}: interrupted before there was anything to save.",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
+
+
+def checked(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Calls a function whose ValueErrors are mistakes of the person's.
+
+    Raises:
+        Mistake: The function raised a ValueError.
+    """
+    try:
+        return function(*arguments, **named)
+    except ValueError as error:
+        raise Mistake(str(error)) from error
+
+
+def require(options: Any, names: Sequence[str]) -> None:
+    """Makes sure that flags were given.
+
+    Args:
+        options: The command's `absl.flags.FlagValues`, parsed.
+        names: Flags that have no default.
+
+    Raises:
+        Mistake: Some were not; all of them are named.
+    """
+    missing = [f"--{name}" for name in names if not options[name].value]
+    if missing:
+        raise Mistake(f"{' and '.join(missing)} must be given; --help shows how")
+
+
+def no_more_arguments(arguments: Sequence[str]) -> None:
+    """Makes sure that nothing but flags was given.
+
+    Args:
+        arguments: The program's name and what is left when flags are taken away.
+
+    Raises:
+        Mistake: Something is left.
+    """
+    if arguments[1:]:
+        raise Mistake(
+            f"{arguments[1]!r} is no flag; flags look like --data=digits (--help)"
+        )
+
+
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Returns whether the arguments ask what the command does."""
+    return any(word in ("--help", "-h", "-help", "--helpfull") for word in argv[1:])
+
+
+def say(text: str) -> None:
+    """Prints a line on stdout at once, also where stdout is a file."""
+    print(text, flush=True)
+
+
+def import_tensorflow() -> None:
+    """Loads TensorFlow without the lines that its libraries print on the way.
+
+    Several of them come before any log level applies, so stderr itself is put
+    aside; if loading fails, what was printed is shown after all. A person who
+    has set TF_CPP_MIN_LOG_LEVEL gets what that level says.
+
+    Raises:
+        Mistake: Keras is set to another backend.
+    """
+    chosen = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if chosen != "tensorflow":
+        raise Mistake(
+            f"training runs on Keras' TensorFlow backend; KERAS_BACKEND is {chosen!r}. "
+            "Unset it or set it to tensorflow."
+        )
+    quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with held_stderr() if quiet else contextlib.nullcontext():
+        import tensorflow as tf
+    from absl import logging
+
+    logging.set_verbosity(logging.ERROR)
+    tf.get_logger().setLevel("ERROR")
+
+
+@contextlib.contextmanager
+def held_stderr() -> Iterator[None]:
+    """Keeps what is written to stderr, natively too; shows it only on an error."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        real = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            held.seek(0)
+            os.write(real, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, 2)
+            os.close(real)
+
+
+def help_text(summary: str, options: Any) -> str:
+    """Returns what `--help` prints.
+
+    Args:
+        summary: What the command does, with an example.
+        options: The command's `absl.flags.FlagValues`.
+    """
+    lines = [summary, "", "Flags:"]
+    for name in options:
+        flag = options[name]
+        default = "" if flag.default in (None, False, []) else f" [{flag.default}]"
+        lines.append(f"  --{name:<18} {flag.help}{default}")
+    return "\n".join(lines)

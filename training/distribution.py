@@ -1,0 +1,100 @@
+"""Which devices a run uses, and the strategy that spreads it over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+FORMS = "all, cpu, cpu:2 (two logical processors), gpu, or gpu:0,1 (numbers)"
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What `--devices` says.
+
+    Attributes:
+        kind: "all" (every GPU, or the processor where there is none), "cpu" or
+            "gpu".
+        count: How many logical processors "cpu" is split into.
+        numbers: Which GPUs; empty for every one.
+    """
+
+    kind: str = "all"
+    count: int = 1
+    numbers: tuple[int, ...] = ()
+
+
+def parse(text: str) -> Devices:
+    """Reads `--devices`.
+
+    Raises:
+        ValueError: It is none of the forms in `FORMS`.
+    """
+    kind, colon, rest = text.strip().lower().partition(":")
+    numbers = tuple(int(part) for part in rest.split(",") if part.isdecimal())
+    complete = len(numbers) == len(rest.split(","))
+    if text.strip().lower() == "all" or (kind in ("cpu", "gpu") and not colon):
+        return Devices(kind)
+    if kind == "cpu" and complete and len(numbers) == 1 and numbers[0] > 0:
+        return Devices("cpu", count=numbers[0])
+    if kind == "gpu" and complete and len(set(numbers)) == len(numbers):
+        return Devices("gpu", numbers=numbers)
+    raise ValueError(f"--devices takes {FORMS}; got {text!r}")
+
+
+def make_strategy(devices: Devices) -> tf.distribute.Strategy:
+    """Returns a MirroredStrategy over the devices.
+
+    To be called before TensorFlow has done anything: logical processors cannot be
+    made later.
+
+    Raises:
+        ValueError: The machine has no such device.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        # Otherwise the first process takes a card's memory whole.
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if devices.kind == "cpu" or (devices.kind == "all" and not gpus):
+        _split_processor(devices.count)
+        names = [f"/cpu:{number}" for number in range(devices.count)]
+    else:
+        numbers = devices.numbers or tuple(range(len(gpus)))
+        missing = [number for number in numbers if number >= len(gpus)]
+        if missing or not gpus:
+            raise ValueError(
+                f"--devices asks for GPU {', '.join(map(str, missing)) or '(any)'}, "
+                f"but TensorFlow sees {len(gpus)}; use --devices=all to take what "
+                "there is"
+            )
+        names = [f"/gpu:{number}" for number in numbers]
+    return tf.distribute.MirroredStrategy(names)
+
+
+def _split_processor(count: int) -> None:
+    import tensorflow as tf
+
+    processor = tf.config.list_physical_devices("CPU")[0]
+    if count > 1:
+        tf.config.set_logical_device_configuration(
+            processor, [tf.config.LogicalDeviceConfiguration()] * count
+        )
+
+
+def describe(strategy: tf.distribute.Strategy) -> str:
+    """Returns the devices in a few words, "2 CPUs" or "1 GPU (NVIDIA H200)"."""
+    import tensorflow as tf
+
+    names = strategy.extended.worker_devices
+    kind = "GPU" if "GPU" in names[0].upper() else "CPU"
+    words = f"{len(names)} {kind}{'s' if len(names) > 1 else ''}"
+    if kind == "GPU":
+        card = tf.config.list_physical_devices("GPU")[0]
+        details = tf.config.experimental.get_device_details(card)
+        words += f" ({details.get('device_name', 'unknown card')})"
+    return words

@@ -1,0 +1,81 @@
+"""What a model says of labelled pictures, and the figures made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """A model's answers for a set of pictures, padding left out.
+
+    Attributes:
+        labels: True class numbers `(count,)`.
+        top: Class numbers of the highest scores, best first, `(count, 5)` or fewer.
+        confidence: Probability given to the first of them `(count,)`.
+        losses: Minus the logarithm of the label's probability `(count,)`.
+        classes: How many classes there are.
+    """
+
+    labels: np.ndarray
+    top: np.ndarray
+    confidence: np.ndarray
+    losses: np.ndarray
+    classes: int
+
+    @property
+    def top1(self) -> float:
+        """Share of pictures whose first answer is right."""
+        return float(np.mean(self.top[:, 0] == self.labels))
+
+    @property
+    def top5(self) -> float:
+        """Share of pictures whose label is among the first five answers."""
+        return float(np.mean(np.any(self.top == self.labels[:, None], axis=1)))
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy, in nats."""
+        return float(np.mean(self.losses, dtype=np.float64))
+
+    def confusion(self) -> np.ndarray:
+        """Returns counts `(classes, classes)`: row is the label, column the answer."""
+        counts = np.zeros((self.classes, self.classes), np.int64)
+        np.add.at(counts, (self.labels, self.top[:, 0]), 1)
+        return counts
+
+
+def evaluate(
+    batches: Iterable[Any],
+    step: Callable[[Any, Any], Any],
+    strategy: tf.distribute.Strategy,
+    classes: int,
+) -> Verdicts:
+    """Runs an evaluation step over every batch.
+
+    Args:
+        batches: Distributed (pictures, labels, weights); weight 0 is padding.
+        step: From `step.make_evaluation_step`.
+        strategy: What the batches are spread by.
+        classes: How many classes there are.
+    """
+    parts: dict[str, list[np.ndarray]] = {}
+    for images, labels, weights in batches:
+        answers = {**step(images, labels), "labels": labels, "weights": weights}
+        for name, value in answers.items():
+            local = strategy.experimental_local_results(value)
+            parts.setdefault(name, []).extend(part.numpy() for part in local)
+    whole = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    real = whole["weights"] > 0
+    return Verdicts(
+        labels=whole["labels"][real],
+        top=whole["top"][real],
+        confidence=whole["confidence"][real],
+        losses=whole["loss"][real],
+        classes=classes,
+    )

@@ -1,0 +1,49 @@
+"""The history of a run: one row of figures for each epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from . import atomic
+
+
+class HistoryFile(keras.callbacks.Callback):
+    """Keeps `history.csv`, whole after every epoch.
+
+    Args:
+        path: The file. Rows of an earlier sitting are kept.
+        epochs_done: Rows from this epoch on are dropped: the run does them again.
+
+    Attributes:
+        rows: Figures by name, one entry an epoch, earlier sittings included.
+    """
+
+    def __init__(self, path: Path, epochs_done: int = 0) -> None:
+        super().__init__()
+        self.path = path
+        self.rows = [row for row in read(path) if row["epoch"] <= epochs_done]
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.rows.append({"epoch": float(epoch + 1), **(logs or {})})
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.rows[-1]), lineterminator="\n")
+        writer.writeheader()
+        for row in self.rows:
+            writer.writerow({name: f"{value:.9g}" for name, value in row.items()})
+        atomic.write_text(self.path, text.getvalue())
+
+
+def read(path: Path) -> list[dict[str, float]]:
+    """Returns the rows of a history file; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {name: float(value) for name, value in row.items()}
+            for row in csv.DictReader(file)
+        ]

@@ -1,0 +1,180 @@
+"""The pictures of a run, drawn as PNG."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# One hue for what was trained on, one for what was held back; dark enough on white,
+# and apart for eyes that do not tell red from green.
+TRAIN = "#8a94a6"
+HELD_BACK = "#0b6bcb"
+WRONG = "#c4320a"
+_INK = "#1f2733"
+_FAINT = "#e4e8ee"
+_DPI = 120
+_MOST_WRITTEN_CLASSES = 20
+_LONGEST_NAME = 18
+
+
+def curves(rows: Sequence[dict[str, float]]) -> bytes:
+    """Draws loss, accuracy and learning rate over the epochs.
+
+    Args:
+        rows: From `history.read`.
+
+    Returns:
+        A PNG.
+    """
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(4, 4, 3))
+    epochs = [row["epoch"] for row in rows]
+    for axes, title, own, held in (
+        (loss, "Loss", "loss", "val_loss"),
+        (accuracy, "Accuracy", "accuracy", "val_accuracy"),
+    ):
+        marker = "o" if len(rows) < 3 else None
+        for name, colour, label in (
+            (own, TRAIN, "training"),
+            (held, HELD_BACK, "held back"),
+        ):
+            values = [row[name] for row in rows]
+            axes.plot(epochs, values, color=colour, lw=2, marker=marker, label=label)
+        _dress(axes, title)
+    accuracy.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    accuracy.legend(frameon=False, loc="lower right")
+    rate.plot(epochs, [row["learning_rate"] for row in rows], color=_INK, lw=1.5)
+    _dress(rate, "Learning rate, end of epoch")
+    rate.set_ylim(bottom=0)
+    return _png(figure)
+
+
+def _dress(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=11, color=_INK, weight="bold")
+    axes.set_xlabel("epoch", color=_INK)
+    axes.grid(color=_FAINT)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_FAINT)
+    axes.tick_params(length=0, colors=_INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def confusion(counts: np.ndarray, classes: Sequence[str]) -> bytes:
+    """Draws a confusion matrix, each row shaded by its share.
+
+    Args:
+        counts: `(classes, classes)`; row is the label, column the answer.
+        classes: Their names.
+
+    Returns:
+        A PNG.
+    """
+    count = len(classes)
+    written = count <= _MOST_WRITTEN_CLASSES
+    side = min(max(0.5 * count + 2.4, 4.2), 14) if written else 11.0
+    figure = Figure(figsize=(side + 0.4, side), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    right = np.trace(counts) / max(counts.sum(), 1)
+    axes.set_title(
+        f"{right:.2%} of {counts.sum():,} right",
+        loc="left",
+        fontsize=11,
+        color=_INK,
+        weight="bold",
+    )
+    axes.set_xlabel("answered", color=_INK)
+    axes.set_ylabel("is", color=_INK)
+    names = [shortened(name) for name in classes]
+    ticks = np.arange(count) if written else np.arange(0, count, max(count // 20, 1))
+    upright = max(map(len, names)) > 3
+    axes.set_xticks(ticks, [names[i] for i in ticks], rotation=90 if upright else 0)
+    axes.set_yticks(ticks, [names[i] for i in ticks])
+    axes.tick_params(length=0, colors=_INK)
+    axes.spines[:].set_color(_FAINT)
+    if written:
+        for (row, column), number in np.ndenumerate(counts):
+            if number:
+                shade = "white" if shares[row, column] > 0.5 else _INK
+                colour = shade if row == column else WRONG
+                if row != column and shares[row, column] > 0.5:
+                    colour = "white"
+                axes.text(
+                    column, row, f"{number:,}", ha="center", va="center", color=colour
+                )
+    return _png(figure)
+
+
+def sheet(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+) -> bytes:
+    """Draws held-back pictures with what the model says of each.
+
+    Args:
+        images: uint8 `(count, height, width, 3)`.
+        labels: True class numbers `(count,)`.
+        probabilities: `(count, classes)`.
+        classes: Their names.
+
+    Returns:
+        A PNG.
+    """
+    columns = min(8, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.5 * columns, 1.85 * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    answers = probabilities.argmax(axis=1)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for number, axes in zip(range(len(images)), grid.flat, strict=False):
+        answer, label = answers[number], labels[number]
+        right = answer == label
+        axes.imshow(images[number], interpolation="nearest")
+        text = f"{shortened(classes[answer])} {probabilities[number, answer]:.0%}"
+        if not right:
+            text += f"\nis {shortened(classes[label])}"
+        axes.set_title(
+            text,
+            fontsize=9,
+            color=_INK if right else WRONG,
+            weight="normal" if right else "bold",
+        )
+    wrong = int((answers != labels).sum())
+    figure.suptitle(
+        f"{len(images)} held-back pictures, {len(images) - wrong} answered right",
+        x=0.01,
+        ha="left",
+        fontsize=11,
+        color=_INK,
+        weight="bold",
+    )
+    return _png(figure)
+
+
+def shortened(name: str) -> str:
+    """Returns a class name that fits under a small picture."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+
+def file_name(number: int, class_name: str) -> str:
+    """Returns a file name for a sample picture, "03_sunflowers.png"."""
+    safe = re.sub(r"[^\w-]+", "_", class_name).strip("_")[:40] or "class"
+    return f"{number:02}_{safe}.png"
+
+
+def _png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    FigureCanvasAgg(figure).print_figure(file, dpi=_DPI, facecolor="white")
+    return file.getvalue()

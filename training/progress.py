@@ -1,0 +1,116 @@
+"""Progress on stderr: a bar in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, TextIO
+
+import keras
+
+_REDRAW_SECONDS = 0.2
+_LINE_SECONDS = 60.0
+_BAR_WIDTH = 22
+
+
+class Progress(keras.callbacks.Callback):
+    """Shows how far a run is, how fast, and how long it will take.
+
+    Args:
+        epochs: Epochs of the whole run.
+        steps_per_epoch: Steps of one epoch.
+        global_batch: Pictures a step.
+        steps_done: Steps taken before, in earlier sittings.
+        stream: Where to write; stderr unless given.
+    """
+
+    def __init__(
+        self,
+        epochs: int,
+        steps_per_epoch: int,
+        global_batch: int,
+        steps_done: int = 0,
+        stream: TextIO | None = None,
+    ) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.global_batch = global_batch
+        self.steps = steps_done
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+        self._epoch = 0
+        self._timed_steps = 0
+        self._sitting_started = self._last_shown = time.monotonic()
+        self._first_step_took = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        now = time.monotonic()
+        self.steps += 1
+        self._timed_steps += 1
+        if self._timed_steps == 1:
+            # The first step builds the graph; it says nothing about the rest.
+            self._first_step_took = now - self._sitting_started
+        pause = _REDRAW_SECONDS if self.live else _LINE_SECONDS
+        if now - self._last_shown >= pause:
+            self._last_shown = now
+            self._show_step(batch + 1, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = logs or {}
+        line = (
+            f"{self._epoch_words()}  loss {logs['loss']:.3f}"
+            f"  accuracy {logs['accuracy']:.1%}"
+            f"  |  held back: loss {logs['val_loss']:.3f}"
+            f"  accuracy {logs['val_accuracy']:.2%}"
+            f"  |  {logs['images_per_second']:,.0f} img/s  {self._time_left()}"
+        )
+        self._write(line, done=True)
+        self._last_shown = time.monotonic()
+
+    def _show_step(self, batch: int, logs: dict[str, Any]) -> None:
+        filled = round(_BAR_WIDTH * batch / self.steps_per_epoch)
+        bar = "━" * filled + "─" * (_BAR_WIDTH - filled)
+        position = bar if self.live else f"step {batch}/{self.steps_per_epoch}"
+        self._write(
+            f"{self._epoch_words()}  {position}"
+            f"  {self.steps_per_second * self.global_batch:,.0f} img/s"
+            f"  loss {logs.get('loss', float('nan')):.3f}  {self._time_left()}",
+            done=not self.live,
+        )
+
+    def _write(self, line: str, done: bool) -> None:
+        if self.live:
+            line = f"\r\x1b[K{line}"
+        self.stream.write(line + ("\n" if done else ""))
+        self.stream.flush()
+
+    def _epoch_words(self) -> str:
+        width = len(str(self.epochs))
+        return f"epoch {self._epoch + 1:>{width}}/{self.epochs}"
+
+    @property
+    def steps_per_second(self) -> float:
+        """Rate of this sitting, evaluation included, the first step left out."""
+        spent = time.monotonic() - self._sitting_started - self._first_step_took
+        return max(self._timed_steps - 1, 0) / spent if spent > 0 else 0.0
+
+    def _time_left(self) -> str:
+        left = self.epochs * self.steps_per_epoch - self.steps
+        if left <= 0:
+            return "done"
+        if not self.steps_per_second:
+            return "-:-- left"
+        return f"{clock(left / self.steps_per_second)} left"
+
+
+def clock(seconds: float) -> str:
+    """Returns a time span as "1:05" or "2:03:09"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

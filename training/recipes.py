@@ -1,0 +1,212 @@
+"""Recipes: everything that decides how a training run goes, as frozen values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import settings
+from .augment import Augmentation
+
+NO_AUGMENTATION = Augmentation()
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run's numbers.
+
+    Attributes:
+        name: Key in `RECIPES`.
+        variant: Name in `keras_convnext.list_variants()`.
+        weights: What training starts from, as the builders take it ("imagenet", a
+            tag, a path); None starts from random weights.
+        size_px: Side of the square pictures, training and evaluation alike.
+        patch_size: Side of the stem's patches in pixels; None is the variant's.
+        stochastic_depth_rate: Of the last block; rises linearly from the first.
+        layer_scale_init_value: None takes the variant's.
+        head_init_scale: Factor on the classifier's initial kernel.
+        dropout_rate: Before the classifier.
+        epochs: Passes over the training pictures.
+        warmup_epochs: Linear rise of the learning rate, in epochs.
+        global_batch: Pictures a step, over all devices.
+        peak_lr: Highest learning rate.
+        min_lr: What the cosine ends at.
+        weight_decay: Decoupled; not on biases, norms, layer scale and GRN.
+        beta_1: AdamW's decay of the first moment.
+        beta_2: AdamW's decay of the second moment.
+        clip_norm: Largest norm of all gradients together, after they are summed
+            over the devices; None for no limit.
+        label_smoothing: Share of the target spread over all classes.
+        ema_decay: Decay of the moving average of the weights, which is then what is
+            evaluated and kept; None for no average.
+        augmentation: What happens to the training pictures.
+        precision: "float32" or "mixed_bfloat16".
+        validation_share: Share held back where the data has no split of its own.
+        keep_checkpoints: How many of the newest checkpoints stay, beside the best.
+        seed: Of the initial weights, the order, the augmentation and the split.
+    """
+
+    name: str
+    variant: str
+    size_px: int
+    epochs: int
+    global_batch: int
+    peak_lr: float
+    weights: str | None = None
+    patch_size: int | None = None
+    stochastic_depth_rate: float = 0.0
+    layer_scale_init_value: float | None = None
+    head_init_scale: float = 1.0
+    dropout_rate: float = 0.0
+    warmup_epochs: float = 0.0
+    min_lr: float = 1e-6
+    weight_decay: float = 0.05
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    clip_norm: float | None = None
+    label_smoothing: float = 0.1
+    ema_decay: float | None = None
+    augmentation: Augmentation = NO_AUGMENTATION
+    precision: str = "float32"
+    validation_share: float = 0.2
+    keep_checkpoints: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {getattr(self, name)!r}, not {wanted}"
+            for name, (holds, wanted) in _LIMITS.items()
+            if not holds(self, getattr(self, name))
+        ]
+        if problems:
+            raise ValueError(f"Not a recipe: {'; '.join(problems)}.")
+
+
+def _above_zero(_: Recipe, value: float) -> bool:
+    return value > 0
+
+
+def _zero_or_more(_: Recipe, value: float) -> bool:
+    return value >= 0
+
+
+def _share(_: Recipe, value: float | None) -> bool:
+    return value is None or 0 <= value < 1
+
+
+def _above_zero_or_none(_: Recipe, value: float | None) -> bool:
+    return value is None or value > 0
+
+
+_LIMITS = {
+    **dict.fromkeys(
+        ("size_px", "epochs", "global_batch", "keep_checkpoints"),
+        (_above_zero, "1 or more"),
+    ),
+    "peak_lr": (_above_zero, "above 0"),
+    **dict.fromkeys(
+        ("patch_size", "clip_norm", "layer_scale_init_value"),
+        (_above_zero_or_none, "above 0 or none"),
+    ),
+    **dict.fromkeys(
+        ("min_lr", "weight_decay", "head_init_scale", "seed"),
+        (_zero_or_more, "0 or more"),
+    ),
+    **dict.fromkeys(
+        (
+            "stochastic_depth_rate",
+            "dropout_rate",
+            "label_smoothing",
+            "ema_decay",
+            "beta_1",
+            "beta_2",
+        ),
+        (_share, "in [0, 1)"),
+    ),
+    "validation_share": (lambda _, value: 0 < value < 1, "between 0 and 1"),
+    "warmup_epochs": (
+        lambda recipe, value: 0 <= value < recipe.epochs,
+        "from 0 to less than epochs",
+    ),
+    "precision": (
+        lambda _, value: value in PRECISIONS,
+        f"one of {', '.join(PRECISIONS)}",
+    ),
+}
+
+_TABLE = (
+    # 32x32 pictures and a few minutes of two cores. Digits are no longer digits
+    # when mirrored, so only small moves.
+    Recipe(
+        name="demo",
+        variant="convnext_atto",
+        size_px=32,
+        patch_size=4,
+        layer_scale_init_value=0.1,
+        stochastic_depth_rate=0.1,
+        epochs=40,
+        warmup_epochs=3,
+        global_batch=64,
+        peak_lr=2e-3,
+        ema_decay=0.99,
+        augmentation=Augmentation(shift_px=2),
+    ),
+    # Thousands of small pictures, from random weights: CIFAR, or folders of
+    # photographs with --set size_px=64 and more.
+    Recipe(
+        name="scratch_small",
+        variant="convnext_atto",
+        size_px=32,
+        patch_size=2,
+        layer_scale_init_value=1e-2,
+        stochastic_depth_rate=0.1,
+        epochs=50,
+        warmup_epochs=5,
+        global_batch=128,
+        peak_lr=2e-3,
+        clip_norm=1.0,
+        ema_decay=0.999,
+        augmentation=Augmentation(crop_scale=(0.4, 1.0), flip=True),
+    ),
+    # Hundreds of photographs, from weights trained on ImageNet. The learning rate
+    # is the paper's for fine-tuning, for a batch a sixteenth of the paper's, times
+    # eight, because the head is new and the run is short.
+    Recipe(
+        name="finetune_small",
+        variant="convnext_tiny",
+        weights="imagenet",
+        size_px=224,
+        stochastic_depth_rate=0.1,
+        head_init_scale=0.001,
+        epochs=15,
+        warmup_epochs=1,
+        global_batch=32,
+        peak_lr=1e-4,
+        weight_decay=1e-2,
+        clip_norm=1.0,
+        augmentation=Augmentation(crop_scale=(0.5, 1.0), flip=True),
+    ),
+)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _TABLE}
+
+
+def resolve(name: str, changes: Sequence[str] = ()) -> Recipe:
+    """Returns a recipe of the table with some of its fields changed.
+
+    Args:
+        name: Key in `RECIPES`.
+        changes: Texts like "epochs=30" or "augmentation.flip=true".
+
+    Raises:
+        ValueError: There is no such recipe, or a change does not fit; all changes
+            that do not fit are named at once.
+    """
+    if name not in RECIPES:
+        closest = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.0)
+        raise ValueError(
+            f"there is no recipe called {name!r}; the closest are {', '.join(closest)}"
+        )
+    return settings.changed(RECIPES[name], changes, fixed=("name",))

@@ -1,0 +1,183 @@
+"""The page that ties a run together, with everything it shows inside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from .evaluate import Verdicts
+from .progress import clock
+
+_TITLES = {
+    "curves.png": "How it learned",
+    "confusion.png": "What it mixes up",
+    "predictions.png": "What it says of pictures it has not seen",
+}
+_MOST_CLASSES = 50
+
+_STYLE = """
+:root { --ink: #1f2733; --quiet: #5b6675; --line: #e4e8ee; --key: #0b6bcb; }
+* { box-sizing: border-box; }
+body { margin: 0; background: #f6f7f9; color: var(--ink);
+  font: 16px/1.5 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
+main { max-width: 1080px; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
+h2 { font-size: 1.15rem; margin: 0 0 1rem; }
+p { margin: 0 0 1rem; } .quiet { color: var(--quiet); }
+section { background: white; border: 1px solid var(--line); border-radius: 10px;
+  padding: 1.5rem; margin-top: 1.5rem; overflow-x: auto; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr));
+  gap: 1rem; margin-top: 1.5rem; }
+.figures div { background: white; border: 1px solid var(--line); border-radius: 10px;
+  padding: 1rem 1.2rem; }
+.figures b { display: block; font-size: 1.6rem; line-height: 1.2; color: var(--key); }
+.figures span { color: var(--quiet); font-size: .9rem; }
+img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
+table { border-collapse: collapse; width: 100%; font-size: .95rem; }
+th, td { text-align: left; padding: .35rem 1rem .35rem 0;
+  border-bottom: 1px solid var(--line); vertical-align: top; }
+th { color: var(--quiet); font-weight: 500; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
+"""
+
+
+def page(
+    run: Any,
+    metrics: Mapping[str, Any],
+    rows: Sequence[Mapping[str, float]],
+    verdicts: Verdicts,
+    pictures: Mapping[str, bytes],
+) -> str:
+    """Returns the report as one HTML file that needs nothing beside it.
+
+    Args:
+        run: The `trainer.Run`.
+        metrics: What metrics.json holds.
+        rows: The history.
+        verdicts: Of the model as it is saved.
+        pictures: PNGs by file name.
+    """
+    title = f"{run.recipe.variant} on {run.source.name}"
+    sections = [
+        _section(_TITLES[name], _picture(_TITLES[name], pictures[name]))
+        for name in _TITLES
+        if name in pictures
+    ]
+    sections.insert(2, _section("Class by class", _classes(verdicts, run)))
+    sections.append(_section("The recipe", _recipe(asdict(run.recipe))))
+    sections.append(_section("Epoch by epoch", _history(rows)))
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<main>\n<h1>{escape(title)}</h1>\n"
+        f'<p class="quiet">{escape(_summary(metrics))}</p>\n'
+        f"{_figures(metrics)}\n{''.join(sections)}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _summary(metrics: Mapping[str, Any]) -> str:
+    return (
+        f"Trained on {metrics['train_examples']:,} pictures of {metrics['classes']} "
+        f"classes for {metrics['epochs']} epochs; judged on "
+        f"{metrics['eval_examples']:,} pictures that it never saw."
+    )
+
+
+def _figures(metrics: Mapping[str, Any]) -> str:
+    shown = (
+        (f"{metrics['top1']:.2%}", "first answer right"),
+        (f"{metrics['top5']:.2%}", "among the first five"),
+        (f"{metrics['loss']:.4f}", "cross-entropy"),
+        (f"{metrics['parameters'] / 1e6:.2f} M", "parameters"),
+        (clock(metrics["train_seconds"]), "training time"),
+    )
+    boxes = "".join(
+        f"<div><b>{value}</b><span>{name}</span></div>" for value, name in shown
+    )
+    return f'<div class="figures">{boxes}</div>'
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>\n"
+
+
+def _picture(title: str, png: bytes) -> str:
+    data = base64.b64encode(png).decode("ascii")
+    return f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]], numbers: int) -> str:
+    """Returns a table whose last `numbers` columns are numbers."""
+
+    def line(cells: Sequence[str], kind: str) -> str:
+        first_number = len(cells) - numbers
+        return "".join(
+            f"<{kind}{' class=number' if column >= first_number else ''}>"
+            f"{escape(cell)}</{kind}>"
+            for column, cell in enumerate(cells)
+        )
+
+    lines = "".join(f"<tr>{line(cells, 'td')}</tr>\n" for cells in body)
+    return f"<table>\n<tr>{line(head, 'th')}</tr>\n{lines}</table>"
+
+
+def _classes(verdicts: Verdicts, run: Any) -> str:
+    counts = verdicts.confusion()
+    lines = []
+    for number in np.argsort(_recall(counts), kind="stable")[:_MOST_CLASSES]:
+        row = counts[number].copy()
+        total, right = int(row.sum()), int(row[number])
+        row[number] = 0
+        taken_for = run.source.classes[row.argmax()] if row.any() else ""
+        share = f"{right / total:.1%}" if total else "-"
+        lines.append(
+            (run.source.classes[number], taken_for, f"{right:,}", f"{total:,}", share)
+        )
+    head = ("class", "most often taken for", "right", "of", "share")
+    return _table(head, lines, numbers=3)
+
+
+def _recall(counts: np.ndarray) -> np.ndarray:
+    return np.diag(counts) / np.maximum(counts.sum(axis=1), 1)
+
+
+def _recipe(fields: Mapping[str, Any]) -> str:
+    lines = []
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            lines += [(f"{name}.{inner}", str(part)) for inner, part in value.items()]
+        else:
+            lines.append((name, str(value)))
+    return _table(("field", "value"), lines, numbers=0)
+
+
+def _history(rows: Sequence[Mapping[str, float]]) -> str:
+    lines = [
+        (
+            f"{row['epoch']:.0f}",
+            f"{row['loss']:.4f}",
+            f"{row['accuracy']:.2%}",
+            f"{row['val_loss']:.4f}",
+            f"{row['val_accuracy']:.2%}",
+            f"{row['learning_rate']:.2e}",
+            f"{row['images_per_second']:,.0f}",
+        )
+        for row in rows
+    ]
+    head = (
+        "epoch",
+        "loss",
+        "accuracy",
+        "held back: loss",
+        "accuracy",
+        "learning rate",
+        "img/s",
+    )
+    return _table(head, lines, numbers=7)

@@ -1,0 +1,201 @@
+"""One step of training and one of evaluation, on every device at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+# XLA runs a depthwise convolution on a processor many times slower than
+# TensorFlow's own kernels do.
+_COMPILE = False
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What a training step changes.
+
+    Attributes:
+        model: Takes float32 pictures `(batch, height, width, 3)` in 0..255, gives
+            logits `(batch, classes)`.
+        optimizer: Already built on the model's trainable variables.
+        averaged: A model like `model` whose weights are the moving average, or
+            None.
+    """
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    averaged: keras.Model | None = None
+
+    @property
+    def kept(self) -> keras.Model:
+        """The model that is evaluated and saved."""
+        return self.averaged or self.model
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """What a training step does beside the update.
+
+    Attributes:
+        global_batch: Pictures a step over all devices.
+        classes: Outputs of the model.
+        label_smoothing: Share of the target spread over all classes.
+        clip_norm: Largest norm of all gradients together, or None.
+        ema_decay: Decay of the moving average, or None.
+    """
+
+    global_batch: int
+    classes: int
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    ema_decay: float | None = None
+
+
+def make_train_step(
+    learner: Learner, settings: StepSettings, strategy: tf.distribute.Strategy
+) -> Callable[[Any, Any], dict[str, tf.Tensor]]:
+    """Returns the function that one training step is.
+
+    It takes a batch as `strategy.experimental_distribute_dataset` gives it and
+    returns, summed over the devices: "loss" (mean over the batch), "correct"
+    (pictures whose highest logit is the label's), and "gradient_norm" (of the whole
+    batch's gradient, before clipping).
+    """
+    variables = learner.model.trainable_variables
+
+    def on_replica(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        targets = soft_targets(labels, settings.classes, settings.label_smoothing)
+        with tf.GradientTape() as tape:
+            logits = learner.model(tf.cast(images, tf.float32), training=True)
+            logits = tf.cast(logits, tf.float32)
+            losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+            # Each device has its share of the batch: shares of the mean add up.
+            loss = tf.reduce_sum(losses) / settings.global_batch
+        gradients = tape.gradient(loss, [v.value for v in variables])
+        context = tf.distribute.get_replica_context()
+        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        # Clipped after the sum: the limit is meant for the batch's gradient, not
+        # for the part of it that one device has seen.
+        gradients, norm = clipped(gradients, settings.clip_norm)
+        update(learner, gradients, settings.ema_decay)
+        hits = tf.argmax(logits, axis=1) == tf.argmax(targets, axis=1)
+        return {
+            "loss": loss,
+            "correct": tf.reduce_sum(tf.cast(hits, tf.float32)),
+            "gradient_norm": norm / strategy.num_replicas_in_sync,
+        }
+
+    @tf.function(jit_compile=_COMPILE)
+    def train_step(images: Any, labels: Any) -> dict[str, tf.Tensor]:
+        parts = strategy.run(on_replica, args=(images, labels))
+        return {
+            name: strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None)
+            for name, part in parts.items()
+        }
+
+    return train_step
+
+
+def soft_targets(labels: tf.Tensor, classes: int, label_smoothing: float) -> tf.Tensor:
+    """Returns target probabilities, float32 `(batch, classes)`.
+
+    Args:
+        labels: Class numbers `(batch,)`, or probabilities `(batch, classes)`.
+        classes: How many classes there are.
+        label_smoothing: Share of each target that goes to all classes alike.
+    """
+    if labels.shape.rank == 1:
+        labels = tf.one_hot(labels, classes)
+    targets = tf.cast(labels, tf.float32)
+    return targets * (1.0 - label_smoothing) + label_smoothing / classes
+
+
+def clipped(
+    gradients: list[tf.Tensor], clip_norm: float | None
+) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Returns gradients whose common norm is at most `clip_norm`, and their norm."""
+    norm = tf.linalg.global_norm(gradients)
+    if clip_norm is None:
+        return gradients, norm
+    gradients, _ = tf.clip_by_global_norm(gradients, clip_norm, use_norm=norm)
+    return gradients, norm
+
+
+def update(
+    learner: Learner, gradients: list[tf.Tensor], ema_decay: float | None
+) -> None:
+    """Applies gradients that are already the same on every device.
+
+    `optimizer.apply` would sum them over the devices a second time, so its
+    per-variable step is called directly. To be called on a replica.
+
+    Args:
+        learner: What is changed.
+        gradients: One for each of the model's trainable variables.
+        ema_decay: Decay of the moving average, or None.
+    """
+    optimizer = learner.optimizer
+    variables = [v.value for v in learner.model.trainable_variables]
+    averages: list[Any] = [None] * len(variables)
+    share = 0.0
+    if learner.averaged is not None and ema_decay is not None:
+        averages = [v.value for v in learner.averaged.trainable_variables]
+        share = 1.0 - ema_decay
+
+    def step(variable: Any, gradient: Any, learning_rate: Any) -> None:
+        optimizer.update_step(gradient, variable, learning_rate)
+
+    def follow(average: Any, variable: Any) -> None:
+        average.assign_add((variable - average) * share)
+
+    def on_all(
+        strategy: tf.distribute.Strategy, gradients: list[Any], learning_rate: Any
+    ) -> None:
+        for variable, average, gradient in zip(
+            variables, averages, gradients, strict=True
+        ):
+            strategy.extended.update(variable, step, args=(gradient, learning_rate))
+            if average is not None:
+                strategy.extended.update(average, follow, args=(variable,))
+
+    context = tf.distribute.get_replica_context()
+    learning_rate = tf.convert_to_tensor(optimizer.learning_rate)
+    context.merge_call(on_all, args=(gradients, learning_rate))
+    optimizer.iterations.assign_add(1)
+
+
+def make_evaluation_step(
+    forward: Callable[[tf.Tensor], tf.Tensor], strategy: tf.distribute.Strategy
+) -> Callable[[Any, Any], Any]:
+    """Returns a function from distributed pictures to what is said of each.
+
+    Args:
+        forward: From float32 pictures to log-probabilities `(batch, classes)`.
+        strategy: What the pictures are spread by.
+
+    Returns:
+        A function of pictures and labels whose result has, on each device, "top"
+        (class numbers of the highest probabilities, `(batch, 5)` or fewer),
+        "confidence" (the highest probability) and "loss" (minus the logarithm of
+        the label's probability), both `(batch,)`.
+    """
+
+    def on_replica(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        scores = tf.cast(forward(tf.cast(images, tf.float32)), tf.float32)
+        values, classes = tf.math.top_k(scores, k=min(TOP, scores.shape[-1]))
+        return {
+            "top": classes,
+            "confidence": tf.exp(values[:, 0]),
+            "loss": -tf.gather(scores, labels, axis=1, batch_dims=1),
+        }
+
+    @tf.function(jit_compile=_COMPILE)
+    def evaluation_step(images: Any, labels: Any) -> Any:
+        return strategy.run(on_replica, args=(images, labels))
+
+    return evaluation_step

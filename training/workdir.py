@@ -1,0 +1,149 @@
+"""The folder of one run: what lies in it, and whether a run may go on there."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from . import atomic
+from .console import Mistake
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """Where everything that a run leaves is kept.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe and the data it was run on."""
+        return self.path / "recipe.json"
+
+    @property
+    def labels(self) -> Path:
+        """The class names, one a line, in the order of the model's outputs."""
+        return self.path / "labels.txt"
+
+    @property
+    def preprocessing(self) -> Path:
+        """How evaluation treats a picture."""
+        return self.path / "preprocessing.json"
+
+    @property
+    def history(self) -> Path:
+        """A row for each epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The trained model."""
+        return self.path / "model.keras"
+
+    @property
+    def metrics(self) -> Path:
+        """The final figures; written last, so a run with them is finished."""
+        return self.path / "metrics.json"
+
+    @property
+    def report(self) -> Path:
+        """The page that ties it together."""
+        return self.path / "report.html"
+
+    @property
+    def pictures(self) -> Path:
+        """The folder of pictures."""
+        return self.path / "pictures"
+
+    def finished(self) -> dict[str, Any] | None:
+        """Returns the figures of a finished run, or None."""
+        if not self.metrics.is_file():
+            return None
+        return json.loads(self.metrics.read_text(encoding="utf-8"))
+
+    def check_writable(self) -> None:
+        """Makes sure that the folder can be made and written, without making it.
+
+        Raises:
+            Mistake: It cannot.
+        """
+        nearest = self.path.absolute()
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise Mistake(
+                f"--workdir={self.path} cannot be a folder: {nearest} is a file"
+            )
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise Mistake(f"--workdir={self.path} cannot be written: no right to")
+
+    def claim(self, identity: dict[str, Any]) -> None:
+        """Makes the folder this run's, or confirms that it is.
+
+        Args:
+            identity: The resolved recipe and the data, as JSON values.
+
+        Raises:
+            Mistake: Another run lives there, or the folder cannot be made.
+        """
+        self.check_same(identity)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.pictures.mkdir(exist_ok=True)
+            atomic.remove_partial(self.path)
+            atomic.remove_partial(self.pictures)
+            if not self.recipe.exists():
+                atomic.write_json(self.recipe, identity)
+        except OSError as error:
+            raise Mistake(
+                f"--workdir={self.path} cannot be written: {error.strerror or error}"
+            ) from error
+
+    def check_same(self, identity: dict[str, Any]) -> None:
+        """Makes sure that no other run lives in the folder.
+
+        Raises:
+            Mistake: One does; the text says in which fields it is another.
+        """
+        if not self.recipe.is_file():
+            return
+        try:
+            there = json.loads(self.recipe.read_text(encoding="utf-8"))
+        except ValueError:
+            raise Mistake(
+                f"{self.recipe} is no recipe; take another --workdir"
+            ) from None
+        # Through JSON, so that tuples and lists compare as what is in the file.
+        wanted = json.loads(json.dumps(identity))
+        unlike = [
+            f"{name}={there.get(name)!r} there and {wanted.get(name)!r} here"
+            for name in (*wanted, *(name for name in there if name not in wanted))
+            if there.get(name) != wanted.get(name)
+        ]
+        if unlike:
+            raise Mistake(
+                f"--workdir={self.path} holds another run ({'; '.join(unlike[:4])}); "
+                "take another --workdir, or ask for the same run to go on with it"
+            )
+
+
+def identity(recipe: Any, data: str) -> dict[str, Any]:
+    """Returns what makes a run this run and no other, as JSON values.
+
+    Args:
+        recipe: The resolved `Recipe`.
+        data: What `--data` says.
+    """
+    return {**asdict(recipe), "data": data}
