@@ -1,0 +1,1 @@
+"""The export application: SavedModel and TFLite files that are proven to agree."""

@@ -1,0 +1,173 @@
+"""The course of an export: make each file, prove it, publish all of them or none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import manifest, proof, report, saved_model, tflite
+from .console import Failure
+from .manifest import Artefact
+from .network import Network
+from .pictures import Pictures
+from .precisions import PRECISIONS, Precision
+from .source import LABELS_NAME, PREPROCESSING_NAME, Source
+from .staging import Staging
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        formats: "saved_model", "tflite".
+        precisions: Of the TFLite files; a SavedModel is float32.
+        default_signature: What a SavedModel's `serving_default` takes.
+    """
+
+    formats: Sequence[str]
+    precisions: Sequence[Precision]
+    default_signature: str
+
+
+def run(
+    source: Source, pictures: Pictures, request: Request, staging: Staging
+) -> list[Artefact]:
+    """Makes and proves what is asked for, and puts it into the output folder.
+
+    Args:
+        source: What is exported.
+        pictures: What it is compared on.
+        request: What to make of it.
+        staging: Where to.
+
+    Returns:
+        What was made.
+
+    Raises:
+        Failure: A file does not agree with Keras. Nothing has been published then.
+    """
+    reference = proof.ask_keras(source, pictures)
+    network = Network(source.model, source.preprocessing)
+    artefacts = []
+    for made in _make(source, network, request, staging):
+        shown = proof.prove(staging.folder / made.place, made.precision, reference)
+        if shown.problems:
+            raise Failure(
+                f"{made.place} does not agree with Keras and was not exported: "
+                f"{'; '.join(shown.problems)}"
+            )
+        artefacts.append(made.proven(shown))
+    _write_companions(source, staging.folder)
+    page = report.render(source, reference, artefacts, pictures.origin)
+    (staging.folder / report.NAME).write_text(page, encoding="utf-8")
+    manifest.write(
+        staging.folder / manifest.NAME, staging.out, source, artefacts, pictures.origin
+    )
+    # The manifest comes last: what it names is there.
+    for name in (
+        *(artefact.place for artefact in artefacts),
+        LABELS_NAME,
+        PREPROCESSING_NAME,
+        report.NAME,
+        manifest.NAME,
+    ):
+        staging.publish(name)
+    return artefacts
+
+
+def _make(
+    source: Source, network: Network, request: Request, staging: Staging
+) -> Iterator[Artefact]:
+    """Writes the files into the staging folder, one at a time."""
+    if "saved_model" in request.formats:
+        version = saved_model.next_version(staging.out / saved_model.FOLDER)
+        place = f"{saved_model.FOLDER}/{version}"
+        folder = staging.folder / place
+        folder.parent.mkdir()
+        saved_model.write(source, network, folder, request.default_signature)
+        yield Artefact(
+            place=place,
+            format="saved_model",
+            precision=PRECISIONS["float32"],
+            bytes=manifest.size_bytes(folder),
+            inputs=_saved_model_inputs(network.size_px, request.default_signature),
+        )
+    if "tflite" in request.formats:
+        for precision in request.precisions:
+            yield _make_tflite(source, network, precision, staging.folder)
+
+
+def _make_tflite(
+    source: Source, network: Network, precision: Precision, folder: Path
+) -> Artefact:
+    file = folder / f"model_{precision.name}.tflite"
+    contents = tflite.convert(network)
+    builtin, other = tflite.operators(contents)
+    if other:
+        raise Failure(
+            f"{file.name} needs operators that are not TFLite's own: {', '.join(other)}"
+        )
+    file.write_bytes(contents)
+    tflite.pack_labels(file, source.labels)
+    side = network.size_px
+    return Artefact(
+        place=file.name,
+        format="tflite",
+        precision=precision,
+        bytes=manifest.size_bytes(file),
+        inputs={
+            "tensors": f"float32 ({tflite.BATCH}, {side}, {side}, 3) in 0..255, "
+            "resized and cropped"
+        },
+        operators=tuple(builtin),
+    )
+
+
+def _saved_model_inputs(size_px: int, default: str) -> dict[str, str]:
+    tensors = f"tensors: float32 (batch, {size_px}, {size_px}, 3) in 0..255, "
+    tensors += "resized and cropped"
+    inputs = {
+        "bytes": "image_bytes: string (batch,), encoded JPEG, PNG, GIF, BMP or WebP",
+        "images": "images: uint8 (batch, height, width, 3)",
+        "tensors": tensors,
+        "features": tensors,
+    }
+    return {"serving_default": inputs[default], **inputs}
+
+
+def _write_companions(source: Source, folder: Path) -> None:
+    labels = "".join(f"{label}\n" for label in source.labels)
+    (folder / LABELS_NAME).write_text(labels, encoding="utf-8")
+    preprocessing = json.dumps(asdict(source.preprocessing), indent=2) + "\n"
+    (folder / PREPROCESSING_NAME).write_text(preprocessing, encoding="utf-8")
+
+
+def table(artefacts: Sequence[Artefact]) -> str:
+    """Returns a line for each file: size, difference, agreement and time.
+
+    Args:
+        artefacts: What was made.
+    """
+    rows = [("file", "MB", "max diff", "top-1 agreement", "ms")]
+    for artefact in artefacts:
+        shown = artefact.shown
+        rows.append(
+            (
+                artefact.place,
+                f"{artefact.bytes / 1e6:.1f}",
+                f"{shown.max_abs_diff:.1e}",
+                f"{shown.top1_agreement:.1%}",
+                f"{shown.latency_ms['p50']:.1f}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        cells = [
+            cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)
+        ]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    return "\n".join(lines)

@@ -1,0 +1,121 @@
+"""`python -m export.main`: a .keras file to SavedModel and TFLite, proven."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from . import console, model_file
+from .console import Mistake
+from .precisions import FORMATS, PRECISIONS
+
+COMMAND = "export"
+SUMMARY = """Exports a trained model and proves that each file agrees with Keras.
+
+  python -m export.main --model=runs/demo/model.keras --format=saved_model,tflite \\
+      --out=runs/demo/export"""
+
+
+def options() -> flags.FlagValues:
+    """Returns the command's flags."""
+    values = flags.FlagValues()
+
+    def text(name: str, default: str | None, what: str) -> None:
+        shown = f"{what} [{default}]" if default else what
+        flags.DEFINE_string(name, default, shown, flag_values=values)
+
+    text("model", None, "a .keras file, or a training workdir with one")
+    text("format", ",".join(FORMATS), "what to write, separated by commas")
+    text("precision", "float32", f"of: {', '.join(PRECISIONS)}")
+    text("out", None, "folder for the files")
+    text("pictures", None, "folder:PATH to compare on; else the workdir's samples")
+    text("default_signature", "bytes", "serving_default: bytes, images or tensors")
+    return values
+
+
+def chosen_of(flag: str, text: str, known: tuple[str, ...]) -> list[str]:
+    """Returns the words of a comma-separated flag.
+
+    Args:
+        flag: The flag's name.
+        text: Its value.
+        known: The words that there are.
+
+    Raises:
+        Mistake: A word is not known, or there is none.
+    """
+    words = list(dict.fromkeys(word.strip() for word in text.split(",")))
+    unknown = [word for word in words if word not in known]
+    if unknown:
+        raise Mistake(
+            f"--{flag}: unknown {', '.join(repr(word) for word in unknown)}; "
+            f"there are {', '.join(known)}"
+        )
+    return words
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command.
+
+    Args:
+        argv: The program's name and its arguments.
+
+    Returns:
+        The exit code: 0 for success, 1 where a file does not agree with Keras, 2
+        after a mistake of the caller's.
+    """
+    return console.run_command(COMMAND, lambda: _export(argv), flags.Error)
+
+
+def _export(argv: list[str]) -> int:
+    values = options()
+    if {"--help", "-h", "-help"} & set(argv[1:]):
+        print(console.help_text(SUMMARY, values))
+        return 0
+    left = values(argv)[1:]
+    if left:
+        raise Mistake(f"{left[0]!r} is no flag; flags look like --out=DIR (--help)")
+    missing = [f"--{name}" for name in ("model", "out") if not values[name].value]
+    if missing:
+        raise Mistake(f"{' and '.join(missing)} must be given; --help shows how")
+    formats = chosen_of("format", values.format, FORMATS)
+    precisions = chosen_of("precision", values.precision, tuple(PRECISIONS))
+    (default,) = chosen_of(
+        "default_signature", values.default_signature, ("bytes", "images", "tensors")
+    )
+    file = model_file.find(values.model)
+    console.quiet_libraries()
+    return _run(values, file, formats, precisions, default)
+
+
+def _run(
+    values: Any, file: Path, formats: list[str], precisions: list[str], default: str
+) -> int:
+    from . import exporter, pictures, source
+    from .staging import Staging
+
+    compared = pictures.find(values.pictures, file)
+    with Staging(Path(values.out).expanduser()) as staging:
+        loaded = source.load(file)
+        for notice in loaded.notices:
+            print(f"{COMMAND}: {notice}", file=sys.stderr)
+        request = exporter.Request(
+            formats=formats,
+            precisions=[PRECISIONS[name] for name in precisions],
+            default_signature=default,
+        )
+        artefacts = exporter.run(loaded, compared, request, staging)
+    print(exporter.table(artefacts))
+    return 0
+
+
+def run() -> None:
+    """Runs the command with the process's own arguments."""
+    sys.exit(main(sys.argv))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,34 @@
+"""Finds the model's file, before anything slow is loaded."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from .console import Mistake
+
+NAME = "model.keras"
+
+
+def find(named: str) -> Path:
+    """Returns the model's file.
+
+    Args:
+        named: A .keras file, or a folder with a `model.keras`.
+
+    Raises:
+        Mistake: There is no such file, or it is no .keras file.
+    """
+    path = Path(named).expanduser()
+    if path.is_dir():
+        path = path / NAME
+    if not path.is_file():
+        raise Mistake(
+            f"no model at {path}: --model takes a .keras file or a training workdir"
+        )
+    if not zipfile.is_zipfile(path):
+        raise Mistake(f"{path} is not a .keras file (it is no zip archive)")
+    with zipfile.ZipFile(path) as archive:
+        if "config.json" not in archive.namelist():
+            raise Mistake(f"{path} is not a .keras file (no config.json inside)")
+    return path

@@ -1,0 +1,78 @@
+"""`python -m export.summary_main`: what a run and its export came to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from . import console
+from .console import Mistake
+
+COMMAND = "summary"
+SUMMARY = """Prints accuracy, parity of each exported file, and where the pictures are.
+
+  python -m export.summary_main --workdir=runs/demo --out=runs/demo/export"""
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command.
+
+    Args:
+        argv: The program's name and its arguments.
+
+    Returns:
+        The exit code: 0 for success, 2 after a mistake of the caller's.
+    """
+    return console.run_command(COMMAND, lambda: _summarize(argv), flags.Error)
+
+
+def _summarize(argv: list[str]) -> int:
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "a training workdir", flag_values=values)
+    flags.DEFINE_string("out", None, "an export's folder", flag_values=values)
+    if {"--help", "-h", "-help"} & set(argv[1:]):
+        print(console.help_text(SUMMARY, values))
+        return 0
+    values(argv)
+    if not values.workdir or not values.out:
+        raise Mistake("--workdir and --out must be given; --help shows how")
+    workdir, out = Path(values.workdir), Path(values.out)
+    metrics = _read(workdir / "metrics.json")
+    exported = _read(out / "export.json")
+    print(f"accuracy on held-back pictures: {metrics['top1']:.2%}")
+    for place, entry in exported["artefacts"].items():
+        print(
+            f"{out / place}: differs from Keras by {entry['max_abs_diff']:.1e} at "
+            f"most, same first class on {entry['top1_agreement']:.1%} of "
+            f"{entry['pictures']['count']} pictures"
+        )
+    print(f"pictures: {workdir / 'pictures'}")
+    print(f"reports: {workdir / 'report.html'} and {out / 'report.html'}")
+    return 0
+
+
+def _read(path: Path) -> Any:
+    """Returns what a JSON file holds.
+
+    Raises:
+        Mistake: There is no such file, or it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Mistake(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise Mistake(f"{path} is damaged: {error}") from error
+
+
+def run() -> None:
+    """Runs the command with the process's own arguments."""
+    sys.exit(main(sys.argv))
+
+
+if __name__ == "__main__":
+    run()
