@@ -39,6 +39,12 @@ class Examples(Protocol):
         """Returns pixels, uint8 `(height, width, 3)`, and the label, int32."""
 
 
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+def decoded(contents: tf.Tensor) -> tf.Tensor:
+    """Returns `image.decode` of a file; its graph is built once, not every epoch."""
+    return image.decode(contents)
+
+
 def epoch_key(seed: int, epoch: int) -> int:
     """Returns 63 bits that stand for this epoch of this run."""
     state = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
@@ -110,7 +116,7 @@ class Files(_Numbered):
     def picture(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the picture and the label of a row."""
         paths, labels = self._tensors
-        return image.decode(tf.io.read_file(paths[record])), labels[record]
+        return decoded(tf.io.read_file(paths[record])), labels[record]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,4 +145,4 @@ class Encoded:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the decoded picture and the label."""
         contents, label = record
-        return image.decode(contents), tf.cast(label, tf.int32)
+        return decoded(contents), tf.cast(label, tf.int32)

@@ -23,7 +23,7 @@ from PIL import Image, ImageOps
 
 from keras_convnext import image
 
-from .examples import DataError
+from .examples import DataError, decoded
 
 # By these endings a file is taken for a picture, whatever the case of the letters.
 # The last ones are here to be named as unreadable rather than passed over in silence.
@@ -72,11 +72,6 @@ def check(paths: Sequence[Path], copies: Path) -> Iterator[Picture]:
                 pool.shutdown(cancel_futures=True)
 
 
-@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
-def _decoded(contents: tf.Tensor) -> tf.Tensor:
-    return image.decode(contents)
-
-
 def _checked(path: Path, copies: Path) -> Picture:
     try:
         contents = path.read_bytes()
@@ -85,7 +80,7 @@ def _checked(path: Path, copies: Path) -> Picture:
     if not contents:
         return Picture(path, path, "the file is empty")
     try:
-        pixels = _decoded(contents).numpy()
+        pixels = decoded(contents).numpy()
     except tf.errors.InvalidArgumentError:
         return _second_opinion(path, contents, copies)
     return Picture(path, path, _blank(contents, pixels))

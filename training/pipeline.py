@@ -82,12 +82,23 @@ def training_batches(
     Returns:
         (images uint8 `(batch, size, size, 3)`, labels): int32 `(batch,)`, or float32
         `(batch, classes)` where the augmentation mixes pictures.
+
+    Raises:
+        DataError: Several workers are to share a last batch that is not full.
     """
+    if share.workers > 1 and not drop_remainder:
+        raise DataError(
+            "Several workers need full batches: the rows of a smaller last one would "
+            "not reach all of them."
+        )
     key = epoch_key(seed, epoch)
     records = examples.shuffled(seed, epoch)
     if examples.count < share.global_batch:
         # Fewer pictures than one batch are shown again to fill it.
         records = records.repeat().take(share.global_batch)
+    elif drop_remainder:
+        whole = examples.count // share.global_batch
+        records = records.take(whole * share.global_batch)
     records = records.enumerate().skip(start_batch * share.global_batch)
 
     def view(position: tf.Tensor, record: Any) -> tuple[tf.Tensor, tf.Tensor]:
