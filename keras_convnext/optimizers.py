@@ -161,8 +161,9 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
         rate = ops.cast(learning_rate, dtype) * group.lr_scale
         gradient = ops.cast(gradient, dtype)
         step = ops.cast(self.iterations + 1, dtype)
-        correction_1 = 1 - ops.power(ops.cast(self.beta_1, dtype), step)
-        correction_2 = 1 - ops.power(ops.cast(self.beta_2, dtype), step)
+        # 1 - beta**step without the cancellation: beta_2 is close to 1.
+        correction_1 = -ops.expm1(step * _log(self.beta_1))
+        correction_2 = -ops.expm1(step * _log(self.beta_2))
 
         self.assign_add(momentum, (gradient - momentum) * (1 - self.beta_1))
         self.assign_add(velocity, (ops.square(gradient) - velocity) * (1 - self.beta_2))
@@ -184,6 +185,10 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
                 for path, group in self.groups.items()
             },
         }
+
+
+def _log(beta: float) -> float:
+    return math.log(beta) if beta else -math.inf
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")

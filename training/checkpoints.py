@@ -16,7 +16,7 @@ from . import atomic
 from .console import Mistake
 
 _POSITION = "position.json"
-_SUFFIX = ".ckpt"
+SUFFIX = ".ckpt"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Checkpoints:
             Mistake: The disk is full or will not be written to. The checkpoints
                 that are there stay.
         """
-        path = self.folder / f"step-{position.step:09d}{_SUFFIX}"
+        path = self.folder / f"step-{position.step:09d}{SUFFIX}"
         try:
             with atomic.replacing(path) as partial:
                 self._write(partial, position)
@@ -137,7 +137,7 @@ class Checkpoints:
             variable.assign(arrays[name])
 
     def _newest_first(self) -> Iterator[Path]:
-        yield from sorted(self.folder.glob(f"step-*{_SUFFIX}"), reverse=True)
+        yield from sorted(self.folder.glob(f"step-*{SUFFIX}"), reverse=True)
 
     def best(self) -> Path | None:
         """Returns the checkpoint with the highest score, the earliest of equals."""

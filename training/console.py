@@ -173,6 +173,8 @@ def help_text(summary: str, options: Any) -> str:
     lines = [summary, "", "Flags:"]
     for name in options:
         flag = options[name]
+        # absl adds lines of its own to the help of flags that may be repeated.
+        text = flag.help.partition("\n")[0].rstrip(";")
         default = "" if flag.default in (None, False, []) else f" [{flag.default}]"
-        lines.append(f"  --{name:<18} {flag.help}{default}")
+        lines.append(f"  --{name:<16} {text}{default}")
     return "\n".join(lines)

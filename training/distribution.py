@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tensorflow as tf
 
-FORMS = "all, cpu, cpu:2 (two logical processors), gpu, or gpu:0,1 (numbers)"
+FORMS = "all, cpu, cpu:2 (2 logical ones), gpu or gpu:0,1"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+TOP = 5
+# Stands in for a probability that has been rounded to 0.
+LEAST_PROBABILITY = 1e-30
+
 
 @dataclass(frozen=True)
 class Verdicts:
@@ -78,4 +82,22 @@ def evaluate(
         confidence=whole["confidence"][real],
         losses=whole["loss"][real],
         classes=classes,
+    )
+
+
+def verdicts_of(labels: np.ndarray, probabilities: np.ndarray) -> Verdicts:
+    """Returns the verdicts of a model whose probabilities are all at hand.
+
+    Args:
+        labels: True class numbers `(count,)`.
+        probabilities: `(count, classes)`.
+    """
+    top = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
+    rows = np.arange(len(labels))
+    return Verdicts(
+        labels=labels,
+        top=top,
+        confidence=probabilities[rows, top[:, 0]],
+        losses=-np.log(np.maximum(probabilities[rows, labels], LEAST_PROBABILITY)),
+        classes=probabilities.shape[1],
     )

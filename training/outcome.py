@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import atomic, network, plots, report
-from .evaluate import Verdicts, evaluate
+from .evaluate import LEAST_PROBABILITY, Verdicts, evaluate
 from .step import make_evaluation_step
 from .trainer import Run, distributed
 
@@ -55,7 +55,7 @@ def leave(run: Run, rows: list[dict[str, float]]) -> dict[str, Any]:
 
 def _judge(run: Run, model: keras.Model) -> Verdicts:
     def forward(images: tf.Tensor) -> tf.Tensor:
-        return tf.math.log(tf.maximum(model(images, training=False), 1e-30))
+        return tf.math.log(tf.maximum(model(images, training=False), LEAST_PROBABILITY))
 
     return evaluate(
         distributed(run, run.source.evaluation(run.recipe.global_batch)),

@@ -53,6 +53,7 @@ def curves(rows: Sequence[dict[str, float]]) -> bytes:
     rate.plot(epochs, [row["learning_rate"] for row in rows], color=_INK, lw=1.5)
     _dress(rate, "Learning rate, end of epoch")
     rate.set_ylim(bottom=0)
+    rate.yaxis.set_major_formatter(lambda value, _: f"{value:.1e}" if value else "0")
     return _png(figure)
 
 
@@ -142,7 +143,7 @@ def sheet(
         answer, label = answers[number], labels[number]
         right = answer == label
         axes.imshow(images[number], interpolation="nearest")
-        text = f"{shortened(classes[answer])} {probabilities[number, answer]:.0%}"
+        text = f"{shortened(classes[answer])}  ({probabilities[number, answer]:.0%})"
         if not right:
             text += f"\nis {shortened(classes[label])}"
         axes.set_title(

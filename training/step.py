@@ -9,10 +9,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from .evaluate import TOP
+
 # XLA runs a depthwise convolution on a processor many times slower than
 # TensorFlow's own kernels do.
 _COMPILE = False
-TOP = 5
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,155 @@
+"""Decay by layer kind, the AdamW update and the schedule."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_convnext
+from keras_convnext import optimizers
+from keras_convnext.optimizers import LayerwiseAdamW, ParameterGroup, WarmupCosine
+
+
+def decayed(model):
+    groups = optimizers.parameter_groups(model)
+    assert set(groups) == {variable.path for variable in model.trainable_variables}
+    return {path for path, group in groups.items() if group.decays}
+
+
+@pytest.mark.parametrize("name", ["test_convnext", "convnextv2_atto"])
+def test_only_kernels_of_convolutions_and_dense_layers_decay(name):
+    model = keras_convnext.create(name, input_shape=(32, 32, 3), classes=3)
+
+    kernels = {
+        variable.path
+        for layer in model.layers
+        if isinstance(
+            layer,
+            keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense,
+        )
+        for variable in layer.trainable_variables
+        if len(variable.shape) > 1
+    }
+    assert decayed(model) == kernels
+    assert kernels
+
+
+def test_decay_is_decided_inside_nested_and_rematerialized_layers():
+    plain = keras_convnext.create("convnextv2_atto", input_shape=(32, 32, 3), classes=3)
+    remat = keras_convnext.create(
+        "convnextv2_atto", input_shape=(32, 32, 3), classes=3, remat=True
+    )
+    nested = keras.Sequential([keras.Input((32, 32, 3)), remat])
+
+    assert len(decayed(nested)) == len(decayed(plain))
+    assert not [path for path in decayed(nested) if not path.endswith("kernel")]
+
+
+def test_a_norm_with_a_matrix_of_factors_does_not_decay():
+    inputs = keras.Input((4, 5))
+    normed = keras.layers.LayerNormalization(axis=(1, 2))(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(normed))
+    dense = model.layers[-1]
+
+    # Its gamma has the shape (4, 5): by rank alone it would decay.
+    assert decayed(model) == {dense.kernel.path}
+
+
+def adamw_by_hand(value, gradients, *, lr, decay, beta_1, beta_2, epsilon):
+    """Algorithm 2 of arXiv:1711.05101 in float64."""
+    value = np.float64(value)
+    first = second = np.zeros_like(value)
+    for step, gradient in enumerate(np.float64(gradients), start=1):
+        value = value - lr * decay * value
+        first = beta_1 * first + (1 - beta_1) * gradient
+        second = beta_2 * second + (1 - beta_2) * gradient**2
+        corrected = second / (1 - beta_2**step)
+        value = value - lr * first / (1 - beta_1**step) / (np.sqrt(corrected) + epsilon)
+    return value
+
+
+def test_the_update_is_adamw_with_each_parameters_own_rate_and_decay():
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(3, 4)).astype(np.float32)
+    gradients = rng.normal(size=(6, 3, 4)).astype(np.float32)
+    groups = {
+        "full": ParameterGroup(),
+        "slow": ParameterGroup(lr_scale=0.25),
+        "undecayed": ParameterGroup(decays=False),
+    }
+    variables = [keras.Variable(start, name=name) for name in groups]
+    settings = {"beta_1": 0.9, "beta_2": 0.95, "epsilon": 1e-3}
+    optimizer = LayerwiseAdamW(0.1, weight_decay=0.3, groups=groups, **settings)
+    optimizer.build(variables)
+    for gradient in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)] * 3)
+
+    for variable, group in zip(variables, groups.values(), strict=True):
+        expected = adamw_by_hand(
+            start,
+            gradients,
+            lr=0.1 * group.lr_scale,
+            decay=0.3 if group.decays else 0.0,
+            **settings,
+        )
+        actual = keras.ops.convert_to_numpy(variable)
+        # Six updates in float32, each rounding values of about 1.
+        np.testing.assert_allclose(actual, expected, atol=2e-6)
+
+
+def test_a_group_for_an_unknown_variable_is_refused():
+    optimizer = LayerwiseAdamW(groups={"kernal": ParameterGroup()})
+    with pytest.raises(ValueError, match="not given: kernal"):
+        optimizer.build([keras.Variable(np.zeros(3), name="kernel")])
+
+
+def test_groups_survive_saving_and_loading_a_compiled_model(tmp_path):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="head")(inputs))
+    groups = {
+        "head/kernel": ParameterGroup(lr_scale=0.5),
+        "head/bias": ParameterGroup(decays=False),
+    }
+    schedule = WarmupCosine(0.01, total_steps=50, warmup_steps=5)
+    model.compile(LayerwiseAdamW(schedule, weight_decay=0.2, groups=groups), "mse")
+    x, y = np.ones((8, 4), np.float32), np.zeros((8, 2), np.float32)
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+
+    assert again.optimizer.groups == groups
+    assert again.optimizer.get_config() == model.optimizer.get_config()
+    model.fit(x, y, verbose=0)
+    again.fit(x, y, verbose=0)
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        # The same numbers through the same operations.
+        np.testing.assert_array_equal(one, other)
+
+
+def official_schedule(peak, low, total, warmup):
+    """The published code's schedule, written with its own building blocks."""
+    rise = np.linspace(0, peak, warmup)
+    steps = np.arange(total - warmup)
+    return np.concatenate(
+        [rise, low + 0.5 * (peak - low) * (1 + np.cos(np.pi * steps / len(steps)))]
+    )
+
+
+@pytest.mark.parametrize(("total", "warmup"), [(300, 20), (30, 0), (7, 1), (40, 39)])
+def test_the_schedule_is_the_official_one_at_every_step(total, warmup):
+    schedule = WarmupCosine(4e-3, total, warmup, min_lr=1e-6)
+    actual = [float(schedule(step)) for step in range(total)]
+    # float32 against float64, at a rate of 4e-3.
+    np.testing.assert_allclose(
+        actual, official_schedule(4e-3, 1e-6, total, warmup), atol=2e-9
+    )
+
+
+def test_the_schedule_stays_at_its_end():
+    schedule = WarmupCosine(1.0, total_steps=10, min_lr=0.25)
+    assert float(schedule(10)) == pytest.approx(0.25)
+    assert float(schedule(1000)) == pytest.approx(0.25)
+
+
+def test_a_warmup_as_long_as_the_run_is_refused():
+    with pytest.raises(ValueError, match="warmup_steps=10, total_steps=10"):
+        WarmupCosine(1.0, total_steps=10, warmup_steps=10)

@@ -1,0 +1,170 @@
+"""`python -m training.evaluate_main`: how often a model is right."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+from . import atomic, console
+from .console import Mistake, say
+
+COMMAND = "evaluate"
+SUMMARY = """Judges a model on the held-back part of a data set.
+
+  python -m training.evaluate_main --model=runs/demo/model.keras --data=digits
+
+The split is the one that training makes with the same share and seed."""
+_MOST_PRINTED_CLASSES = 20
+
+
+def options() -> flags.FlagValues:
+    """Returns the command's flags."""
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "model", None, "a .keras, .tflite or SavedModel", flag_values=values
+    )
+    flags.DEFINE_string(
+        "data", None, "as in training: digits, folder:PATH, ...", flag_values=values
+    )
+    flags.DEFINE_string("out", None, "JSON file for the figures", flag_values=values)
+    flags.DEFINE_integer(
+        "batch", 64, "pictures at a time", lower_bound=1, flag_values=values
+    )
+    flags.DEFINE_float(
+        "validation_share",
+        0.2,
+        "held back where the data has no split",
+        lower_bound=0.0,
+        upper_bound=1.0,
+        flag_values=values,
+    )
+    flags.DEFINE_integer("seed", 0, "of that split", flag_values=values)
+    flags.DEFINE_bool(
+        "skip_bad_images", False, "leave unreadable pictures out", flag_values=values
+    )
+    return values
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command.
+
+    Args:
+        argv: The program's name and its arguments.
+
+    Returns:
+        The exit code: 0 for success, 2 after a mistake of the caller's.
+    """
+    return console.guard(COMMAND, lambda: _evaluate(argv), (flags.Error,))
+
+
+def _evaluate(argv: list[str]) -> int:
+    chosen = options()
+    if console.asks_for_help(argv):
+        say(console.help_text(SUMMARY, chosen))
+        return 0
+    console.no_more_arguments(chosen(argv))
+    console.require(chosen, ("model", "data"))
+    console.import_tensorflow()
+    from . import classifier, data
+
+    model = classifier.load(classifier.find(chosen.model))
+    for notice in model.notices:
+        say(notice)
+    source = console.checked(
+        data.load,
+        chosen.data,
+        size_px=model.preprocessing.size_px,
+        validation_share=chosen.validation_share,
+        seed=chosen.seed,
+        skip_bad_images=chosen.skip_bad_images,
+        preprocessing=model.preprocessing,
+    )
+    order = _order(source.classes, model.labels)
+    started = time.monotonic()
+    verdicts = _verdicts(model, source, order, chosen.batch)
+    seconds = time.monotonic() - started
+    figures = {
+        "model": str(model.path),
+        "data": chosen.data,
+        "top1": verdicts.top1,
+        "top5": verdicts.top5,
+        "loss": verdicts.loss,
+        "examples": len(verdicts.labels),
+        "seconds": round(seconds, 2),
+        "labels": list(model.labels),
+        "confusion": verdicts.confusion().tolist(),
+    }
+    _say_figures(figures)
+    if chosen.out:
+        _write(Path(chosen.out), figures)
+    return 0
+
+
+def _order(classes: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """Returns, for each class of the data, the model's number for it.
+
+    Raises:
+        Mistake: The model has no such class.
+    """
+    if list(labels) == [f"class {number}" for number in range(len(classes))]:
+        # The model's names are unknown: the data's order is all there is.
+        return np.arange(len(classes))
+    missing = [name for name in classes if name not in labels]
+    if missing:
+        raise Mistake(
+            f"the data's classes {', '.join(missing[:5])} are not among the model's "
+            f"{len(labels)} ({', '.join(labels[:5])} ...)"
+        )
+    return np.array([labels.index(name) for name in classes])
+
+
+def _verdicts(model: Any, source: Any, order: np.ndarray, batch: int) -> Any:
+    from .evaluate import verdicts_of
+
+    answers = []
+    for images, labels, weights in source.evaluation(batch):
+        real = weights.numpy() > 0
+        probabilities = model.probabilities(images.numpy()[real].astype(np.float32))
+        answers.append((order[labels.numpy()[real]], probabilities))
+    labels, probabilities = (
+        np.concatenate(part) for part in zip(*answers, strict=True)
+    )
+    return verdicts_of(labels, probabilities)
+
+
+def _say_figures(figures: dict[str, Any]) -> None:
+    say(f"{figures['model']} on {figures['data']}, {figures['examples']:,} pictures")
+    say(f"  first answer right    {figures['top1']:.2%}")
+    say(f"  among the first five  {figures['top5']:.2%}")
+    say(f"  cross-entropy         {figures['loss']:.4f}")
+    labels = figures["labels"]
+    if len(labels) > _MOST_PRINTED_CLASSES:
+        return
+    width = max(len(str(max(map(max, figures["confusion"])))), 2) + 1
+    longest = max(map(len, labels))
+    say("confusion: a row for each true class, a column for each answer, same order")
+    for name, row in zip(labels, figures["confusion"], strict=True):
+        cells = "".join(f"{number or '.':>{width}}" for number in row)
+        say(f"  {name:<{longest}} {cells}")
+
+
+def _write(path: Path, figures: dict[str, Any]) -> None:
+    try:
+        atomic.write_json(path, figures)
+    except OSError as error:
+        raise Mistake(f"--out={path} cannot be written: {error.strerror}") from error
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    # absl's own flags stay untouched: `main` parses the command's.
+    app.run(main, flags_parser=lambda argv: [*flags.FLAGS(argv[:1]), *argv[1:]])
+
+
+if __name__ == "__main__":
+    run()
