@@ -72,12 +72,23 @@ def _views(
     return tf.ensure_shape(spread, (None, side, side, 3)), is_good
 
 
+def _require_pictures(batch: tf.Tensor) -> None:
+    """Fails clearly where a batch has no picture, or its pictures no pixel.
+
+    Some kernels would fail on such shapes too, with words about their own insides.
+    """
+    tf.debugging.assert_positive(
+        tf.size(batch, out_type=tf.int64), "The batch is empty."
+    )
+
+
 def _from_bytes(
     network: Network, preprocessing: Preprocessing, labels: Sequence[str], top: int
 ) -> Callable:
     names = tf.constant(list(labels))
 
     def classify(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        _require_pictures(image_bytes)
         views, is_good = _views(image_bytes, preprocessing)
         scores, indices = tf.math.top_k(network.probabilities(views), top)
         row_is_good = is_good[:, tf.newaxis]
@@ -97,6 +108,7 @@ def _from_bytes(
 
 def _from_images(network: Network, preprocessing: Preprocessing) -> Callable:
     def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        _require_pictures(images)
         views = tf.map_fn(
             lambda image: evaluation_view(image, preprocessing),
             images,

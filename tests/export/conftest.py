@@ -1,0 +1,97 @@
+"""One small trained-looking model, saved as training saves it, and one export of it."""
+
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CLASSES = ("cat", "dog", "früh", "hen, or cock", "owl", "pig", "yak")
+SIZE_PX = 32
+
+
+def randomized(model, seed=0):
+    """Gives every variable a value that shows in the output.
+
+    At their initial values layer scale hides the blocks, and norms and biases are
+    neutral: nothing that is wrong with them could be seen.
+    """
+    generator = np.random.default_rng(seed)
+    for variable in model.weights:
+        shape = variable.shape
+        if variable.name == "gamma":
+            variable.assign(generator.uniform(0.1, 1.0, shape))
+        elif variable.name in ("beta", "bias"):
+            variable.assign(generator.normal(0, 0.1, shape))
+        elif variable.name == "kernel":
+            fan_in = np.prod(shape[:2] if "dwconv" in variable.path else shape[:-1])
+            variable.assign(generator.normal(0, fan_in**-0.5, shape))
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_variant():
+    from keras_convnext.variants import VARIANTS
+
+    return dataclasses.replace(
+        VARIANTS["convnext_atto"], depths=(1, 1, 2, 1), widths=(8, 16, 24, 32)
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_variant):
+    from keras_convnext.models import build
+
+    model = build(
+        tiny_variant,
+        weights=None,
+        input_shape=(SIZE_PX, SIZE_PX, 3),
+        classes=len(CLASSES),
+        patch_size=2,
+    )
+    return randomized(model)
+
+
+@pytest.fixture(scope="session")
+def workdir(tiny_model, tmp_path_factory):
+    """A finished training workdir, as far as exporting looks into it."""
+    folder = tmp_path_factory.mktemp("workdir")
+    tiny_model.save(folder / "model.keras")
+    (folder / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    record = {
+        "size_px": SIZE_PX,
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "crop_fraction": 0.875,
+        "crop_mode": "center",
+        "interpolation": "bicubic",
+    }
+    (folder / "preprocessing.json").write_text(json.dumps(record))
+    return folder
+
+
+def encoded(pixels, file_format="PNG", **how):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format=file_format, **how)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def photographs():
+    """Encoded pictures of several sizes and formats."""
+    generator = np.random.default_rng(5)
+    files = []
+    for height, width, file_format in (
+        (48, 60, "PNG"),
+        (70, 40, "JPEG"),
+        (33, 33, "WEBP"),
+        (20, 90, "BMP"),
+    ):
+        coarse = generator.integers(0, 256, (4, 5, 3)).astype(np.uint8)
+        image = Image.fromarray(coarse).resize(
+            (width, height), Image.Resampling.BICUBIC
+        )
+        files.append(encoded(np.asarray(image), file_format))
+    return files
