@@ -1,6 +1,6 @@
 """ConvNeXt for Keras: every published variant, built, trained and exported."""
 
-from keras_convnext import layers
+from keras_convnext import layers, roadmap
 from keras_convnext.builders import (
     ConvNeXtAtto,
     ConvNeXtBase,
@@ -62,4 +62,5 @@ __all__ = [
     "list_variants",
     "preprocess_input",
     "pyramid",
+    "roadmap",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +66,11 @@ class Run:
 
 
 def prepare(
-    recipe: Recipe, source: Any, workdir: Workdir, strategy: tf.distribute.Strategy
+    recipe: Recipe,
+    source: Any,
+    workdir: Workdir,
+    strategy: tf.distribute.Strategy,
+    trainable: Callable[..., keras.Model] = network.trainable,
 ) -> Run:
     """Builds the network and the optimizer, and finds the newest checkpoint.
 
@@ -75,6 +79,7 @@ def prepare(
         source: The data, a `training.data.Source`.
         workdir: The run's folder, already claimed.
         strategy: What to spread the work by.
+        trainable: Builds the network, as `network.trainable` does.
 
     Raises:
         Mistake: The recipe makes no network, or does not fit the devices.
@@ -87,7 +92,7 @@ def prepare(
         )
     steps = recipe.epochs * source.steps_per_epoch(recipe.global_batch)
     with strategy.scope():
-        learner = make_learner(recipe, source, steps)
+        learner = make_learner(recipe, source, steps, trainable)
     checkpoints = Checkpoints(
         workdir.checkpoints, kept_variables(learner), recipe.keep_checkpoints
     )
@@ -100,19 +105,25 @@ def prepare(
     return run
 
 
-def make_learner(recipe: Recipe, source: Any, steps: int) -> Learner:
+def make_learner(
+    recipe: Recipe,
+    source: Any,
+    steps: int,
+    trainable: Callable[..., keras.Model] = network.trainable,
+) -> Learner:
     """Builds what learns; to be called in the strategy's scope.
 
     Args:
         recipe: The run's numbers.
         source: The data.
         steps: Steps of the whole run.
+        trainable: Builds the network, as `network.trainable` does.
 
     Raises:
         Mistake: The recipe's fields make no network.
     """
     try:
-        model = network.trainable(recipe, len(source.classes), source.preprocessing)
+        model = trainable(recipe, len(source.classes), source.preprocessing)
     except (ValueError, OSError) as error:
         raise Mistake(f"recipe {recipe.name}: {error}") from error
     averaged = None
