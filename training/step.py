@@ -91,7 +91,7 @@ def make_train_step(
             "gradient_norm": norm / strategy.num_replicas_in_sync,
         }
 
-    @tf.function(jit_compile=_COMPILE)
+    @tf.function(jit_compile=_COMPILE, autograph=False)
     def train_step(images: Any, labels: Any) -> dict[str, tf.Tensor]:
         parts = strategy.run(on_replica, args=(images, labels))
         return {
@@ -195,7 +195,7 @@ def make_evaluation_step(
             "loss": -tf.gather(scores, labels, axis=1, batch_dims=1),
         }
 
-    @tf.function(jit_compile=_COMPILE)
+    @tf.function(jit_compile=_COMPILE, autograph=False)
     def evaluation_step(images: Any, labels: Any) -> Any:
         return strategy.run(on_replica, args=(images, labels))
 

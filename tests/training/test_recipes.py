@@ -27,7 +27,9 @@ def test_changes_apply_and_leave_the_table_alone():
 
 
 def test_an_unknown_recipe_is_answered_with_the_closest_names():
-    with pytest.raises(ValueError, match="no recipe called 'dem'; the closest are demo"):
+    with pytest.raises(
+        ValueError, match="no recipe called 'dem'; the closest are demo"
+    ):
         recipes.resolve("dem")
 
 
@@ -44,7 +46,10 @@ def test_the_name_of_a_recipe_cannot_be_set():
         ({"label_smoothing": 1.0}, "label_smoothing is 1.0, not in [0, 1)"),
         ({"ema_decay": -0.1}, "ema_decay is -0.1, not in [0, 1)"),
         ({"clip_norm": 0.0}, "clip_norm is 0.0, not above 0 or none"),
-        ({"warmup_epochs": 3.0}, "warmup_epochs is 3.0, not from 0 to less than epochs"),
+        (
+            {"warmup_epochs": 3.0},
+            "warmup_epochs is 3.0, not from 0 to less than epochs",
+        ),
         ({"validation_share": 1.0}, "validation_share is 1.0, not between 0 and 1"),
         (
             {"precision": "float8"},

@@ -1,0 +1,80 @@
+"""One line for a mistake, the right exit code, and silence otherwise."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from training import console
+from training.console import Interrupted, Mistake
+
+
+def raising(error):
+    def body():
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (Mistake("no such thing"), 2, "train: error: no such thing"),
+        (flags.Error("bad flag"), 2, "train: error: bad flag"),
+        (Interrupted("stopped", 143), 143, "train: stopped"),
+        (KeyboardInterrupt(), 130, "train: interrupted before"),
+    ],
+)
+def test_mistakes_and_stops_are_a_line_and_an_exit_code(capsys, error, code, line):
+    assert console.guard("train", raising(error), (flags.Error,)) == code
+    stdout, stderr = capsys.readouterr()
+    assert stderr.strip().startswith(line)
+    assert stderr.strip().count("\n") == 0
+    assert stdout == ""
+
+
+def test_a_defect_of_the_program_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        console.guard("train", raising(ZeroDivisionError()))
+
+
+def test_success_keeps_its_exit_code():
+    assert console.guard("train", lambda: 0) == 0
+
+
+def test_native_stderr_is_held_back_and_shown_on_an_error(capfd):
+    with console.held_stderr():
+        os.write(2, b"noise")
+    assert capfd.readouterr().err == ""
+
+    def fail():
+        with console.held_stderr():
+            os.write(2, b"the reason")
+            raise ImportError
+
+    with pytest.raises(ImportError):
+        fail()
+    assert capfd.readouterr().err == "the reason"
+
+
+def test_another_backend_is_a_mistake(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(Mistake, match="KERAS_BACKEND is 'jax'"):
+        console.import_tensorflow()
+
+
+def test_tensorflow_loads_without_a_word():
+    program = "from training import console; console.import_tensorflow()"
+    environment = {**os.environ}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        env=environment,
+        check=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert (done.stdout, done.stderr) == (b"", b"")

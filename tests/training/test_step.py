@@ -1,0 +1,166 @@
+"""One training step: targets, clipping, the moving average, several devices."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_convnext.optimizers import LayerwiseAdamW
+from training import step
+from training.step import Learner, StepSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_class_numbers_become_smoothed_targets():
+    targets = step.soft_targets(tf.constant([0, 2]), classes=4, label_smoothing=0.2)
+    # 1 - 0.2 + 0.2 / 4 and 0.2 / 4.
+    np.testing.assert_allclose(
+        targets, [[0.85, 0.05, 0.05, 0.05], [0.05, 0.05, 0.85, 0.05]], rtol=1e-6
+    )
+
+
+def test_mixed_labels_are_smoothed_as_one_hot_ones_are():
+    mixed = tf.constant([[0.25, 0.75, 0.0, 0.0]])
+    targets = step.soft_targets(mixed, classes=4, label_smoothing=0.2)
+    np.testing.assert_allclose(targets, [[0.25, 0.65, 0.05, 0.05]], rtol=1e-6)
+
+
+def test_clipping_keeps_the_direction_of_all_gradients_together():
+    gradients = [tf.constant([3.0, 0.0]), tf.constant([[4.0]])]
+    clipped, norm = step.clipped(gradients, 1.0)
+    assert float(norm) == pytest.approx(5.0)
+    np.testing.assert_allclose(clipped[0], [0.6, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(clipped[1], [[0.8]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("limit", [None, 6.0])
+def test_gradients_within_the_limit_stay_as_they_are(limit):
+    clipped, norm = step.clipped([tf.constant([3.0, 4.0])], limit)
+    assert float(norm) == pytest.approx(5.0)
+    np.testing.assert_array_equal(clipped[0], [3.0, 4.0])
+
+
+def linear_learner(strategy, ema_decay):
+    """A model whose gradient can be written down: logits = flattened picture @ W."""
+    with strategy.scope():
+        inputs = keras.Input((1, 2, 3))
+        flat = keras.layers.Flatten()(inputs)
+        model = keras.Model(
+            inputs, keras.layers.Dense(2, use_bias=False, name="head")(flat)
+        )
+        optimizer = LayerwiseAdamW(0.01, weight_decay=0.0)
+        optimizer.build(model.trainable_variables)
+        averaged = None
+        if ema_decay is not None:
+            averaged = keras.models.clone_model(model)
+            averaged.set_weights(model.get_weights())
+    return Learner(model, optimizer, averaged)
+
+
+def test_the_step_reports_the_batchs_loss_hits_and_gradient_norm(one_device):
+    learner = linear_learner(one_device, ema_decay=None)
+    weights = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
+    learner.model.set_weights([weights])
+    images = np.random.default_rng(1).integers(0, 5, (4, 1, 2, 3)).astype(np.uint8)
+    labels = np.array([0, 1, 1, 0], np.int32)
+
+    train_step = step.make_train_step(learner, StepSettings(4, 2), one_device)
+    result = train_step(tf.constant(images), tf.constant(labels))
+
+    flat = images.reshape(4, 6).astype(np.float64)
+    logits = flat @ weights
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = powers / powers.sum(axis=1, keepdims=True)
+    loss = -np.log(probabilities[np.arange(4), labels]).mean()
+    gradient = flat.T @ (probabilities - np.eye(2)[labels]) / 4
+    # float32 sums of a few numbers of about 10.
+    assert float(result["loss"]) == pytest.approx(loss, rel=1e-5)
+    assert float(result["gradient_norm"]) == pytest.approx(
+        np.linalg.norm(gradient), rel=1e-5
+    )
+    assert float(result["correct"]) == (logits.argmax(axis=1) == labels).sum()
+    # Adam's first step is the rate times the gradient's sign.
+    moved = learner.model.get_weights()[0] - weights
+    np.testing.assert_allclose(moved, -0.01 * np.sign(gradient), atol=1e-5)
+    assert int(learner.optimizer.iterations.numpy()) == 1
+
+
+def test_the_average_follows_the_weights_after_every_step(one_device):
+    learner = linear_learner(one_device, ema_decay=0.75)
+    expected = learner.model.get_weights()[0]
+    settings = StepSettings(2, 2, ema_decay=0.75)
+    train_step = step.make_train_step(learner, settings, one_device)
+    images = tf.constant(np.arange(12).reshape(2, 1, 2, 3), tf.uint8)
+    for _ in range(3):
+        train_step(images, tf.constant([0, 1]))
+        expected = 0.75 * expected + 0.25 * learner.model.get_weights()[0]
+    # Three float32 updates of numbers below 1.
+    np.testing.assert_allclose(learner.kept.get_weights()[0], expected, atol=1e-6)
+    assert learner.kept is learner.averaged
+
+
+# Run once per number of devices: logical processors cannot be made later.
+TRAIN = """
+import sys
+from training import console
+console.import_tensorflow()
+import numpy as np
+import tensorflow as tf
+import keras_convnext
+from keras_convnext import optimizers
+from training import distribution, step
+devices, out = int(sys.argv[1]), sys.argv[2]
+strategy = distribution.make_strategy(distribution.parse(f"cpu:{devices}"))
+assert strategy.num_replicas_in_sync == devices
+with strategy.scope():
+    models = [
+        keras_convnext.create(
+            "test_convnext2", input_shape=(16, 16, 3), patch_size=2, classes=3, seed=1,
+            classifier_activation=None, layer_scale_init_value=0.5,
+        )
+        for _ in range(2)
+    ]
+    optimizer = optimizers.LayerwiseAdamW(
+        optimizers.WarmupCosine(1e-3, 20, 5), weight_decay=0.05,
+        groups=optimizers.parameter_groups(models[0]),
+    )
+    optimizer.build(models[0].trainable_variables)
+settings = step.StepSettings(8, 3, 0.1, clip_norm=0.5, ema_decay=0.9)
+train_step = step.make_train_step(
+    step.Learner(models[0], optimizer, models[1]), settings, strategy
+)
+rng = np.random.default_rng(0)
+images = rng.integers(0, 256, (48, 16, 16, 3)).astype(np.uint8)
+labels = rng.integers(0, 3, 48).astype(np.int32)
+batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+losses, norms = [], []
+for batch in strategy.experimental_distribute_dataset(batches):
+    result = train_step(*batch)
+    losses.append(float(result["loss"]))
+    norms.append(float(result["gradient_norm"]))
+arrays = [array for model in models for array in model.get_weights()]
+np.savez(out, *arrays, losses=losses, norms=norms)
+"""
+
+
+def test_two_devices_do_what_one_does(tmp_path):
+    runs = {}
+    for devices in (1, 2):
+        out = tmp_path / f"{devices}.npz"
+        command = [sys.executable, "-c", TRAIN, str(devices), str(out)]
+        subprocess.run(command, check=True, cwd=ROOT)
+        runs[devices] = np.load(out)
+
+    one, two = runs[1], runs[2]
+    # The limit is reached, so that clipping before the sum would show.
+    assert (one["norms"] > 0.5).all()
+    np.testing.assert_allclose(one["losses"], two["losses"], atol=1e-6)
+    np.testing.assert_allclose(one["norms"], two["norms"], rtol=1e-5)
+    for name in one.files:
+        # Sums over the batch are taken in another order.
+        np.testing.assert_allclose(one[name], two[name], atol=1e-6, err_msg=name)

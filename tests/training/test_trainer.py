@@ -1,0 +1,191 @@
+"""The loop: it stops, goes on, tells callbacks, and refuses what is no number."""
+
+import dataclasses
+import math
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training import trainer
+from training.console import Interrupted, Mistake
+from training.workdir import Workdir, identity
+
+
+@pytest.fixture
+def prepared(tiny_recipe, tiny_source, one_device):
+    """Returns a function from a folder to a run that is ready to go on there."""
+
+    def prepare(folder, **changes):
+        recipe = dataclasses.replace(tiny_recipe, **changes)
+        workdir = Workdir(folder)
+        workdir.claim(identity(recipe, "bars"))
+        return trainer.prepare(recipe, tiny_source, workdir, one_device)
+
+    return prepare
+
+
+class At(keras.callbacks.Callback):
+    """Does something once, after a number of steps."""
+
+    def __init__(self, steps, action):
+        super().__init__()
+        self.left = steps
+        self.action = action
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            self.action()
+
+
+class Record(keras.callbacks.Callback):
+    """Notes what it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+        self.epochs = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches.append(batch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append((epoch, logs))
+
+
+def everything_of(run):
+    return {
+        name: variable.numpy() for name, variable in run.checkpoints.variables.items()
+    }
+
+
+def stop(number):
+    return lambda: os.kill(os.getpid(), number)
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(prepared, tmp_path):
+    whole = prepared(tmp_path / "whole")
+    told_whole = Record()
+    trainer.train(whole, [told_whole])
+
+    first = prepared(tmp_path / "parts")
+    with pytest.raises(Interrupted, match="stopped after step 3 "):
+        trainer.train(first, [At(3, stop(signal.SIGTERM))])
+    second = prepared(tmp_path / "parts")
+    assert second.position.step == 3
+    told_second = Record()
+    trainer.train(second, [told_second])
+
+    assert told_second.batches == [3, 4, 0, 1, 2, 3, 4]
+    expected = everything_of(whole)
+    for name, value in everything_of(second).items():
+        # The same operations on the same numbers: to the bit.
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    for (_, one), (_, other) in zip(told_whole.epochs, told_second.epochs, strict=True):
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
+            assert one[name] == other[name]
+
+
+@pytest.fixture
+def without_network(monkeypatch):
+    """Steps that cost nothing, for tests of the loop around them."""
+    results = {"loss": 0.5, "correct": 6.0, "gradient_norm": 1.0}
+
+    def make_train_step(learner, settings, strategy):
+        def train_step(images, labels):
+            learner.optimizer.iterations.assign_add(1)
+            return results
+
+        return train_step
+
+    def make_evaluation_step(forward, strategy):
+        def evaluation_step(images, labels):
+            guess = tf.zeros_like(labels)
+            return {
+                "top": tf.stack([guess, guess + 1], axis=1),
+                "confidence": tf.fill(labels.shape, 0.5),
+                "loss": tf.cast(labels, tf.float32),
+            }
+
+        return evaluation_step
+
+    monkeypatch.setattr(trainer, "make_train_step", make_train_step)
+    monkeypatch.setattr(trainer, "make_evaluation_step", make_evaluation_step)
+    return results
+
+
+def test_callbacks_get_the_figures_of_every_epoch(prepared, tmp_path, without_network):
+    told = Record()
+    run = prepared(tmp_path)
+    trainer.train(run, [told])
+    assert told.batches == [0, 1, 2, 3, 4] * 2
+    assert [epoch for epoch, _ in told.epochs] == [0, 1]
+    _, logs = told.epochs[-1]
+    assert logs["loss"] == 0.5
+    assert logs["accuracy"] == 6 / 8
+    # Of 13 labels 0, 1, 2, 0 ...: five are 0, nine are 0 or 1; padding is left out.
+    assert logs["val_accuracy"] == pytest.approx(5 / 13)
+    assert logs["val_top5"] == pytest.approx(9 / 13)
+    assert logs["val_loss"] == pytest.approx((4 * 1 + 4 * 2) / 13)
+    # Ten steps of ten: the cosine is at its end.
+    assert logs["learning_rate"] == pytest.approx(run.recipe.min_lr)
+
+
+def test_a_callback_may_end_the_run(prepared, tmp_path, without_network):
+    run = prepared(tmp_path, epochs=5)
+    stopper = keras.callbacks.EarlyStopping("loss", patience=1)
+    trainer.train(run, [stopper])
+    assert run.position.epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_signal_ends_the_run_between_steps_with_a_checkpoint(
+    prepared, tmp_path, without_network, number, code
+):
+    before = signal.getsignal(number)
+    run = prepared(tmp_path)
+    with pytest.raises(Interrupted, match="The same command goes on") as raised:
+        trainer.train(run, [At(7, stop(number))])
+    assert raised.value.exit_code == code
+    assert signal.getsignal(number) is before
+    names = sorted(os.listdir(run.checkpoints.folder))
+    assert names == ["step-000000005.ckpt", "step-000000007.ckpt"]
+    again = prepared(tmp_path)
+    assert (again.position.epoch, again.position.batch) == (1, 2)
+    assert again.position.totals["loss"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["loss", "gradient_norm"])
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(
+    prepared, tmp_path, without_network, name
+):
+    run = prepared(tmp_path)
+
+    def spoil():
+        without_network[name] = math.nan
+
+    words = name.replace("_", " ")
+    with pytest.raises(Mistake, match=rf"{words} is nan at step 7 \(epoch 2, batch 2"):
+        trainer.train(run, [At(6, spoil)])
+    assert os.listdir(run.checkpoints.folder) == ["step-000000005.ckpt"]
+
+
+def test_a_batch_that_devices_cannot_share_is_a_mistake(
+    tiny_recipe, tiny_source, tmp_path
+):
+    class ThreeDevices:
+        num_replicas_in_sync = 3
+
+    with pytest.raises(Mistake, match=r"global_batch=8 .* 3 devices; --set .*=6"):
+        trainer.prepare(tiny_recipe, tiny_source, Workdir(tmp_path), ThreeDevices())
+
+
+def test_fields_that_make_no_network_are_a_mistake(prepared, tmp_path):
+    with pytest.raises(Mistake, match="recipe tiny: "):
+        prepared(tmp_path, variant="convnext_tinny")

@@ -1,0 +1,62 @@
+"""Whether a run may live in a folder."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from training.console import Mistake
+from training.workdir import Workdir, identity
+
+
+def test_a_new_folder_becomes_the_runs(tmp_path, tiny_recipe):
+    workdir = Workdir(tmp_path / "runs" / "one")
+    workdir.check_writable()
+    assert not workdir.path.exists()
+    workdir.claim(identity(tiny_recipe, "bars"))
+    there = json.loads(workdir.recipe.read_text())
+    assert there["name"] == "tiny"
+    assert there["augmentation"]["shift_px"] == 1
+    assert there["data"] == "bars"
+
+
+def test_the_same_run_may_go_on(tmp_path, tiny_recipe):
+    Workdir(tmp_path).claim(identity(tiny_recipe, "bars"))
+    Workdir(tmp_path).claim(identity(tiny_recipe, "bars"))
+
+
+def test_another_run_is_refused_with_what_is_different(tmp_path, tiny_recipe):
+    Workdir(tmp_path).claim({**identity(tiny_recipe, "bars"), "epochs": 7})
+    with pytest.raises(Mistake, match="epochs=7 there and 2 here"):
+        Workdir(tmp_path).check_same(identity(tiny_recipe, "bars"))
+
+
+def test_a_file_in_the_way_is_a_mistake(tmp_path):
+    (tmp_path / "taken").touch()
+    with pytest.raises(Mistake, match="taken is a file"):
+        Workdir(tmp_path / "taken" / "run").check_writable()
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_the_right_to_write_is_a_mistake(tmp_path):
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    with pytest.raises(Mistake, match="cannot be written"):
+        Workdir(tmp_path / "run").check_writable()
+    tmp_path.chmod(stat.S_IRWXU)
+
+
+def test_a_folder_that_cannot_be_made_is_a_mistake(tmp_path, monkeypatch, tiny_recipe):
+    def refuse(*arguments, **named):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(Mistake, match="cannot be written: Permission denied"):
+        Workdir(tmp_path / "run").claim(identity(tiny_recipe, "bars"))
+
+
+def test_a_run_is_finished_when_its_figures_are_there(tmp_path):
+    workdir = Workdir(tmp_path)
+    assert workdir.finished() is None
+    workdir.metrics.write_text('{"top1": 0.5}')
+    assert workdir.finished() == {"top1": 0.5}
