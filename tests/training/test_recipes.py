@@ -1,6 +1,7 @@
 """The table of recipes and the limits of their fields."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -59,9 +60,8 @@ def test_the_name_of_a_recipe_cannot_be_set():
 )
 def test_a_number_beyond_its_limits_is_refused(change, words):
     valid = Recipe("mine", "convnext_atto", 32, epochs=3, global_batch=8, peak_lr=1e-3)
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(ValueError, match=re.escape(words)):
         dataclasses.replace(valid, **change)
-    assert words in str(raised.value)
 
 
 def test_everything_wrong_with_a_recipe_is_said_at_once():

@@ -1,5 +1,6 @@
 """`--set field=value`, typed and strict."""
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -20,7 +21,7 @@ class Outer:
     rate: float = 0.5
     decay: float | None = None
     word: str | None = None
-    inner: Inner = Inner()  # noqa: RUF009 (frozen)
+    inner: Inner = Inner()
 
     def __post_init__(self):
         if self.epochs < 1:
@@ -71,18 +72,17 @@ def test_several_changes_apply_together():
     ],
 )
 def test_a_text_that_does_not_fit_is_refused_in_words(change, words):
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(ValueError, match=re.escape(words)):
         settings.changed(Outer(), [change], fixed=("name",))
-    assert words in str(raised.value)
 
 
 def test_an_unknown_field_is_answered_with_the_fields():
-    with pytest.raises(ValueError) as raised:
-        settings.changed(Outer(), ["epoch=2"], fixed=("name",))
-    assert str(raised.value) == (
+    words = (
         "there is no field 'epoch' (did you mean epochs?); the fields are "
         "epochs, rate, decay, word, inner.flip, inner.scale"
     )
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        settings.changed(Outer(), ["epoch=2"], fixed=("name",))
 
 
 def test_all_that_is_wrong_is_said_at_once():
