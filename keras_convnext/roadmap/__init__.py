@@ -12,6 +12,7 @@ from keras_convnext.roadmap.cost import multiply_accumulates, parameters
 from keras_convnext.roadmap.designs import (
     REGIMES,
     ROAD,
+    STEP_BY_NAME,
     STEPS,
     Design,
     Step,
@@ -19,12 +20,14 @@ from keras_convnext.roadmap.designs import (
     reduced,
 )
 from keras_convnext.roadmap.network import build
-from keras_convnext.roadmap.paper import Row, Table, table
+from keras_convnext.roadmap.paper import ENHANCED_RECIPE, Row, Table, table
 
 __all__ = [
+    "ENHANCED_RECIPE",
     "REGIMES",
     "ROAD",
     "STEPS",
+    "STEP_BY_NAME",
     "Design",
     "Row",
     "Step",

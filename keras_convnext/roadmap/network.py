@@ -285,7 +285,8 @@ def _convolution(
     padded: bool = True,
 ) -> Any:
     """Convolves, and applies the norm and the activation that follow."""
-    name = f"{name}_{convolution.role}"
+    alone = name == "stem"
+    prefix, name = name, f"{name}_{convolution.role}"
     kernel_px, stride_px = convolution.kernel_px, convolution.stride_px
     padding = "same" if padded else "valid"
     if padded and stride_px > 1 and kernel_px > 1:
@@ -310,9 +311,11 @@ def _convolution(
     else:
         x = style.conv(convolution.outputs, kernel_px, name, **settings)(x)
     if convolution.norm:
-        x = _norm(x, f"{name}_norm", design, style)
+        only = alone or design.norms == "one"
+        x = _norm(x, f"{prefix if only else name}_norm", design, style)
     if convolution.activation:
-        x = _activation(x, name, design, style)
+        only = alone or design.activations == "one"
+        x = _activation(x, prefix if only else name, design, style)
     return x
 
 
