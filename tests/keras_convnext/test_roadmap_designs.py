@@ -8,11 +8,24 @@ import keras_convnext
 from keras_convnext import roadmap
 
 # Source: arXiv:2201.03545, section 2, figure 2 read from top to bottom.
-ORDER = (
-    "resnet50 stage_ratio patchify depthwise width inverted_bottleneck "
-    "move_depthwise_up kernel_5 kernel_7 kernel_9 kernel_11 gelu fewer_activations "
-    "fewer_norms layer_norm separate_downsampling"
-).split()
+ORDER = [
+    "resnet50",
+    "stage_ratio",
+    "patchify",
+    "depthwise",
+    "width",
+    "inverted_bottleneck",
+    "move_depthwise_up",
+    "kernel_5",
+    "kernel_7",
+    "kernel_9",
+    "kernel_11",
+    "gelu",
+    "fewer_activations",
+    "fewer_norms",
+    "layer_norm",
+    "separate_downsampling",
+]
 # Step, the step whose design it changes, the field, what it becomes.
 ONE_CHANGE = [
     ("stage_ratio", "resnet50", "depths", (3, 3, 9, 3)),
