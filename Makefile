@@ -1,13 +1,13 @@
 # Needs Python 3.11 to 3.13 and make, nothing else: every target makes the virtual
 # environment .venv when it is missing and installs into it what constraints.txt pins.
 #
-#   make test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
+#   make test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt EXTRAS=test,lint
 #
 # does the same with the oldest supported versions.
 
 VENV = .venv
 CONSTRAINTS = constraints.txt
-EXTRAS = demo,test,lint
+EXTRAS = test,lint,hub
 # How long `make slow` may take; it stops between two tests and says what it left out.
 SLOW_SECONDS = 10800
 INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \

@@ -19,35 +19,40 @@ APPLICATIONS = ("training", "export")
 RUN_TIME = [
     "absl-py>=2.1",
     "ai-edge-litert>=2.0.2",
+    "filelock>=3.16",
     "h5py>=3.11",
     "huggingface_hub>=0.26",
     "importlib_resources>=6.4",
-    "keras>=3.8",
-    "matplotlib>=3.9",
+    "keras>=3.10",
+    "matplotlib>=3.10",
+    "ml_dtypes>=0.5.1",
     "numpy>=2.0",
     "Pillow>=11.0",
     "safetensors>=0.4.5",
-    "tensorflow>=2.18",
+    "tensorflow>=2.20",
     "tensorflow-datasets>=4.9.7",
+    "tqdm>=4.66",
 ]
 
 DEMO = ["scikit-learn>=1.5.1"]
-TENSORBOARD = ["tensorboard>=2.18"]
+TENSORBOARD = ["tensorboard>=2.20"]
 
 EXTRAS = {
     # The same distribution with NVIDIA's libraries beside it, so that going from CPU
     # to GPU never installs one tensorflow over another.
-    "gpu": ["tensorflow[and-cuda]>=2.18"],
+    "gpu": ["tensorflow[and-cuda]>=2.20"],
     # scikit-learn carries the pictures of `--data=digits`.
     "demo": DEMO,
     "tensorboard": TENSORBOARD,
-    "jax": ["jax>=0.4.35"],
+    "jax": ["jax>=0.5"],
+    # Apart from `test`, because it asks for a newer Keras than the rest.
+    "hub": ["keras-hub>=0.32"],
     "test": [
         *DEMO,
         *TENSORBOARD,
         "build>=1.2.1",
-        "jax>=0.4.35",
-        "pytest>=8.3.1",
+        "jax>=0.5",
+        "pytest>=8.4",
         "pytest-cov>=6.0",
         "pytest-timeout>=2.3.1",
         "setuptools>=77.0.1",
@@ -61,8 +66,6 @@ CONSOLE_SCRIPTS = {
     "keras-convnext-evaluate": "training.evaluate_main",
     "keras-convnext-predict": "training.predict_main",
     "keras-convnext-export": "export.main",
-    "keras-convnext-serve": "export.serve_main",
-    "keras-convnext-convert": "export.convert_main",
 }
 
 
@@ -92,8 +95,8 @@ setup(
     package_dir={f"keras_convnext.{name}": name for name in APPLICATIONS},
     # The tables, class names and page templates that lie beside the code.
     package_data={
-        "": ["*.css", "*.csv", "*.html", "*.js", "*.json", "*.txt", "py.typed"],
-        "keras_convnext.export": ["serving/*", "serving/**/*"],
+        "": [f"**/*.{kind}" for kind in ("csv", "html", "json", "txt", "xz", "typed")],
+        "keras_convnext.export": ["serving/**/*"],
     },
     install_requires=RUN_TIME,
     extras_require=EXTRAS,
