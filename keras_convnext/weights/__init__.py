@@ -1,0 +1,25 @@
+"""Weights: published checkpoints by name, and files of every dialect and format."""
+
+from keras_convnext.weights.card import describe
+from keras_convnext.weights.errors import (
+    BadWeightsFileError,
+    DownloadError,
+    WeightsMismatchError,
+)
+from keras_convnext.weights.load import load
+from keras_convnext.weights.record import Record
+from keras_convnext.weights.registry import find, list_weights, resolve
+from keras_convnext.weights.report import Report
+
+__all__ = [
+    "BadWeightsFileError",
+    "DownloadError",
+    "Record",
+    "Report",
+    "WeightsMismatchError",
+    "describe",
+    "find",
+    "list_weights",
+    "load",
+    "resolve",
+]

@@ -1,0 +1,90 @@
+"""A checkpoint's model card, the licence first."""
+
+from __future__ import annotations
+
+from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.variants import find_variant
+from keras_convnext.weights.record import Accuracy, Record
+from keras_convnext.weights.registry import find
+
+_OUTPUTS = {
+    "imagenet1k": "1000 classes of ImageNet-1k",
+    "imagenet12k": "11821 classes of ImageNet-12k",
+    "imagenet22k": "21841 classes of ImageNet-22k",
+}
+
+
+def describe(name: str) -> str:
+    """Returns what is known of a published checkpoint, as text.
+
+    Args:
+        name: "arch.tag", or the id of a repository on the Hugging Face hub.
+
+    Raises:
+        ValueError: There is no such checkpoint.
+    """
+    record = find(name)
+    variant = find_variant(record.variant)
+    rows: list[tuple[str, str | None]] = [
+        ("licence", _licence(record)),
+        ("variant", record.variant),
+        ("parameters", f"{variant.parameters:,} with 1000 classes"),
+        ("outputs", _outputs(record)),
+        ("pictures", _pictures(record.preprocessing)),
+    ]
+    if record.test_preprocessing != record.preprocessing:
+        rows.append(("tested on", _pictures(record.test_preprocessing)))
+    rows += [
+        ("accuracy", _accuracy(figure))
+        for figure in dict.fromkeys((record.accuracy, record.test_accuracy))
+        if figure is not None
+    ]
+    rows += [
+        ("source", f"{record.hub_id} on the hub" if record.hub_id else record.url),
+        ("checksum", record.checksum or "none published"),
+    ]
+    if record.size_bytes:
+        rows.append(("bytes", f"{record.size_bytes:,}"))
+    if record.note:
+        rows.append(("note", record.note))
+    return "\n".join([record.name, *(f"  {word:<12} {text}" for word, text in rows)])
+
+
+def _licence(record: Record) -> str:
+    text = record.licence
+    if record.is_non_commercial:
+        text += " (NOT for commercial use)"
+    if record.is_gated:
+        text += " (its terms have to be accepted on the hub first)"
+    return text
+
+
+def _outputs(record: Record) -> str:
+    if record.labels:
+        return _OUTPUTS[record.labels]
+    if record.classes:
+        return f"an embedding of {record.classes} numbers"
+    return "features; there is no classifier"
+
+
+def _pictures(preprocessing: Preprocessing) -> str:
+    size = preprocessing.size_px
+    how = (
+        "squashed to the square"
+        if preprocessing.crop_mode == "squash"
+        else f"the middle {preprocessing.crop_fraction:.3g} of the shorter side"
+    )
+    mean = ", ".join(f"{value:.3f}" for value in preprocessing.mean)
+    std = ", ".join(f"{value:.3f}" for value in preprocessing.std)
+    return (
+        f"{size}x{size} px, {how}, {preprocessing.interpolation}, mean {mean}, "
+        f"std {std}"
+    )
+
+
+def _accuracy(figure: Accuracy) -> str:
+    top5 = f", top-5 {figure.top5:.2f} %" if figure.top5 else ""
+    return (
+        f"top-1 {figure.top1:.2f} %{top5} on ImageNet-1k at {figure.size_px} px "
+        f"({figure.source})"
+    )

@@ -1,0 +1,54 @@
+"""From a record to a file on this machine."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+from keras_convnext.weights.download import download
+from keras_convnext.weights.hub import download_from_hub
+from keras_convnext.weights.record import Record
+
+HOME_VARIABLE = "KERAS_CONVNEXT_HOME"
+
+
+def home() -> Path:
+    """Returns the folder for what is fetched: $KERAS_CONVNEXT_HOME, or a cache."""
+    if os.environ.get(HOME_VARIABLE):
+        return Path(os.environ[HOME_VARIABLE]).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "keras_convnext"
+
+
+def fetch(record: Record) -> Path:
+    """Returns the path of a published checkpoint, fetching it the first time.
+
+    Files from the hub lie in the hub's own cache, shared with other libraries,
+    unless $KERAS_CONVNEXT_HOME is set.
+
+    Raises:
+        DownloadError: It could not be had, or is not what was published.
+    """
+    if record.url is not None:
+        path = home() / record.publisher / record.files[0]
+        if not path.exists():
+            _say_licence(record)
+        return download(
+            record.url, path, checksum=record.checksum, size_bytes=record.size_bytes
+        )
+    assert record.hub_id is not None  # a record has one or the other
+    cache = home() / "hub" if os.environ.get(HOME_VARIABLE) else None
+    return download_from_hub(
+        record.hub_id, record.files, cache=cache, before=lambda: _say_licence(record)
+    )
+
+
+def _say_licence(record: Record) -> None:
+    """Warns once, before the first byte, of terms that forbid commercial use."""
+    if record.is_non_commercial or record.is_gated:
+        limits = "not for commercial use" if record.is_non_commercial else "own terms"
+        warnings.warn(
+            f"The weights {record.name} are licensed {record.licence}: {limits}.",
+            stacklevel=4,
+        )

@@ -1,0 +1,92 @@
+"""Fetches a file from a repository on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+
+from keras_convnext.weights.download import digest
+from keras_convnext.weights.errors import DownloadError
+
+_SHA256_DIGITS = 64
+
+
+def download_from_hub(
+    hub_id: str,
+    files: tuple[str, ...],
+    *,
+    cache: Path | None = None,
+    before: Callable[[], None] = lambda: None,
+    endpoint: str | None = None,
+) -> Path:
+    """Returns the path of a repository's file, having fetched it if need be.
+
+    What is in the cache is used without asking the network.
+
+    Args:
+        hub_id: "owner/name".
+        files: Names that it may have; the first that exists counts.
+        cache: Folder for what is fetched; the hub's own cache unless given.
+        before: Called before something is fetched, not if the cache has it.
+        endpoint: Another server that speaks as the hub does.
+
+    Raises:
+        DownloadError: It could not be had, or is not what the hub says it is.
+    """
+    for name in files:
+        try:
+            return Path(
+                hf_hub_download(hub_id, name, cache_dir=cache, local_files_only=True)
+            )
+        except LocalEntryNotFoundError:
+            continue
+    before()
+    for name in files:
+        try:
+            path = hf_hub_download(hub_id, name, cache_dir=cache, endpoint=endpoint)
+        except GatedRepoError as error:
+            raise DownloadError(
+                f"{hub_id} is handed out only to people who accepted its terms: accept "
+                "them on the hub, then log in with `hf auth login`."
+            ) from error
+        except RepositoryNotFoundError as error:
+            raise DownloadError(
+                f"The hub has no repository {hub_id}, or does not show it to you."
+            ) from error
+        except LocalEntryNotFoundError as error:
+            raise DownloadError(
+                f"{hub_id}/{name} is not in the cache and the hub cannot be reached."
+            ) from error
+        except EntryNotFoundError:
+            continue
+        except (HfHubHTTPError, OSError) as error:
+            first_line = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DownloadError(f"{hub_id}/{name}: {first_line}") from error
+        return _verified(Path(path), f"{hub_id}/{name}")
+    raise DownloadError(f"{hub_id} has none of the files {', '.join(files)}.")
+
+
+def _verified(path: Path, name: str) -> Path:
+    """Compares a fetched file with the checksum that the hub keeps it under."""
+    blob = path.resolve()
+    is_sha256 = len(blob.name) == _SHA256_DIGITS and not (
+        set(blob.name) - set(string.hexdigits)
+    )
+    if is_sha256 and digest(blob, "sha256") != blob.name.lower():
+        path.unlink()
+        blob.unlink(missing_ok=True)
+        raise DownloadError(
+            f"{name} is not the file that the hub says it is (its sha256 differs). It "
+            "was deleted."
+        )
+    return path

@@ -1,0 +1,166 @@
+"""Puts the tensors of a file into a model: all of them, or none."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from keras_convnext.models import layers_by_name
+from keras_convnext.weights.dialects import Match, recognise
+from keras_convnext.weights.errors import BadWeightsFileError
+from keras_convnext.weights.fetch import fetch
+from keras_convnext.weights.layouts import kind_of
+from keras_convnext.weights.plan import Plan, make_plan
+from keras_convnext.weights.readers import open_tensors
+from keras_convnext.weights.record import Record
+from keras_convnext.weights.registry import locate
+from keras_convnext.weights.report import Report
+from keras_convnext.weights.stem import adapt_channels
+from keras_convnext.weights.tensor_file import TensorFile
+
+_STEM = "stem_conv/kernel"
+_LAYERS = re.compile(
+    r"stem_(conv|norm)\d*|head_(norm|hidden|dense)|stage\d+_downsample_(norm|conv)"
+    r"|stage\d+_block\d+_(dwconv|norm|expand|grn|project|layer_scale)"
+)
+
+
+def variables_by_path(model: keras.Model) -> dict[str, keras.Variable]:
+    """Returns the variables of a model's ConvNeXt, by "<layer>/<variable>".
+
+    Layers that are not a ConvNeXt's (a head of your own) are left out.
+    """
+    return {
+        f"{name}/{variable.name}": variable
+        for name, layer in layers_by_name(model).items()
+        if _LAYERS.fullmatch(name)
+        for variable in layer.weights
+    }
+
+
+def load(model: keras.Model, source: Record | str | os.PathLike[str]) -> Report:
+    """Loads published weights, or a file of your own, into a model.
+
+    Nothing is changed unless everything fits: names and shapes are compared, and
+    the numbers read through once, before the first variable is assigned. Tensors
+    are read one at a time.
+
+    Args:
+        model: A model of this library, or one that contains one.
+        source: "arch.tag" (`list_weights()` has them), a record, or the path of a
+            .safetensors, .pth, .pt, .h5, .weights.h5, .keras or .npz file.
+
+    Returns:
+        What was loaded, under whose names, and what stayed as it was built.
+
+    Raises:
+        BadWeightsFileError: The file cannot be read, or holds NaN or infinity.
+        WeightsMismatchError: The file is not this model's; the message lists every
+            missing, unexpected and misshapen tensor.
+        DownloadError: The weights could not be fetched.
+        ValueError: There are no weights of that name.
+    """
+    variables = variables_by_path(model)
+    if not variables:
+        raise ValueError(
+            f"The model {model.name!r} has no layers that are named as this library's "
+            "ConvNeXts name them; weights can only be loaded into those."
+        )
+    found = locate(source)
+    path = fetch(found) if isinstance(found, Record) else found
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    with open_tensors(path) as file:
+        match = recognise(file.tensors)
+        plan = make_plan(file, match, shapes)
+        _check_numbers(file, plan)
+        plan.notes += _untrained_norm_notes(file, plan)
+        _assign(file, plan, variables)
+    if isinstance(found, Record):
+        plan.notes += _normalization_notes(model, found)
+    for note in plan.notes:
+        warnings.warn(note, stacklevel=2)
+    assigned = [*plan.assign, *plan.zero]
+    return Report(
+        source=found.name if isinstance(found, Record) else str(source),
+        path=str(path),
+        kind=file.kind,
+        dialect=match.table.dialect,
+        tensors=len(plan.assign),
+        parameters=sum(int(np.prod(shapes[name])) for name in assigned),
+        kept=tuple(plan.kept),
+        dropped=tuple(plan.dropped),
+        notes=tuple(plan.notes),
+    )
+
+
+def read_ours(file: TensorFile, match: Match, ours: str) -> np.ndarray:
+    """Returns one tensor of a file in this library's layout."""
+    tensor = file.read(match.found[ours])
+    return match.table.layout.read(kind_of(ours), tensor)
+
+
+def _check_numbers(file: TensorFile, plan: Plan) -> None:
+    """Reads every tensor once, so that damage shows before anything is assigned."""
+    for ours in plan.assign:
+        tensor = file.read(plan.match.found[ours])
+        # One pass; a sum is finite unless a number is not, or very many are huge.
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = tensor.sum(dtype=np.float64)
+        if not np.isfinite(total) and not np.isfinite(tensor).all():
+            raise BadWeightsFileError(
+                f"{file.path}: {plan.match.found[ours]} holds numbers that are not "
+                "finite (NaN or infinity); the file is damaged or its training failed."
+            )
+
+
+def _untrained_norm_notes(file: TensorFile, plan: Plan) -> list[str]:
+    """Recognises the files that keras.applications hosts for `include_top=False`."""
+    initial = {"head_norm/gamma": 1.0, "head_norm/beta": 0.0}
+    if not set(initial) <= set(plan.assign) or "head_dense/kernel" in plan.match.found:
+        return []
+    if not all(
+        np.all(file.read(plan.match.found[ours]) == value)
+        for ours, value in initial.items()
+    ):
+        return []
+    return [
+        "The weights' last norm was never trained (all ones and zeros). "
+        'keras.applications\' "notop" files are like that; its files with the top hold '
+        'the trained one and load without the top too: weights="imagenet" does so.'
+    ]
+
+
+def _assign(
+    file: TensorFile, plan: Plan, variables: Mapping[str, keras.Variable]
+) -> None:
+    for ours in plan.assign:
+        variable = variables[ours]
+        tensor = read_ours(file, plan.match, ours)
+        if plan.adapt_stem and ours == _STEM:
+            tensor = adapt_channels(tensor, variable.shape[2])
+        variable.assign(np.ascontiguousarray(tensor, dtype=variable.dtype))
+    for ours in plan.zero:
+        variables[ours].assign(np.zeros(variables[ours].shape, variables[ours].dtype))
+
+
+def _normalization_notes(model: keras.Model, record: Record) -> list[str]:
+    layer = layers_by_name(model).get("input_normalization")
+    if layer is None or layer.mean is None:
+        return []
+    channels = int(np.size(layer.mean))
+    mean, variance = record.preprocessing.normalization(channels)
+    same = np.allclose(np.ravel(layer.mean), mean, rtol=1e-3) and np.allclose(
+        np.ravel(layer.variance), variance, rtol=1e-3
+    )
+    if same:
+        return []
+    return [
+        f"The model normalises pictures in another way than {record.name} expects "
+        f"(mean {record.preprocessing.mean}, std {record.preprocessing.std}): build it "
+        f"with preprocessing=weights.find({record.name!r}).preprocessing."
+    ]

@@ -1,0 +1,155 @@
+"""Reads tensors from HDF5: what Keras 2 and 3 write as .h5 and .weights.h5.
+
+Only plain datasets inside the file itself are read. Links into other files,
+data stored elsewhere and filters that h5py does not bring along are refused,
+because opening them would read, or run, what is not in the file.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import ml_dtypes
+import numpy as np
+
+from keras_convnext.weights.errors import BadWeightsFileError
+from keras_convnext.weights.tensor_file import TensorFile, TensorInfo
+
+# A Keras file nests groups five deep; a cycle of links would nest without end.
+DEEPEST = 16
+MOST_OBJECTS = 100_000
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_LZF}
+_FILTERS.add(h5py.h5z.FILTER_FLETCHER32)
+# Whole models saved by `model.save("x.h5")` keep their weights in this group.
+_WHOLE_MODEL = "model_weights"
+_NOT_WEIGHTS = ("optimizer", "optimizer_weights")
+
+
+class Hdf5File(TensorFile):
+    """Tensors of an HDF5 file; a tensor's name is its path in the file."""
+
+    kind = "Keras HDF5"
+
+    def __init__(self, path: Path, stream: io.RawIOBase | None = None) -> None:
+        """Opens a file.
+
+        Args:
+            path: The file, for reading unless `stream` is given, and for messages.
+            stream: The HDF5 data where they are not a file of their own.
+
+        Raises:
+            BadWeightsFileError: It is not HDF5, is cut short, or links elsewhere.
+        """
+        try:
+            self._file = h5py.File(path if stream is None else stream, "r")
+        except OSError as error:
+            raise BadWeightsFileError(
+                f"{path} cannot be read as HDF5 ({_first_line(error)}); it is damaged "
+                "or was not fetched whole."
+            ) from error
+        self._datasets: dict[str, Any] = {}
+        try:
+            self._collect()
+        except BadWeightsFileError:
+            self.close()
+            raise
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            self.close()
+            raise BadWeightsFileError(
+                f"{path} is damaged HDF5: {_first_line(error)}."
+            ) from error
+        super().__init__(
+            path,
+            {
+                name: TensorInfo(tuple(dataset.shape), _dtype(dataset))
+                for name, dataset in self._datasets.items()
+            },
+        )
+
+    def read(self, name: str) -> np.ndarray:
+        dataset = self._datasets[name]
+        try:
+            tensor = dataset[()]
+        except (OSError, RuntimeError, ValueError) as error:
+            raise BadWeightsFileError(
+                f"{self.path}: the numbers of {name} cannot be read "
+                f"({_first_line(error)})."
+            ) from error
+        return np.asarray(tensor).view(self.tensors[name].dtype)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _collect(self) -> None:
+        name = self._file.filename
+        top = self._file
+        if _WHOLE_MODEL in top:
+            _check_link(top, _WHOLE_MODEL, name)
+            top = top[_WHOLE_MODEL]
+        for path, dataset in _walk(top, name):
+            _check_dataset(path, dataset, name)
+            self._datasets[path] = dataset
+
+
+def _walk(top: h5py.Group, file: str) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Yields every dataset below a group, refusing links and endless nesting."""
+    seen = 0
+    waiting: list[tuple[str, h5py.Group, int]] = [("", top, 0)]
+    while waiting:
+        prefix, group, depth = waiting.pop()
+        for name in group:
+            path = f"{prefix}{name}"
+            seen += 1
+            if depth > DEEPEST or seen > MOST_OBJECTS:
+                raise BadWeightsFileError(
+                    f"{file} nests its groups without end, from {path[:80]!r} on."
+                )
+            if path in _NOT_WEIGHTS:
+                continue
+            _check_link(group, name, file)
+            member = group[name]
+            if isinstance(member, h5py.Group):
+                waiting.append((f"{path}/", member, depth + 1))
+            elif isinstance(member, h5py.Dataset):
+                yield path, member
+
+
+def _check_link(group: h5py.Group, name: str, file: str) -> None:
+    link = group.get(name, getlink=True)
+    if not isinstance(link, h5py.HardLink):
+        target = getattr(link, "filename", None) or getattr(link, "path", "?")
+        raise BadWeightsFileError(
+            f"{file}: {group.name.rstrip('/')}/{name} is a link to {target!r}. Only "
+            "tensors inside the file itself are read."
+        )
+
+
+def _check_dataset(path: str, dataset: h5py.Dataset, file: str) -> None:
+    if dataset.external or dataset.is_virtual:
+        raise BadWeightsFileError(
+            f"{file}: the numbers of {path} lie in another file. Only tensors inside "
+            "the file itself are read."
+        )
+    properties = dataset.id.get_create_plist()
+    for index in range(properties.get_nfilters()):
+        number = properties.get_filter(index)[0]
+        if number not in _FILTERS:
+            raise BadWeightsFileError(
+                f"{file}: {path} is packed with HDF5 filter {number}, which needs a "
+                "plug-in; save it again without."
+            )
+
+
+def _dtype(dataset: h5py.Dataset) -> np.dtype:
+    # Keras marks bfloat16 in an attribute, because HDF5 has no such type.
+    if dataset.attrs.get("dtype") == "bfloat16" and dataset.dtype.itemsize == 2:
+        return np.dtype(ml_dtypes.bfloat16)
+    return dataset.dtype
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
