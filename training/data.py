@@ -14,7 +14,8 @@ import tensorflow as tf
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
 from . import pipeline
-from .augment import Augmentation, evaluated
+from .augment import Augmentation
+from .cropping import evaluated
 from .datasets import arrays, folder, named
 from .examples import DataError, Examples
 

@@ -7,7 +7,8 @@ nothing. `picture` turns one record into pixels, and is run in parallel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -15,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from keras_convnext import image
+from . import decoding
+from .decoding import Window
 
 
 class DataError(ValueError):
@@ -35,20 +37,27 @@ class Examples(Protocol):
     def shuffled(self, seed: int, epoch: int) -> tf.data.Dataset:
         """Returns every record once, in the order that the two numbers give."""
 
-    def picture(self, record: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns pixels, uint8 `(height, width, 3)`, and the label, int32."""
+    def picture(
+        self, record: Any, window: Window | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns a picture, or the part of it in a window, and its label.
 
-
-@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
-def decoded(contents: tf.Tensor) -> tf.Tensor:
-    """Returns `image.decode` of a file; its graph is built once, not every epoch."""
-    return image.decode(contents)
+        uint8 `(height, width, 3)` and an int32 scalar.
+        """
 
 
 def epoch_key(seed: int, epoch: int) -> int:
     """Returns 63 bits that stand for this epoch of this run."""
     state = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
     return int(state >> np.uint64(1))
+
+
+@contextlib.contextmanager
+def _host() -> Iterator[None]:
+    """Makes tensors that outlive the graph being built, in the host's memory."""
+    # An accelerator's memory is for the model.
+    with tf.init_scope(), tf.device("cpu:0"):
+        yield
 
 
 class _Numbered:
@@ -90,10 +99,12 @@ class Pixels(_Numbered):
         with tf.init_scope(), tf.device("cpu:0"):
             return tf.constant(self.images), tf.constant(self.labels)
 
-    def picture(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def picture(
+        self, record: tf.Tensor, window: Window | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the picture and the label of a row."""
         images, labels = self._tensors
-        return images[record], labels[record]
+        return decoding.cut_out(images[record], window), labels[record]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,20 +114,31 @@ class Files(_Numbered):
     Attributes:
         paths: Where each lies.
         labels: int32 `(count,)`.
+        ways: How each is read, of those in `decoding`; int32 `(count,)`.
     """
 
     paths: tuple[str, ...]
     labels: np.ndarray
+    ways: np.ndarray
 
     @cached_property
-    def _tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
-        with tf.init_scope(), tf.device("cpu:0"):
-            return tf.constant(self.paths), tf.constant(self.labels)
+    def _tensors(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        with _host():
+            return (
+                tf.constant(self.paths),
+                tf.constant(self.labels),
+                tf.constant(self.ways),
+            )
 
-    def picture(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def picture(
+        self, record: tf.Tensor, window: Window | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the picture and the label of a row."""
-        paths, labels = self._tensors
-        return decoded(tf.io.read_file(paths[record])), labels[record]
+        paths, labels, ways = self._tensors
+        contents = tf.io.read_file(paths[record])
+        every_way = frozenset(np.unique(self.ways).tolist())
+        pixels = decoding.part(contents, ways[record], every_way, window)
+        return pixels, labels[record]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,10 +149,12 @@ class Encoded:
         count: How many there are.
         stream: Returns a data set of (contents, label); given a number it is in the
             random order of that number, given None in a fixed order.
+        way: How they are read, of those in `decoding`.
     """
 
     count: int
     stream: Callable[[int | None], tf.data.Dataset]
+    way: int
 
     def in_order(self) -> tf.data.Dataset:
         """Returns (contents, label) in a fixed order."""
@@ -141,8 +165,9 @@ class Encoded:
         return self.stream(epoch_key(seed, epoch))
 
     def picture(
-        self, record: tuple[tf.Tensor, tf.Tensor]
+        self, record: tuple[tf.Tensor, tf.Tensor], window: Window | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the decoded picture and the label."""
         contents, label = record
-        return decoded(contents), tf.cast(label, tf.int32)
+        pixels = decoding.part(contents, self.way, frozenset({self.way}), window)
+        return pixels, tf.cast(label, tf.int32)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from .augment import Augmentation, to_uint8
+from .augment import Augmentation
+from .cropping import to_uint8
 
 
 def mixed(

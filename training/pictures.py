@@ -1,8 +1,8 @@
 """Checks picture files before training: every one is decoded once.
 
 What training reads is `keras_convnext.image.decode`, so that is what a file must
-pass. A few files it cannot read Pillow can: TIFF, AVIF, BMP with run lengths, PNG
-with a wrong checksum. Of those a plain PNG copy is made, once, and read instead.
+pass. A few kinds of file it cannot read Pillow can: TIFF, AVIF, BMP with run lengths.
+Of those a plain PNG copy is made, once, and read instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from PIL import Image, ImageOps
 
 from keras_convnext import image
 
-from .examples import DataError, decoded
+from . import decoding
+from .examples import DataError
 
 # By these endings a file is taken for a picture, whatever the case of the letters.
 # The last ones are here to be named as unreadable rather than passed over in silence.
@@ -33,6 +34,10 @@ SUFFIXES = frozenset(
     | {".heic", ".heif", ".jxl", ".jp2", ".cr2", ".nef", ".arw", ".dng"}
 )
 
+# What TensorFlow cannot read of these is damaged, even where Pillow, which does not
+# look at checksums and fills up with black, makes something of it.
+_FINAL = frozenset({"JPEG", "MPO", "PNG"})
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -41,11 +46,13 @@ class Picture:
     Attributes:
         path: The file.
         readable: What training reads: the file itself, or the copy of it.
+        way: How it is read, of those in `decoding`.
         problem: Why it cannot be used; empty where it can.
     """
 
     path: Path
     readable: Path
+    way: int = decoding.GENERAL
     problem: str = ""
 
 
@@ -76,22 +83,30 @@ def _checked(path: Path, copies: Path) -> Picture:
     try:
         contents = path.read_bytes()
     except OSError as error:
-        return Picture(path, path, error.strerror or str(error))
+        return Picture(path, path, problem=error.strerror or str(error))
     if not contents:
-        return Picture(path, path, "the file is empty")
+        return Picture(path, path, problem="the file is empty")
     try:
-        pixels = decoded(contents).numpy()
+        pixels, way = decoding.inspected(contents)
     except tf.errors.InvalidArgumentError:
         return _second_opinion(path, contents, copies)
-    return Picture(path, path, _blank(contents, pixels))
+    return Picture(path, path, int(way), _blank(contents, pixels.numpy()))
 
 
 def _blank(contents: bytes, pixels: np.ndarray) -> str:
-    """Returns a problem where all that a picture shows is in its transparency."""
+    """Returns a problem where a picture shows something, but not in its colours."""
     if (pixels != pixels[0, 0]).any():
         return ""
     try:
         with Image.open(io.BytesIO(contents)) as opened:
+            opened.load()
+            if opened.mode.startswith("I;16"):
+                lowest, highest = opened.getextrema()
+                if lowest != highest:
+                    return (
+                        "of its 16 bits the upper 8, which are used, are the same "
+                        "throughout; save it with 8"
+                    )
             alpha = np.asarray(opened.convert("RGBA"))[:, :, 3]
     # Pillow lets through whatever its many decoders raise.
     except Exception:
@@ -107,19 +122,23 @@ def _blank(contents: bytes, pixels: np.ndarray) -> str:
 def _second_opinion(path: Path, contents: bytes, copies: Path) -> Picture:
     """Has Pillow read what TensorFlow cannot, and keeps what it read."""
     try:
-        pixels = _decoded_by_pillow(contents)
+        pixels, kind = _decoded_by_pillow(contents)
     # Pillow lets through whatever its many decoders raise.
     except Exception as error:
-        return Picture(path, path, _reason(error))
+        return Picture(path, path, problem=_reason(error))
+    if kind in _FINAL:
+        return Picture(path, path, problem="damaged (its data are inconsistent)")
     name = hashlib.sha256(contents).hexdigest()[:32]
     copy = copies / f"{name}.png"
     if not copy.exists():
         _write_copy(pixels, copy)
-    return Picture(path, copy)
+    return Picture(path, copy, decoding.UPRIGHT_PNG)
 
 
-def _decoded_by_pillow(contents: bytes) -> Image.Image:
-    """Returns the first frame, upright, as RGB; the rules are image.decode's.
+def _decoded_by_pillow(contents: bytes) -> tuple[Image.Image, str | None]:
+    """Returns the first frame, upright, as RGB, and the format of the file.
+
+    The rules are those of `image.decode`.
 
     Raises:
         Exception: Of any kind: the picture is damaged, not known or too large.
@@ -137,7 +156,7 @@ def _decoded_by_pillow(contents: bytes) -> Image.Image:
             # Pillow would cut everything above 255 off.
             grey = (np.asarray(turned) >> 8).astype(np.uint8)
             turned = Image.fromarray(grey)
-        return turned.convert("RGB")
+        return turned.convert("RGB"), opened.format
 
 
 def _write_copy(pixels: Image.Image, copy: Path) -> None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_convnext import image
 from keras_convnext.preprocessing import Preprocessing
 
-from .augment import Augmentation, augmented
+from .augment import Augmentation, augmented, crop
 from .examples import DataError, Examples, epoch_key
 from .mixing import mixed
 
@@ -84,12 +84,18 @@ def training_batches(
         `(batch, classes)` where the augmentation mixes pictures.
 
     Raises:
-        DataError: Several workers are to share a last batch that is not full.
+        DataError: Several workers are to share a last batch that is not full, or
+            pictures are to be shifted out of sight.
     """
     if share.workers > 1 and not drop_remainder:
         raise DataError(
             "Several workers need full batches: the rows of a smaller last one would "
             "not reach all of them."
+        )
+    if augmentation.shift_px >= preprocessing.size_px:
+        raise DataError(
+            f"A shift of up to {augmentation.shift_px} pixels leaves nothing of "
+            f"pictures of {preprocessing.size_px} pixels."
         )
     key = epoch_key(seed, epoch)
     records = examples.shuffled(seed, epoch)
@@ -102,10 +108,9 @@ def training_batches(
     records = records.enumerate().skip(start_batch * share.global_batch)
 
     def view(position: tf.Tensor, record: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        picture, label = examples.picture(record)
-        picture = augmented(
-            picture, tf.stack([key, position]), augmentation, preprocessing
-        )
+        seed_pair = tf.stack([key, position])
+        picture, label = examples.picture(record, crop(seed_pair, augmentation))
+        picture = augmented(picture, seed_pair, augmentation, preprocessing)
         return tf.ensure_shape(picture, _shape(preprocessing)), label
 
     batches = (

@@ -150,6 +150,11 @@ def test_a_batch_that_workers_cannot_share_evenly_is_refused():
         )
 
 
+def test_a_shift_as_long_as_the_picture_is_refused():
+    with pytest.raises(data.DataError, match="up to 8 pixels leaves nothing"):
+        source(size_px=8).train(2, epoch=0, seed=0, augment=Augmentation(shift_px=8))
+
+
 def test_evaluation_shows_every_picture_once_and_fills_up_with_weight_zero():
     dataset = source(held_back=10).evaluation(4)
     for _ in range(2):  # The second pass comes from memory.

@@ -182,12 +182,13 @@ def _files(
     classes: Sequence[str],
     checked: Mapping[Path, pictures.Picture],
 ) -> Files:
-    pairs = [
-        (str(checked[file].readable), label)
+    found = [
+        (checked[file], label)
         for label, name in enumerate(classes)
         for file in by_class.get(name, ())
     ]
     return Files(
-        tuple(path for path, _ in pairs),
-        np.array([label for _, label in pairs], np.int32),
+        tuple(str(picture.readable) for picture, _ in found),
+        np.array([label for _, label in found], np.int32),
+        np.array([picture.way for picture, _ in found], np.int32),
     )

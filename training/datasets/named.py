@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from .. import decoding
 from ..examples import DataError, Encoded, Examples, Pixels
 
 # Sets of equally large pictures are read into memory up to so many bytes.
@@ -168,7 +169,11 @@ def _examples(builder: Any, split: str, image_key: str, label_key: str) -> Examp
         if images.shape[-1] == 1:
             images = np.repeat(images, 3, axis=-1)
         return Pixels(images, np.array([label for _, label in rows], np.int32))
-    return Encoded(count, _stream(builder, split, image_key, label_key))
+    # As tensorflow-datasets itself decodes: EXIF notes are not looked for.
+    ways = {"jpeg": decoding.UPRIGHT_JPEG, "png": decoding.UPRIGHT_PNG}
+    encoding = builder.info.features[image_key].encoding_format
+    way = ways.get(encoding, decoding.GENERAL)
+    return Encoded(count, _stream(builder, split, image_key, label_key), way)
 
 
 def _stream(

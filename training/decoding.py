@@ -1,0 +1,110 @@
+"""Decodes the part of a picture that is wanted, by the shortest way there is.
+
+`keras_convnext.image.decode` reads every format and turns pictures upright, and looks
+into their headers for it, every time. Training reads the same files again in every
+epoch, so it looks once, remembers what it found, and from then on calls the bare
+decoder wherever that gives the same pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from keras_convnext import image, image_headers, image_orientation
+
+# From a picture's height and width to the top, left, height and width of a part.
+Window = Callable[
+    [tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+]
+
+# Ways to read a file.
+GENERAL, UPRIGHT_JPEG, UPRIGHT_PNG = range(3)
+
+
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+def decoded(contents: tf.Tensor) -> tf.Tensor:
+    """Returns `image.decode` of a file; its graph is built once, not every epoch."""
+    return image.decode(contents)
+
+
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+@tf.autograph.experimental.do_not_convert
+def inspected(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the pixels of a file, and by which way it can be read again.
+
+    Args:
+        contents: The file, a scalar string.
+
+    Returns:
+        uint8 `(height, width, 3)`, and GENERAL, UPRIGHT_JPEG or UPRIGHT_PNG.
+
+    Raises:
+        tf.errors.InvalidArgumentError: It cannot be read.
+    """
+    data = image_headers.read(contents)
+    kind = image_headers.picture_format(data)
+    is_upright = image_orientation.orientation_of(data, kind) == 1
+    way = tf.constant(GENERAL)
+    way = tf.where(is_upright & (kind == image_headers.JPEG), UPRIGHT_JPEG, way)
+    way = tf.where(is_upright & (kind == image_headers.PNG), UPRIGHT_PNG, way)
+    return image.decode(contents), way
+
+
+def part(
+    contents: tf.Tensor,
+    way: tf.Tensor | int,
+    ways: frozenset[int],
+    window: Window | None,
+) -> tf.Tensor:
+    """Returns a part of a picture.
+
+    Args:
+        contents: The file, a scalar string.
+        way: How to read it.
+        ways: Every way that `way` may take; the graph holds no others.
+        window: Which part; None for all of it.
+
+    Returns:
+        uint8 `(height, width, 3)`. At the border of a JPEG's part the colours may
+        be a little off from those of the whole.
+    """
+    numbers = sorted(ways)
+    branches = [lambda n=n: _READERS[n](contents, window) for n in numbers]
+    if len(numbers) == 1:
+        pixels = branches[0]()
+    else:
+        place = tf.reduce_sum(tf.cast(tf.constant(numbers) < way, tf.int32))
+        pixels = tf.switch_case(place, branches)
+    return tf.ensure_shape(pixels, (None, None, 3))
+
+
+def cut_out(picture: tf.Tensor, window: Window | None) -> tf.Tensor:
+    """Returns a part of decoded pixels `(height, width, 3)`."""
+    if window is None:
+        return picture
+    shape = tf.shape(picture)
+    top, left, height, width = window(shape[0], shape[1])
+    return picture[top : top + height, left : left + width]
+
+
+def _general(contents: tf.Tensor, window: Window | None) -> tf.Tensor:
+    return cut_out(decoded(contents), window)
+
+
+def _jpeg(contents: tf.Tensor, window: Window | None) -> tf.Tensor:
+    # The method that image.decode takes, and Pillow.
+    method = "INTEGER_ACCURATE"
+    if window is None:
+        return tf.image.decode_jpeg(contents, channels=3, dct_method=method)
+    shape = tf.image.extract_jpeg_shape(contents)
+    place = tf.stack(window(shape[0], shape[1]))
+    return tf.image.decode_and_crop_jpeg(contents, place, channels=3, dct_method=method)
+
+
+def _png(contents: tf.Tensor, window: Window | None) -> tf.Tensor:
+    return cut_out(tf.image.decode_png(contents, channels=3), window)
+
+
+_READERS = {GENERAL: _general, UPRIGHT_JPEG: _jpeg, UPRIGHT_PNG: _png}
