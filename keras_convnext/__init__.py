@@ -26,6 +26,7 @@ from keras_convnext.builders import (
     ConvNeXtXXLarge,
 )
 from keras_convnext.catalog import create, describe
+from keras_convnext.folding import fold
 from keras_convnext.preprocessing import decode_predictions, preprocess_input
 from keras_convnext.pyramid import pyramid
 from keras_convnext.variants import list_variants
@@ -58,6 +59,7 @@ __all__ = [
     "create",
     "decode_predictions",
     "describe",
+    "fold",
     "layers",
     "list_variants",
     "preprocess_input",

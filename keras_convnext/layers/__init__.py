@@ -4,17 +4,21 @@ from keras_convnext.layers.activations import gelu, gelu_tanh
 from keras_convnext.layers.grn import GlobalResponseNormalization
 from keras_convnext.layers.layer_scale import LayerScale
 from keras_convnext.layers.norm import LayerNorm, RMSNorm, SimpleNorm
+from keras_convnext.layers.pointwise_mlp import PointwiseMLP
 from keras_convnext.layers.rematerialized import Rematerialized
 from keras_convnext.layers.stochastic_depth import StochasticDepth
+from keras_convnext.layers.unit_scale import UnitScale
 
 __all__ = [
     "GlobalResponseNormalization",
     "LayerNorm",
     "LayerScale",
+    "PointwiseMLP",
     "RMSNorm",
     "Rematerialized",
     "SimpleNorm",
     "StochasticDepth",
+    "UnitScale",
     "gelu",
     "gelu_tanh",
 ]
