@@ -1,5 +1,6 @@
-"""Writes the pictures of the small reproduction:
+"""Writes the pictures of the small reproduction.
 
+Run as
     python docs/roadmap/make_data.py cifar10_jpeg.npz cifar10_15000.npz
 
 The first file holds CIFAR-10 as JPEG files in a random order, their common header kept
