@@ -30,6 +30,8 @@ from keras_convnext.folding import fold
 from keras_convnext.preprocessing import decode_predictions, preprocess_input
 from keras_convnext.pyramid import pyramid
 from keras_convnext.variants import list_variants
+from keras_convnext.weights import list_weights
+from keras_convnext.weights import load as load_weights
 
 __version__ = "0.1.0"
 
@@ -62,6 +64,8 @@ __all__ = [
     "fold",
     "layers",
     "list_variants",
+    "list_weights",
+    "load_weights",
     "preprocess_input",
     "pyramid",
     "roadmap",
