@@ -1,0 +1,48 @@
+"""The option by which the slow tests stop in time without hiding what did not run."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+CONFTEST = Path(__file__).resolve().parents[1] / "conftest.py"
+THREE_TESTS = """
+import time
+
+def test_first(): time.sleep(1)
+def test_second(): assert {second}
+def test_third(): pass
+"""
+
+
+def run(
+    folder: Path, budget_s: str, second: bool = True
+) -> subprocess.CompletedProcess[str]:
+    shutil.copy(CONFTEST, folder)
+    (folder / "test_three.py").write_text(THREE_TESTS.format(second=second))
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", f"--time-budget={budget_s}", folder],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_spent_budget_leaves_tests_out_names_them_and_passes(tmp_path: Path) -> None:
+    finished = run(tmp_path, "0.5")
+    assert finished.returncode == 0, finished.stdout
+    assert "2 tests were NOT RUN" in finished.stdout
+    assert "not run: test_three.py::test_third" in finished.stdout
+    assert "1 passed, 2 skipped" in finished.stdout
+
+
+def test_a_large_budget_runs_every_test_and_says_so(tmp_path: Path) -> None:
+    finished = run(tmp_path, "600")
+    assert finished.returncode == 0, finished.stdout
+    assert "Every test ran within 600 s." in finished.stdout
+    assert "3 passed" in finished.stdout
+
+
+def test_a_test_that_fails_within_the_budget_fails_the_run(tmp_path: Path) -> None:
+    assert run(tmp_path, "600", second=False).returncode == 1
