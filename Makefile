@@ -60,7 +60,7 @@ $(INSTALLED): setup.py $(CONSTRAINTS)
 	@set -e; \
 	for python in $(PYTHON) python3.11 python3.12 python3.13 python3 python none; do \
 	    if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-	        2>/dev/null; then break; fi; \
+	        >/dev/null 2>&1; then break; fi; \
 	done; \
 	if [ $$python = none ]; then \
 	    echo "make: found no Python 3.11, 3.12 or 3.13; install one, or name it:" \
