@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_convnext.layer_decay import lr_scales
 from keras_convnext.layers import (
     GlobalResponseNormalization,
     LayerNorm,
@@ -44,7 +45,9 @@ class ParameterGroup:
     decays: bool = True
 
 
-def parameter_groups(model: keras.Model) -> dict[str, ParameterGroup]:
+def parameter_groups(
+    model: keras.Model, layer_decay: float | None = None, assignment: str = "group"
+) -> dict[str, ParameterGroup]:
     """Leaves weight decay off biases, norms, layer scale and GRN.
 
     Decided by the kind of the layer and the rank of the parameter, never by its
@@ -52,9 +55,15 @@ def parameter_groups(model: keras.Model) -> dict[str, ParameterGroup]:
 
     Args:
         model: A built model.
+        layer_decay: Factor on the learning rate from one layer to the one before
+            it, for fine-tuning a ConvNeXt; None leaves all rates alike.
+        assignment: What counts as one layer; see `layer_decay.lr_scales`.
 
     Returns:
         A group for the path of every trainable variable, for `LayerwiseAdamW`.
+
+    Raises:
+        ValueError: `layer_decay` or `assignment` does not fit.
 
     Source: arXiv:2201.03545, appendix A; the official code's `get_parameter_groups`.
     """
@@ -64,9 +73,13 @@ def parameter_groups(model: keras.Model) -> dict[str, ParameterGroup]:
         if isinstance(layer, UNDECAYED_LAYERS)
         for variable in layer.trainable_variables
     }
+    scales = {}
+    if layer_decay is not None:
+        scales = lr_scales(model, layer_decay, assignment)
     return {
         variable.path: ParameterGroup(
-            decays=len(variable.shape) > 1 and variable.path not in undecayed
+            lr_scale=scales.get(variable.path, 1.0),
+            decays=len(variable.shape) > 1 and variable.path not in undecayed,
         )
         for variable in model.trainable_variables
     }

@@ -77,9 +77,10 @@ class Progress(keras.callbacks.Callback):
         filled = round(_BAR_WIDTH * batch / self.steps_per_epoch)
         bar = "━" * filled + "─" * (_BAR_WIDTH - filled)
         position = bar if self.live else f"step {batch}/{self.steps_per_epoch}"
+        rate = self.steps_per_second * self.global_batch
+        speed = f"{rate:,.0f}" if rate else "-"
         self._write(
-            f"{self._epoch_words()}  {position}"
-            f"  {self.steps_per_second * self.global_batch:,.0f} img/s"
+            f"{self._epoch_words()}  {position}  {speed} img/s"
             f"  loss {logs.get('loss', float('nan')):.3f}  {self._time_left()}",
             done=not self.live,
         )

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keras_convnext.layer_decay import ASSIGNMENTS
+
 from . import settings
 from .augment import Augmentation
 
@@ -32,10 +34,18 @@ class Recipe:
         warmup_epochs: Linear rise of the learning rate, in epochs.
         global_batch: Pictures a step, over all devices.
         peak_lr: Highest learning rate.
+        lr_batch: The batch that `peak_lr` is meant for: with another `global_batch`
+            it is scaled in proportion. None: it is never scaled.
         min_lr: What the cosine ends at.
         weight_decay: Decoupled; not on biases, norms, layer scale and GRN.
         beta_1: AdamW's decay of the first moment.
         beta_2: AdamW's decay of the second moment.
+        layer_decay: Factor on the learning rate from each layer to the one before it;
+            None for one rate everywhere.
+        layer_assignment: What counts as a layer there, "group" or "single"; see
+            `keras_convnext.layer_decay`.
+        accumulation_steps: Parts that each device takes its share of a batch in, one
+            after another, to save memory.
         clip_norm: Largest norm of all gradients together, after they are summed
             over the devices; None for no limit.
         label_smoothing: Share of the target spread over all classes.
@@ -54,6 +64,7 @@ class Recipe:
     epochs: int
     global_batch: int
     peak_lr: float
+    lr_batch: int | None = None
     weights: str | None = None
     patch_size: int | None = None
     stochastic_depth_rate: float = 0.0
@@ -65,6 +76,9 @@ class Recipe:
     weight_decay: float = 0.05
     beta_1: float = 0.9
     beta_2: float = 0.999
+    layer_decay: float | None = None
+    layer_assignment: str = "group"
+    accumulation_steps: int = 1
     clip_norm: float | None = None
     label_smoothing: float = 0.1
     ema_decay: float | None = None
@@ -82,6 +96,11 @@ class Recipe:
         ]
         if problems:
             raise ValueError(f"Not a recipe: {'; '.join(problems)}.")
+
+    @property
+    def scaled_lr(self) -> float:
+        """The highest learning rate, for this batch."""
+        return self.peak_lr * self.global_batch / (self.lr_batch or self.global_batch)
 
 
 def _above_zero(_: Recipe, value: float) -> bool:
@@ -102,12 +121,18 @@ def _above_zero_or_none(_: Recipe, value: float | None) -> bool:
 
 _LIMITS = {
     **dict.fromkeys(
-        ("size_px", "epochs", "global_batch", "keep_checkpoints"),
+        (
+            "size_px",
+            "epochs",
+            "global_batch",
+            "accumulation_steps",
+            "keep_checkpoints",
+        ),
         (_above_zero, "1 or more"),
     ),
     "peak_lr": (_above_zero, "above 0"),
     **dict.fromkeys(
-        ("patch_size", "clip_norm", "layer_scale_init_value"),
+        ("patch_size", "clip_norm", "layer_scale_init_value", "lr_batch"),
         (_above_zero_or_none, "above 0 or none"),
     ),
     **dict.fromkeys(
@@ -129,6 +154,14 @@ _LIMITS = {
     "warmup_epochs": (
         lambda recipe, value: 0 <= value < recipe.epochs,
         "from 0 to less than epochs",
+    ),
+    "layer_decay": (
+        lambda _, value: value is None or 0 < value <= 1,
+        "in (0, 1] or none",
+    ),
+    "layer_assignment": (
+        lambda _, value: value in ASSIGNMENTS,
+        f"one of {', '.join(ASSIGNMENTS)}",
     ),
     "precision": (
         lambda _, value: value in PRECISIONS,

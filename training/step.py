@@ -48,6 +48,7 @@ class StepSettings:
         label_smoothing: Share of the target spread over all classes.
         clip_norm: Largest norm of all gradients together, or None.
         ema_decay: Decay of the moving average, or None.
+        accumulation_steps: Parts that a device's share of a batch is taken in.
     """
 
     global_batch: int
@@ -55,6 +56,7 @@ class StepSettings:
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     ema_decay: float | None = None
+    accumulation_steps: int = 1
 
 
 def make_train_step(
@@ -67,27 +69,34 @@ def make_train_step(
     (pictures whose highest logit is the label's), and "gradient_norm" (of the whole
     batch's gradient, before clipping).
     """
-    variables = learner.model.trainable_variables
+    variables = [v.value for v in learner.model.trainable_variables]
 
-    def on_replica(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        targets = soft_targets(labels, settings.classes, settings.label_smoothing)
+    def backward(images: tf.Tensor, targets: tf.Tensor) -> list[tf.Tensor]:
+        """Returns loss, hits and the gradients of some of a device's pictures."""
         with tf.GradientTape() as tape:
             logits = learner.model(tf.cast(images, tf.float32), training=True)
             logits = tf.cast(logits, tf.float32)
             losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
-            # Each device has its share of the batch: shares of the mean add up.
+            # Each part is a share of the batch: shares of its mean add up.
             loss = tf.reduce_sum(losses) / settings.global_batch
-        gradients = tape.gradient(loss, [v.value for v in variables])
+        hits = tf.argmax(logits, axis=1) == tf.argmax(targets, axis=1)
+        correct = tf.reduce_sum(tf.cast(hits, tf.float32))
+        return [loss, correct, *tape.gradient(loss, variables)]
+
+    def on_replica(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        targets = soft_targets(labels, settings.classes, settings.label_smoothing)
+        loss, correct, *gradients = summed_over_parts(
+            backward, images, targets, settings.accumulation_steps
+        )
         context = tf.distribute.get_replica_context()
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         # Clipped after the sum: the limit is meant for the batch's gradient, not
         # for the part of it that one device has seen.
         gradients, norm = clipped(gradients, settings.clip_norm)
         update(learner, gradients, settings.ema_decay)
-        hits = tf.argmax(logits, axis=1) == tf.argmax(targets, axis=1)
         return {
             "loss": loss,
-            "correct": tf.reduce_sum(tf.cast(hits, tf.float32)),
+            "correct": correct,
             "gradient_norm": norm / strategy.num_replicas_in_sync,
         }
 
@@ -100,6 +109,41 @@ def make_train_step(
         }
 
     return train_step
+
+
+def summed_over_parts(
+    function: Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]],
+    images: tf.Tensor,
+    targets: tf.Tensor,
+    parts: int,
+) -> list[tf.Tensor]:
+    """Returns the sums of a function's results over equal parts of a batch.
+
+    One part after another: only one part's activations are in memory.
+
+    Args:
+        function: From some pictures and targets to float32 tensors.
+        images: `(batch, height, width, 3)`.
+        targets: `(batch, classes)`.
+        parts: How many; they divide the batch.
+    """
+    if parts == 1:
+        return function(images, targets)
+    rows = images.shape[0] // parts
+
+    def add(part: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, list[Any]]:
+        taken = slice(part * rows, (part + 1) * rows)
+        results = function(
+            tf.ensure_shape(images[taken], (rows, *images.shape[1:])),
+            tf.ensure_shape(targets[taken], (rows, *targets.shape[1:])),
+        )
+        return part + 1, [a + b for a, b in zip(sums, results, strict=True)]
+
+    first = function(images[:rows], targets[:rows])
+    _, sums = tf.while_loop(
+        lambda part, _: part < parts, add, (1, first), parallel_iterations=1
+    )
+    return sums
 
 
 def soft_targets(labels: tf.Tensor, classes: int, label_smoothing: float) -> tf.Tensor:

@@ -85,10 +85,13 @@ def prepare(
         Mistake: The recipe makes no network, or does not fit the devices.
     """
     replicas = strategy.num_replicas_in_sync
-    if recipe.global_batch % replicas:
+    parts = replicas * recipe.accumulation_steps
+    if recipe.global_batch % parts:
+        fitting = max(recipe.global_batch // parts, 1) * parts
         raise Mistake(
             f"global_batch={recipe.global_batch} cannot be shared evenly by {replicas} "
-            f"devices; --set global_batch={recipe.global_batch // replicas * replicas}"
+            f"devices in {recipe.accumulation_steps} parts each; "
+            f"--set global_batch={fitting}"
         )
     steps = recipe.epochs * source.steps_per_epoch(recipe.global_batch)
     with strategy.scope():
@@ -132,7 +135,7 @@ def make_learner(
         averaged.set_weights(model.get_weights())
     warmup_steps = round(recipe.warmup_epochs * steps / recipe.epochs)
     schedule = optimizers.WarmupCosine(
-        recipe.peak_lr,
+        recipe.scaled_lr,
         total_steps=steps,
         warmup_steps=min(warmup_steps, steps - 1),
         min_lr=recipe.min_lr,
@@ -142,7 +145,9 @@ def make_learner(
         weight_decay=recipe.weight_decay,
         beta_1=recipe.beta_1,
         beta_2=recipe.beta_2,
-        groups=optimizers.parameter_groups(model),
+        groups=optimizers.parameter_groups(
+            model, recipe.layer_decay, recipe.layer_assignment
+        ),
     )
     optimizer.build(model.trainable_variables)
     return Learner(model, optimizer, averaged)
@@ -185,6 +190,7 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
             label_smoothing=run.recipe.label_smoothing,
             clip_norm=run.recipe.clip_norm,
             ema_decay=run.recipe.ema_decay,
+            accumulation_steps=run.recipe.accumulation_steps,
         ),
         run.strategy,
     )

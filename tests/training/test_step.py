@@ -104,6 +104,23 @@ def test_the_average_follows_the_weights_after_every_step(one_device):
     assert learner.kept is learner.averaged
 
 
+def test_parts_of_a_batch_add_up_to_the_batch():
+    calls = []
+
+    def function(images, targets):
+        calls.append(images.shape[0])
+        return [tf.reduce_sum(images), tf.linalg.matmul(targets, images, True)]
+
+    images = tf.constant(np.random.default_rng(0).normal(size=(6, 4)), tf.float32)
+    targets = tf.constant(np.random.default_rng(1).normal(size=(6, 2)), tf.float32)
+    whole = function(images, targets)
+    parts = step.summed_over_parts(function, images, targets, parts=3)
+    assert set(calls[1:]) == {2}
+    for one, other in zip(whole, parts, strict=True):
+        # Float32 sums of six numbers of about 1, in another order.
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 # Run once per number of devices: logical processors cannot be made later.
 TRAIN = """
 import sys
@@ -114,7 +131,7 @@ import tensorflow as tf
 import keras_convnext
 from keras_convnext import optimizers
 from training import distribution, step
-devices, out = int(sys.argv[1]), sys.argv[2]
+devices, parts, steps, out = *map(int, sys.argv[1:4]), sys.argv[4]
 strategy = distribution.make_strategy(distribution.parse(f"cpu:{devices}"))
 assert strategy.num_replicas_in_sync == devices
 with strategy.scope():
@@ -127,16 +144,18 @@ with strategy.scope():
     ]
     optimizer = optimizers.LayerwiseAdamW(
         optimizers.WarmupCosine(1e-3, 20, 5), weight_decay=0.05,
-        groups=optimizers.parameter_groups(models[0]),
+        groups=optimizers.parameter_groups(models[0], layer_decay=0.7),
     )
     optimizer.build(models[0].trainable_variables)
-settings = step.StepSettings(8, 3, 0.1, clip_norm=0.5, ema_decay=0.9)
+settings = step.StepSettings(
+    8, 3, 0.1, clip_norm=0.5, ema_decay=0.9, accumulation_steps=parts
+)
 train_step = step.make_train_step(
     step.Learner(models[0], optimizer, models[1]), settings, strategy
 )
 rng = np.random.default_rng(0)
-images = rng.integers(0, 256, (48, 16, 16, 3)).astype(np.uint8)
-labels = rng.integers(0, 3, 48).astype(np.int32)
+images = rng.integers(0, 256, (8 * steps, 16, 16, 3)).astype(np.uint8)
+labels = rng.integers(0, 3, 8 * steps).astype(np.int32)
 batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
 losses, norms = [], []
 for batch in strategy.experimental_distribute_dataset(batches):
@@ -148,19 +167,32 @@ np.savez(out, *arrays, losses=losses, norms=norms)
 """
 
 
-def test_two_devices_do_what_one_does(tmp_path):
-    runs = {}
-    for devices in (1, 2):
-        out = tmp_path / f"{devices}.npz"
-        command = [sys.executable, "-c", TRAIN, str(devices), str(out)]
-        subprocess.run(command, check=True, cwd=ROOT)
-        runs[devices] = np.load(out)
+def trained(folder, devices, parts, steps):
+    """What a fresh process with so many devices makes of the same batches."""
+    out = folder / f"{devices}x{parts}.npz"
+    arguments = [str(number) for number in (devices, parts, steps)]
+    command = [sys.executable, "-c", TRAIN, *arguments, str(out)]
+    subprocess.run(command, check=True, cwd=ROOT)
+    return np.load(out)
 
-    one, two = runs[1], runs[2]
+
+def assert_alike(one, other):
     # The limit is reached, so that clipping before the sum would show.
     assert (one["norms"] > 0.5).all()
-    np.testing.assert_allclose(one["losses"], two["losses"], atol=1e-6)
-    np.testing.assert_allclose(one["norms"], two["norms"], rtol=1e-5)
+    np.testing.assert_allclose(one["losses"], other["losses"], atol=1e-6)
+    np.testing.assert_allclose(one["norms"], other["norms"], rtol=1e-5)
     for name in one.files:
-        # Sums over the batch are taken in another order.
-        np.testing.assert_allclose(one[name], two[name], atol=1e-6, err_msg=name)
+        if name.startswith("arr_"):
+            # Sums over the batch are taken in another order.
+            np.testing.assert_allclose(one[name], other[name], atol=1e-6, err_msg=name)
+
+
+def test_two_devices_in_two_parts_each_do_what_one_does(tmp_path):
+    assert_alike(trained(tmp_path, 1, 1, steps=6), trained(tmp_path, 2, 2, steps=6))
+
+
+@pytest.mark.slow
+def test_two_and_four_devices_do_what_one_does_for_20_steps(tmp_path):
+    one = trained(tmp_path, 1, 1, steps=20)
+    for devices in (2, 4):
+        assert_alike(one, trained(tmp_path, devices, 1, steps=20))

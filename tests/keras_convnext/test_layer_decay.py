@@ -1,0 +1,130 @@
+"""Layer-wise learning rates against the official mapping, written out by hand."""
+
+import numpy as np
+import pytest
+
+import keras_convnext
+from keras_convnext import layer_decay, optimizers
+from keras_convnext.variants import Variant
+
+
+def model_of(depths, **changes):
+    """A network with these depths and next to no width."""
+    variant = Variant("mini", depths, (2,) * len(depths), 0, "a test", **changes)
+    return keras_convnext.models.build(
+        variant, input_shape=(32, 32, 3), classes=2, weights=None
+    )
+
+
+def numbers(model, assignment):
+    """The number of the layer that each Keras layer belongs to."""
+    scales = layer_decay.lr_scales(model, 0.5, assignment)
+    return {
+        path.partition("/")[0]: -np.log2(scale).astype(int)
+        for path, scale in scales.items()
+    }
+
+
+# Layer by layer, from the stem to the last norm: how far each is from the head in the
+# official code's get_num_layer_for_convnext, 12 + 1 - number.
+DEEP = {
+    "stem_conv": 13,
+    "stem_norm": 13,
+    "stage0_block0_dwconv": 12,
+    "stage0_block2_layer_scale": 12,
+    "stage1_downsample_norm": 11,
+    "stage1_downsample_conv": 11,
+    "stage1_block0_expand": 11,
+    "stage2_downsample_conv": 10,
+    "stage2_block0_project": 10,
+    "stage2_block2_project": 10,
+    "stage2_block3_norm": 9,
+    "stage2_block11_norm": 7,
+    "stage2_block26_norm": 2,
+    "stage3_downsample_norm": 1,
+    "stage3_block0_dwconv": 1,
+    "stage3_block2_dwconv": 1,
+    "head_norm": 0,
+    "head_dense": 0,
+}
+# With nine blocks in the third stage there are 6 layers.
+SHALLOW = {
+    "stem_conv": 7,
+    "stage0_block2_dwconv": 6,
+    "stage1_downsample_conv": 5,
+    "stage1_block0_dwconv": 5,
+    "stage2_downsample_conv": 4,
+    "stage2_block2_dwconv": 4,
+    "stage2_block3_dwconv": 3,
+    "stage2_block8_dwconv": 2,
+    "stage3_downsample_conv": 1,
+    "stage3_block2_dwconv": 1,
+    "head_norm": 0,
+}
+# 18 blocks: every block is a layer, 18 + 1 - number.
+SINGLE = {
+    "stem_conv": 18,
+    "stage0_block0_dwconv": 18,
+    "stage0_block2_dwconv": 16,
+    "stage1_downsample_conv": 15,
+    "stage1_block0_dwconv": 15,
+    "stage2_downsample_conv": 12,
+    "stage2_block8_dwconv": 4,
+    "stage3_downsample_conv": 3,
+    "stage3_block2_dwconv": 1,
+    "head_dense": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("depths", "assignment", "expected"),
+    [
+        ((3, 3, 27, 3), "group", DEEP),
+        ((3, 3, 9, 3), "group", SHALLOW),
+        ((3, 3, 9, 3), "single", SINGLE),
+    ],
+)
+def test_each_layer_is_as_far_from_the_head_as_in_the_official_code(
+    depths, assignment, expected
+):
+    found = numbers(model_of(depths), assignment)
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_an_isotropic_network_goes_by_blocks():
+    model = model_of((3,), stem=keras_convnext.variants.patchify(16)[:1])
+    found = numbers(model, "single")
+    assert [found[f"stage0_block{b}_dwconv"] for b in range(3)] == [3, 2, 1]
+    with pytest.raises(ValueError, match="'group' is for 4 stages"):
+        layer_decay.lr_scales(model, 0.5)
+
+
+def test_groups_carry_the_rate_and_the_decay_of_every_variable():
+    model = model_of((1, 1, 1, 1))
+    groups = optimizers.parameter_groups(model, layer_decay=0.5)
+    assert groups["stem_conv/kernel"] == optimizers.ParameterGroup(2.0**-7, True)
+    assert groups["stem_conv/bias"] == optimizers.ParameterGroup(2.0**-7, False)
+    assert groups["head_dense/kernel"] == optimizers.ParameterGroup(1.0, True)
+    assert set(groups) == {variable.path for variable in model.trainable_variables}
+
+
+@pytest.mark.parametrize(
+    ("decay", "assignment", "words"),
+    [
+        (0.0, "group", "layer_decay is 0.0, not in"),
+        (1.5, "group", "layer_decay is 1.5, not in"),
+        (0.5, "layer", "assignment is 'layer', not one of group, single"),
+    ],
+)
+def test_other_settings_are_refused(decay, assignment, words):
+    with pytest.raises(ValueError, match=words):
+        layer_decay.lr_scales(model_of((1, 1, 1, 1)), decay, assignment)
+
+
+def test_another_kind_of_model_is_refused():
+    import keras
+
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    with pytest.raises(ValueError, match="layers named as ConvNeXt's are"):
+        layer_decay.lr_scales(model, 0.5)
