@@ -97,8 +97,8 @@ def _roadmap(argv: list[str]) -> int:
     Workdir(folder.path).claim(settings)
     say(
         f"{distribution.describe(strategy)}, {recipe.precision}, batch "
-        f"{recipe.global_batch}, {len(steps)} steps of the {road.regime} road, "
-        f"{chosen.seeds} seeds, {source.train_examples:,} pictures to train on and "
+        f"{recipe.global_batch}, {road.regime} road: steps {len(steps)}, seeds "
+        f"{chosen.seeds}; {source.train_examples:,} pictures to train on and "
         f"{source.eval_examples:,} held back"
     )
     roadmap_runs.train_missing(
