@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from keras_convnext.folding import fold_with_reasons
 
 from . import manifest, proof, report, saved_model, tflite
 from .console import Failure
 from .manifest import Artefact
-from .network import Network
+from .network import Network, with_features
 from .pictures import Pictures
 from .precisions import PRECISIONS, Precision
 from .source import LABELS_NAME, PREPROCESSING_NAME, Source
@@ -25,11 +29,13 @@ class Request:
         formats: "saved_model", "tflite".
         precisions: Of the TFLite files; a SavedModel is float32.
         default_signature: What a SavedModel's `serving_default` takes.
+        fold: Whether norms and scales go into the weights first.
     """
 
     formats: Sequence[str]
     precisions: Sequence[Precision]
     default_signature: str
+    fold: bool = True
 
 
 def run(
@@ -50,7 +56,8 @@ def run(
         Failure: A file does not agree with Keras. Nothing has been published then.
     """
     reference = proof.ask_keras(source, pictures)
-    network = Network(source.model, source.preprocessing)
+    inner, left = _folded(source) if request.fold else (None, {})
+    network = Network(source.model, source.preprocessing, inner)
     artefacts = []
     for made in _make(source, network, request, staging):
         shown = proof.prove(staging.folder / made.place, made.precision, reference)
@@ -63,9 +70,10 @@ def run(
     _write_companions(source, staging.folder)
     page = report.render(source, reference, artefacts, pictures.origin)
     (staging.folder / report.NAME).write_text(page, encoding="utf-8")
-    manifest.write(
-        staging.folder / manifest.NAME, staging.out, source, artefacts, pictures.origin
-    )
+    described = manifest.describe(source, artefacts, pictures.origin, staging.out)
+    described["folding"] = {"folded": inner is not None, "left": left}
+    manifest_text = json.dumps(described, indent=2) + "\n"
+    (staging.folder / manifest.NAME).write_text(manifest_text, encoding="utf-8")
     # The manifest comes last: what it names is there.
     for name in (
         *(artefact.place for artefact in artefacts),
@@ -76,6 +84,18 @@ def run(
     ):
         staging.publish(name)
     return artefacts
+
+
+def _folded(source: Source) -> tuple[Any, dict[str, str]]:
+    """Returns the folded model and why some layers stayed.
+
+    Returns nothing for a model that folding cannot follow.
+    """
+    try:
+        return fold_with_reasons(with_features(source.model))
+    except ValueError as error:
+        print(f"export: not folded: {error}", file=sys.stderr)
+        return None, {}
 
 
 def _make(

@@ -33,6 +33,12 @@ def options() -> flags.FlagValues:
     text("out", None, "folder for the files")
     text("pictures", None, "folder:PATH to compare on; else the workdir's samples")
     text("default_signature", "bytes", "serving_default: bytes, images or tensors")
+    flags.DEFINE_bool(
+        "fold",
+        True,
+        "fold norms and scales into the weights [true]",
+        flag_values=values,
+    )
     return values
 
 
@@ -106,6 +112,7 @@ def _run(
             formats=formats,
             precisions=[PRECISIONS[name] for name in precisions],
             default_signature=default,
+            fold=values.fold,
         )
         artefacts = exporter.run(loaded, compared, request, staging)
     print(exporter.table(artefacts))

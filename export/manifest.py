@@ -96,22 +96,17 @@ def _entry(artefact: Artefact, source: Source, origin: str) -> dict[str, Any]:
     }
 
 
-def write(
-    path: Path,
-    out: Path,
-    source: Source,
-    artefacts: Sequence[Artefact],
-    origin: str,
-) -> None:
-    """Writes the manifest.
+def describe(
+    source: Source, artefacts: Sequence[Artefact], origin: str, out: Path
+) -> dict[str, Any]:
+    """Returns the manifest.
 
     Args:
-        path: Where to.
-        out: The output folder. What an older manifest there says of files that still
-            exist and were not made anew is kept.
         source: What was exported.
         artefacts: What was made of it.
         origin: Where the pictures of the proof are from.
+        out: The output folder. What an older manifest there says of files that still
+            exist and were not made anew is kept.
     """
     entries: dict[str, Any] = {}
     older = out / NAME
@@ -122,7 +117,7 @@ def write(
         }
     for artefact in artefacts:
         entries[artefact.place] = _entry(artefact, source, origin)
-    manifest = {
+    return {
         "source": {
             "file": source.path.name,
             "sha256": source.sha256,
@@ -132,4 +127,3 @@ def write(
         "preprocessing": asdict(source.preprocessing),
         "artefacts": entries,
     }
-    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -7,14 +7,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_convnext.models import layers_by_name
 from keras_convnext.preprocessing import Preprocessing
-
-NORMALIZATION_NAME = "input_normalization"
 
 
 def takes_raw_pictures(model: keras.Model) -> bool:
     """Returns whether the model normalises pictures in 0..255 by itself."""
-    return any(isinstance(layer, keras.layers.Normalization) for layer in model.layers)
+    layers = layers_by_name(model).values()
+    scaling = keras.layers.Normalization | keras.layers.Rescaling
+    return any(isinstance(layer, scaling) for layer in layers)
 
 
 def classifier_of(model: keras.Model) -> keras.layers.Layer:
@@ -31,26 +32,44 @@ def _to_probabilities(model: keras.Model, outputs: Any) -> Any:
     return outputs
 
 
+def with_features(model: keras.Model) -> keras.Model:
+    """Returns the model with two outputs: what its classifier sees, and the classes.
+
+    Features that are an output of the model are kept by folding, which is free to
+    change what is only passed on inside.
+    """
+    outputs = [classifier_of(model).input, model.output]
+    return keras.Model(model.inputs, outputs, name=model.name)
+
+
 class Network(tf.Module):
     """A classifier from pictures in 0..255 to probabilities and features.
 
     Args:
         model: The Keras model.
-        preprocessing: Applied before a model that does not normalise by itself.
+        preprocessing: Of the pictures; also applied before a model that does not
+            normalise by itself.
+        inner: What `with_features` makes of the model, or what folding makes of that.
 
     Attributes:
         size_px: Side of the pictures.
         classes: Number of classes.
     """
 
-    def __init__(self, model: keras.Model, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        preprocessing: Preprocessing,
+        inner: keras.Model | None = None,
+    ) -> None:
         super().__init__()
         self.size_px = preprocessing.size_px
         self.classes = model.output_shape[-1]
-        inner = keras.Model(model.inputs, [classifier_of(model).input, model.output])
+        raw = takes_raw_pictures(model)
+        if inner is None:
+            inner = with_features(model)
         # Held for saving; the Keras objects themselves stay behind.
         self.stored = [variable.value for variable in inner.variables]
-        raw = takes_raw_pictures(model)
         mean, variance = preprocessing.normalization(3)
 
         def forward(tensors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -41,7 +41,7 @@ def fold(model: keras.Model) -> keras.Model:
     Raises:
         ValueError: The model is not functional or uses a layer twice.
     """
-    return _Walk(model).folded
+    return fold_with_reasons(model)[0]
 
 
 def unfolded(model: keras.Model) -> dict[str, str]:
@@ -53,7 +53,20 @@ def unfolded(model: keras.Model) -> dict[str, str]:
     Returns:
         A reason for each layer's name.
     """
-    return _Walk(model).left
+    return fold_with_reasons(model)[1]
+
+
+def fold_with_reasons(model: keras.Model) -> tuple[keras.Model, dict[str, str]]:
+    """Returns what `fold` and `unfolded` return, for the price of one.
+
+    Args:
+        model: As for `fold`.
+
+    Raises:
+        ValueError: As `fold`.
+    """
+    walk = _Walk(model)
+    return walk.folded, walk.left
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,16 @@ def test_the_manifest_states_each_files_figures(out, manifest):
     assert manifest["source"]["classes"] == 7
 
 
+def test_the_model_is_folded_unless_told_otherwise(manifest, workdir, tmp_path):
+    assert manifest["folding"]["folded"]
+    # The head's norm makes the features, which are an output.
+    assert list(manifest["folding"]["left"]) == ["stem_norm", "head_norm"]
+    arguments = [f"--model={workdir}", f"--out={tmp_path}", "--format=tflite"]
+    assert export(*arguments, "--nofold") == 0
+    plain = json.loads((tmp_path / "export.json").read_text())
+    assert not plain["folding"]["folded"]
+
+
 def test_the_tflite_file_agrees_with_keras(out, tiny_model):
     interpreter = Interpreter(str(out / "model_float32.tflite"))
     runner = interpreter.get_signature_runner()

@@ -8,7 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from export import saved_model, source
-from export.network import Network
+from export.network import Network, takes_raw_pictures, with_features
+from keras_convnext.folding import fold
 from keras_convnext.image import decode, evaluation_view
 
 
@@ -20,7 +21,8 @@ def loaded(workdir):
 @pytest.fixture(scope="module")
 def folder(loaded, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved_model") / "1"
-    network = Network(loaded.model, loaded.preprocessing)
+    folded = fold(with_features(loaded.model))
+    network = Network(loaded.model, loaded.preprocessing, folded)
     saved_model.write(loaded, network, folder)
     return folder
 
@@ -189,7 +191,9 @@ def test_logits_become_probabilities_and_raw_models_are_normalised(tiny_variant,
         classifier_activation=None,
     )
     preprocessing = type(IMAGENET)(size_px=32)
-    found = Network(model, preprocessing).probabilities(tf.constant(views)).numpy()
+    assert not takes_raw_pictures(model)
+    network = Network(model, preprocessing)
+    found = network.probabilities(tf.constant(views)).numpy()
     mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
     logits = model.predict((views / 255 - mean) / std, verbose=0)
     shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
