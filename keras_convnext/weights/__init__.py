@@ -10,6 +10,7 @@ from keras_convnext.weights.load import load
 from keras_convnext.weights.record import Record
 from keras_convnext.weights.registry import find, list_weights, resolve
 from keras_convnext.weights.report import Report
+from keras_convnext.weights.save import save_weights_as
 
 __all__ = [
     "BadWeightsFileError",
@@ -22,4 +23,5 @@ __all__ = [
     "list_weights",
     "load",
     "resolve",
+    "save_weights_as",
 ]

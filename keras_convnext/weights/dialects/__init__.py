@@ -21,8 +21,9 @@ from keras_convnext.weights.tensor_file import TensorInfo
 TABLES: tuple[Table, ...] = (
     OWN,
     *TIMM,
-    meta.STAGED,
+    # First, because the other one has words for all that an isotropic network has.
     meta.ISOTROPIC,
+    meta.STAGED,
     *HUGGING_FACE,
     HUGGING_FACE_DINOV3,
     TORCHVISION,

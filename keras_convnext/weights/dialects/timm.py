@@ -15,13 +15,13 @@ from keras_convnext.weights.layouts import TORCH
 _CONVOLUTION: Form = (0, 0, 1, 1)
 # Widths of the last stage of the models whose dense layers timm writes as 1x1
 # convolutions: zepto, atto, femto, pico, nano.
-_CONVOLUTION_WIDTHS = frozenset({256, 320, 384, 512, 640})
+_ZEPTO_WIDTHS = frozenset({256})
+_CONVOLUTION_WIDTHS = _ZEPTO_WIDTHS | {320, 384, 512, 640}
 
 # Where each kind of stem has its second convolution and its norm.
 _PATCH = tuple(norm_rows("stem_norm", "stem.1"))
 _OVERLAP = (*linear("stem_conv2", "stem.1"), *norm_rows("stem_norm", "stem.2"))
 _OVERLAP_ACT = (*linear("stem_conv2", "stem.2"), *norm_rows("stem_norm", "stem.3"))
-_STEMS = (_PATCH, _OVERLAP, _OVERLAP_ACT)
 
 _HEAD = (
     *norm_rows("head_norm", "head.norm"),
@@ -50,23 +50,24 @@ def _trunk(stem: tuple[Row, ...], form: Form) -> tuple[Row, ...]:
     )
 
 
-def _tables(stem: tuple[Row, ...]) -> tuple[Table, Table]:
-    """Returns the table with 1x1 convolutions and the one with dense layers."""
-    return (
-        Table(
-            dialect="timm",
-            layout=TORCH,
-            rows=(*_trunk(stem, _CONVOLUTION), *_HEAD),
-            last_widths=_CONVOLUTION_WIDTHS,
-        ),
-        Table(dialect="timm", layout=TORCH, rows=(*_trunk(stem, None), *_HEAD)),
+def _table(
+    stem: tuple[Row, ...], form: Form = None, last_widths: frozenset[int] | None = None
+) -> Table:
+    return Table(
+        dialect="timm",
+        layout=TORCH,
+        rows=(*_trunk(stem, form), *_HEAD),
+        last_widths=last_widths,
     )
 
 
 TIMM = (
-    *_tables(_PATCH),
-    *_tables(_OVERLAP),
-    *_tables(_OVERLAP_ACT),
+    _table(_PATCH, _CONVOLUTION, _CONVOLUTION_WIDTHS),
+    _table(_PATCH),
+    # The stem with an activation is zepto's; its layers with weights do not show it.
+    _table(_OVERLAP_ACT, _CONVOLUTION, _ZEPTO_WIDTHS),
+    _table(_OVERLAP, _CONVOLUTION, _CONVOLUTION_WIDTHS),
+    _table(_OVERLAP),
     Table(
         dialect="timm",
         layout=TORCH,

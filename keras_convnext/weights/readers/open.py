@@ -13,6 +13,18 @@ from keras_convnext.weights.readers.keras_archive import (
     STORE,
     KerasArchive,
 )
+from keras_convnext.weights.readers.npz import ENDING as NPY_ENDING
+from keras_convnext.weights.readers.npz import NpzFile
+from keras_convnext.weights.readers.safetensors import (
+    INDEX_ENDING,
+    SafetensorsFile,
+    ShardedSafetensors,
+)
+from keras_convnext.weights.readers.torch import (
+    PICKLE,
+    open_torch_legacy,
+    open_torch_zip,
+)
 from keras_convnext.weights.tensor_file import TensorFile
 
 Opener = Callable[[Path], TensorFile]
@@ -23,6 +35,10 @@ def _open_zip(path: Path) -> TensorFile:
         names = set(archive.namelist())
     if {CONFIGURATION, STORE} <= names:
         return KerasArchive(path)
+    if any(name.split("/")[-1] == PICKLE for name in names):
+        return open_torch_zip(path)
+    if names and all(name.endswith(NPY_ENDING) for name in names):
+        return NpzFile(path)
     raise BadWeightsFileError(
         f"{path} is a zip file, but not one that Keras, torch or numpy writes weights "
         f"to; it holds {', '.join(sorted(names)[:3])}."
@@ -33,8 +49,12 @@ def _open_zip(path: Path) -> TensorFile:
 _FORMATS: tuple[tuple[bytes, Opener], ...] = (
     (b"\x89HDF\r\n\x1a\n", Hdf5File),
     (b"PK\x03\x04", _open_zip),
+    # A pickle of protocol 2, as torch has always used.
+    (b"\x80\x02", open_torch_legacy),
 )
 _FIRST_BYTES = 16
+# safetensors has no magic: the length of its header, then the header, in JSON.
+_SAFETENSORS_BRACE_AT = 8
 
 
 def open_tensors(path: Path) -> TensorFile:
@@ -43,15 +63,34 @@ def open_tensors(path: Path) -> TensorFile:
     Raises:
         BadWeightsFileError: It is missing, empty, damaged or of no known format.
     """
+    if path.is_dir():
+        path = _index_in(path)
     if not path.is_file():
         raise BadWeightsFileError(f"{path} is not a file.")
     with path.open("rb") as file:
         start = file.read(_FIRST_BYTES)
+    if path.name.endswith(INDEX_ENDING):
+        return ShardedSafetensors(path)
     for magic, opener in _FORMATS:
         if start.startswith(magic):
             return opener(path)
+    brace = start[_SAFETENSORS_BRACE_AT : _SAFETENSORS_BRACE_AT + 1]
+    if brace == b"{" or path.suffix == ".safetensors":
+        return SafetensorsFile(path)
     raise BadWeightsFileError(
         f"{path} is in none of the formats that can be read (safetensors, torch .pth "
         f"and .pt, Keras .h5, .weights.h5 and .keras, .npz): it begins with "
         f"{start[:8]!r}."
+    )
+
+
+def _index_in(folder: Path) -> Path:
+    """Returns the file in a folder that Hugging Face's `save_pretrained` wrote."""
+    for pattern in (f"*{INDEX_ENDING}", "*.safetensors", "pytorch_model.bin"):
+        found = sorted(folder.glob(pattern))
+        if len(found) == 1:
+            return found[0]
+    raise BadWeightsFileError(
+        f"{folder} is a folder without one weights file in it (*{INDEX_ENDING}, "
+        "*.safetensors or pytorch_model.bin)."
     )

@@ -44,8 +44,13 @@ def picture(size_px: int, channels: int = 3) -> np.ndarray:
 def mini() -> Callable[..., keras.Model]:
     """Builds a variant's model with few and narrow blocks, logits for outputs."""
 
-    def build(name: str = "convnext_tiny", **arguments: Any) -> keras.Model:
-        variant = replace(find_variant(name), depths=MINI_DEPTHS, widths=MINI_WIDTHS)
+    def build(
+        name: str = "convnext_tiny",
+        shape: dict[str, Any] | None = None,
+        **arguments: Any,
+    ) -> keras.Model:
+        shape = shape or {"depths": MINI_DEPTHS, "widths": MINI_WIDTHS}
+        variant = replace(find_variant(name), **shape)
         defaults = {
             "input_shape": (32, 32, 3),
             "classes": 10,

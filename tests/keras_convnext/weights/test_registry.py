@@ -44,7 +44,7 @@ def test_every_record_is_whole(name: str) -> None:
     if record.labels == "imagenet1k" and record.publisher == "timm":
         has_figure = record.accuracy or record.test_accuracy
         assert has_figure or record.variant.startswith("test_")
-    assert record.accuracy is None or 50 < record.accuracy.top1 < 90
+    assert record.accuracy is None or 45 < record.accuracy.top1 < 90
     assert "licence" in weights.describe(name).splitlines()[1]
 
 
