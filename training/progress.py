@@ -46,6 +46,8 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
+        if self.live and not self._timed_steps:
+            self._write(f"{self._epoch_words()}  building the graph ...", done=False)
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None

@@ -1,0 +1,167 @@
+"""What a recipe is: everything that decides how a training run goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras_convnext.layer_decay import ASSIGNMENTS
+
+from .augment import Augmentation
+
+NO_AUGMENTATION = Augmentation()
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run's numbers.
+
+    Attributes:
+        name: Key in `RECIPES`.
+        variant: Name in `keras_convnext.list_variants()`.
+        weights: What training starts from, as the builders take it ("imagenet", a
+            tag, a path); None starts from random weights.
+        size_px: Side of the square pictures, training and evaluation alike.
+        patch_size: Side of the stem's patches in pixels; None is the variant's.
+        stochastic_depth_rate: Of the last block; rises linearly from the first.
+        layer_scale_init_value: None takes the variant's.
+        head_init_scale: Factor on the classifier's initial kernel.
+        dropout_rate: Before the classifier.
+        epochs: Passes over the training pictures.
+        warmup_epochs: Linear rise of the learning rate, in epochs.
+        global_batch: Pictures a step, over all devices.
+        peak_lr: Highest learning rate.
+        lr_batch: The batch that `peak_lr` is meant for: with another `global_batch`
+            it is scaled in proportion. None: it is never scaled.
+        min_lr: What the cosine ends at.
+        weight_decay: Decoupled; not on biases, norms, layer scale and GRN.
+        beta_1: AdamW's decay of the first moment.
+        beta_2: AdamW's decay of the second moment.
+        layer_decay: Factor on the learning rate from each layer to the one before it;
+            None for one rate everywhere.
+        layer_assignment: What counts as a layer there, "group" or "single"; see
+            `keras_convnext.layer_decay`.
+        accumulation_steps: Parts that each device takes its share of a batch in, one
+            after another, to save memory.
+        clip_norm: Largest norm of all gradients together, after they are summed
+            over the devices; None for no limit.
+        label_smoothing: Share of the target spread over all classes.
+        ema_decay: Decay of the moving average of the weights, which is then what is
+            evaluated and kept; None for no average.
+        augmentation: What happens to the training pictures.
+        precision: "float32" or "mixed_bfloat16".
+        validation_share: Share held back where the data has no split of its own.
+        keep_checkpoints: How many of the newest checkpoints stay, beside the best.
+        seed: Of the initial weights, the order, the augmentation and the split.
+    """
+
+    name: str
+    variant: str
+    size_px: int
+    epochs: int
+    global_batch: int
+    peak_lr: float
+    lr_batch: int | None = None
+    weights: str | None = None
+    patch_size: int | None = None
+    stochastic_depth_rate: float = 0.0
+    layer_scale_init_value: float | None = None
+    head_init_scale: float = 1.0
+    dropout_rate: float = 0.0
+    warmup_epochs: float = 0.0
+    min_lr: float = 1e-6
+    weight_decay: float = 0.05
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    layer_decay: float | None = None
+    layer_assignment: str = "group"
+    accumulation_steps: int = 1
+    clip_norm: float | None = None
+    label_smoothing: float = 0.1
+    ema_decay: float | None = None
+    augmentation: Augmentation = NO_AUGMENTATION
+    precision: str = "float32"
+    validation_share: float = 0.2
+    keep_checkpoints: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {getattr(self, name)!r}, not {wanted}"
+            for name, (holds, wanted) in _LIMITS.items()
+            if not holds(self, getattr(self, name))
+        ]
+        if problems:
+            raise ValueError(f"Not a recipe: {'; '.join(problems)}.")
+
+    @property
+    def scaled_lr(self) -> float:
+        """The highest learning rate, for this batch."""
+        return self.peak_lr * self.global_batch / (self.lr_batch or self.global_batch)
+
+
+def _above_zero(_: Recipe, value: float) -> bool:
+    return value > 0
+
+
+def _zero_or_more(_: Recipe, value: float) -> bool:
+    return value >= 0
+
+
+def _share(_: Recipe, value: float | None) -> bool:
+    return value is None or 0 <= value < 1
+
+
+def _above_zero_or_none(_: Recipe, value: float | None) -> bool:
+    return value is None or value > 0
+
+
+_LIMITS = {
+    **dict.fromkeys(
+        (
+            "size_px",
+            "epochs",
+            "global_batch",
+            "accumulation_steps",
+            "keep_checkpoints",
+        ),
+        (_above_zero, "1 or more"),
+    ),
+    "peak_lr": (_above_zero, "above 0"),
+    **dict.fromkeys(
+        ("patch_size", "clip_norm", "layer_scale_init_value", "lr_batch"),
+        (_above_zero_or_none, "above 0 or none"),
+    ),
+    **dict.fromkeys(
+        ("min_lr", "weight_decay", "head_init_scale", "seed"),
+        (_zero_or_more, "0 or more"),
+    ),
+    **dict.fromkeys(
+        (
+            "stochastic_depth_rate",
+            "dropout_rate",
+            "label_smoothing",
+            "ema_decay",
+            "beta_1",
+            "beta_2",
+        ),
+        (_share, "in [0, 1)"),
+    ),
+    "validation_share": (lambda _, value: 0 < value < 1, "between 0 and 1"),
+    "warmup_epochs": (
+        lambda recipe, value: 0 <= value < recipe.epochs,
+        "from 0 to less than epochs",
+    ),
+    "layer_decay": (
+        lambda _, value: value is None or 0 < value <= 1,
+        "in (0, 1] or none",
+    ),
+    "layer_assignment": (
+        lambda _, value: value in ASSIGNMENTS,
+        f"one of {', '.join(ASSIGNMENTS)}",
+    ),
+    "precision": (
+        lambda _, value: value in PRECISIONS,
+        f"one of {', '.join(PRECISIONS)}",
+    ),
+}
