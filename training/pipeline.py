@@ -99,6 +99,8 @@ def training_batches(
         )
     key = epoch_key(seed, epoch)
     records = examples.shuffled(seed, epoch)
+    if augmentation.repeats > 1:
+        records = _repeated(records, augmentation.repeats).take(examples.count)
     if examples.count < share.global_batch:
         # Fewer pictures than one batch are shown again to fill it.
         records = records.repeat().take(share.global_batch)
@@ -163,6 +165,16 @@ def evaluation_batches(
         .prefetch(tf.data.AUTOTUNE)
         .with_options(_options())
     )
+
+
+def _repeated(records: tf.data.Dataset, times: int) -> tf.data.Dataset:
+    """Returns each record so many times in a row."""
+
+    def copies(*record: Any) -> tf.data.Dataset:
+        one = record[0] if len(record) == 1 else record
+        return tf.data.Dataset.from_tensors(one).repeat(times)
+
+    return records.flat_map(copies)
 
 
 def _shape(preprocessing: Preprocessing) -> tuple[int, int, int]:

@@ -1,0 +1,103 @@
+"""Affine moves of a picture with Pillow's bicubic sampling.
+
+For every pixel of the result a place in the picture is computed and the 4x4 pixels
+around it are weighed. Places outside of the picture get the fill colour. The kernel
+is the cubic with a = -1, which Pillow takes here; its `resize` takes a = -1/2.
+"""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+
+def shear_x(picture: tf.Tensor, factor: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
+    """Samples every row `factor` times its height to the right."""
+    return _moved(picture, [1.0, factor, 0.0, 0.0, 1.0, 0.0], fill)
+
+
+def shear_y(picture: tf.Tensor, factor: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
+    """Samples every column `factor` times its place further down."""
+    return _moved(picture, [1.0, 0.0, 0.0, factor, 1.0, 0.0], fill)
+
+
+def translate_x(picture: tf.Tensor, share: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
+    """Samples `share` of the width to the right."""
+    pixels = share * tf.cast(tf.shape(picture)[1], tf.float32)
+    return _moved(picture, [1.0, 0.0, pixels, 0.0, 1.0, 0.0], fill)
+
+
+def translate_y(picture: tf.Tensor, share: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
+    """Samples `share` of the height further down."""
+    pixels = share * tf.cast(tf.shape(picture)[0], tf.float32)
+    return _moved(picture, [1.0, 0.0, 0.0, 0.0, 1.0, pixels], fill)
+
+
+def rotate(picture: tf.Tensor, degrees: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
+    """Turns a picture about its middle, anticlockwise."""
+    angle = -degrees * (math.pi / 180.0)
+    cosine, sine = tf.cos(angle), tf.sin(angle)
+    sides = tf.cast(tf.shape(picture)[:2], tf.float32)
+    down, across = sides[0] / 2.0, sides[1] / 2.0
+    right = across - cosine * across - sine * down
+    low = down + sine * across - cosine * down
+    return _moved(picture, [cosine, sine, right, -sine, cosine, low], fill)
+
+
+def _moved(
+    picture: tf.Tensor, matrix: list[float | tf.Tensor], fill: tf.Tensor
+) -> tf.Tensor:
+    """Returns the picture sampled at the places that an affine matrix gives.
+
+    Args:
+        picture: uint8 `(height, width, 3)`.
+        matrix: a, b, c, d, e, f: pixel (x, y) of the result shows the place
+            (a x + b y + c, d x + e y + f), both measured from the outer corner.
+        fill: uint8 `(3,)`, for places outside.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+    """
+    a, b, c, d, e, f = matrix
+    shape = tf.shape(picture)
+    height, width = shape[0], shape[1]
+    x = tf.cast(tf.range(width), tf.float32)[None, :] + 0.5
+    y = tf.cast(tf.range(height), tf.float32)[:, None] + 0.5
+    across, down = a * x + b * y + c, d * x + e * y + f
+    tall, wide = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+    inside = (across >= 0) & (across < wide) & (down >= 0) & (down < tall)
+
+    columns, column_weights = _taps(across)
+    rows, row_weights = _taps(down)
+    columns = tf.clip_by_value(columns, 0, width - 1)
+    rows = tf.clip_by_value(rows, 0, height - 1) * width
+    pixels = tf.cast(tf.reshape(picture, [-1, 3]), tf.float32)
+    total = tf.zeros(tf.shape(picture), tf.float32)
+    for row in range(4):
+        line = tf.zeros_like(total)
+        for column in range(4):
+            found = tf.gather(pixels, rows[row] + columns[column])
+            line += column_weights[column][..., None] * found
+        total += row_weights[row][..., None] * line
+    levels = tf.cast(tf.clip_by_value(total, 0.0, 255.0), tf.uint8)
+    return tf.where(inside[..., None], levels, fill)
+
+
+def _taps(places: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Returns the four pixels around each place, and what each of them counts.
+
+    Returns:
+        int32 `(4, ...)`, and four float32 tensors of the shape of `places`.
+    """
+    centred = places - 0.5
+    before = tf.floor(centred)
+    t = centred - before
+    numbers = tf.cast(before, tf.int32)[None] + tf.reshape(tf.range(-1, 3), [4, 1, 1])
+    weights = [
+        ((-t + 2.0) * t - 1.0) * t,
+        (t - 2.0) * t * t + 1.0,
+        ((-t + 1.0) * t + 1.0) * t,
+        (t - 1.0) * t * t,
+    ]
+    return numbers, weights

@@ -1,0 +1,109 @@
+"""The operations of RandAugment on colours, as Pillow computes them.
+
+Each takes and returns uint8 `(height, width, 3)`. They round, or cut fractions off,
+where Pillow does, so that a recipe's magnitudes mean what they mean in timm.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def _looked_up(picture: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
+    """Returns each channel's levels replaced by its table, uint8 `(3, 256)`."""
+    places = tf.cast(picture, tf.int32) + 256 * tf.range(3)
+    return tf.gather(tf.reshape(tables, [-1]), places)
+
+
+def auto_contrast(picture: tf.Tensor) -> tf.Tensor:
+    """Stretches each channel over 0..255; one of a single level is left alone."""
+    lowest = tf.cast(tf.reduce_min(picture, axis=[0, 1]), tf.float64)[:, None]
+    highest = tf.cast(tf.reduce_max(picture, axis=[0, 1]), tf.float64)[:, None]
+    levels = tf.range(256, dtype=tf.float64)[None]
+    # The order of these operations decides which fractions come out whole.
+    scale = tf.math.divide_no_nan(tf.constant(255.0, tf.float64), highest - lowest)
+    stretched = tf.clip_by_value(levels * scale - lowest * scale, 0.0, 255.0)
+    tables = tf.where(highest > lowest, tf.floor(stretched), levels)
+    return _looked_up(picture, tf.cast(tables, tf.uint8))
+
+
+def equalize(picture: tf.Tensor) -> tf.Tensor:
+    """Spreads the levels of each channel so that all are about equally frequent."""
+    places = tf.cast(picture, tf.int32) + 256 * tf.range(3)
+    counts = tf.math.bincount(tf.reshape(places, [-1]), minlength=768, maxlength=768)
+    counts = tf.reshape(counts, [3, 256])
+    highest = tf.cast(tf.reduce_max(picture, axis=[0, 1]), tf.int32)
+    last = tf.gather(counts, highest, batch_dims=1)
+    step = (tf.reduce_sum(counts, axis=1) - last) // 255
+    below = tf.cumsum(counts, axis=1, exclusive=True)
+    spread = (step[:, None] // 2 + below) // tf.maximum(step, 1)[:, None]
+    tables = tf.where(step[:, None] > 0, tf.minimum(spread, 255), tf.range(256)[None])
+    return _looked_up(picture, tf.cast(tables, tf.uint8))
+
+
+def invert(picture: tf.Tensor) -> tf.Tensor:
+    """Turns every level into 255 minus itself."""
+    return 255 - picture
+
+
+def posterize(picture: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
+    """Keeps the upper `bits`, an int32 from 0 to 8, of every level."""
+    mask = 256 - tf.bitwise.left_shift(1, 8 - bits)
+    return tf.bitwise.bitwise_and(picture, tf.cast(mask, tf.uint8))
+
+
+def solarize(picture: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
+    """Inverts the levels from `threshold` on, an int32 from 0 to 256."""
+    levels = tf.range(256)
+    table = tf.where(levels < threshold, levels, 255 - levels)
+    return _looked_up(picture, tf.tile(tf.cast(table, tf.uint8)[None], [3, 1]))
+
+
+def solarize_add(picture: tf.Tensor, added: tf.Tensor) -> tf.Tensor:
+    """Adds `added`, an int32, to the levels below 128."""
+    levels = tf.range(256)
+    table = tf.where(levels < 128, tf.minimum(levels + added, 255), levels)
+    return _looked_up(picture, tf.tile(tf.cast(table, tf.uint8)[None], [3, 1]))
+
+
+def grey(picture: tf.Tensor) -> tf.Tensor:
+    """Returns the luminance, int32 `(height, width, 1)`. Source: ITU-R BT.601."""
+    weighted = tf.cast(picture, tf.int32) * tf.constant([19595, 38470, 7471])
+    total = tf.reduce_sum(weighted, axis=-1, keepdims=True)
+    return tf.bitwise.right_shift(total + 2**15, 16)
+
+
+def _enhanced(picture: tf.Tensor, plain: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Returns plain + factor * (picture - plain), cut off to whole levels."""
+    start = tf.cast(plain, tf.float32)
+    moved = start + factor * (tf.cast(picture, tf.float32) - start)
+    return tf.cast(tf.clip_by_value(moved, 0.0, 255.0), tf.uint8)
+
+
+def color(picture: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Fades colours to grey below a factor of 1, strengthens them above."""
+    return _enhanced(picture, grey(picture), factor)
+
+
+def contrast(picture: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Moves levels to the mean luminance below a factor of 1, from it above."""
+    mean = tf.reduce_mean(tf.cast(grey(picture), tf.float64))
+    return _enhanced(picture, tf.floor(mean + 0.5), factor)
+
+
+def brightness(picture: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Multiplies every level by the factor."""
+    return _enhanced(picture, tf.zeros([]), factor)
+
+
+def sharpness(picture: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Blurs below a factor of 1, sharpens above; the border is left alone."""
+    whole = tf.cast(picture, tf.int32)
+    rows = whole[:-2] + whole[1:-1] + whole[2:]
+    box = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    inner = whole[1:-1, 1:-1]
+    # The middle counts 5, its eight neighbours 1, divided by 13 and rounded.
+    smooth = (2 * (box + 4 * inner) + 13) // 26
+    changed = _enhanced(inner, smooth, factor)
+    middle = tf.concat([picture[1:-1, :1], changed, picture[1:-1, -1:]], axis=1)
+    return tf.concat([picture[:1], middle, picture[-1:]], axis=0)

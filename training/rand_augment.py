@@ -1,0 +1,182 @@
+"""RandAugment: a few operations, chosen and dosed anew for every picture.
+
+The words are timm's: "rand-m9-mstd0.5-inc1" is what ConvNeXt was trained with.
+Source: arXiv:1909.13719; the doses are those of timm's set of operations that change
+more as the magnitude grows ("inc1").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from . import picture_geometry as geometry
+from . import picture_operations as operations
+
+_HIGHEST = 10.0
+# From this on timm draws the magnitude evenly from 0 to m.
+_UNIFORM_ABOVE = 100.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the words of a RandAugment mean.
+
+    Attributes:
+        magnitude: m, mean of the magnitude, 0..10.
+        magnitude_std: mstd, its standard deviation; above 100 it is drawn evenly
+            from 0 to `magnitude` instead.
+        layers: n, how many operations are chosen, one after the other.
+        probability: p, of doing each.
+    """
+
+    magnitude: float = 10.0
+    magnitude_std: float = 0.0
+    layers: int = 2
+    probability: float = 0.5
+
+
+def parsed(words: str) -> Policy:
+    """Returns what words such as "rand-m9-mstd0.5-inc1" mean.
+
+    Raises:
+        ValueError: They are not understood, or ask for another set of operations.
+    """
+    kind, *parts = words.split("-")
+    found = {}
+    for part in parts:
+        match = re.fullmatch(r"(mstd|inc|m|n|p)(\d+(?:\.\d+)?)", part)
+        if match is None:
+            raise ValueError(
+                f"rand_augment is {words!r}: {part!r} is none of m, mstd, n, p and "
+                "inc with a number behind it"
+            )
+        found[match[1]] = float(match[2])
+    if kind != "rand" or found.pop("inc", 0.0) != 1.0:
+        raise ValueError(
+            f"rand_augment is {words!r}; it begins with rand and has inc1, as in "
+            "rand-m9-mstd0.5-inc1"
+        )
+    policy = Policy(
+        found.get("m", _HIGHEST),
+        found.get("mstd", 0.0),
+        int(found.get("n", 2)),
+        found.get("p", 0.5),
+    )
+    if policy.magnitude > _HIGHEST or policy.probability > 1 or policy.layers < 1:
+        raise ValueError(
+            f"rand_augment is {words!r}: m goes to 10, p to 1, and n is at least 1"
+        )
+    return policy
+
+
+def applied(
+    picture: tf.Tensor, seed: tf.Tensor, policy: Policy, fill: tuple[int, int, int]
+) -> tf.Tensor:
+    """Returns a picture after the operations that its seed chooses.
+
+    Args:
+        picture: uint8 `(height, width, 3)`.
+        seed: int64 `(2,)`.
+        policy: How many, how often and how strongly.
+        fill: What comes in where a picture is moved.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+    """
+    shape = picture.shape
+    for layer_seed in tf.unstack(tf.random.split(seed, policy.layers)):
+        even, normal = tf.unstack(tf.random.split(layer_seed, 2))
+        draws = tf.random.stateless_uniform([4], even)
+        magnitude = policy.magnitude + policy.magnitude_std * (
+            tf.random.stateless_normal([], normal)
+        )
+        if policy.magnitude_std > _UNIFORM_ABOVE:
+            magnitude = policy.magnitude * draws[3]
+        level = tf.clip_by_value(magnitude, 0.0, _HIGHEST) / _HIGHEST
+        sign = tf.where(draws[2] > 0.5, -1.0, 1.0)
+        number = tf.cast(draws[0] * len(OPERATIONS), tf.int32)
+        # Behind the last operation comes doing nothing.
+        number = tf.where(draws[1] < policy.probability, number, len(OPERATIONS))
+        picture = performed(picture, number, level, sign, fill)
+    return tf.ensure_shape(picture, shape)
+
+
+def performed(
+    picture: tf.Tensor,
+    number: tf.Tensor,
+    level: tf.Tensor,
+    sign: tf.Tensor,
+    fill: tuple[int, int, int],
+) -> tf.Tensor:
+    """Returns a picture after one operation; none of the others is computed.
+
+    Args:
+        picture: uint8 `(height, width, 3)`.
+        number: Place in `OPERATIONS`; the one behind the last does nothing.
+        level: Magnitude on the scale 0..1.
+        sign: 1 or -1, for operations that go both ways.
+        fill: What comes in where a picture is moved.
+    """
+    around = tf.constant(fill, tf.uint8)
+
+    def branch(operation: Operation) -> Callable[[], tf.Tensor]:
+        return lambda: operation(picture, level, sign, around)
+
+    branches = [branch(operation) for operation in OPERATIONS.values()]
+    return tf.switch_case(number, [*branches, lambda: picture])
+
+
+Operation = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def _plain(change: Callable[[tf.Tensor], tf.Tensor]) -> Operation:
+    return lambda picture, level, sign, fill: change(picture)
+
+
+def _whole(
+    change: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    dose: Callable[[tf.Tensor], tf.Tensor],
+) -> Operation:
+    """An operation whose dose is made of the level's whole steps."""
+    return lambda picture, level, sign, fill: change(picture, dose(level))
+
+
+def _enhancing(change: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Operation:
+    """A factor from 0.1 to 1.9, the further from 1 the higher the level."""
+    return lambda picture, level, sign, fill: change(
+        picture, tf.maximum(0.1, 1.0 + sign * level * 0.9)
+    )
+
+
+def _moving(
+    change: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor], most: float
+) -> Operation:
+    """A move of up to `most` in either direction."""
+    return lambda picture, level, sign, fill: change(picture, sign * level * most, fill)
+
+
+def _steps(level: tf.Tensor, most: int) -> tf.Tensor:
+    return tf.cast(level * most, tf.int32)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "AutoContrast": _plain(operations.auto_contrast),
+    "Equalize": _plain(operations.equalize),
+    "Invert": _plain(operations.invert),
+    "Rotate": _moving(geometry.rotate, 30.0),
+    "PosterizeIncreasing": _whole(operations.posterize, lambda x: 4 - _steps(x, 4)),
+    "SolarizeIncreasing": _whole(operations.solarize, lambda x: 256 - _steps(x, 256)),
+    "SolarizeAdd": _whole(operations.solarize_add, lambda x: _steps(x, 110)),
+    "ColorIncreasing": _enhancing(operations.color),
+    "ContrastIncreasing": _enhancing(operations.contrast),
+    "BrightnessIncreasing": _enhancing(operations.brightness),
+    "SharpnessIncreasing": _enhancing(operations.sharpness),
+    "ShearX": _moving(geometry.shear_x, 0.3),
+    "ShearY": _moving(geometry.shear_y, 0.3),
+    "TranslateXRel": _moving(geometry.translate_x, 0.45),
+    "TranslateYRel": _moving(geometry.translate_y, 0.45),
+}
