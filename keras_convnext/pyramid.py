@@ -48,7 +48,7 @@ def pyramid(
             )
         outputs[level] = x
     result = FeaturePyramid(
-        inputs=model.inputs, outputs=outputs, name=name or f"{model.name}_pyramid"
+        inputs=model.input, outputs=outputs, name=name or f"{model.name}_pyramid"
     )
     return result
 

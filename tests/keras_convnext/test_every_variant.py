@@ -1,0 +1,138 @@
+"""What must hold for every variant: it trains in both precisions, saves and reloads.
+
+In the fast tests every variant runs narrow and shallow, in the slow ones as published
+(the two above 400 million parameters at reduced depth).
+"""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_convnext.models import build
+from keras_convnext.variants import VARIANTS, StemConv
+
+HUGE = 400_000_000
+FEW = (1, 1, 2, 1)
+CLASSES = 10
+SIDE_PX = 64
+
+
+def narrow(variant):
+    """Returns the variant with one narrow block a stage."""
+    stages = len(variant.depths)
+    return replace(
+        variant,
+        name="narrow",
+        parameters=0,
+        source="",
+        depths=(1,) * stages,
+        widths=(8, 16, 24, 32)[:stages],
+        stem=tuple(
+            replace(part, width=part.width and 4)
+            if isinstance(part, StemConv)
+            else part
+            for part in variant.stem
+        ),
+    )
+
+
+def narrow_ones():
+    """Returns the names of the variants that are equal when narrow, by what they are.
+
+    Variants that differ in nothing but depth and width are one there.
+    """
+    groups = {}
+    for name, variant in VARIANTS.items():
+        groups.setdefault(narrow(variant), []).append(name)
+    return groups
+
+
+def published(variant):
+    return replace(variant, depths=FEW) if variant.parameters > HUGE else variant
+
+
+def number_of_variables(variant):
+    """Counts kernels, biases, gammas and betas from the row."""
+    norm = 2 if variant.norm == "layer" else 1
+    convolution = dense = 2
+    block = convolution + norm + 2 * dense
+    block += 2 if variant.grn else 0
+    block += 0 if variant.layer_scale_init_value is None else 1
+    stem = {"norm": norm, "gelu": 0}
+    return (
+        sum(stem.get(part, convolution) for part in variant.stem)
+        + sum(variant.depths) * block
+        + (len(variant.depths) - 1) * (norm + convolution)
+        + norm
+        + (dense if "hidden" in variant.head else 0)
+        + dense
+    )
+
+
+def batch():
+    random = np.random.default_rng(0)
+    pictures = random.uniform(0, 255, (2, SIDE_PX, SIDE_PX, 3)).astype("float32")
+    return tf.constant(pictures), tf.constant([1, 7])
+
+
+def check_step(variant, precision):
+    """Takes one training step, checks each parameter's gradient, returns the model."""
+    model = build(
+        variant, input_shape=(SIDE_PX, SIDE_PX, 3), classes=CLASSES, dtype=precision
+    )
+    variables = model.trainable_variables
+    names = [v.path for v in variables]
+    assert len(names) == len(set(names)) == number_of_variables(variant)
+    assert {v.dtype for v in variables} == {"float32"}
+    pictures, labels = batch()
+    with tf.GradientTape() as tape:
+        scores = model(pictures, training=True)
+        losses = keras.losses.sparse_categorical_crossentropy(labels, scores)
+        loss = tf.reduce_mean(losses)
+    gradients = tape.gradient(loss, [v.value for v in variables])
+    without = [
+        name
+        for name, gradient in zip(names, gradients, strict=True)
+        if gradient is None
+        or not np.isfinite(gradient.numpy()).all()
+        or not gradient.numpy().any()
+    ]
+    assert without == []
+    before = model(pictures).numpy()
+    keras.optimizers.Adam(1e-3).apply(gradients, variables)
+    after = model(pictures).numpy()
+    assert np.isfinite(after).all()
+    assert (after != before).all()
+    return model
+
+
+def check_reload(model, path):
+    pictures, _ = batch()
+    expected = model(pictures).numpy()
+    model.save(path)
+    reloaded = keras.saving.load_model(path)
+    path.unlink()
+    names = [v.path for v in model.trainable_variables]
+    assert [v.path for v in reloaded.trainable_variables] == names
+    np.testing.assert_array_equal(reloaded(pictures), expected)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(row, id="+".join(names)) for row, names in narrow_ones().items()],
+)
+def test_narrow_variant_trains_and_reloads(variant, precision, tmp_path):
+    check_reload(check_step(variant, precision), tmp_path / "model.keras")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variant_as_published_trains_and_reloads(name, precision, tmp_path):
+    model = check_step(published(VARIANTS[name]), precision)
+    if precision == "float32":  # the file is the same in both
+        check_reload(model, tmp_path / "model.keras")
