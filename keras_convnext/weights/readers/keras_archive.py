@@ -40,6 +40,9 @@ class KerasArchive(TensorFile):
             BadWeightsFileError: It is damaged, or not what Keras writes.
         """
         with open_archive(path) as archive:
+            # Keras stores both as they are; packed ones could unpack to anything.
+            for member in (CONFIGURATION, STORE):
+                stored_at(archive, archive.getinfo(member))
             configuration = read_small(
                 archive, CONFIGURATION, _MOST_CONFIGURATION_BYTES
             )

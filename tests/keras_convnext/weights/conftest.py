@@ -40,7 +40,7 @@ def picture(size_px: int, channels: int = 3) -> np.ndarray:
     return rng.uniform(0.0, 255.0, shape).astype(np.float32)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mini() -> Callable[..., keras.Model]:
     """Builds a variant's model with few and narrow blocks, logits for outputs."""
 
