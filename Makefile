@@ -14,16 +14,19 @@ INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 
     --constraint $(CONSTRAINTS)
 PYTEST = $(VENV)/bin/python -m pytest
 
+PARITY_TESTS = tests/keras_convnext/test_parity_live.py \
+    tests/keras_convnext/test_backends.py
 DEMO = runs/demo
 INSTALLED = $(VENV)/installed
 
-.PHONY: help demo test slow lint format clean
+.PHONY: help demo test slow lint parity format clean
 
 help:
 	@echo "make demo    train on handwritten digits, export, classify: runs/demo"
 	@echo "make test    the tests (minutes)"
 	@echo "make slow    the tests that take longer"
 	@echo "make lint    ruff and mypy"
+	@echo "make parity  compare with timm, transformers and torchvision in .venv-parity"
 	@echo "make format  let ruff put the sources in form"
 	@echo "make clean   remove $(VENV), runs/ and what the tools left"
 
@@ -47,12 +50,18 @@ lint: $(INSTALLED)
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
 
+# In an environment of its own: PyTorch is larger than all the rest.
+parity:
+	@$(MAKE) --no-print-directory VENV=.venv-parity EXTRAS=test,parity \
+	    CONSTRAINTS=constraints-parity.txt .venv-parity/installed
+	.venv-parity/bin/python -m pytest -m "not network" $(PARITY_TESTS)
+
 format: $(INSTALLED)
 	$(VENV)/bin/python -m ruff check --fix .
 	$(VENV)/bin/python -m ruff format .
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-parity runs build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
 
 # pip alone cannot tell a half-made environment from a whole one, so one that does not
 # answer is made anew; the stamp is written last.

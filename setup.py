@@ -47,6 +47,13 @@ EXTRAS = {
     "jax": ["jax>=0.5"],
     # Apart from `test`, because it asks for a newer Keras than the rest.
     "hub": ["keras-hub>=0.32"],
+    # Other people's ConvNeXts, for `make parity`.
+    "parity": [
+        "timm>=1.0.31",
+        "torch>=2.13",
+        "torchvision>=0.28",
+        "transformers>=5.23",
+    ],
     "test": [
         *DEMO,
         *TENSORBOARD,
