@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import keras
 import numpy as np
@@ -77,7 +77,7 @@ def load(model: keras.Model, source: Record | str | os.PathLike[str]) -> Report:
     with open_tensors(path) as file:
         match = recognise(file.tensors)
         plan = make_plan(file, match, shapes)
-        _check_numbers(file, plan)
+        check_numbers(file, match, plan.assign)
         plan.notes += _untrained_norm_notes(file, plan)
         _assign(file, plan, variables)
     if isinstance(found, Record):
@@ -104,17 +104,26 @@ def read_ours(file: TensorFile, match: Match, ours: str) -> np.ndarray:
     return match.table.layout.read(kind_of(ours), tensor)
 
 
-def _check_numbers(file: TensorFile, plan: Plan) -> None:
-    """Reads every tensor once, so that damage shows before anything is assigned."""
-    for ours in plan.assign:
-        tensor = file.read(plan.match.found[ours])
+def check_numbers(file: TensorFile, match: Match, names: Collection[str]) -> None:
+    """Reads tensors through once, so that damage shows before anything is done.
+
+    Args:
+        file: The open file.
+        match: Which tensor is which.
+        names: Our names of those that are wanted.
+
+    Raises:
+        BadWeightsFileError: One cannot be read, or holds NaN or infinity.
+    """
+    for ours in names:
+        tensor = file.read(match.found[ours])
         # One pass; a sum is finite unless a number is not, or very many are huge.
         with np.errstate(over="ignore", invalid="ignore"):
-            total = tensor.sum(dtype=np.float64)
+            total = tensor.sum(dtype=np.float32)
         if not np.isfinite(total) and not np.isfinite(tensor).all():
             raise BadWeightsFileError(
-                f"{file.path}: {plan.match.found[ours]} holds numbers that are not "
-                "finite (NaN or infinity); the file is damaged or its training failed."
+                f"{file.path}: {match.found[ours]} holds numbers that are not finite "
+                "(NaN or infinity); the file is damaged or its training failed."
             )
 
 

@@ -63,7 +63,7 @@ def make_plan(file: TensorFile, match: Match, model: Mapping[str, Shape]) -> Pla
             misshapen tensor is in the message.
     """
     plan, misfits = Plan(match), _Misfits()
-    shapes = _file_shapes(file, match)
+    shapes = ours_shapes(file, match)
     for ours, shape in model.items():
         if ours not in shapes:
             misfits.missing.append(ours)
@@ -80,7 +80,7 @@ def make_plan(file: TensorFile, match: Match, model: Mapping[str, Shape]) -> Pla
     return plan
 
 
-def _file_shapes(file: TensorFile, match: Match) -> dict[str, Shape]:
+def ours_shapes(file: TensorFile, match: Match) -> dict[str, Shape]:
     """Returns the shapes that the file's tensors have once in our layout."""
     shapes = {}
     for ours, theirs in match.found.items():
