@@ -98,7 +98,7 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
     """
     import numpy as np
 
-    from keras_convnext import labels
+    from keras_convnext.labels import class_names
 
     scores = np.asarray(preds)
     if scores.ndim != 2:
@@ -106,7 +106,7 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
             "decode_predictions wants scores of shape (batch, classes); got "
             f"{scores.shape}."
         )
-    names = labels.class_names(scores.shape[1])
+    names = class_names(scores.shape[1])
     order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
     return [
         [(*names[index], float(row[index])) for index in best]
