@@ -73,6 +73,7 @@ CONSOLE_SCRIPTS = {
     "keras-convnext-evaluate": "training.evaluate_main",
     "keras-convnext-predict": "training.predict_main",
     "keras-convnext-export": "export.main",
+    "keras-convnext-convert": "export.convert_main",
 }
 
 

@@ -144,6 +144,7 @@ def test_the_installed_package_is_the_wheels_and_not_the_checkout(
         "keras-convnext-evaluate",
         "keras-convnext-predict",
         "keras-convnext-export",
+        "keras-convnext-convert",
     ],
 )
 def test_the_console_script_prints_its_help_outside_the_checkout(
