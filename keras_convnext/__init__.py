@@ -30,7 +30,7 @@ from keras_convnext.folding import fold
 from keras_convnext.preprocessing import decode_predictions, preprocess_input
 from keras_convnext.pyramid import pyramid
 from keras_convnext.variants import list_variants
-from keras_convnext.weights import list_weights
+from keras_convnext.weights import list_weights, save_weights_as
 from keras_convnext.weights import load as load_weights
 
 __version__ = "0.1.0"
@@ -69,4 +69,5 @@ __all__ = [
     "preprocess_input",
     "pyramid",
     "roadmap",
+    "save_weights_as",
 ]
