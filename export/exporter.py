@@ -11,7 +11,8 @@ from typing import Any
 
 from keras_convnext.folding import fold_with_reasons
 
-from . import manifest, proof, report, saved_model, tflite
+from . import calibration, manifest, proof, report, saved_model, tflite
+from .calibration import Calibration
 from .console import Failure
 from .manifest import Artefact
 from .network import Network, with_features
@@ -30,12 +31,14 @@ class Request:
         precisions: Of the TFLite files; a SavedModel is float32.
         default_signature: What a SavedModel's `serving_default` takes.
         fold: Whether norms and scales go into the weights first.
+        calibration: Where pictures for calibration are, if a precision needs them.
     """
 
     formats: Sequence[str]
     precisions: Sequence[Precision]
     default_signature: str
     fold: bool = True
+    calibration: Calibration | None = None
 
 
 def run(
@@ -58,7 +61,7 @@ def run(
     reference = proof.ask_keras(source, pictures)
     inner, left = _folded(source) if request.fold else (None, {})
     network = Network(source.model, source.preprocessing, inner)
-    artefacts = []
+    artefacts: list[Artefact] = []
     for made in _make(source, network, request, staging):
         shown = proof.prove(staging.folder / made.place, made.precision, reference)
         if shown.problems:
@@ -115,16 +118,23 @@ def _make(
             bytes=manifest.size_bytes(folder),
             inputs=_saved_model_inputs(network.size_px, request.default_signature),
         )
-    if "tflite" in request.formats:
-        for precision in request.precisions:
-            yield _make_tflite(source, network, precision, staging.folder)
+    if "tflite" not in request.formats:
+        return
+    pictures = None
+    if request.calibration is not None:
+        pictures = calibration.load(request.calibration, source.preprocessing)
+    for precision in request.precisions:
+        contents = tflite.convert(
+            network, precision, pictures if precision.calibrated else None
+        )
+        yield _packed(contents, source, precision, staging.folder)
 
 
-def _make_tflite(
-    source: Source, network: Network, precision: Precision, folder: Path
+def _packed(
+    contents: bytes, source: Source, precision: Precision, folder: Path
 ) -> Artefact:
+    """Writes a TFLite file with its labels."""
     file = folder / f"model_{precision.name}.tflite"
-    contents = tflite.convert(network)
     builtin, other = tflite.operators(contents)
     if other:
         raise Failure(
@@ -132,15 +142,15 @@ def _make_tflite(
         )
     file.write_bytes(contents)
     tflite.pack_labels(file, source.labels)
-    side = network.size_px
+    side = source.preprocessing.size_px
     return Artefact(
         place=file.name,
         format="tflite",
         precision=precision,
         bytes=manifest.size_bytes(file),
         inputs={
-            "tensors": f"float32 ({tflite.BATCH}, {side}, {side}, 3) in 0..255, "
-            "resized and cropped"
+            "tensors": f"{tflite.input_type(precision)} ({tflite.BATCH}, {side}, "
+            f"{side}, 3) in 0..255, resized and cropped"
         },
         operators=tuple(builtin),
     )

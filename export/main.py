@@ -31,6 +31,7 @@ def options() -> flags.FlagValues:
     text("format", ",".join(FORMATS), "what to write, separated by commas")
     text("precision", "float32", f"of: {', '.join(PRECISIONS)}")
     text("out", None, "folder for the files")
+    text("calibration", None, "folder:PATH or tfds:NAME; int8 and int16x8 need it")
     text("pictures", None, "folder:PATH to compare on; else the workdir's samples")
     text("default_signature", "bytes", "serving_default: bytes, images or tensors")
     flags.DEFINE_bool(
@@ -100,10 +101,14 @@ def _export(argv: list[str]) -> int:
 def _run(
     values: Any, file: Path, formats: list[str], precisions: list[str], default: str
 ) -> int:
-    from . import exporter, pictures, source
+    from . import calibration, exporter, pictures, source
     from .staging import Staging
 
-    compared = pictures.find(values.pictures, file)
+    measured = None
+    if "tflite" in formats and any(PRECISIONS[name].calibrated for name in precisions):
+        measured = calibration.find(values.calibration)
+    rest = measured.rest if measured else ()
+    compared = pictures.find(values.pictures, file, rest)
     with Staging(Path(values.out).expanduser()) as staging:
         loaded = source.load(file)
         for notice in loaded.notices:
@@ -113,6 +118,7 @@ def _run(
             precisions=[PRECISIONS[name] for name in precisions],
             default_signature=default,
             fold=values.fold,
+            calibration=measured,
         )
         artefacts = exporter.run(loaded, compared, request, staging)
     print(exporter.table(artefacts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from .console import Mistake
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 # Enough to meet a class that is nearly a tie; each is classified a dozen times.
-MOST_PICTURES = 64
+MOST_PICTURES = 128
 _GENERATED = 16
 _FOLDER_PREFIX = "folder:"
 
@@ -39,21 +40,47 @@ class Pictures:
     members: tuple[Picture, ...]
 
 
-def find(wanted: str | None, model: Path, seed: int = 0) -> Pictures:
+def decoded(name: str, contents: bytes) -> np.ndarray:
+    """Returns a picture's pixels, uint8 `(height, width, 3)`.
+
+    Args:
+        name: What the picture is called in messages.
+        contents: The encoded picture.
+
+    Raises:
+        Mistake: It cannot be decoded.
+    """
+    import tensorflow as tf
+
+    from keras_convnext.image import decode
+
+    try:
+        return decode(contents).numpy()
+    except tf.errors.InvalidArgumentError as error:
+        raise Mistake(f"the picture {name} cannot be decoded") from error
+
+
+def find(
+    wanted: str | None, model: Path, rest: Sequence[Path] = (), seed: int = 0
+) -> Pictures:
     """Returns the pictures to compare on.
 
     Args:
-        wanted: `folder:PATH`, searched with its subfolders, or nothing: then those
-            that training put beside the model, and failing that generated ones.
+        wanted: `folder:PATH`, searched with its subfolders, or nothing: then `rest`,
+            failing that those that training put beside the model, and failing that
+            generated ones.
         model: The model's file.
+        rest: Files that calibration did not need.
         seed: Of the choice, where there are more than are needed.
 
     Raises:
         Mistake: The folder is missing or holds no picture.
     """
     if wanted is None:
+        if rest:
+            return _read("the calibration folder's others", list(rest), seed)
         samples = model.parent / "pictures" / "samples"
-        files = _files(samples)
+        files = files_in(samples)
         if files:
             return _read(f"{len(files)} pictures of {samples}", files, seed)
         return _generated(seed)
@@ -62,13 +89,14 @@ def find(wanted: str | None, model: Path, seed: int = 0) -> Pictures:
     folder = Path(wanted.removeprefix(_FOLDER_PREFIX)).expanduser()
     if not folder.is_dir():
         raise Mistake(f"--pictures: there is no folder {folder}")
-    files = _files(folder)
+    files = files_in(folder)
     if not files:
         raise Mistake(f"--pictures: {folder} holds no {', '.join(SUFFIXES)} file")
     return _read(str(folder), files, seed)
 
 
-def _files(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
+    """Returns the picture files in a folder and its subfolders, in order."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 

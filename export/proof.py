@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from keras_convnext.image import decode, evaluation_view
+from keras_convnext.image import evaluation_view
 
 from . import rerun
-from .console import Failure, Mistake
+from .console import Failure
 from .network import Network
-from .pictures import Pictures
+from .pictures import Pictures, decoded
 from .precisions import Precision
 from .source import Source
 
@@ -86,14 +85,7 @@ def ask_keras(source: Source, pictures: Pictures) -> Reference:
     Raises:
         Mistake: A picture cannot be decoded.
     """
-    images = []
-    for picture in pictures.members:
-        try:
-            images.append(decode(picture.contents).numpy())
-        except tf.errors.InvalidArgumentError as error:
-            raise Mistake(
-                f"{picture.name} of {pictures.origin} cannot be decoded"
-            ) from error
+    images = [decoded(picture.name, picture.contents) for picture in pictures.members]
     views = [evaluation_view(image, source.preprocessing).numpy() for image in images]
     tensors = np.stack(views)
     batches = [tensors[i : i + _BATCH] for i in range(0, len(tensors), _BATCH)]

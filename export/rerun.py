@@ -93,6 +93,17 @@ def run_saved_model(folder: str, questions: Any) -> Arrays:
     }
 
 
+def _quantized(tensor: np.ndarray, given: dict[str, Any]) -> np.ndarray:
+    """Returns a tensor in the type and the steps that a TFLite input takes."""
+    dtype = given["dtype"]
+    if np.issubdtype(dtype, np.floating):
+        return tensor.astype(dtype)
+    scale, zero = given["quantization"]
+    limits = np.iinfo(dtype)
+    steps = np.rint(tensor / scale) + zero
+    return np.clip(steps, limits.min, limits.max).astype(dtype)
+
+
 def run_tflite(file: str, questions: Any) -> Arrays:
     """Asks a TFLite file, picture by picture.
 
@@ -113,7 +124,7 @@ def run_tflite(file: str, questions: Any) -> Arrays:
     made = interpreter.get_output_details()[0]
 
     def classify(tensor: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(given["index"], tensor.astype(given["dtype"]))
+        interpreter.set_tensor(given["index"], _quantized(tensor, given))
         interpreter.invoke()
         return interpreter.get_tensor(made["index"])
 

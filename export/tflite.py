@@ -5,24 +5,57 @@ from __future__ import annotations
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from .console import Failure, native_stderr_held
 from .network import Network
+from .precisions import Precision
 from .source import LABELS_NAME
 
 BATCH = 1
 SIGNATURE = "serving_default"
 
 
-def convert(network: Network) -> bytes:
-    """Returns the float32 file's bytes.
+@dataclass(frozen=True)
+class _Setting:
+    """What the converter is told for a precision.
+
+    Attributes:
+        operators: Which of TFLite's operators may be used.
+        weights: Their type where it is not for the converter to choose.
+        input_type: Of the file's input.
+    """
+
+    operators: tf.lite.OpsSet = tf.lite.OpsSet.TFLITE_BUILTINS
+    weights: tf.DType | None = None
+    input_type: tf.DType = tf.float32
+
+
+_SETTINGS = {
+    "float16": _Setting(weights=tf.float16),
+    "dynamic_int8": _Setting(),
+    "int8": _Setting(tf.lite.OpsSet.TFLITE_BUILTINS_INT8, input_type=tf.uint8),
+    "int16x8": _Setting(
+        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+    ),
+}
+
+
+def convert(
+    network: Network, precision: Precision, calibration: np.ndarray | None = None
+) -> bytes:
+    """Returns a TFLite file.
 
     Args:
         network: The forward pass.
+        precision: Of the file.
+        calibration: Pictures on which the ranges of activations are measured, float32
+            `(count, size_px, size_px, 3)` in 0..255; needed where the precision says.
 
     Raises:
         Failure: The converter refuses the graph.
@@ -40,12 +73,46 @@ def convert(network: Network) -> bytes:
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=[SIGNATURE]
         )
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if precision.name in _SETTINGS:
+            _configure(converter, _SETTINGS[precision.name], calibration)
         try:
             return converter.convert()
         except Exception as error:
             reason = str(error).strip().partition("\n")[0][:300]
             raise Failure(f"the TFLite converter failed: {reason}") from error
+
+
+def input_type(precision: Precision) -> str:
+    """Returns the type of a file's input."""
+    return _SETTINGS.get(precision.name, _Setting()).input_type.name
+
+
+def _configure(
+    converter: tf.lite.TFLiteConverter,
+    setting: _Setting,
+    calibration: np.ndarray | None,
+) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [setting.operators]
+    converter.inference_input_type = setting.input_type
+    if setting.weights is not None:
+        converter.target_spec.supported_types = [setting.weights]
+    if calibration is not None:
+        pictures = _with_whole_range(calibration)
+        converter.representative_dataset = lambda: (
+            {"tensors": picture[None]} for picture in pictures
+        )
+
+
+def _with_whole_range(pictures: np.ndarray) -> np.ndarray:
+    """Returns the pictures with a black and a white pixel in the first one.
+
+    The measured range of the input is then 0..255 and its step 1, so that a uint8
+    input takes pictures as they are.
+    """
+    changed = pictures.copy()
+    changed[0, 0, 0], changed[0, -1, -1] = 0.0, 255.0
+    return changed
 
 
 def pack_labels(path: Path, labels: Sequence[str]) -> None:

@@ -70,7 +70,9 @@ class LayerNorm(_ChannelNorm):
 
     def normalize(self, x: Any) -> Any:
         centred = x - ops.mean(x, axis=-1, keepdims=True)
-        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+        # A product and not `ops.square`: TFLite would make one operator of difference
+        # and square that its 16-bit integer kernels do not have.
+        variance = ops.mean(centred * centred, axis=-1, keepdims=True)
         scale = ops.rsqrt(variance + self.epsilon)
         return centred * scale * ops.cast(self.gamma, x.dtype) + ops.cast(
             self.beta, x.dtype

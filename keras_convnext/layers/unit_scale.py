@@ -19,7 +19,10 @@ def inverse_deviation(x: Any, norm: str, epsilon: float) -> Any:
     """
     # In two passes: the mean of squares less the squared mean would cancel.
     offset = 0.0 if norm == "rms" else ops.mean(x, axis=-1, keepdims=True)
-    square = ops.mean(ops.square(x - offset), axis=-1, keepdims=True)
+    centred = x - offset
+    # A product and not `ops.square`: TFLite would make one operator of difference and
+    # square that its 16-bit integer kernels do not have.
+    square = ops.mean(centred * centred, axis=-1, keepdims=True)
     if norm == "simple":
         channels = x.shape[-1]
         square = square * (channels / (channels - 1))

@@ -164,7 +164,7 @@ def test_a_file_that_disagrees_is_not_left_behind(
     workdir, tmp_path, capsys, monkeypatch
 ):
     # No difference is below zero, so every file is past this limit.
-    strict = precisions.Precision("float32", ("tflite",), -1.0, 1.0)
+    strict = precisions.Precision("float32", "strict", -1.0, 1.0)
     monkeypatch.setitem(precisions.PRECISIONS, "float32", strict)
     place = tmp_path / "made" / "here"
     assert export(f"--model={workdir}", "--format=tflite", f"--out={place}") == 1
