@@ -28,8 +28,9 @@ class Position:
         batch: The batch of that epoch that comes next, from 0.
         step: Steps taken since the start of the run.
         totals: What has been summed up so far in an unfinished epoch.
-        seconds: Time spent training so far, over all sittings.
-        score: What the newest evaluation gave, higher is better; None before any.
+        seconds: Time spent on the run so far, over all sittings.
+        score: What these weights were judged as, higher is better; None within an
+            epoch.
     """
 
     epoch: int = 0
@@ -47,7 +48,7 @@ class Checkpoints:
     carries check sums, and gets its name only when all of it is on the disk.
 
     Args:
-        folder: Where they lie; made if missing.
+        folder: Where they lie.
         variables: What is kept, by a name that is the same in every process.
         keep: How many of the newest stay.
     """
@@ -56,8 +57,11 @@ class Checkpoints:
         self.folder = folder
         self.variables = dict(variables)
         self.keep = keep
-        folder.mkdir(exist_ok=True)
-        atomic.remove_partial(folder)
+
+    def tidy(self) -> None:
+        """Makes the folder, and removes what a killed process left half-written."""
+        self.folder.mkdir(exist_ok=True)
+        atomic.remove_partial(self.folder)
 
     def save(self, position: Position) -> Path:
         """Writes a checkpoint and removes the ones that are no longer wanted.

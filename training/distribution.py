@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .cluster import Cluster
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -45,11 +50,18 @@ def parse(text: str) -> Devices:
     raise ValueError(f"--devices takes {FORMS}; got {text!r}")
 
 
-def make_strategy(devices: Devices) -> tf.distribute.Strategy:
+def make_strategy(
+    devices: Devices, cluster: Cluster | None = None
+) -> tf.distribute.Strategy:
     """Returns a MirroredStrategy over the devices.
 
     To be called before TensorFlow has done anything: logical processors cannot be
     made later.
+
+    Args:
+        devices: What `--devices` says.
+        cluster: This process among those that train together; where there are
+            several, the strategy is a MultiWorkerMirroredStrategy.
 
     Raises:
         ValueError: The machine has no such device.
@@ -60,6 +72,13 @@ def make_strategy(devices: Devices) -> tf.distribute.Strategy:
     for gpu in gpus:
         # Otherwise the first process takes a card's memory whole.
         tf.config.experimental.set_memory_growth(gpu, True)
+    if cluster is not None and cluster.workers > 1:
+        if devices != Devices():
+            raise ValueError(
+                "with several workers each takes the devices it sees: leave --devices "
+                "out, and hide GPUs with CUDA_VISIBLE_DEVICES"
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
     if devices.kind == "cpu" or (devices.kind == "all" and not gpus):
         _split_processor(devices.count)
         names = [f"/cpu:{number}" for number in range(devices.count)]
@@ -84,6 +103,60 @@ def _split_processor(count: int) -> None:
         tf.config.set_logical_device_configuration(
             processor, [tf.config.LogicalDeviceConfiguration()] * count
         )
+
+
+def spread(
+    share: Callable[[int, int], tf.data.Dataset],
+    strategy: tf.distribute.Strategy,
+    cluster: Cluster,
+) -> Iterable[Any]:
+    """Returns a data set whose batches come in one part for each device.
+
+    Args:
+        share: From a worker's number and how many there are to that worker's part
+            of every batch.
+        strategy: What to spread it by.
+        cluster: This process among those that train together.
+    """
+    if cluster.workers == 1:
+        return strategy.experimental_distribute_dataset(share(0, 1))
+    devices = strategy.num_replicas_in_sync // cluster.workers
+
+    def on_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        own = share(cluster.worker, cluster.workers)
+        rows = own.element_spec[0].shape[0]
+        return own.rebatch(rows // devices, drop_remainder=True)
+
+    return strategy.distribute_datasets_from_function(on_worker)
+
+
+def collected(
+    value: Any, strategy: tf.distribute.Strategy, cluster: Cluster
+) -> np.ndarray:
+    """Returns what all devices of all workers hold of a value, as one array.
+
+    Args:
+        value: What `strategy.run` gave, or a part of a batch of `spread`; its first
+            axis is the batch.
+        strategy: What it is spread by.
+        cluster: This process among those that train together.
+    """
+    if cluster.workers > 1:
+        return strategy.gather(value, axis=0).numpy()
+    local = strategy.experimental_local_results(value)
+    return np.concatenate([part.numpy() for part in local])
+
+
+def any_worker(flag: bool, strategy: tf.distribute.Strategy, cluster: Cluster) -> bool:
+    """Returns whether the flag is set on any worker; all get the same answer."""
+    if cluster.workers == 1:
+        return flag
+    import tensorflow as tf
+
+    flags = strategy.experimental_distribute_values_from_function(
+        lambda _: tf.constant(float(flag))
+    )
+    return bool(strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None) > 0)
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:

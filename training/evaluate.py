@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 TOP = 5
 # Stands in for a probability that has been rounded to 0.
@@ -57,7 +56,7 @@ class Verdicts:
 def evaluate(
     batches: Iterable[Any],
     step: Callable[[Any, Any], Any],
-    strategy: tf.distribute.Strategy,
+    collect: Callable[[Any], np.ndarray],
     classes: int,
 ) -> Verdicts:
     """Runs an evaluation step over every batch.
@@ -65,15 +64,14 @@ def evaluate(
     Args:
         batches: Distributed (pictures, labels, weights); weight 0 is padding.
         step: From `step.make_evaluation_step`.
-        strategy: What the batches are spread by.
+        collect: Makes one array of what the devices hold, in their order.
         classes: How many classes there are.
     """
     parts: dict[str, list[np.ndarray]] = {}
     for images, labels, weights in batches:
         answers = {**step(images, labels), "labels": labels, "weights": weights}
         for name, value in answers.items():
-            local = strategy.experimental_local_results(value)
-            parts.setdefault(name, []).extend(part.numpy() for part in local)
+            parts.setdefault(name, []).append(collect(value))
     whole = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     real = whole["weights"] > 0
     return Verdicts(

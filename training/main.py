@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import app, flags
 
-from . import console, distribution
+from . import cluster, console, distribution
 from .console import say
 from .workdir import Workdir, identity
 
@@ -70,6 +70,7 @@ def _train(argv: list[str]) -> int:
     workdir = Workdir(Path(chosen.workdir))
     workdir.check_writable()
     devices = console.checked(distribution.parse, chosen.devices)
+    processes = console.checked(cluster.read)
 
     console.import_tensorflow()
     from . import recipes
@@ -84,7 +85,7 @@ def _train(argv: list[str]) -> int:
     from . import data
 
     # First of all: logical processors cannot be made once TensorFlow has run.
-    strategy = console.checked(distribution.make_strategy, devices)
+    strategy = console.checked(distribution.make_strategy, devices, processes)
     source = console.checked(
         data.load,
         chosen.data,
@@ -93,19 +94,30 @@ def _train(argv: list[str]) -> int:
         seed=recipe.seed,
         skip_bad_images=chosen.skip_bad_images,
     )
-    return _run(recipe, source, workdir, strategy, run_identity)
+    if processes.is_chief:
+        _say_what_was_found(source)
+        workdir.claim(run_identity)
+    from . import trainer
+
+    run = trainer.prepare(recipe, source, workdir, strategy, cluster=processes)
+    return _lead(run) if processes.is_chief else _follow(run)
 
 
-def _run(
-    recipe: Any, source: Any, workdir: Workdir, strategy: Any, run_identity: Any
-) -> int:
+def _follow(run: Any) -> int:
+    """Takes part in the steps; the chief writes and speaks for all."""
+    from . import outcome, trainer
+
+    trainer.train(run)
+    outcome.leave(run, [])
+    return 0
+
+
+def _lead(run: Any) -> int:
     from . import outcome, trainer
     from .history import HistoryFile
     from .progress import Progress, clock
 
-    _say_what_was_found(source)
-    workdir.claim(run_identity)
-    run = trainer.prepare(recipe, source, workdir, strategy)
+    recipe, workdir = run.recipe, run.workdir
     say(_first_line(run))
     say(f"recipe: {_in_short(recipe)}")
     if run.position.step:

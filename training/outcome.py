@@ -12,7 +12,7 @@ import tensorflow as tf
 from . import atomic, network, plots, report
 from .evaluate import LEAST_PROBABILITY, Verdicts, evaluate
 from .step import make_evaluation_step
-from .trainer import Run, distributed
+from .trainer import Run
 
 _SHEET_PICTURES = 40
 _SAMPLE_PICTURES = 8
@@ -37,20 +37,31 @@ def leave(run: Run, rows: list[dict[str, float]]) -> dict[str, Any]:
         model = network.deployable(
             run.recipe, run.learner.kept, run.source.preprocessing
         )
+    verdicts = _judge(run, model)
+    metrics = _metrics(run, model, verdicts, rows)
+    if run.cluster.is_chief:
+        _write(run, model, verdicts, metrics, rows)
+    return metrics
+
+
+def _write(
+    run: Run,
+    model: keras.Model,
+    verdicts: Verdicts,
+    metrics: dict[str, Any],
+    rows: list[dict[str, float]],
+) -> None:
     workdir = run.workdir
     with atomic.replacing(workdir.model) as partial:
         model.save(partial)
     atomic.write_text(workdir.labels, "".join(f"{c}\n" for c in run.source.classes))
     atomic.write_json(workdir.preprocessing, asdict(run.source.preprocessing))
-    verdicts = _judge(run, model)
-    metrics = _metrics(run, model, verdicts, rows)
     pictures = _pictures(run, model, verdicts, rows)
     atomic.write_text(
         workdir.report,
         report.page(run, metrics, rows, verdicts, pictures),
     )
     atomic.write_json(workdir.metrics, metrics)
-    return metrics
 
 
 def _judge(run: Run, model: keras.Model) -> Verdicts:
@@ -58,9 +69,9 @@ def _judge(run: Run, model: keras.Model) -> Verdicts:
         return tf.math.log(tf.maximum(model(images, training=False), LEAST_PROBABILITY))
 
     return evaluate(
-        distributed(run, run.source.evaluation(run.recipe.global_batch)),
+        run.held_back(),
         make_evaluation_step(forward, run.strategy),
-        run.strategy,
+        run.collected,
         len(run.source.classes),
     )
 

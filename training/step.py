@@ -6,36 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from .evaluate import TOP
+from .learner import Learner
 
 # XLA runs a depthwise convolution on a processor many times slower than
 # TensorFlow's own kernels do.
 _COMPILE = False
-
-
-@dataclass(frozen=True)
-class Learner:
-    """What a training step changes.
-
-    Attributes:
-        model: Takes float32 pictures `(batch, height, width, 3)` in 0..255, gives
-            logits `(batch, classes)`.
-        optimizer: Already built on the model's trainable variables.
-        averaged: A model like `model` whose weights are the moving average, or
-            None.
-    """
-
-    model: keras.Model
-    optimizer: keras.optimizers.Optimizer
-    averaged: keras.Model | None = None
-
-    @property
-    def kept(self) -> keras.Model:
-        """The model that is evaluated and saved."""
-        return self.averaged or self.model
 
 
 @dataclass(frozen=True)

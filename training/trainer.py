@@ -5,25 +5,27 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_convnext import optimizers
-
-from . import network
+from . import distribution, learner, network
 from .checkpoints import Checkpoints, Position
+from .cluster import Cluster
 from .console import Interrupted, Mistake, say
 from .evaluate import Verdicts, evaluate
-from .recipes import Recipe
-from .step import Learner, StepSettings, make_evaluation_step, make_train_step
+from .learner import Learner
+from .recipe import Recipe
+from .step import StepSettings, make_evaluation_step, make_train_step
 from .stopping import StopRequest
 from .workdir import Workdir
 
 # A power cut costs at most this much of an epoch that takes hours.
 _CHECKPOINT_SECONDS = 900.0
+ALONE = Cluster()
 
 
 @dataclass
@@ -48,7 +50,10 @@ class Run:
         strategy: What it is spread by.
         learner: What learns.
         checkpoints: Of the learner.
+        cluster: This process among those that train together.
         position: Where the run is.
+        seconds_before: Time spent in earlier sittings.
+        began: When this sitting began, as `time.monotonic` has it.
     """
 
     recipe: Recipe
@@ -57,12 +62,36 @@ class Run:
     strategy: tf.distribute.Strategy
     learner: Learner
     checkpoints: Checkpoints
+    cluster: Cluster = ALONE
     position: Position = field(default_factory=Position)
+    seconds_before: float = 0.0
+    began: float = field(default_factory=time.monotonic)
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps that one epoch takes."""
         return self.source.steps_per_epoch(self.recipe.global_batch)
+
+    def held_back(self) -> Iterable[Any]:
+        """Returns the evaluation batches, a part for each device."""
+
+        def share(worker: int, workers: int) -> tf.data.Dataset:
+            return self.source.evaluation(
+                self.recipe.global_batch, worker=worker, workers=workers
+            )
+
+        return distribution.spread(share, self.strategy, self.cluster)
+
+    def collected(self, value: Any) -> np.ndarray:
+        """Returns what all devices hold of a value, as one array."""
+        return distribution.collected(value, self.strategy, self.cluster)
+
+    def save(self) -> None:
+        """Writes a checkpoint; the chief does, for all workers."""
+        seconds = self.seconds_before + time.monotonic() - self.began
+        self.position = replace(self.position, seconds=seconds)
+        if self.cluster.is_chief:
+            self.checkpoints.save(self.position)
 
 
 def prepare(
@@ -71,6 +100,7 @@ def prepare(
     workdir: Workdir,
     strategy: tf.distribute.Strategy,
     trainable: Callable[..., keras.Model] = network.trainable,
+    cluster: Cluster = ALONE,
 ) -> Run:
     """Builds the network and the optimizer, and finds the newest checkpoint.
 
@@ -80,6 +110,7 @@ def prepare(
         workdir: The run's folder, already claimed.
         strategy: What to spread the work by.
         trainable: Builds the network, as `network.trainable` does.
+        cluster: This process among those that train together.
 
     Raises:
         Mistake: The recipe makes no network, or does not fit the devices.
@@ -89,84 +120,26 @@ def prepare(
     if recipe.global_batch % parts:
         fitting = max(recipe.global_batch // parts, 1) * parts
         raise Mistake(
-            f"global_batch={recipe.global_batch} cannot be shared evenly by {replicas} "
-            f"devices in {recipe.accumulation_steps} parts each; "
+            f"global_batch={recipe.global_batch} cannot be shared evenly: devices "
+            f"{replicas}, accumulation_steps {recipe.accumulation_steps}; "
             f"--set global_batch={fitting}"
         )
     steps = recipe.epochs * source.steps_per_epoch(recipe.global_batch)
     with strategy.scope():
-        learner = make_learner(recipe, source, steps, trainable)
+        learning = learner.make(recipe, source, steps, trainable)
     checkpoints = Checkpoints(
-        workdir.checkpoints, kept_variables(learner), recipe.keep_checkpoints
+        workdir.checkpoints, learning.variables(), recipe.keep_checkpoints
     )
-    run = Run(recipe, source, workdir, strategy, learner, checkpoints)
+    if cluster.is_chief:
+        checkpoints.tidy()
+    run = Run(recipe, source, workdir, strategy, learning, checkpoints, cluster)
     restored = run.checkpoints.restore()
     if restored is not None:
         run.position, notices = restored
-        for notice in notices:
+        run.seconds_before = run.position.seconds
+        for notice in notices if cluster.is_chief else ():
             say(notice)
     return run
-
-
-def make_learner(
-    recipe: Recipe,
-    source: Any,
-    steps: int,
-    trainable: Callable[..., keras.Model] = network.trainable,
-) -> Learner:
-    """Builds what learns; to be called in the strategy's scope.
-
-    Args:
-        recipe: The run's numbers.
-        source: The data.
-        steps: Steps of the whole run.
-        trainable: Builds the network, as `network.trainable` does.
-
-    Raises:
-        Mistake: The recipe's fields make no network.
-    """
-    try:
-        model = trainable(recipe, len(source.classes), source.preprocessing)
-    except (ValueError, OSError) as error:
-        raise Mistake(f"recipe {recipe.name}: {error}") from error
-    averaged = None
-    if recipe.ema_decay is not None:
-        averaged = keras.models.clone_model(model)
-        averaged.set_weights(model.get_weights())
-    warmup_steps = round(recipe.warmup_epochs * steps / recipe.epochs)
-    schedule = optimizers.WarmupCosine(
-        recipe.scaled_lr,
-        total_steps=steps,
-        warmup_steps=min(warmup_steps, steps - 1),
-        min_lr=recipe.min_lr,
-    )
-    optimizer = optimizers.LayerwiseAdamW(
-        schedule,
-        weight_decay=recipe.weight_decay,
-        beta_1=recipe.beta_1,
-        beta_2=recipe.beta_2,
-        groups=optimizers.parameter_groups(
-            model, recipe.layer_decay, recipe.layer_assignment
-        ),
-    )
-    optimizer.build(model.trainable_variables)
-    return Learner(model, optimizer, averaged)
-
-
-def kept_variables(learner: Learner) -> dict[str, Any]:
-    """Returns all that the next step depends on, by names that never change.
-
-    The states of seed generators go by number: Keras names them after how many
-    the process has made before.
-    """
-    weights = {id(variable) for variable in learner.model.weights}
-    seeds = [v for v in learner.model.variables if id(v) not in weights]
-    kept = {f"model/{variable.path}": variable for variable in learner.model.weights}
-    kept |= {f"seed/{number}": variable for number, variable in enumerate(seeds)}
-    kept |= {f"optimizer/{v.path}": v for v in learner.optimizer.variables}
-    if learner.averaged is not None:
-        kept |= {f"average/{v.path}": v for v in learner.averaged.weights}
-    return kept
 
 
 def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
@@ -198,7 +171,7 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
     judge = make_evaluation_step(
         lambda images: tf.nn.log_softmax(kept(images, training=False)), run.strategy
     )
-    held_back = distributed(run, run.source.evaluation(run.recipe.global_batch))
+    held_back = run.held_back()
     listeners = keras.callbacks.CallbackList(
         list(callbacks),
         model=run.learner.model,
@@ -212,20 +185,17 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
             epoch = run.position.epoch
             listeners.on_epoch_begin(epoch)
             totals = _epoch(run, step, listeners, stop)
-            verdicts = evaluate(held_back, judge, run.strategy, len(run.source.classes))
+            verdicts = evaluate(
+                held_back, judge, run.collected, len(run.source.classes)
+            )
             logs = _figures(run, totals, verdicts)
             listeners.on_epoch_end(epoch, logs)
-            _finish_epoch(run, totals, verdicts)
+            _finish_epoch(run, verdicts)
             if run.learner.model.stop_training:
                 break
-            if stop.signal and run.position.epoch < run.recipe.epochs:
+            if run.position.epoch < run.recipe.epochs and _stopping(run, stop):
                 raise _interrupted(run, stop)
     listeners.on_train_end()
-
-
-def distributed(run: Run, dataset: tf.data.Dataset) -> Iterable[Any]:
-    """Returns a data set whose batches come in one part for each device."""
-    return run.strategy.experimental_distribute_dataset(dataset)
 
 
 def _epoch(
@@ -248,46 +218,51 @@ def _epoch(
         _advance(run, batch, totals)
         if run.position.batch == run.steps_per_epoch:
             break
-        if stop.signal:
-            run.checkpoints.save(run.position)
+        if _stopping(run, stop):
+            run.save()
             raise _interrupted(run, stop)
         if time.monotonic() - saved_at > _CHECKPOINT_SECONDS:
-            run.checkpoints.save(run.position)
+            run.save()
             saved_at = time.monotonic()
     return totals
 
 
 def _batches(run: Run) -> Iterator[tuple[int, Any]]:
-    dataset = run.source.train(
-        run.recipe.global_batch,
-        epoch=run.position.epoch,
-        seed=run.recipe.seed,
-        augment=run.recipe.augmentation,
-        start_batch=run.position.batch,
-    )
-    yield from enumerate(distributed(run, dataset), start=run.position.batch)
+    def share(worker: int, workers: int) -> tf.data.Dataset:
+        return run.source.train(
+            run.recipe.global_batch,
+            epoch=run.position.epoch,
+            seed=run.recipe.seed,
+            augment=run.recipe.augmentation,
+            start_batch=run.position.batch,
+            worker=worker,
+            workers=workers,
+        )
+
+    batches = distribution.spread(share, run.strategy, run.cluster)
+    yield from enumerate(batches, start=run.position.batch)
 
 
 def _advance(run: Run, batch: int, totals: Totals) -> None:
-    before = run.position
-    run.position = Position(
-        epoch=before.epoch,
+    run.position = replace(
+        run.position,
         batch=batch + 1,
-        step=before.step + 1,
+        step=run.position.step + 1,
         totals=vars(totals).copy(),
-        seconds=before.seconds,
-        score=before.score,
+        # Of other weights than these.
+        score=None,
     )
 
 
-def _finish_epoch(run: Run, totals: Totals, verdicts: Verdicts) -> None:
-    run.position = Position(
+def _finish_epoch(run: Run, verdicts: Verdicts) -> None:
+    run.position = replace(
+        run.position,
         epoch=run.position.epoch + 1,
-        step=run.position.step,
-        seconds=run.position.seconds + totals.seconds,
+        batch=0,
+        totals={},
         score=verdicts.top1,
     )
-    run.checkpoints.save(run.position)
+    run.save()
 
 
 def _figures(run: Run, totals: Totals, verdicts: Verdicts) -> dict[str, float]:
@@ -315,6 +290,12 @@ def _check_finite(run: Run, batch: int, results: dict[str, float]) -> None:
                 "before. Try a lower peak_lr, a longer warmup_epochs or clip_norm=1 in "
                 "a new --workdir"
             )
+
+
+def _stopping(run: Run, stop: StopRequest) -> bool:
+    """Returns whether any worker has been asked to stop; all get the same answer."""
+    asked = stop.signal is not None
+    return distribution.any_worker(asked, run.strategy, run.cluster)
 
 
 def _interrupted(run: Run, stop: StopRequest) -> Interrupted:

@@ -39,7 +39,9 @@ def test_what_was_saved_comes_back_to_the_bit(tmp_path, variables):
         score=0.75,
     )
     before = values(variables)
-    Checkpoints(tmp_path / "c", variables, keep=2).save(position)
+    kept = Checkpoints(tmp_path / "c", variables, keep=2)
+    kept.tidy()
+    kept.save(position)
     for variable in variables.values():
         variable.assign(variable.numpy() * 0)
 
@@ -124,5 +126,5 @@ def test_half_written_checkpoints_of_a_killed_process_are_removed(tmp_path, vari
         leftover = partial.name
         partial.touch()
     (tmp_path / leftover).write_bytes(b"half")
-    Checkpoints(tmp_path, variables, keep=1)
+    Checkpoints(tmp_path, variables, keep=1).tidy()
     assert leftover not in os.listdir(tmp_path)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import evaluate
+from training import distribution, evaluate
+from training.cluster import Cluster
 from training.step import make_evaluation_step
 
 # Four pictures, three classes; the answers are 0, 2, 1, 1.
@@ -48,10 +49,11 @@ def test_padding_counts_for_nothing(one_device):
             tf.constant(scores, tf.float32), tf.cast(images[:, 0, 0, 0], tf.int32)
         )
 
+    alone = Cluster()
     verdicts = evaluate.evaluate(
-        one_device.experimental_distribute_dataset(batches),
+        distribution.spread(lambda worker, workers: batches, one_device, alone),
         make_evaluation_step(forward, one_device),
-        one_device,
+        lambda value: distribution.collected(value, one_device, alone),
         classes=3,
     )
     at_hand = evaluate.verdicts_of(LABELS, PROBABILITIES)

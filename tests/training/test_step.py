@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from keras_convnext.optimizers import LayerwiseAdamW
 from training import step
-from training.step import Learner, StepSettings
+from training.learner import Learner
+from training.step import StepSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -130,7 +131,7 @@ import numpy as np
 import tensorflow as tf
 import keras_convnext
 from keras_convnext import optimizers
-from training import distribution, step
+from training import distribution, learner, step
 devices, parts, steps, out = *map(int, sys.argv[1:4]), sys.argv[4]
 strategy = distribution.make_strategy(distribution.parse(f"cpu:{devices}"))
 assert strategy.num_replicas_in_sync == devices
@@ -151,7 +152,7 @@ settings = step.StepSettings(
     8, 3, 0.1, clip_norm=0.5, ema_decay=0.9, accumulation_steps=parts
 )
 train_step = step.make_train_step(
-    step.Learner(models[0], optimizer, models[1]), settings, strategy
+    learner.Learner(models[0], optimizer, models[1]), settings, strategy
 )
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (8 * steps, 16, 16, 3)).astype(np.uint8)

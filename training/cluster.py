@@ -1,0 +1,56 @@
+"""The processes that train together, as TF_CONFIG names them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+VARIABLE = "TF_CONFIG"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """This process among those that train together.
+
+    Attributes:
+        worker: Its number, from 0.
+        workers: How many there are.
+    """
+
+    worker: int = 0
+    workers: int = 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.worker == 0
+
+
+def read(environment: Mapping[str, str] = os.environ) -> Cluster:
+    """Reads TF_CONFIG; a single process where it is not set.
+
+    Raises:
+        ValueError: It names no cluster of workers, or not this process.
+    """
+    text = environment.get(VARIABLE, "")
+    if not text:
+        return Cluster()
+    try:
+        config = json.loads(text)
+        jobs = config["cluster"]
+        kind, index = config["task"]["type"], int(config["task"]["index"])
+        # TensorFlow counts a chief before the workers.
+        addresses = {job: list(jobs.get(job, ())) for job in ("chief", "worker")}
+        before = len(addresses["chief"]) if kind == "worker" else 0
+        known = 0 <= index < len(addresses[kind])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        known = False
+    if not known:
+        raise ValueError(
+            f"{VARIABLE} must name the workers and which of them this is, such as "
+            '{"cluster": {"worker": ["host0:12345", "host1:12345"]}, '
+            f'"task": {{"type": "worker", "index": 0}}}}; got {text!r}'
+        )
+    return Cluster(before + index, sum(map(len, addresses.values())))

@@ -1,0 +1,98 @@
+"""What learns: the network, its optimizer and its moving average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_convnext import optimizers
+
+from . import network
+from .console import Mistake
+from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What a training step changes.
+
+    Attributes:
+        model: Takes float32 pictures `(batch, height, width, 3)` in 0..255, gives
+            logits `(batch, classes)`.
+        optimizer: Already built on the model's trainable variables.
+        averaged: A model like `model` whose weights are the moving average, or
+            None.
+    """
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    averaged: keras.Model | None = None
+
+    @property
+    def kept(self) -> keras.Model:
+        """The model that is evaluated and saved."""
+        return self.averaged or self.model
+
+    def variables(self) -> dict[str, Any]:
+        """Returns all that the next step depends on, by names that never change.
+
+        The states of seed generators go by number: Keras names them after how many
+        the process has made before.
+        """
+        weights = {id(variable) for variable in self.model.weights}
+        seeds = [v for v in self.model.variables if id(v) not in weights]
+        kept = {f"model/{variable.path}": variable for variable in self.model.weights}
+        kept |= {f"seed/{number}": variable for number, variable in enumerate(seeds)}
+        kept |= {f"optimizer/{v.path}": v for v in self.optimizer.variables}
+        if self.averaged is not None:
+            kept |= {f"average/{v.path}": v for v in self.averaged.weights}
+        return kept
+
+
+def make(
+    recipe: Recipe,
+    source: Any,
+    steps: int,
+    trainable: Callable[..., keras.Model] = network.trainable,
+) -> Learner:
+    """Builds what learns; to be called in the strategy's scope.
+
+    Args:
+        recipe: The run's numbers.
+        source: The data, a `training.data.Source`.
+        steps: Steps of the whole run.
+        trainable: Builds the network, as `network.trainable` does.
+
+    Raises:
+        Mistake: The recipe's fields make no network.
+    """
+    try:
+        model = trainable(recipe, len(source.classes), source.preprocessing)
+        groups = optimizers.parameter_groups(
+            model, recipe.layer_decay, recipe.layer_assignment
+        )
+    except (ValueError, OSError) as error:
+        raise Mistake(f"recipe {recipe.name}: {error}") from error
+    averaged = None
+    if recipe.ema_decay is not None:
+        averaged = keras.models.clone_model(model)
+        averaged.set_weights(model.get_weights())
+    warmup_steps = round(recipe.warmup_epochs * steps / recipe.epochs)
+    schedule = optimizers.WarmupCosine(
+        recipe.scaled_lr,
+        total_steps=steps,
+        warmup_steps=min(warmup_steps, steps - 1),
+        min_lr=recipe.min_lr,
+    )
+    optimizer = optimizers.LayerwiseAdamW(
+        schedule,
+        weight_decay=recipe.weight_decay,
+        beta_1=recipe.beta_1,
+        beta_2=recipe.beta_2,
+        groups=groups,
+    )
+    optimizer.build(model.trainable_variables)
+    return Learner(model, optimizer, averaged)
