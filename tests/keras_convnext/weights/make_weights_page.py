@@ -1,0 +1,91 @@
+"""Writes the tables of docs/weights.md from the registry.
+
+    python tests/keras_convnext/weights/make_weights_page.py
+
+Everything between the two marks is replaced; the words around it are written by hand.
+With --check nothing is written and the exit code says whether the page is current.
+"""
+
+import sys
+from pathlib import Path
+
+from keras_convnext.variants import VARIANTS, find_variant
+from keras_convnext.weights.record import Record
+from keras_convnext.weights.registry import records
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "weights.md"
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+TITLES = {
+    "timm": "timm, on the Hugging Face hub (98)",
+    "keras": "keras.applications (10)",
+    "meta": "Meta, V1 and V2 (54)",
+    "huggingface": "Hugging Face, facebook/* (37)",
+    "torchvision": "torchvision (4)",
+}
+# Above it, test_timm_live.py compares networks of fewer blocks.
+FULL_DEPTH = 30_000_000
+
+
+def top1(record: Record) -> str:
+    if record.accuracy is None:
+        return ""
+    return f"{record.accuracy.top1:.2f} at {record.accuracy.size_px}"
+
+
+def status(record: Record) -> str:
+    if record.publisher != "timm":
+        return ""
+    reduced = find_variant(record.variant).parameters > FULL_DEPTH
+    return "equal, fewer blocks" if reduced else "equal"
+
+
+def outputs(record: Record) -> str:
+    kind = "" if record.labels or not record.classes else " (embedding)"
+    return f"{record.classes}{kind}" if record.classes else "none"
+
+
+def table(publisher: str) -> list[str]:
+    with_status = publisher == "timm"
+    rows = [
+        "| name | licence | M parameters | outputs | size px | top-1 % |"
+        + (" status |" if with_status else ""),
+        "|---|---|---|---|---|---|" + ("---|" if with_status else ""),
+    ]
+    for record in records().values():
+        if record.publisher != publisher or record.variant not in VARIANTS:
+            continue
+        millions = find_variant(record.variant).parameters / 1e6
+        cells = [
+            f"`{record.name}`",
+            record.licence,
+            f"{millions:.1f}",
+            outputs(record),
+            str(record.preprocessing.size_px),
+            top1(record),
+            *([status(record)] if with_status else []),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def page(text: str) -> str:
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    parts = [BEGIN, ""]
+    for publisher, title in TITLES.items():
+        parts += [f"### {title}", "", *table(publisher), ""]
+    return before + "\n".join([*parts, END]) + after
+
+
+def main() -> int:
+    current = PAGE.read_text(encoding="utf-8")
+    made = page(current)
+    if "--check" in sys.argv:
+        return int(made != current)
+    PAGE.write_text(made, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Downloads in the hub's way, from a server on this machine that speaks as it does."""
+
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_convnext.weights.errors import DownloadError
+from keras_convnext.weights.hub import download_from_hub
+
+CONTENT = np.random.default_rng(0).bytes(200_000)
+FILES = ("model.safetensors", "pytorch_model.bin")
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self.answer(b"")
+
+    def do_GET(self) -> None:
+        self.answer(self.server.content)
+
+    def answer(self, body: bytes) -> None:
+        self.server.asked += 1
+        # /<owner>/<repository>/resolve/main/<file>
+        owner, *_, name = self.path.strip("/").split("/")
+        status = {"gone": 404, "gated": 403, "broken": 500}.get(owner, 200)
+        error = {"gone": "RepoNotFound", "gated": "GatedRepo"}.get(owner)
+        if owner == "old" and name == FILES[0]:
+            status, error = 404, "EntryNotFound"
+        self.send_response(status)
+        if error:
+            self.send_header("X-Error-Code", error)
+        self.send_header("X-Repo-Commit", COMMIT)
+        sha256 = hashlib.sha256(CONTENT).hexdigest()
+        self.send_header("ETag", f'"{sha256}"')
+        length = len(self.server.content) if status == 200 else 0
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        if status == 200:
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    content = CONTENT
+    asked = 0
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def get(server: Server, hub_id: str, cache: Path, said: list[str]) -> Path:
+    return download_from_hub(
+        hub_id,
+        FILES,
+        cache=cache,
+        before=lambda: said.append(hub_id),
+        endpoint=f"http://127.0.0.1:{server.server_address[1]}",
+    )
+
+
+def test_a_file_is_fetched_once_and_the_licence_said_once(
+    server: Server, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    assert get(server, "timm/tiny", tmp_path, said).read_bytes() == CONTENT
+    asked = server.asked
+    assert get(server, "timm/tiny", tmp_path, said).read_bytes() == CONTENT
+    assert server.asked == asked
+    assert said == ["timm/tiny"]
+
+
+def test_the_older_file_name_is_tried_where_the_newer_is_missing(
+    server: Server, tmp_path: Path
+) -> None:
+    path = get(server, "old/tiny", tmp_path, [])
+    assert path.name == "pytorch_model.bin"
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_file_that_is_not_what_the_hub_promised_is_deleted(
+    server: Server, tmp_path: Path
+) -> None:
+    server.content = CONTENT[:-1] + b"!"
+    with pytest.raises(DownloadError, match="sha256 differs"):
+        get(server, "timm/tiny", tmp_path, [])
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path.stat().st_size < 1000 for path in left)
+
+
+@pytest.mark.parametrize(
+    ("hub_id", "words"),
+    [("gone/tiny", "no repository gone/tiny"), ("gated/tiny", "accepted its terms")],
+)
+def test_a_refusal_is_one_clear_line(
+    hub_id: str, words: str, server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(DownloadError, match=words) as caught:
+        get(server, hub_id, tmp_path, [])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow  # the hub's own client tries for twenty seconds
+def test_a_hub_that_cannot_be_reached_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"cannot be reached|refused"):
+        download_from_hub(
+            "timm/tiny", FILES, cache=tmp_path, endpoint="http://127.0.0.1:9"
+        )
