@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from . import signatures
+from . import signatures, warm_up
 from .console import native_stderr_held
 from .network import Network
 from .source import LABELS_NAME, Source
@@ -49,3 +49,4 @@ def write(
     )
     with native_stderr_held():
         tf.saved_model.save(network, str(folder), signatures=made)
+    warm_up.write(folder, source.model.name, network.size_px, default)

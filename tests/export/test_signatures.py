@@ -168,6 +168,29 @@ def test_class_names_are_an_asset(folder, loaded):
     assert tuple(names.splitlines()) == loaded.labels
 
 
+def test_every_warm_up_request_can_be_answered(folder, signatures):
+    reason = "tensorflow-serving-api, whose protocols are read here, is not installed"
+    logs = pytest.importorskip(
+        "tensorflow_serving.apis.prediction_log_pb2", reason=reason
+    )
+    place = folder / "assets.extra" / "tf_serving_warmup_requests"
+    asked = []
+    for record in tf.data.TFRecordDataset(str(place)).as_numpy_iterator():
+        request = logs.PredictionLog.FromString(record).predict_log.request
+        assert request.model_spec.name == "convnext_atto"
+        name = request.model_spec.signature_name
+        inputs = {
+            key: tf.constant(tf.make_ndarray(value))
+            for key, value in request.inputs.items()
+        }
+        answers = signatures[name](**inputs)
+        assert all(len(value) == 1 for value in answers.values())
+        if "status" in answers:
+            assert answers["status"].numpy()[0] == b""
+        asked.append(name)
+    assert asked == ["serving_default", "bytes", "images", "tensors", "features"]
+
+
 def test_another_default_signature_can_be_chosen(loaded, tmp_path):
     network = Network(loaded.model, loaded.preprocessing)
     saved_model.write(loaded, network, tmp_path / "1", default="tensors")
