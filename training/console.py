@@ -122,7 +122,7 @@ def import_tensorflow() -> None:
 
     Several of them come before any log level applies, so stderr itself is put
     aside; if loading fails, what was printed is shown after all. A person who
-    has set TF_CPP_MIN_LOG_LEVEL gets what that level says.
+    has set TF_CPP_MIN_LOG_LEVEL to 0 gets every line.
 
     Raises:
         Mistake: Keras is set to another backend.
@@ -133,8 +133,8 @@ def import_tensorflow() -> None:
             f"training runs on Keras' TensorFlow backend; KERAS_BACKEND is {chosen!r}. "
             "Unset it or set it to tensorflow."
         )
-    quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet = level != "0"
     with held_stderr() if quiet else contextlib.nullcontext():
         import tensorflow as tf
     from absl import logging

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from . import atomic, network, plots, report
@@ -102,7 +101,9 @@ def _pictures(
 ) -> dict[str, bytes]:
     """Draws the pictures, writes them, and returns them by file name."""
     images, labels = run.source.sample_images(_SHEET_PICTURES)
-    probabilities = model.predict_on_batch(images.astype(np.float32))
+    # Called directly: `predict` would have every device answer every picture.
+    answers = model(tf.constant(images, tf.float32), training=False)
+    probabilities = keras.ops.convert_to_numpy(answers)
     classes = run.source.classes
     drawn = {
         "curves.png": plots.curves(rows),

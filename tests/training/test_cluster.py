@@ -73,7 +73,12 @@ def start(data, workdir, config):
         *(sys.executable, "-m", "training.main", "--recipe=scratch_small"),
         *(f"--data=array:{data}", f"--workdir={workdir}"),
         *("--set=variant=test_convnext2", "--set=size_px=16", "--set=global_batch=8"),
-        *("--set=epochs=4", "--set=stochastic_depth_rate=0", "--set=clip_norm=0.5"),
+        *(
+            "--set=epochs=4",
+            "--set=warmup_epochs=1",
+            "--set=stochastic_depth_rate=0",
+            "--set=clip_norm=0.5",
+        ),
         *("--set=augmentation.flip=false", "--set=augmentation.crop_scale=none"),
     ]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
