@@ -180,9 +180,11 @@ def _write_copy(pixels: Image.Image, copy: Path) -> None:
 def _reason(error: Exception) -> str:
     """Returns what Pillow's complaint means, without the path that it repeats."""
     if isinstance(error, Image.DecompressionBombError):
+        # Pillow names the size, and then a limit of its own.
+        size = str(error).partition(" exceeds")[0].removeprefix("Image size ")
         return (
             f"it has more than the {image.MAX_PIXELS // 10**6} million pixels that "
-            f"are unpacked ({error})"
+            f"are unpacked: {size.strip('()')}"
         )
     if isinstance(error, Image.UnidentifiedImageError):
         return "not a picture, or of a kind that cannot be read"

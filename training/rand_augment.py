@@ -21,6 +21,14 @@ _HIGHEST = 10.0
 _UNIFORM_ABOVE = 100.0
 
 
+_SIGNATURE = (
+    tf.TensorSpec((None, None, 3), tf.uint8),
+    tf.TensorSpec((), tf.float32),
+    tf.TensorSpec((), tf.float32),
+    tf.TensorSpec((3,), tf.uint8),
+)
+
+
 @dataclass(frozen=True)
 class Policy:
     """What the words of a RandAugment mean.
@@ -87,22 +95,35 @@ def applied(
     Returns:
         uint8 `(height, width, 3)`.
     """
-    shape = picture.shape
-    for layer_seed in tf.unstack(tf.random.split(seed, policy.layers)):
-        even, normal = tf.unstack(tf.random.split(layer_seed, 2))
-        draws = tf.random.stateless_uniform([4], even)
-        magnitude = policy.magnitude + policy.magnitude_std * (
-            tf.random.stateless_normal([], normal)
-        )
-        if policy.magnitude_std > _UNIFORM_ABOVE:
-            magnitude = policy.magnitude * draws[3]
-        level = tf.clip_by_value(magnitude, 0.0, _HIGHEST) / _HIGHEST
-        sign = tf.where(draws[2] > 0.5, -1.0, 1.0)
-        number = tf.cast(draws[0] * len(OPERATIONS), tf.int32)
-        # Behind the last operation comes doing nothing.
-        number = tf.where(draws[1] < policy.probability, number, len(OPERATIONS))
-        picture = performed(picture, number, level, sign, fill)
-    return tf.ensure_shape(picture, shape)
+    layer_seeds = tf.random.split(seed, policy.layers)
+
+    def layer(number: tf.Tensor, changed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        done = _one_layer(changed, layer_seeds[number], policy, fill)
+        return number + 1, tf.ensure_shape(done, picture.shape)
+
+    # A loop of the graph, so that the operations stand in it once.
+    _, changed = tf.while_loop(
+        lambda number, _: number < policy.layers, layer, (tf.constant(0), picture)
+    )
+    return changed
+
+
+def _one_layer(
+    picture: tf.Tensor, seed: tf.Tensor, policy: Policy, fill: tuple[int, int, int]
+) -> tf.Tensor:
+    even, normal = tf.unstack(tf.random.split(seed, 2))
+    draws = tf.random.stateless_uniform([4], even)
+    magnitude = policy.magnitude + policy.magnitude_std * (
+        tf.random.stateless_normal([], normal)
+    )
+    if policy.magnitude_std > _UNIFORM_ABOVE:
+        magnitude = policy.magnitude * draws[3]
+    level = tf.clip_by_value(magnitude, 0.0, _HIGHEST) / _HIGHEST
+    sign = tf.where(draws[2] > 0.5, -1.0, 1.0)
+    number = tf.cast(draws[0] * len(OPERATIONS), tf.int32)
+    # Behind the last operation comes doing nothing.
+    number = tf.where(draws[1] < policy.probability, number, len(OPERATIONS))
+    return performed(picture, number, level, sign, fill)
 
 
 def performed(
@@ -163,7 +184,7 @@ def _steps(level: tf.Tensor, most: int) -> tf.Tensor:
     return tf.cast(level * most, tf.int32)
 
 
-OPERATIONS: dict[str, Operation] = {
+_TABLE: dict[str, Operation] = {
     "AutoContrast": _plain(operations.auto_contrast),
     "Equalize": _plain(operations.equalize),
     "Invert": _plain(operations.invert),
@@ -179,4 +200,14 @@ OPERATIONS: dict[str, Operation] = {
     "ShearY": _moving(geometry.shear_y, 0.3),
     "TranslateXRel": _moving(geometry.translate_x, 0.45),
     "TranslateYRel": _moving(geometry.translate_y, 0.45),
+}
+# Functions that are called, not copied in: building a data set stays quick.
+OPERATIONS: dict[str, Operation] = {
+    name: tf.function(
+        operation,
+        input_signature=_SIGNATURE,
+        autograph=False,
+        experimental_attributes={"_noinline": True},
+    )
+    for name, operation in _TABLE.items()
 }
