@@ -32,6 +32,7 @@ class Request:
         default_signature: What a SavedModel's `serving_default` takes.
         fold: Whether norms and scales go into the weights first.
         calibration: Where pictures for calibration are, if a precision needs them.
+        batch: Pictures that a TFLite file takes in a call; `None` for any number.
     """
 
     formats: Sequence[str]
@@ -39,6 +40,7 @@ class Request:
     default_signature: str
     fold: bool = True
     calibration: Calibration | None = None
+    batch: int | None = 1
 
 
 def run(
@@ -125,13 +127,20 @@ def _make(
         pictures = calibration.load(request.calibration, source.preprocessing)
     for precision in request.precisions:
         contents = tflite.convert(
-            network, precision, pictures if precision.calibrated else None
+            network,
+            precision,
+            pictures if precision.calibrated else None,
+            request.batch,
         )
-        yield _packed(contents, source, precision, staging.folder)
+        yield _packed(contents, source, precision, staging.folder, request.batch)
 
 
 def _packed(
-    contents: bytes, source: Source, precision: Precision, folder: Path
+    contents: bytes,
+    source: Source,
+    precision: Precision,
+    folder: Path,
+    batch: int | None,
 ) -> Artefact:
     """Writes a TFLite file with its labels."""
     file = folder / f"model_{precision.name}.tflite"
@@ -149,7 +158,7 @@ def _packed(
         precision=precision,
         bytes=manifest.size_bytes(file),
         inputs={
-            "tensors": f"{tflite.input_type(precision)} ({tflite.BATCH}, {side}, "
+            "tensors": f"{tflite.input_type(precision)} ({batch or 'batch'}, {side}, "
             f"{side}, 3) in 0..255, resized and cropped"
         },
         operators=tuple(builtin),

@@ -32,6 +32,13 @@ def options() -> flags.FlagValues:
     text("precision", "float32", f"of: {', '.join(PRECISIONS)}")
     text("out", None, "folder for the files")
     text("calibration", None, "folder:PATH or tfds:NAME; int8 and int16x8 need it")
+    flags.DEFINE_integer(
+        "batch",
+        1,
+        "pictures a call of a TFLite file; 0 for any number [1]",
+        lower_bound=0,
+        flag_values=values,
+    )
     text("pictures", None, "folder:PATH to compare on; else the workdir's samples")
     text("default_signature", "bytes", "serving_default: bytes, images or tensors")
     flags.DEFINE_bool(
@@ -107,6 +114,11 @@ def _run(
     measured = None
     if "tflite" in formats and any(PRECISIONS[name].calibrated for name in precisions):
         measured = calibration.find(values.calibration)
+        if values.batch > calibration.LEAST_PICTURES:
+            raise Mistake(
+                f"--batch={values.batch} is more than the {calibration.LEAST_PICTURES} "
+                "pictures that calibration may consist of"
+            )
     rest = measured.rest if measured else ()
     compared = pictures.find(values.pictures, file, rest)
     with Staging(Path(values.out).expanduser()) as staging:
@@ -119,6 +131,7 @@ def _run(
             default_signature=default,
             fold=values.fold,
             calibration=measured,
+            batch=values.batch or None,
         )
         artefacts = exporter.run(loaded, compared, request, staging)
     print(exporter.table(artefacts))

@@ -17,7 +17,6 @@ from .network import Network
 from .precisions import Precision
 from .source import LABELS_NAME
 
-BATCH = 1
 SIGNATURE = "serving_default"
 
 
@@ -47,7 +46,10 @@ _SETTINGS = {
 
 
 def convert(
-    network: Network, precision: Precision, calibration: np.ndarray | None = None
+    network: Network,
+    precision: Precision,
+    calibration: np.ndarray | None = None,
+    batch: int | None = 1,
 ) -> bytes:
     """Returns a TFLite file.
 
@@ -56,6 +58,7 @@ def convert(
         precision: Of the file.
         calibration: Pictures on which the ranges of activations are measured, float32
             `(count, size_px, size_px, 3)` in 0..255; needed where the precision says.
+        batch: Pictures that the file takes in a call; `None` for any number.
 
     Raises:
         Failure: The converter refuses the graph.
@@ -65,7 +68,7 @@ def convert(
         return {"probabilities": network.probabilities(tensors)}
 
     function = tf.function(classify, autograph=False)
-    concrete = function.get_concrete_function(network.spec(BATCH))
+    concrete = function.get_concrete_function(network.spec(batch))
     # By way of a SavedModel: from concrete functions the converter may give a file
     # whose answers are not numbers, without a word.
     with tempfile.TemporaryDirectory() as folder, native_stderr_held():
@@ -74,7 +77,7 @@ def convert(
             folder, signature_keys=[SIGNATURE]
         )
         if precision.name in _SETTINGS:
-            _configure(converter, _SETTINGS[precision.name], calibration)
+            _configure(converter, _SETTINGS[precision.name], calibration, batch)
         try:
             return converter.convert()
         except Exception as error:
@@ -91,6 +94,7 @@ def _configure(
     converter: tf.lite.TFLiteConverter,
     setting: _Setting,
     calibration: np.ndarray | None,
+    batch: int | None,
 ) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [setting.operators]
@@ -99,8 +103,10 @@ def _configure(
         converter.target_spec.supported_types = [setting.weights]
     if calibration is not None:
         pictures = _with_whole_range(calibration)
+        size = batch or 1
         converter.representative_dataset = lambda: (
-            {"tensors": picture[None]} for picture in pictures
+            {"tensors": pictures[start : start + size]}
+            for start in range(0, len(pictures) - size + 1, size)
         )
 
 

@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from export import main as command
-from export import tflite
+from export import rerun, tflite
 from export.network import Network, with_features
 from export.precisions import PRECISIONS
 from keras_convnext.folding import fold
@@ -67,6 +67,23 @@ def test_a_uint8_input_takes_pixels_as_they_are(network, pictures):
     scale, zero = given["quantization"]
     assert scale == pytest.approx(1.0, abs=1e-6)
     assert zero == 0
+
+
+@pytest.mark.parametrize(("batch", "shape"), [(4, 4), (None, -1)])
+def test_a_file_may_take_more_pictures_in_a_call(
+    batch, shape, network, pictures, tiny_model, tmp_path
+):
+    contents = tflite.convert(network, PRECISIONS["float32"], batch=batch)
+    given = Interpreter(model_content=contents).get_input_details()[0]
+    assert given["shape_signature"][0] == shape
+    (tmp_path / "model.tflite").write_bytes(contents)
+    # Ten pictures fill neither batches of four nor the three that the program takes
+    # of any number.
+    answers = rerun.run_tflite(
+        str(tmp_path / "model.tflite"), {"tensors": pictures[:10]}
+    )
+    expected = tiny_model.predict(pictures[:10], verbose=0)
+    np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
 
 
 def test_integers_without_pictures_are_refused(workdir, tmp_path, capsys):
