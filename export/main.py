@@ -27,7 +27,7 @@ def options() -> flags.FlagValues:
         shown = f"{what} [{default}]" if default else what
         flags.DEFINE_string(name, default, shown, flag_values=values)
 
-    text("model", None, "a .keras file, or a training workdir with one")
+    text("model", None, "a .keras file, a training workdir, or a checkpoint's name")
     text("format", ",".join(FORMATS), "what to write, separated by commas")
     text("precision", "float32", f"of: {', '.join(PRECISIONS)}")
     text("out", None, "folder for the files")
@@ -100,15 +100,20 @@ def _export(argv: list[str]) -> int:
     (default,) = chosen_of(
         "default_signature", values.default_signature, ("bytes", "images", "tensors")
     )
-    file = model_file.find(values.model)
+    is_name = model_file.names_a_checkpoint(values.model)
+    file = None if is_name else model_file.find(values.model)
     console.quiet_libraries()
     return _run(values, file, formats, precisions, default)
 
 
 def _run(
-    values: Any, file: Path, formats: list[str], precisions: list[str], default: str
+    values: Any,
+    file: Path | None,
+    formats: list[str],
+    precisions: list[str],
+    default: str,
 ) -> int:
-    from . import calibration, exporter, pictures, source
+    from . import calibration, checkpoint, exporter, pictures, source
     from .staging import Staging
 
     measured = None
@@ -122,7 +127,7 @@ def _run(
     rest = measured.rest if measured else ()
     compared = pictures.find(values.pictures, file, rest)
     with Staging(Path(values.out).expanduser()) as staging:
-        loaded = source.load(file)
+        loaded = source.load(file) if file else checkpoint.load(values.model)
         for notice in loaded.notices:
             print(f"{COMMAND}: {notice}", file=sys.stderr)
         request = exporter.Request(

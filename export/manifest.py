@@ -119,7 +119,8 @@ def describe(
         entries[artefact.place] = _entry(artefact, source, origin)
     return {
         "source": {
-            "file": source.path.name,
+            "name": source.name,
+            "licence": source.licence,
             "sha256": source.sha256,
             "parameters": source.model.count_params(),
             "classes": len(source.labels),

@@ -10,6 +10,17 @@ from .console import Mistake
 NAME = "model.keras"
 
 
+def names_a_checkpoint(named: str) -> bool:
+    """Returns whether a name is like "convnext_tiny.fb_in1k" and no file's.
+
+    Args:
+        named: What stands behind --model.
+    """
+    path = Path(named)
+    is_bare = path.name == named and "." in named
+    return is_bare and path.suffix != ".keras" and not path.exists()
+
+
 def find(named: str) -> Path:
     """Returns the model's file.
 
@@ -24,7 +35,8 @@ def find(named: str) -> Path:
         path = path / NAME
     if not path.is_file():
         raise Mistake(
-            f"no model at {path}: --model takes a .keras file or a training workdir"
+            f"no model at {path}: --model takes a .keras file, a training workdir or "
+            "a checkpoint's name such as convnext_tiny.fb_in1k"
         )
     if not zipfile.is_zipfile(path):
         raise Mistake(f"{path} is not a .keras file (it is no zip archive)")

@@ -61,7 +61,7 @@ def decoded(name: str, contents: bytes) -> np.ndarray:
 
 
 def find(
-    wanted: str | None, model: Path, rest: Sequence[Path] = (), seed: int = 0
+    wanted: str | None, model: Path | None, rest: Sequence[Path] = (), seed: int = 0
 ) -> Pictures:
     """Returns the pictures to compare on.
 
@@ -69,7 +69,7 @@ def find(
         wanted: `folder:PATH`, searched with its subfolders, or nothing: then `rest`,
             failing that those that training put beside the model, and failing that
             generated ones.
-        model: The model's file.
+        model: The model's file, if it is one.
         rest: Files that calibration did not need.
         seed: Of the choice, where there are more than are needed.
 
@@ -79,8 +79,10 @@ def find(
     if wanted is None:
         if rest:
             return _read("the calibration folder's others", list(rest), seed)
-        samples = model.parent / "pictures" / "samples"
-        files = files_in(samples)
+        files = []
+        if model is not None:
+            samples = model.parent / "pictures" / "samples"
+            files = files_in(samples)
         if files:
             return _read(f"{len(files)} pictures of {samples}", files, seed)
         return _generated(seed)

@@ -54,15 +54,16 @@ def render(
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Export of {escape(source.path.name)}</title>
+<title>Export of {escape(source.name)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
-<h1>Export of {escape(source.path.name)}</h1>
+<h1>Export of {escape(source.name)}</h1>
 <p>{source.model.count_params():,} parameters, {len(source.labels)} classes,
 pictures of {preprocessing.size_px} x {preprocessing.size_px} pixels
 ({preprocessing.crop_mode}, crop {preprocessing.crop_fraction:g},
-{preprocessing.interpolation}). SHA-256 of the model file: {source.sha256}.</p>
+{preprocessing.interpolation}). SHA-256 of the weights' file: {source.sha256}.
+Licence: {escape(source.licence or "not stated")}.</p>
 <h2>Each file against Keras</h2>
 <p>Every file was opened in a process of its own and asked about
 {len(reference.names)} pictures ({escape(origin)}).</p>

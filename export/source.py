@@ -22,20 +22,23 @@ class Source:
     """A model and what belongs to it.
 
     Attributes:
-        path: The model's file.
+        name: Of the model's file, or of the published checkpoint.
         model: The `keras.Model`.
         labels: The class names, in the order of the model's outputs.
         preprocessing: How a picture becomes the model's input.
-        sha256: Of the file, in hexadecimal digits.
+        sha256: Of the file, or of a checkpoint's weights one after another, in
+            hexadecimal digits.
+        licence: Of the weights, where a publisher states one.
         notices: What was missing and assumed instead, a line each.
     """
 
-    path: Path
+    name: str
     model: Any
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     sha256: str
-    notices: tuple[str, ...]
+    licence: str | None = None
+    notices: tuple[str, ...] = ()
 
 
 def load(path: Path) -> Source:
@@ -63,7 +66,9 @@ def load(path: Path) -> Source:
     labels = _labels(path.with_name(LABELS_NAME), classes, notices)
     preprocessing = _preprocessing(path.with_name(PREPROCESSING_NAME), side_px, notices)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Source(path, model, labels, preprocessing, digest, tuple(notices))
+    return Source(
+        path.name, model, labels, preprocessing, digest, notices=tuple(notices)
+    )
 
 
 def _shapes(path: Path, model: Any) -> tuple[int | None, int]:
