@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from . import atomic, network, plots, report
 from .evaluate import LEAST_PROBABILITY, Verdicts, evaluate
+from .run import Run
 from .step import make_evaluation_step
-from .trainer import Run
 
 _SHEET_PICTURES = 40
 _SAMPLE_PICTURES = 8

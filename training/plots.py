@@ -53,7 +53,7 @@ def curves(rows: Sequence[dict[str, float]]) -> bytes:
     rate.plot(epochs, [row["learning_rate"] for row in rows], color=_INK, lw=1.5)
     _dress(rate, "Learning rate, end of epoch")
     rate.set_ylim(bottom=0)
-    rate.yaxis.set_major_formatter(lambda value, _: f"{value:.1e}" if value else "0")
+    rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     return _png(figure)
 
 

@@ -11,6 +11,7 @@ import keras
 _REDRAW_SECONDS = 0.2
 _LINE_SECONDS = 60.0
 _BAR_WIDTH = 22
+_NOTABLE_WAIT = 0.1
 
 
 class Progress(keras.callbacks.Callback):
@@ -70,7 +71,8 @@ class Progress(keras.callbacks.Callback):
             f"  accuracy {logs['accuracy']:.1%}"
             f"  |  held back: loss {logs['val_loss']:.3f}"
             f"  accuracy {logs['val_accuracy']:.2%}"
-            f"  |  {logs['images_per_second']:,.0f} img/s  {self._time_left()}"
+            f"  |  {logs['images_per_second']:,.0f} img/s{_wait_words(logs)}"
+            f"  {self._time_left()}"
         )
         self._write(line, done=True)
         self._last_shown = time.monotonic()
@@ -83,7 +85,7 @@ class Progress(keras.callbacks.Callback):
         speed = f"{rate:,.0f}" if rate else "-"
         self._write(
             f"{self._epoch_words()}  {position}  {speed} img/s"
-            f"  loss {logs.get('loss', float('nan')):.3f}  {self._time_left()}",
+            f"  loss {logs['loss']:.3f}{_wait_words(logs)}  {self._time_left()}",
             done=not self.live,
         )
 
@@ -110,6 +112,12 @@ class Progress(keras.callbacks.Callback):
         if not self.steps_per_second:
             return "-:-- left"
         return f"{clock(left / self.steps_per_second)} left"
+
+
+def _wait_words(logs: dict[str, Any]) -> str:
+    """Returns how long the devices wait for data, where that is worth a word."""
+    share = logs.get("data_wait", 0.0)
+    return f"  waiting for data {share:.0%}" if share > _NOTABLE_WAIT else ""
 
 
 def clock(seconds: float) -> str:

@@ -4,142 +4,45 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from . import distribution, learner, network
-from .checkpoints import Checkpoints, Position
-from .cluster import Cluster
-from .console import Interrupted, Mistake, say
+from . import distribution
+from .console import Interrupted, Mistake
 from .evaluate import Verdicts, evaluate
-from .learner import Learner
-from .recipe import Recipe
+from .run import Run, prepare
 from .step import StepSettings, make_evaluation_step, make_train_step
 from .stopping import StopRequest
-from .workdir import Workdir
+
+__all__ = ["Run", "Totals", "prepare", "train"]
 
 # A power cut costs at most this much of an epoch that takes hours.
 _CHECKPOINT_SECONDS = 900.0
-ALONE = Cluster()
 
 
 @dataclass
 class Totals:
-    """Sums over the steps of an epoch that is under way."""
+    """Sums over the steps of an epoch that is under way.
+
+    Attributes:
+        loss: Of each step's mean loss.
+        correct: Pictures whose highest logit was the label's.
+        steps: Steps taken.
+        images: Pictures seen.
+        seconds: Time taken.
+        waited: Part of it in which the devices waited for data.
+    """
 
     loss: float = 0.0
     correct: float = 0.0
     steps: float = 0.0
     images: float = 0.0
     seconds: float = 0.0
-
-
-@dataclass
-class Run:
-    """One run under way.
-
-    Attributes:
-        recipe: Its numbers.
-        source: Its data, a `training.data.Source`.
-        workdir: Where it leaves everything.
-        strategy: What it is spread by.
-        learner: What learns.
-        checkpoints: Of the learner.
-        cluster: This process among those that train together.
-        position: Where the run is.
-        seconds_before: Time spent in earlier sittings.
-        began: When this sitting began, as `time.monotonic` has it.
-    """
-
-    recipe: Recipe
-    source: Any
-    workdir: Workdir
-    strategy: tf.distribute.Strategy
-    learner: Learner
-    checkpoints: Checkpoints
-    cluster: Cluster = ALONE
-    position: Position = field(default_factory=Position)
-    seconds_before: float = 0.0
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps that one epoch takes."""
-        return self.source.steps_per_epoch(self.recipe.global_batch)
-
-    def held_back(self) -> Iterable[Any]:
-        """Returns the evaluation batches, a part for each device."""
-
-        def share(worker: int, workers: int) -> tf.data.Dataset:
-            return self.source.evaluation(
-                self.recipe.global_batch, worker=worker, workers=workers
-            )
-
-        return distribution.spread(share, self.strategy, self.cluster)
-
-    def collected(self, value: Any) -> np.ndarray:
-        """Returns what all devices hold of a value, as one array."""
-        return distribution.collected(value, self.strategy, self.cluster)
-
-    def save(self) -> None:
-        """Writes a checkpoint; the chief does, for all workers."""
-        seconds = self.seconds_before + time.monotonic() - self.began
-        self.position = replace(self.position, seconds=seconds)
-        if self.cluster.is_chief:
-            self.checkpoints.save(self.position)
-
-
-def prepare(
-    recipe: Recipe,
-    source: Any,
-    workdir: Workdir,
-    strategy: tf.distribute.Strategy,
-    trainable: Callable[..., keras.Model] = network.trainable,
-    cluster: Cluster = ALONE,
-) -> Run:
-    """Builds the network and the optimizer, and finds the newest checkpoint.
-
-    Args:
-        recipe: The run's numbers.
-        source: The data, a `training.data.Source`.
-        workdir: The run's folder, already claimed.
-        strategy: What to spread the work by.
-        trainable: Builds the network, as `network.trainable` does.
-        cluster: This process among those that train together.
-
-    Raises:
-        Mistake: The recipe makes no network, or does not fit the devices.
-    """
-    replicas = strategy.num_replicas_in_sync
-    parts = replicas * recipe.accumulation_steps
-    if recipe.global_batch % parts:
-        fitting = max(recipe.global_batch // parts, 1) * parts
-        raise Mistake(
-            f"global_batch={recipe.global_batch} cannot be shared evenly: devices "
-            f"{replicas}, accumulation_steps {recipe.accumulation_steps}; "
-            f"--set global_batch={fitting}"
-        )
-    steps = recipe.epochs * source.steps_per_epoch(recipe.global_batch)
-    with strategy.scope():
-        learning = learner.make(recipe, source, steps, trainable)
-    checkpoints = Checkpoints(
-        workdir.checkpoints, learning.variables(), recipe.keep_checkpoints
-    )
-    if cluster.is_chief:
-        checkpoints.tidy()
-    run = Run(recipe, source, workdir, strategy, learning, checkpoints, cluster)
-    restored = run.checkpoints.restore()
-    if restored is not None:
-        run.position, notices = restored
-        run.seconds_before = run.position.seconds
-        for notice in notices if cluster.is_chief else ():
-            say(notice)
-    return run
+    waited: float = 0.0
 
 
 def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
@@ -149,7 +52,8 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
         run: From `prepare`.
         callbacks: Ordinary Keras callbacks. `on_epoch_end` gets "loss",
             "accuracy", "val_loss", "val_accuracy", "val_top5", "learning_rate",
-            "seconds" and "images_per_second". `model.stop_training` is heeded.
+            "seconds", "images_per_second" and "data_wait" (the share of the time in
+            which the devices waited for data). `model.stop_training` is heeded.
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
@@ -203,9 +107,9 @@ def _epoch(
 ) -> Totals:
     """Takes the steps that an epoch still has, and returns the sums over all."""
     totals = Totals(**run.position.totals)
-    saved_at = started = time.monotonic()
-    seconds_before = totals.seconds
+    saved_at = began = time.monotonic()
     for batch, (images, labels) in _batches(run):
+        totals.waited += time.monotonic() - began
         listeners.on_train_batch_begin(batch)
         results = {name: float(value) for name, value in step(images, labels).items()}
         _check_finite(run, batch, results)
@@ -213,8 +117,8 @@ def _epoch(
         totals.correct += results["correct"]
         totals.steps += 1
         totals.images += run.recipe.global_batch
-        totals.seconds = seconds_before + time.monotonic() - started
-        listeners.on_train_batch_end(batch, {"loss": totals.loss / totals.steps})
+        totals.seconds += time.monotonic() - began
+        listeners.on_train_batch_end(batch, _progress_of(totals))
         _advance(run, batch, totals)
         if run.position.batch == run.steps_per_epoch:
             break
@@ -224,6 +128,7 @@ def _epoch(
         if time.monotonic() - saved_at > _CHECKPOINT_SECONDS:
             run.save()
             saved_at = time.monotonic()
+        began = time.monotonic()
     return totals
 
 
@@ -276,6 +181,14 @@ def _figures(run: Run, totals: Totals, verdicts: Verdicts) -> dict[str, float]:
         "learning_rate": float(keras.ops.convert_to_numpy(schedule)),
         "seconds": totals.seconds,
         "images_per_second": totals.images / max(totals.seconds, 1e-9),
+        "data_wait": _progress_of(totals)["data_wait"],
+    }
+
+
+def _progress_of(totals: Totals) -> dict[str, float]:
+    return {
+        "loss": totals.loss / totals.steps,
+        "data_wait": totals.waited / max(totals.seconds, 1e-9),
     }
 
 

@@ -73,6 +73,18 @@ def test_time_left_counts_what_earlier_sittings_have_done(time):
     assert stream.getvalue().endswith("done\n")
 
 
+@pytest.mark.parametrize(("share", "told"), [(0.25, True), (0.05, False)])
+def test_waiting_for_data_is_told_where_it_costs_something(time, share, told):
+    stream = Terminal()
+    shown = Progress(1, 10, 32, stream=stream)
+    shown.on_epoch_begin(0)
+    for batch in range(2):
+        time[0] += 1.0
+        shown.on_train_batch_end(batch, {"loss": 1.5, "data_wait": share})
+    shown.on_epoch_end(0, {**LOGS, "data_wait": share})
+    assert stream.getvalue().count("waiting for data 25%") == (3 if told else 0)
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0, "0:00"), (65.4, "1:05"), (3599.6, "1:00:00"), (7389, "2:03:09")],
