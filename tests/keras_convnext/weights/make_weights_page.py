@@ -2,10 +2,12 @@
 
     python tests/keras_convnext/weights/make_weights_page.py
 
-Everything between the two marks is replaced; the words around it are written by hand.
+What the live comparison (test_timm_live.py) came to is in timm_live.csv: the names that
+it ran for, with all their blocks or fewer. Everything between the two marks is replaced; the words around it are written by hand.
 With --check nothing is written and the exit code says whether the page is current.
 """
 
+import csv
 import sys
 from pathlib import Path
 
@@ -23,8 +25,7 @@ TITLES = {
     "huggingface": "Hugging Face, facebook/* (37)",
     "torchvision": "torchvision (4)",
 }
-# Above it, test_timm_live.py compares networks of fewer blocks.
-FULL_DEPTH = 30_000_000
+RAN = Path(__file__).with_name("timm_live.csv")
 
 
 def top1(record: Record) -> str:
@@ -33,11 +34,24 @@ def top1(record: Record) -> str:
     return f"{record.accuracy.top1:.2f} at {record.accuracy.size_px}"
 
 
+def ran() -> dict[str, str]:
+    """Returns the names that were compared, and with which blocks."""
+    with RAN.open(encoding="utf-8", newline="") as file:
+        return {row["name"]: row["blocks"] for row in csv.DictReader(file)}
+
+
 def status(record: Record) -> str:
-    if record.publisher != "timm":
-        return ""
-    reduced = find_variant(record.variant).parameters > FULL_DEPTH
-    return "equal, fewer blocks" if reduced else "equal"
+    """Says how a name of timm's was compared: itself, or one like it."""
+    compared = ran()
+    blocks = {"all": "equal", "fewer": "equal, fewer blocks"}
+    if record.name in compared:
+        return blocks[compared[record.name]]
+    for name in compared:
+        other = records()[name]
+        if (other.variant, other.classes) == (record.variant, record.classes):
+            # The same network with the same outputs; only the numbers differ.
+            return f"{blocks[compared[name]]}, as `{other.tag}`"
+    return "not compared"
 
 
 def outputs(record: Record) -> str:
