@@ -3,7 +3,8 @@
     python tests/keras_convnext/weights/make_weights_page.py
 
 What the live comparison (test_timm_live.py) came to is in timm_live.csv: the names that
-it ran for, with all their blocks or fewer. Everything between the two marks is replaced; the words around it are written by hand.
+it ran for, with all their blocks or fewer. Everything between the two marks is
+replaced; the words around it are written by hand.
 With --check nothing is written and the exit code says whether the page is current.
 """
 
