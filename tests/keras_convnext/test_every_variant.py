@@ -1,4 +1,4 @@
-"""What must hold for every variant: it trains in both precisions, saves and reloads.
+"""What must hold for every variant: it trains in both precisions, reloads and folds.
 
 In the fast tests every variant runs narrow and shallow, in the slow ones as published
 (the two above 400 million parameters at reduced depth).
@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_convnext
 from keras_convnext.models import build
 from keras_convnext.variants import VARIANTS, StemConv
+from tests.keras_convnext.reference import name_seeded
 
 HUGE = 400_000_000
 FEW = (1, 1, 2, 1)
@@ -102,7 +104,7 @@ def check_step(variant, precision):
     ]
     assert without == []
     before = model(pictures).numpy()
-    keras.optimizers.Adam(1e-3).apply(gradients, variables)
+    keras.optimizers.SGD(0.1).apply(gradients, variables)
     after = model(pictures).numpy()
     assert np.isfinite(after).all()
     assert (after != before).all()
@@ -120,19 +122,32 @@ def check_reload(model, path):
     np.testing.assert_array_equal(reloaded(pictures), expected)
 
 
+def check_fold(model):
+    name_seeded.fill_keras(model)  # so that every branch and every norm counts
+    pictures, _ = batch()
+    expected = model(pictures).numpy()
+    folded = keras_convnext.fold(model)(pictures).numpy()
+    # Products of float32 weights in place of float32 weights.
+    np.testing.assert_allclose(folded, expected, atol=1e-4 * expected.max())
+
+
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize(
     "variant",
     [pytest.param(row, id="+".join(names)) for row, names in narrow_ones().items()],
 )
-def test_narrow_variant_trains_and_reloads(variant, precision, tmp_path):
-    check_reload(check_step(variant, precision), tmp_path / "model.keras")
+def test_narrow_variant_trains_reloads_and_folds(variant, precision, tmp_path):
+    model = check_step(variant, precision)
+    check_reload(model, tmp_path / "model.keras")
+    if precision == "float32":
+        check_fold(model)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_variant_as_published_trains_and_reloads(name, precision, tmp_path):
+def test_variant_as_published_trains_reloads_and_folds(name, precision, tmp_path):
     model = check_step(published(VARIANTS[name]), precision)
     if precision == "float32":  # the file is the same in both
         check_reload(model, tmp_path / "model.keras")
+        check_fold(model)
