@@ -12,6 +12,7 @@ from keras_convnext import optimizers
 
 from . import network
 from .console import Mistake
+from .loss_scale import LossScale
 from .recipe import Recipe
 
 
@@ -25,11 +26,13 @@ class Learner:
         optimizer: Already built on the model's trainable variables.
         averaged: A model like `model` whose weights are the moving average, or
             None.
+        loss_scale: For float16, or None.
     """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     averaged: keras.Model | None = None
+    loss_scale: LossScale | None = None
 
     @property
     def kept(self) -> keras.Model:
@@ -49,6 +52,8 @@ class Learner:
         kept |= {f"optimizer/{v.path}": v for v in self.optimizer.variables}
         if self.averaged is not None:
             kept |= {f"average/{v.path}": v for v in self.averaged.weights}
+        if self.loss_scale is not None:
+            kept |= {f"loss_scale/{v.name}": v for v in self.loss_scale.variables()}
         return kept
 
 
@@ -95,4 +100,5 @@ def make(
         groups=groups,
     )
     optimizer.build(model.trainable_variables)
-    return Learner(model, optimizer, averaged)
+    loss_scale = LossScale() if recipe.precision == "mixed_float16" else None
+    return Learner(model, optimizer, averaged, loss_scale)

@@ -9,7 +9,7 @@ from keras_convnext.layer_decay import ASSIGNMENTS
 from .augment import Augmentation
 
 NO_AUGMENTATION = Augmentation()
-PRECISIONS = ("float32", "mixed_bfloat16")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Recipe:
         ema_decay: Decay of the moving average of the weights, which is then what is
             evaluated and kept; None for no average.
         augmentation: What happens to the training pictures.
-        precision: "float32" or "mixed_bfloat16".
+        precision: "float32", "mixed_bfloat16", or "mixed_float16" with loss scaling.
         validation_share: Share held back where the data has no split of its own.
         keep_checkpoints: How many of the newest checkpoints stay, beside the best.
         seed: Of the initial weights, the order, the augmentation and the split.

@@ -45,9 +45,11 @@ def make_train_step(
     It takes a batch as `strategy.experimental_distribute_dataset` gives it and
     returns, summed over the devices: "loss" (mean over the batch), "correct"
     (pictures whose highest logit is the label's), and "gradient_norm" (of the whole
-    batch's gradient, before clipping).
+    batch's gradient, before clipping). Where the learner has a loss scale, a gradient
+    that is not finite changes nothing but the scale.
     """
     variables = [v.value for v in learner.model.trainable_variables]
+    scale = learner.loss_scale
 
     def backward(images: tf.Tensor, targets: tf.Tensor) -> list[tf.Tensor]:
         """Returns loss, hits and the gradients of some of a device's pictures."""
@@ -57,9 +59,10 @@ def make_train_step(
             losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
             # Each part is a share of the batch: shares of its mean add up.
             loss = tf.reduce_sum(losses) / settings.global_batch
+            scaled = loss if scale is None else loss * scale.factor
         hits = tf.argmax(logits, axis=1) == tf.argmax(targets, axis=1)
         correct = tf.reduce_sum(tf.cast(hits, tf.float32))
-        return [loss, correct, *tape.gradient(loss, variables)]
+        return [loss, correct, *tape.gradient(scaled, variables)]
 
     def on_replica(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         targets = soft_targets(labels, settings.classes, settings.label_smoothing)
@@ -68,10 +71,12 @@ def make_train_step(
         )
         context = tf.distribute.get_replica_context()
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        if scale is not None:
+            gradients = [gradient / scale.factor for gradient in gradients]
         # Clipped after the sum: the limit is meant for the batch's gradient, not
         # for the part of it that one device has seen.
         gradients, norm = clipped(gradients, settings.clip_norm)
-        update(learner, gradients, settings.ema_decay)
+        update(learner, gradients, settings.ema_decay, tf.math.is_finite(norm))
         return {
             "loss": loss,
             "correct": correct,
@@ -150,7 +155,10 @@ def clipped(
 
 
 def update(
-    learner: Learner, gradients: list[tf.Tensor], ema_decay: float | None
+    learner: Learner,
+    gradients: list[tf.Tensor],
+    ema_decay: float | None,
+    finite: tf.Tensor,
 ) -> None:
     """Applies gradients that are already the same on every device.
 
@@ -161,6 +169,8 @@ def update(
         learner: What is changed.
         gradients: One for each of the model's trainable variables.
         ema_decay: Decay of the moving average, or None.
+        finite: Whether the gradients are finite, bool scalar. Looked at only where
+            the learner has a loss scale.
     """
     optimizer = learner.optimizer
     variables = [v.value for v in learner.model.trainable_variables]
@@ -170,26 +180,52 @@ def update(
         averages = [v.value for v in learner.averaged.trainable_variables]
         share = 1.0 - ema_decay
 
-    def step(variable: Any, gradient: Any, learning_rate: Any) -> None:
-        optimizer.update_step(gradient, variable, learning_rate)
+    guarded = learner.loss_scale is not None
 
-    def follow(average: Any, variable: Any) -> None:
-        average.assign_add((variable - average) * share)
+    def step(variable: Any, gradient: Any, learning_rate: Any, finite: Any) -> None:
+        def act() -> None:
+            optimizer.update_step(gradient, variable, learning_rate)
+
+        _if_true(finite, act) if guarded else act()
+
+    def follow(average: Any, variable: Any, finite: Any) -> None:
+        def act() -> None:
+            average.assign_add((variable - average) * share)
+
+        _if_true(finite, act) if guarded else act()
 
     def on_all(
-        strategy: tf.distribute.Strategy, gradients: list[Any], learning_rate: Any
+        strategy: tf.distribute.Strategy,
+        gradients: list[Any],
+        learning_rate: Any,
+        finite: Any,
     ) -> None:
         for variable, average, gradient in zip(
             variables, averages, gradients, strict=True
         ):
-            strategy.extended.update(variable, step, args=(gradient, learning_rate))
+            given = (gradient, learning_rate, finite)
+            strategy.extended.update(variable, step, args=given)
             if average is not None:
-                strategy.extended.update(average, follow, args=(variable,))
+                strategy.extended.update(average, follow, args=(variable, finite))
 
     context = tf.distribute.get_replica_context()
     learning_rate = tf.convert_to_tensor(optimizer.learning_rate)
-    context.merge_call(on_all, args=(gradients, learning_rate))
-    optimizer.iterations.assign_add(1)
+    context.merge_call(on_all, args=(gradients, learning_rate, finite))
+    taken = 1
+    if learner.loss_scale is not None:
+        learner.loss_scale.note(finite)
+        taken = tf.cast(finite, optimizer.iterations.dtype)
+    optimizer.iterations.assign_add(taken)
+
+
+def _if_true(condition: tf.Tensor, action: Callable[[], None]) -> None:
+    """Runs an action that changes variables, in the graph, where a bool is true."""
+
+    def acted() -> tf.Tensor:
+        action()
+        return tf.constant(True)
+
+    tf.cond(condition, acted, lambda: tf.constant(False))
 
 
 def make_evaluation_step(

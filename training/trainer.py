@@ -22,6 +22,8 @@ __all__ = ["Run", "Totals", "prepare", "train"]
 
 # A power cut costs at most this much of an epoch that takes hours.
 _CHECKPOINT_SECONDS = 900.0
+# Gradients that overflow float16 even so are not a matter of scale.
+_LEAST_LOSS_SCALE = 2.0**-10
 
 
 @dataclass
@@ -194,7 +196,12 @@ def _progress_of(totals: Totals) -> dict[str, float]:
 
 def _check_finite(run: Run, batch: int, results: dict[str, float]) -> None:
     """Raises Mistake where the loss or its gradient is no longer a number."""
-    for name in ("loss", "gradient_norm"):
+    names = ["loss", "gradient_norm"]
+    scale = run.learner.loss_scale
+    if scale is not None and scale.factor.numpy() > _LEAST_LOSS_SCALE:
+        # The step was not taken, and the next one is with half the factor.
+        names.remove("gradient_norm")
+    for name in names:
         if not math.isfinite(results[name]):
             raise Mistake(
                 f"the {name.replace('_', ' ')} is {results[name]} at step "

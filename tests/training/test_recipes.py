@@ -115,7 +115,7 @@ def test_the_name_of_a_recipe_cannot_be_set():
         ({"validation_share": 1.0}, "validation_share is 1.0, not between 0 and 1"),
         (
             {"precision": "float8"},
-            "precision is 'float8', not one of float32, mixed_bfloat16",
+            "precision is 'float8', not one of float32, mixed_bfloat16, mixed_float16",
         ),
     ],
 )

@@ -56,6 +56,7 @@ def newest(workdir):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # 22 starts, each as long as the machine is busy
 def test_twenty_kills_change_no_bit_of_the_result(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(

@@ -1,5 +1,7 @@
 """One training step: targets, clipping, the moving average, several devices."""
 
+import dataclasses
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import tensorflow as tf
 from keras_convnext.optimizers import LayerwiseAdamW
 from training import step
 from training.learner import Learner
+from training.loss_scale import LossScale
 from training.step import StepSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,6 +106,46 @@ def test_the_average_follows_the_weights_after_every_step(one_device):
     # Three float32 updates of numbers below 1.
     np.testing.assert_allclose(learner.kept.get_weights()[0], expected, atol=1e-6)
     assert learner.kept is learner.averaged
+
+
+def test_a_gradient_beyond_float16_changes_nothing_but_the_scale(one_device):
+    learner = linear_learner(one_device, ema_decay=0.5)
+    with one_device.scope():
+        scale = LossScale(first=8.0, steps_to_grow=2)
+    learner = dataclasses.replace(learner, loss_scale=scale)
+    train_step = step.make_train_step(
+        learner, StepSettings(2, 2, ema_decay=0.5), one_device
+    )
+    plain = linear_learner(one_device, ema_decay=0.5)
+    plain.model.set_weights(learner.model.get_weights())
+    plain.averaged.set_weights(learner.model.get_weights())
+    plain_step = step.make_train_step(
+        plain, StepSettings(2, 2, ema_decay=0.5), one_device
+    )
+    images = tf.constant(np.arange(12).reshape(2, 1, 2, 3), tf.float32)
+    labels = tf.constant([0, 1])
+
+    def state():
+        return [*learner.model.get_weights(), *learner.averaged.get_weights()]
+
+    before = state()
+    result = train_step(images * math.inf, labels)
+    assert not math.isfinite(float(result["gradient_norm"]))
+    for one, other in zip(state(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert learner.optimizer.iterations.numpy() == 0
+    assert scale.factor.numpy() == 4.0
+
+    for _ in range(2):
+        train_step(images, labels)
+        plain_step(images, labels)
+    # Two good steps in a row double it.
+    assert scale.factor.numpy() == 8.0
+    assert learner.optimizer.iterations.numpy() == 2
+    expected = [*plain.model.get_weights(), *plain.averaged.get_weights()]
+    for one, other in zip(state(), expected, strict=True):
+        # A factor of 2**n costs no digit: to the bit.
+        np.testing.assert_array_equal(one, other)
 
 
 def test_parts_of_a_batch_add_up_to_the_batch():
