@@ -7,13 +7,16 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+import keras_convnext
+from keras_convnext import weights
+from keras_convnext.labels import class_names
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
 from .console import Mistake
+from .model_readers import READERS, keras_answer
 
 LABELS = "labels.txt"
 PREPROCESSING = ("preprocessing.json", "export.json")
@@ -25,31 +28,59 @@ class Classifier:
     """A model, ready to answer.
 
     Attributes:
-        path: Where it was read from.
-        kind: "keras", "saved_model" or "tflite".
+        name: What it was asked for as, or the file that was found.
+        kind: "keras", "saved_model", "tflite" or "checkpoint".
         labels: Class names in the order of its outputs.
         preprocessing: How a picture becomes its input.
         notices: What was missing and taken for granted instead, a line each.
         probabilities: Maps float32 pictures `(batch, size_px, size_px, 3)` in 0..255
             to float32 `(batch, classes)`.
+        synsets: WordNet ids of the classes, where it is ImageNet's.
     """
 
-    path: Path
+    name: str
     kind: str
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     notices: tuple[str, ...]
     probabilities: Callable[[np.ndarray], np.ndarray]
+    synsets: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Network:
-    """What a reader of one kind of file gives."""
+def open_model(named: str) -> Classifier:
+    """Returns the model that `--model` names.
 
-    kind: str
-    size_px: int | None
-    classes: int
-    answer: Callable[[np.ndarray], np.ndarray]
+    Args:
+        named: A file or a folder as `find` takes it, or a published checkpoint
+            ("convnext_tiny.fb_in1k"), which is downloaded where it is not yet.
+
+    Raises:
+        Mistake: There is no such model, or it is no picture classifier.
+    """
+    if not Path(named).expanduser().exists() and named in keras_convnext.list_weights():
+        return _published(named)
+    return load(find(named))
+
+
+def _published(named: str) -> Classifier:
+    record = weights.find(named)
+    if not record.classes or record.classifier_activation is None:
+        raise Mistake(f"--model={named} has no classifier: it gives features only")
+    try:
+        model = keras_convnext.create(named)
+    except (OSError, ValueError) as error:
+        raise Mistake(f"--model={named} cannot be loaded: {error}") from error
+    synsets, names = zip(*class_names(record.classes), strict=True)
+    answer = keras_answer(model)
+    return Classifier(
+        named,
+        "checkpoint",
+        names,
+        record.preprocessing,
+        (),
+        lambda images: _as_probabilities(answer(images)),
+        synsets,
+    )
 
 
 def find(named: str) -> Path:
@@ -63,7 +94,7 @@ def find(named: str) -> Path:
         Mistake: There is no such model.
     """
     path = Path(named).expanduser()
-    if path.is_file() and path.suffix in _READERS:
+    if path.is_file() and path.suffix in READERS:
         return path
     if path.is_dir():
         versions = [
@@ -80,8 +111,8 @@ def find(named: str) -> Path:
             return find(str(path / "saved_model"))
     what = "there is nothing there" if not path.exists() else "that is none of them"
     raise Mistake(
-        f"--model={named} must be a .keras file, a .tflite file or a SavedModel "
-        f"folder; {what}"
+        f"--model={named} must be a .keras file, a .tflite file, a SavedModel "
+        f"folder or a published checkpoint; {what}"
     )
 
 
@@ -92,7 +123,7 @@ def load(path: Path) -> Classifier:
         Mistake: It cannot be read, or is no picture classifier, or its labels or its
             preprocessing do not fit it.
     """
-    reader = _READERS["" if path.is_dir() else path.suffix]
+    reader = READERS["" if path.is_dir() else path.suffix]
     try:
         network = reader(path)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
@@ -106,7 +137,7 @@ def load(path: Path) -> Classifier:
         return _as_probabilities(network.answer(images))
 
     return Classifier(
-        path, network.kind, labels, preprocessing, tuple(notices), probabilities
+        str(path), network.kind, labels, preprocessing, tuple(notices), probabilities
     )
 
 
@@ -120,92 +151,6 @@ def _as_probabilities(scores: np.ndarray) -> np.ndarray:
         return scores
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def _read_keras(path: Path) -> _Network:
-    import keras
-    import tensorflow as tf
-
-    import keras_convnext  # noqa: F401  (its layers have to be known to Keras)
-
-    model = keras.saving.load_model(path, compile=False)
-    _, height, width, channels = model.input_shape
-    if height != width or channels != 3 or len(model.output_shape) != 2:
-        raise ValueError(f"it maps {model.input_shape} to {model.output_shape}")
-    # Much faster than `model.predict` for a picture or two.
-    forward = tf.function(lambda images: model(images, training=False))
-    return _Network(
-        "keras",
-        height,
-        model.output_shape[-1],
-        lambda images: forward(tf.constant(images, tf.float32)).numpy(),
-    )
-
-
-def _read_saved_model(path: Path) -> _Network:
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(str(path))
-    if "tensors" not in loaded.signatures:
-        raise ValueError("it has no signature called tensors")
-    signature = loaded.signatures["tensors"]
-    [(name, spec)] = signature.structured_input_signature[1].items()
-
-    def answer(images: np.ndarray) -> np.ndarray:
-        # By way of `loaded`: a signature alone does not keep its variables alive.
-        tensors = {name: tf.constant(images, tf.float32)}
-        return loaded.signatures["tensors"](**tensors)["probabilities"].numpy()
-
-    classes = signature.structured_outputs["probabilities"].shape[-1]
-    return _Network("saved_model", spec.shape[1], classes, answer)
-
-
-def _read_tflite(path: Path) -> _Network:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(path))
-    interpreter.allocate_tensors()
-    [given] = interpreter.get_input_details()
-    made = interpreter.get_output_details()[0]
-    shape, classes = given["shape"], int(made["shape"][-1])
-    if len(shape) != 4 or shape[0] != 1 or len(made["shape"]) != 2:
-        raise ValueError(f"it maps {tuple(shape)} to {tuple(made['shape'])}")
-
-    def answer(images: np.ndarray) -> np.ndarray:
-        rows = []
-        for image in images:
-            interpreter.set_tensor(given["index"], _quantized(image[None], given))
-            interpreter.invoke()
-            rows.append(_dequantized(interpreter.get_tensor(made["index"]), made))
-        return np.concatenate(rows)
-
-    return _Network("tflite", int(shape[1]), classes, answer)
-
-
-def _quantized(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    """Returns real values as a TFLite tensor holds them."""
-    dtype = details["dtype"]
-    if np.issubdtype(dtype, np.floating):
-        return values.astype(dtype)
-    scale, zero = details["quantization"]
-    limits = np.iinfo(dtype)
-    steps = np.round(values / (scale or 1.0) + zero)
-    return np.clip(steps, limits.min, limits.max).astype(dtype)
-
-
-def _dequantized(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    """Returns the real values that a TFLite tensor stands for."""
-    if np.issubdtype(values.dtype, np.floating):
-        return values.astype(np.float32)
-    scale, zero = details["quantization"]
-    return (values.astype(np.float32) - zero) * (scale or 1.0)
-
-
-_READERS = {
-    ".keras": _read_keras,
-    ".tflite": _read_tflite,
-    "": _read_saved_model,
-}
 
 
 def _folders(path: Path) -> Iterator[Path]:

@@ -46,6 +46,22 @@ class Verdicts:
         """Mean cross-entropy, in nats."""
         return float(np.mean(self.losses, dtype=np.float64))
 
+    def calibration_error(self, bins: int = 15) -> float:
+        """Returns by how much the model is surer than it is right, on average.
+
+        The expected calibration error: pictures are sorted into bins of equal width
+        by confidence, and the distances between a bin's mean confidence and its
+        share of right answers are averaged over the pictures.
+        Source: arXiv:1706.04599, equation 3.
+        """
+        right = self.top[:, 0] == self.labels
+        chosen = np.minimum((self.confidence * bins).astype(int), bins - 1)
+        gaps = [
+            abs(np.sum(self.confidence[chosen == bin_]) - np.sum(right[chosen == bin_]))
+            for bin_ in range(bins)
+        ]
+        return float(np.sum(gaps) / len(self.labels))
+
     def confusion(self) -> np.ndarray:
         """Returns counts `(classes, classes)`: row is the label, column the answer."""
         counts = np.zeros((self.classes, self.classes), np.int64)

@@ -26,7 +26,7 @@ def options() -> flags.FlagValues:
     """Returns the command's flags."""
     values = flags.FlagValues()
     flags.DEFINE_string(
-        "model", None, "a .keras, .tflite or SavedModel", flag_values=values
+        "model", None, "a file, a folder or a published checkpoint", flag_values=values
     )
     flags.DEFINE_string(
         "data", None, "as in training: digits, folder:PATH, ...", flag_values=values
@@ -72,7 +72,7 @@ def _evaluate(argv: list[str]) -> int:
     console.import_tensorflow()
     from . import classifier, data
 
-    model = classifier.load(classifier.find(chosen.model))
+    model = classifier.open_model(chosen.model)
     for notice in model.notices:
         say(notice)
     source = console.checked(
@@ -84,20 +84,23 @@ def _evaluate(argv: list[str]) -> int:
         skip_bad_images=chosen.skip_bad_images,
         preprocessing=model.preprocessing,
     )
-    order = _order(source.classes, model.labels)
+    order = _order(source.classes, model)
     started = time.monotonic()
     verdicts = _verdicts(model, source, order, chosen.batch)
     seconds = time.monotonic() - started
     figures = {
-        "model": str(model.path),
+        "model": model.name,
         "data": chosen.data,
         "top1": verdicts.top1,
         "top5": verdicts.top5,
         "loss": verdicts.loss,
+        "calibration_error": verdicts.calibration_error(),
         "examples": len(verdicts.labels),
         "seconds": round(seconds, 2),
+        "images_per_second": round(len(verdicts.labels) / seconds, 1),
         "labels": list(model.labels),
         "confusion": verdicts.confusion().tolist(),
+        "classes": _by_class(verdicts, model.labels),
     }
     _say_figures(figures)
     if chosen.out:
@@ -105,12 +108,15 @@ def _evaluate(argv: list[str]) -> int:
     return 0
 
 
-def _order(classes: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+def _order(classes: Sequence[str], model: Any) -> np.ndarray:
     """Returns, for each class of the data, the model's number for it.
 
     Raises:
         Mistake: The model has no such class.
     """
+    labels = model.labels
+    if model.synsets and set(classes) <= set(model.synsets):
+        labels = model.synsets
     if list(labels) == [f"class {number}" for number in range(len(classes))]:
         # The model's names are unknown: the data's order is all there is.
         return np.arange(len(classes))
@@ -137,11 +143,27 @@ def _verdicts(model: Any, source: Any, order: np.ndarray, batch: int) -> Any:
     return verdicts_of(labels, probabilities)
 
 
+def _by_class(verdicts: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns a row for each class: how many pictures, how many were told right."""
+    counts = verdicts.confusion()
+    return [
+        {
+            "class": name,
+            "examples": int(counts[number].sum()),
+            "right": int(counts[number, number]),
+            "answers": int(counts[:, number].sum()),
+        }
+        for number, name in enumerate(labels)
+    ]
+
+
 def _say_figures(figures: dict[str, Any]) -> None:
     say(f"{figures['model']} on {figures['data']}, {figures['examples']:,} pictures")
     say(f"  first answer right    {figures['top1']:.2%}")
     say(f"  among the first five  {figures['top5']:.2%}")
     say(f"  cross-entropy         {figures['loss']:.4f}")
+    say(f"  calibration error     {figures['calibration_error']:.2%}")
+    say(f"  pictures a second     {figures['images_per_second']:,.0f}")
     labels = figures["labels"]
     if len(labels) > _MOST_PRINTED_CLASSES:
         return

@@ -25,7 +25,7 @@ def options() -> flags.FlagValues:
     """Returns the command's flags."""
     values = flags.FlagValues()
     flags.DEFINE_string(
-        "model", None, "a .keras, .tflite or SavedModel", flag_values=values
+        "model", None, "a file, a folder or a published checkpoint", flag_values=values
     )
     flags.DEFINE_integer(
         "top", 3, "how many classes to print", lower_bound=1, flag_values=values
@@ -57,7 +57,7 @@ def _predict(argv: list[str]) -> int:
     console.import_tensorflow()
     from . import classifier
 
-    model = classifier.load(classifier.find(chosen.model))
+    model = classifier.open_model(chosen.model)
     for notice in model.notices:
         say(notice)
     bad = 0

@@ -27,6 +27,17 @@ def test_the_figures_of_four_answers():
     )
 
 
+def test_the_calibration_error_is_the_papers():
+    # Two bins: confidences 0.3 and 0.4 with one right answer of two, and 0.6, 0.7 and
+    # 0.8 with one of three.
+    labels = np.array([0, 1, 0, 1, 1])
+    top = np.array([[0], [0], [0], [0], [0]])
+    confidence = np.array([0.3, 0.4, 0.6, 0.7, 0.8])
+    verdicts = evaluate.Verdicts(labels, top, confidence, np.zeros(5), classes=2)
+    expected = 2 / 5 * abs(0.35 - 1 / 2) + 3 / 5 * abs(0.7 - 1 / 3)
+    assert verdicts.calibration_error(bins=2) == pytest.approx(expected)
+
+
 def test_the_label_counts_among_the_first_five_of_many():
     probabilities = np.arange(8, 0, -1, dtype=np.float32)[None] / 36
     fifth = evaluate.verdicts_of(np.array([4]), probabilities)

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+import keras_convnext
 from keras_convnext.preprocessing import Preprocessing
 from training import evaluate_main, main, predict_main
 
@@ -206,6 +207,9 @@ def test_evaluate_gives_the_figures_that_training_gave(
     # Batches of another size may be summed in another order.
     assert figures["loss"] == pytest.approx(metrics["loss"], rel=1e-5)
     assert np.sum(figures["confusion"]) == 9
+    assert [row["examples"] for row in figures["classes"]] == [3, 3, 3]
+    right = sum(row["right"] for row in figures["classes"])
+    assert right / 9 == pytest.approx(figures["top1"])
     stdout = capfd.readouterr().out
     assert f"first answer right    {metrics['top1']:.2%}" in stdout
     assert re.search(r"^  middle +", stdout, re.MULTILINE)
@@ -220,6 +224,38 @@ def test_evaluate_refuses_data_with_classes_that_the_model_lacks(
     data = f"--data=array:{tmp_path / 'other.npz'}"
     assert evaluate_main.main(["evaluate", f"--model={trained}", data]) == 2
     assert "classes top are not among the model's 3" in capfd.readouterr().err
+
+
+def test_a_published_checkpoint_is_judged_by_its_name(monkeypatch, tmp_path, capfd):
+    """Random weights take the place of the download."""
+    create = keras_convnext.create
+
+    def untrained(name):
+        assert name == "convnext_atto.d2_in1k"
+        return create("convnext_atto", seed=0)
+
+    monkeypatch.setattr("keras_convnext.create", untrained)
+    arrays = {
+        "train_images": np.zeros((2, 8, 8, 3), np.uint8),
+        "train_labels": np.arange(2),
+        "test_images": np.zeros((2, 8, 8, 3), np.uint8),
+        "test_labels": np.arange(2),
+        # WordNet ids, as ImageNet's builders have them; 404 and 0 of the thousand.
+        "classes": np.array(["n02690373", "n01440764"]),
+    }
+    np.savez(tmp_path / "two.npz", **arrays)
+    model, data = "--model=convnext_atto.d2_in1k", f"--data=array:{tmp_path}/two.npz"
+    assert evaluate_main.main(["e", model, data, f"--out={tmp_path}/e.json"]) == 0
+    figures = json.loads((tmp_path / "e.json").read_text())
+    examples = {row["class"]: row["examples"] for row in figures["classes"]}
+    assert {name for name, count in examples.items() if count} == {"tench", "airliner"}
+    assert len(figures["labels"]) == 1000
+
+
+def test_a_checkpoint_without_a_classifier_is_refused(capfd):
+    arguments = ["predict", "--model=convnextv2_atto.fcmae", "a.png"]
+    assert predict_main.main(arguments) == 2
+    assert "has no classifier" in capfd.readouterr().err
 
 
 def export_saved_model(model, folder, labels):
