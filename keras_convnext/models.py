@@ -81,7 +81,7 @@ def build(
             one unless given. Norms and the head compute in float32 at least.
 
     Returns:
-        A functional model. Its layers' names are listed in docs/architecture.md.
+        A functional model. Its layers' names are listed in docs/models.md.
 
     Raises:
         ValueError: Arguments that do not make a model, all of them at once.
