@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ def options() -> flags.FlagValues:
         "leave unreadable pictures out and list them",
         flag_values=values,
     )
+    flags.DEFINE_bool(
+        "tensorboard", False, "write WORKDIR/tensorboard", flag_values=values
+    )
+    flags.DEFINE_string(
+        "profile_steps", None, "such as 10,20: record these steps", flag_values=values
+    )
     return values
 
 
@@ -76,6 +83,7 @@ def _train(argv: list[str]) -> int:
     from . import recipes
 
     recipe = console.checked(recipes.resolve, chosen.recipe, chosen.set)
+    watchers = console.checked(_watchers, chosen)
     run_identity = identity(recipe, chosen.data)
     workdir.check_same(run_identity)
     finished = workdir.finished()
@@ -100,7 +108,24 @@ def _train(argv: list[str]) -> int:
     from . import trainer
 
     run = trainer.prepare(recipe, source, workdir, strategy, cluster=processes)
-    return _lead(run) if processes.is_chief else _follow(run)
+    return _lead(run, watchers(workdir)) if processes.is_chief else _follow(run)
+
+
+def _watchers(chosen: flags.FlagValues) -> Callable[[Workdir], list[Any]]:
+    """Returns what makes the callbacks that the flags ask for."""
+    from . import watching
+
+    steps = chosen.profile_steps and watching.parse_steps(chosen.profile_steps)
+
+    def make(workdir: Workdir) -> list[Any]:
+        made: list[Any] = []
+        if chosen.tensorboard:
+            made.append(watching.Summaries(workdir.tensorboard))
+        if steps:
+            made.append(watching.Profile(workdir.tensorboard, *steps))
+        return made
+
+    return make
 
 
 def _follow(run: Any) -> int:
@@ -112,7 +137,7 @@ def _follow(run: Any) -> int:
     return 0
 
 
-def _lead(run: Any) -> int:
+def _lead(run: Any, watchers: list[Any]) -> int:
     from . import outcome, trainer
     from .history import HistoryFile
     from .progress import Progress, clock
@@ -126,7 +151,7 @@ def _lead(run: Any) -> int:
     progress = Progress(
         recipe.epochs, run.steps_per_epoch, recipe.global_batch, run.position.step
     )
-    trainer.train(run, [history, progress])
+    trainer.train(run, [history, *watchers, progress])
     started = time.monotonic()
     metrics = outcome.leave(run, history.rows)
     say(

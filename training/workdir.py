@@ -63,6 +63,11 @@ class Workdir:
         return self.path / "report.html"
 
     @property
+    def tensorboard(self) -> Path:
+        """The folder for TensorBoard, where it was asked for."""
+        return self.path / "tensorboard"
+
+    @property
     def pictures(self) -> Path:
         """The folder of pictures."""
         return self.path / "pictures"

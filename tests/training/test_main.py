@@ -146,6 +146,7 @@ def test_a_folder_of_another_run_is_refused(trained, bars_file, capfd):
         ({"devices": "both"}, "--devices takes all, cpu, cpu:2"),
         ({"workdir": "/dev/null/run"}, "/dev/null is a file"),
         ({"workdir": "/proc/run"}, "--workdir=/proc/run cannot be written"),
+        ({"profile_steps": "20,10"}, "--profile_steps takes the first and the last"),
         ({"epochs": "3"}, "Unknown command line flag 'epochs'"),
     ],
 )
