@@ -104,7 +104,13 @@ def _train(argv: list[str]) -> int:
     )
     if processes.is_chief:
         _say_what_was_found(source)
-        workdir.claim(run_identity)
+        # A folder may have got or lost pictures since the run began.
+        counts = {
+            "train_examples": source.train_examples,
+            "eval_examples": source.eval_examples,
+            "classes": len(source.classes),
+        }
+        workdir.claim({**run_identity, **counts})
     from . import trainer
 
     run = trainer.prepare(recipe, source, workdir, strategy, cluster=processes)

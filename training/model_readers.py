@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .console import held_stderr
+
 
 @dataclass(frozen=True)
 class Network:
@@ -70,10 +72,12 @@ def _read_saved_model(path: Path) -> Network:
 
 
 def _read_tflite(path: Path) -> Network:
-    from ai_edge_litert.interpreter import Interpreter
+    # The runtime announces on stderr which kernels it uses.
+    with held_stderr():
+        from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path))
-    interpreter.allocate_tensors()
+        interpreter = Interpreter(model_path=str(path))
+        interpreter.allocate_tensors()
     [given] = interpreter.get_input_details()
     made = interpreter.get_output_details()[0]
     shape, classes = given["shape"], int(made["shape"][-1])

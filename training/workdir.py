@@ -119,6 +119,9 @@ class Workdir:
     def check_same(self, identity: dict[str, Any]) -> None:
         """Makes sure that no other run lives in the folder.
 
+        Args:
+            identity: What is known of this run so far, as JSON values.
+
         Raises:
             Mistake: One does; the text says in which fields it is another.
         """
@@ -133,9 +136,9 @@ class Workdir:
         # Through JSON, so that tuples and lists compare as what is in the file.
         wanted = json.loads(json.dumps(identity))
         unlike = [
-            f"{name}={there.get(name)!r} there and {wanted.get(name)!r} here"
-            for name in (*wanted, *(name for name in there if name not in wanted))
-            if there.get(name) != wanted.get(name)
+            f"{name}={there.get(name)!r} there and {wanted[name]!r} here"
+            for name in wanted
+            if there.get(name) != wanted[name]
         ]
         if unlike:
             raise Mistake(

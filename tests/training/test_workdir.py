@@ -32,6 +32,14 @@ def test_another_run_is_refused_with_what_is_different(tmp_path, tiny_recipe):
         Workdir(tmp_path).check_same(identity(tiny_recipe, "bars"))
 
 
+def test_other_pictures_under_the_same_name_are_another_run(tmp_path, tiny_recipe):
+    known = identity(tiny_recipe, "folder:photos")
+    Workdir(tmp_path).claim({**known, "train_examples": 40})
+    Workdir(tmp_path).check_same(known)
+    with pytest.raises(Mistake, match="train_examples=40 there and 41 here"):
+        Workdir(tmp_path).claim({**known, "train_examples": 41})
+
+
 def test_a_file_in_the_way_is_a_mistake(tmp_path):
     (tmp_path / "taken").touch()
     with pytest.raises(Mistake, match="taken is a file"):
