@@ -15,7 +15,8 @@ INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 
 PYTEST = $(VENV)/bin/python -m pytest
 
 PARITY_TESTS = tests/keras_convnext/test_parity_live.py \
-    tests/keras_convnext/test_backends.py
+    tests/keras_convnext/test_backends.py \
+    tests/keras_convnext/weights/test_timm_live.py
 DEMO = runs/demo
 INSTALLED = $(VENV)/installed
 
