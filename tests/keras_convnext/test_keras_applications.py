@@ -49,17 +49,28 @@ def copy_weights(theirs, ours):
         variable.assign(value)
 
 
-@pytest.mark.parametrize("size", [(224, 224), (256, 256), (160, 192)])
+OUTPUTS = {
+    "top": {"include_top": True},
+    "logits": {"include_top": True, "classifier_activation": None},
+    "map": {"include_top": False, "pooling": None},
+    "avg": {"include_top": False, "pooling": "avg"},
+    "max": {"include_top": False, "pooling": "max"},
+}
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    ("size", "arguments"),
     [
-        {"include_top": True},
-        {"include_top": True, "classifier_activation": None},
-        {"include_top": False, "pooling": None},
-        {"include_top": False, "pooling": "avg"},
-        {"include_top": False, "pooling": "max"},
+        pytest.param(
+            size,
+            arguments,
+            id=f"{size[0]}x{size[1]}-{name}",
+            # The body is the same: in the fast tests one size has every output.
+            marks=[] if name == "top" or size == (160, 192) else [pytest.mark.slow],
+        )
+        for size in [(224, 224), (256, 256), (160, 192)]
+        for name, arguments in OUTPUTS.items()
     ],
-    ids=lambda a: "-".join(str(v) for v in a.values()),
 )
 def test_outputs_equal_keras_applications(size, arguments):
     arguments = {**arguments, "input_shape": (*size, 3)}
