@@ -14,6 +14,7 @@ import keras
 from keras import layers
 
 from keras_convnext.layers import (
+    DepthwiseConv2D,
     GlobalResponseNormalization,
     LayerNorm,
     LayerScale,
@@ -62,8 +63,14 @@ class Style:
         return self.dtype
 
     def kernel(self, scale: float = 1.0) -> keras.initializers.Initializer:
-        """Returns the initializer of a kernel. Source: Meta's code, std 0.02."""
-        return keras.initializers.TruncatedNormal(
+        """Returns the initializer of a kernel.
+
+        Source: Meta's and timm's code, `trunc_normal_(std=.02)`.
+        """
+        # That function cuts off at -2 and 2 and not at two deviations, so what it
+        # draws is a normal distribution; Keras' TruncatedNormal would be narrower by
+        # an eighth, and takes nearly twice as long.
+        return keras.initializers.RandomNormal(
             stddev=0.02 * scale, seed=next(self.seeds)
         )
 
@@ -168,7 +175,7 @@ def branch(style: Style, stage: int, name: str, dilation: int) -> list[layers.La
     width = variant.widths[stage]
     chain = [
         # A grouped Conv2D computes the same and is tens of times slower on CPU.
-        layers.DepthwiseConv2D(
+        DepthwiseConv2D(
             variant.kernel_sizes[stage],
             padding="same",
             dilation_rate=dilation,

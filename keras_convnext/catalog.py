@@ -18,7 +18,8 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
     Args:
         name: A variant ("convnext_nano_ols") with random weights, or a checkpoint
             ("convnext_tiny.fb_in1k") with that checkpoint's weights, head, input size
-            and preprocessing.
+            and preprocessing; or "hf_hub:owner/name", a model that
+            `sharing.push_to_hub` has uploaded, which takes no other arguments.
         weights: `None` never loads any; a path or a tag loads that instead of what
             the name says.
         **overrides: Arguments of the builders, such as `classes`, `input_shape`,
@@ -31,6 +32,12 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
         ValueError: There is no such variant or checkpoint, or the arguments do not
             make a model.
     """
+    if name.startswith("hf_hub:"):
+        from keras_convnext import sharing
+
+        if weights != _BY_NAME or overrides:
+            raise ValueError(f"{name} is built as it was uploaded: give no arguments.")
+        return sharing.pull_from_hub(name.removeprefix(sharing.PREFIX))
     if not _names_a_checkpoint(name):
         loaded = None if weights == _BY_NAME else weights
         return build(find_variant(name), weights=loaded, **overrides)

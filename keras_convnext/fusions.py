@@ -135,7 +135,7 @@ def _takes_offset(layer: keras.layers.Layer) -> bool:
     Behind padding it cannot: the zeros around the picture have no offset.
     """
     if isinstance(layer, keras_layers.Conv2D):
-        return layer.padding == "valid" and layer.groups == 1
+        return bool(layer.padding == "valid" and layer.groups == 1)
     return isinstance(layer, keras_layers.Dense)
 
 

@@ -24,7 +24,9 @@ _KERNELS = {"bicubic": "keyscubic", "bilinear": "triangle"}
 
 
 def _bounded(
-    size_px: tuple[tf.Tensor, tf.Tensor], max_pixels: int, decode_it: Callable
+    size_px: tuple[tf.Tensor, tf.Tensor],
+    max_pixels: int,
+    decode_it: Callable[[], tf.Tensor],
 ) -> tf.Tensor:
     """Returns what `decode_it` does, or fails where the picture is too large."""
     height, width = (tf.cast(side, tf.int64) for side in size_px)
@@ -155,7 +157,7 @@ def decode(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     data = headers.read(contents)
     kind = headers.picture_format(data)
 
-    def branch(decoder: Callable) -> Callable[[], tf.Tensor]:
+    def branch(decoder: Callable[..., tf.Tensor]) -> Callable[[], tf.Tensor]:
         return lambda: tf.ensure_shape(
             decoder(contents, data, max_pixels), (None, None, 3)
         )

@@ -39,10 +39,13 @@ class ParameterGroup:
     Attributes:
         lr_scale: Factor on the learning rate, and with it on the weight decay.
         decays: Whether weight decay pulls the parameter towards zero.
+        first_step: Number of the step, from 0, that first changes the parameter;
+            until then it stands still and its moments stay zero.
     """
 
     lr_scale: float = 1.0
     decays: bool = True
+    first_step: int = 0
 
 
 def parameter_groups(
@@ -174,12 +177,18 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
         rate = ops.cast(learning_rate, dtype) * group.lr_scale
         gradient = ops.cast(gradient, dtype)
         step = ops.cast(self.iterations + 1, dtype)
+        share_1, share_2 = 1 - self.beta_1, 1 - self.beta_2
+        if group.first_step:
+            begun = ops.cast(self.iterations >= group.first_step, dtype)
+            rate, share_1, share_2 = rate * begun, share_1 * begun, share_2 * begun
+            # The moments' start at zero is made up for from their own first step on.
+            step = ops.maximum(step - group.first_step, 1)
         # 1 - beta**step without the cancellation: beta_2 is close to 1.
         correction_1 = -ops.expm1(step * _log(self.beta_1))
         correction_2 = -ops.expm1(step * _log(self.beta_2))
 
-        self.assign_add(momentum, (gradient - momentum) * (1 - self.beta_1))
-        self.assign_add(velocity, (ops.square(gradient) - velocity) * (1 - self.beta_2))
+        self.assign_add(momentum, (gradient - momentum) * share_1)
+        self.assign_add(velocity, (ops.square(gradient) - velocity) * share_2)
         root = ops.sqrt(velocity / correction_2) + self.epsilon
         change = rate / correction_1 * (momentum / root)
         if group.decays and self.decoupled_decay:
@@ -194,7 +203,7 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
             "groups": {
-                path: [group.lr_scale, group.decays]
+                path: [group.lr_scale, group.decays, group.first_step]
                 for path, group in self.groups.items()
             },
         }
@@ -209,7 +218,8 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     """A straight rise to `peak_lr`, then half a cosine down to `min_lr`.
 
     Step by step what the official training code does: the rise reaches the peak
-    at its own last step, and the fall starts at the peak again.
+    at its own last step, and the fall starts at the peak again. Before the rise the
+    rate may be held for some steps, for a new head on a frozen backbone.
 
     Args:
         peak_lr: Highest learning rate.
@@ -217,6 +227,8 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: Steps of the rise; 0 for none.
         min_lr: What the cosine goes down to.
         start_lr: Learning rate of the first step of the rise.
+        held_steps: Steps before the rise.
+        held_lr: Their learning rate.
 
     Source: arXiv:2201.03545, table 5; the official code's `cosine_scheduler`.
     """
@@ -228,27 +240,35 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: int = 0,
         min_lr: float = 0.0,
         start_lr: float = 0.0,
+        held_steps: int = 0,
+        held_lr: float = 0.0,
     ) -> None:
-        if not 0 <= warmup_steps < total_steps:
+        if min(warmup_steps, held_steps) < 0 or (
+            held_steps + warmup_steps >= total_steps
+        ):
             raise ValueError(
-                "WarmupCosine wants 0 <= warmup_steps < total_steps; got "
-                f"warmup_steps={warmup_steps}, total_steps={total_steps}."
+                "WarmupCosine wants 0 <= held_steps + warmup_steps < total_steps; got "
+                f"held_steps={held_steps}, warmup_steps={warmup_steps}, "
+                f"total_steps={total_steps}."
             )
         self.peak_lr = float(peak_lr)
         self.total_steps = int(total_steps)
         self.warmup_steps = int(warmup_steps)
         self.min_lr = float(min_lr)
         self.start_lr = float(start_lr)
+        self.held_steps = int(held_steps)
+        self.held_lr = float(held_lr)
 
     def __call__(self, step: Any) -> Any:
-        step = ops.cast(step, "float32")
+        step = ops.cast(step, "float32") - self.held_steps
         rise = self.peak_lr - self.start_lr
         rising = self.start_lr + rise * step / max(self.warmup_steps - 1, 1)
-        falling_steps = self.total_steps - self.warmup_steps
+        falling_steps = self.total_steps - self.held_steps - self.warmup_steps
         progress = ops.clip((step - self.warmup_steps) / falling_steps, 0.0, 1.0)
         fall = 0.5 * (self.peak_lr - self.min_lr)
         falling = self.min_lr + fall * (1.0 + ops.cos(math.pi * progress))
-        return ops.where(step < self.warmup_steps, rising, falling)
+        moving = ops.where(step < self.warmup_steps, rising, falling)
+        return ops.where(step < 0, self.held_lr, moving)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -257,4 +277,6 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "min_lr": self.min_lr,
             "start_lr": self.start_lr,
+            "held_steps": self.held_steps,
+            "held_lr": self.held_lr,
         }

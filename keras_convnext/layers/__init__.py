@@ -1,6 +1,7 @@
 """Keras layers that ConvNeXt needs and Keras does not have."""
 
 from keras_convnext.layers.activations import gelu, gelu_tanh
+from keras_convnext.layers.depthwise_conv import DepthwiseConv2D
 from keras_convnext.layers.grn import GlobalResponseNormalization
 from keras_convnext.layers.layer_scale import LayerScale
 from keras_convnext.layers.norm import LayerNorm, RMSNorm, SimpleNorm
@@ -10,6 +11,7 @@ from keras_convnext.layers.stochastic_depth import StochasticDepth
 from keras_convnext.layers.unit_scale import UnitScale
 
 __all__ = [
+    "DepthwiseConv2D",
     "GlobalResponseNormalization",
     "LayerNorm",
     "LayerScale",

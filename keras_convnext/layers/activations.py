@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_convnext.layers import lean
+
 _INVERSE_SQRT_2 = 1.0 / math.sqrt(2.0)
 
 
@@ -25,6 +27,8 @@ def gelu(x: Any) -> Any:
 
     Source: arXiv:1606.08415.
     """
+    if lean.is_of_use(x):
+        return lean.gelu(x)
     return 0.5 * x * (1.0 + ops.erf(x * _INVERSE_SQRT_2))
 
 

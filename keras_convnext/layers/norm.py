@@ -12,6 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_convnext.layers import lean
+
 
 class _ChannelNorm(keras.layers.Layer):
     """What the three norms share: a float32 `gamma` and a float32 computation.
@@ -69,14 +71,15 @@ class LayerNorm(_ChannelNorm):
         )
 
     def normalize(self, x: Any) -> Any:
+        gamma, beta = (ops.cast(each, x.dtype) for each in (self.gamma, self.beta))
+        if lean.is_of_use(x):
+            return lean.layer_norm(x, gamma, beta, self.epsilon)
         centred = x - ops.mean(x, axis=-1, keepdims=True)
         # A product and not `ops.square`: TFLite would make one operator of difference
         # and square that its 16-bit integer kernels do not have.
         variance = ops.mean(centred * centred, axis=-1, keepdims=True)
         scale = ops.rsqrt(variance + self.epsilon)
-        return centred * scale * ops.cast(self.gamma, x.dtype) + ops.cast(
-            self.beta, x.dtype
-        )
+        return centred * scale * gamma + beta
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")

@@ -80,8 +80,8 @@ def build(
         dtype: Dtype policy of the layers, for example "mixed_bfloat16".
 
     Returns:
-        A functional model. Every kernel starts truncated normal with standard
-        deviation 0.02, the recipe's, in all steps.
+        A functional model. Every kernel starts normal with standard deviation
+        0.02, the recipe's, in all steps.
 
     Raises:
         ValueError: Arguments that do not make a model.

@@ -69,11 +69,11 @@ def _outputs(record: Record) -> str:
 
 def _pictures(preprocessing: Preprocessing) -> str:
     size = preprocessing.size_px
-    how = (
-        "squashed to the square"
-        if preprocessing.crop_mode == "squash"
-        else f"the middle {preprocessing.crop_fraction:.3g} of the shorter side"
-    )
+    how = f"the middle {preprocessing.crop_fraction:.3g} of the shorter side"
+    if preprocessing.crop_mode == "squash":
+        how = "squashed to the square"
+    elif preprocessing.crop_fraction == 1:
+        how = "the middle square"
     mean = ", ".join(f"{value:.3f}" for value in preprocessing.mean)
     std = ", ".join(f"{value:.3f}" for value in preprocessing.std)
     return (

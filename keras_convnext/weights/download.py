@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +23,10 @@ import tqdm  # type: ignore[import-untyped]
 
 from keras_convnext.weights.errors import DownloadError
 
+NO_NETWORK = (
+    "the server's name cannot be resolved, so there is no network; fetch the file "
+    "elsewhere and give its path instead of the name"
+)
 _CHUNK_BYTES = 1 << 20
 # More than twice the largest published ConvNeXt; a stream that never ends stops here.
 _LARGEST_BYTES = 8 << 30
@@ -140,6 +145,9 @@ def _attempt(url: str, part: Path, size_bytes: int | None, timeout_s: float) -> 
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise _ComeAgainError(_words(error)) from error
     except urllib.error.URLError as error:
+        if isinstance(error.reason, socket.gaierror):
+            # No name server knows it, or none answers; it will not in a second either.
+            raise DownloadError(f"{url}: {NO_NETWORK}.") from error
         raise _ComeAgainError(_words(error.reason)) from error
     arrived = part.stat().st_size
     if total is not None and arrived != total:
@@ -157,7 +165,8 @@ def _open(url: str, part: Path, timeout_s: float) -> http.client.HTTPResponse:
     request = urllib.request.Request(url, headers=headers)
     try:
         opener = urllib.request.build_opener(_SafeRedirects)
-        return opener.open(request, timeout=timeout_s)
+        response: http.client.HTTPResponse = opener.open(request, timeout=timeout_s)
+        return response
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)

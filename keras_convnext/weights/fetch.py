@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 
 from keras_convnext.weights.download import download
-from keras_convnext.weights.hub import download_from_hub
 from keras_convnext.weights.record import Record
 
 HOME_VARIABLE = "KERAS_CONVNEXT_HOME"
@@ -38,6 +37,9 @@ def fetch(record: Record) -> Path:
             record.url, path, checksum=record.checksum, size_bytes=record.size_bytes
         )
     assert record.hub_id is not None  # a record has one or the other
+    # The hub's client takes as long to import as all the rest of this package.
+    from keras_convnext.weights.hub import download_from_hub
+
     cache = home() / "hub" if os.environ.get(HOME_VARIABLE) else None
     return download_from_hub(
         record.hub_id, record.files, cache=cache, before=lambda: _say_licence(record)

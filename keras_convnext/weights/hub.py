@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import string
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from huggingface_hub import hf_hub_download
+from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -15,7 +19,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from keras_convnext.weights.download import digest
+from keras_convnext.weights.download import NO_NETWORK, digest
 from keras_convnext.weights.errors import DownloadError
 
 _SHA256_DIGITS = 64
@@ -50,6 +54,7 @@ def download_from_hub(
             )
         except LocalEntryNotFoundError:
             continue
+    _check_network(hub_id, endpoint or ENDPOINT)
     before()
     for name in files:
         try:
@@ -74,6 +79,16 @@ def download_from_hub(
             raise DownloadError(f"{hub_id}/{name}: {first_line}") from error
         return _verified(Path(path), f"{hub_id}/{name}")
     raise DownloadError(f"{hub_id} has none of the files {', '.join(files)}.")
+
+
+def _check_network(hub_id: str, endpoint: str) -> None:
+    """Says at once that there is no network; the hub's library tries for a minute."""
+    if getproxies():
+        return
+    try:
+        socket.getaddrinfo(urlsplit(endpoint).hostname, None)
+    except socket.gaierror as error:
+        raise DownloadError(f"{hub_id} is not in the cache: {NO_NETWORK}.") from error
 
 
 def _verified(path: Path, name: str) -> Path:

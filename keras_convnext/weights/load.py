@@ -11,8 +11,11 @@ import keras
 import numpy as np
 
 from keras_convnext.models import layers_by_name
-from keras_convnext.weights.dialects import Match, recognise
-from keras_convnext.weights.errors import BadWeightsFileError
+from keras_convnext.weights.assign import assign_all, in_threads
+from keras_convnext.weights.dialects import recognise
+from keras_convnext.weights.dialects.own import OWN
+from keras_convnext.weights.dialects.table import Match
+from keras_convnext.weights.errors import BadWeightsFileError, WeightsMismatchError
 from keras_convnext.weights.fetch import fetch
 from keras_convnext.weights.layouts import kind_of
 from keras_convnext.weights.plan import Plan, make_plan
@@ -41,6 +44,14 @@ def variables_by_path(model: keras.Model) -> dict[str, keras.Variable]:
         if _LAYERS.fullmatch(name)
         for variable in layer.weights
     }
+
+
+def is_norm_first(model: keras.Model) -> bool | None:
+    """Whether the last norm stands before the pooling; None if there is no pooling."""
+    layers = list(layers_by_name(model))
+    if "head_norm" not in layers or "head_pool" not in layers:
+        return None
+    return layers.index("head_norm") < layers.index("head_pool")
 
 
 def load(model: keras.Model, source: Record | str | os.PathLike[str]) -> Report:
@@ -77,6 +88,7 @@ def load(model: keras.Model, source: Record | str | os.PathLike[str]) -> Report:
     with open_tensors(path) as file:
         match = recognise(file.tensors)
         plan = make_plan(file, match, shapes)
+        _check_head(file, match, is_norm_first(model))
         check_numbers(file, match, plan.assign)
         plan.notes += _untrained_norm_notes(file, plan)
         _assign(file, plan, variables)
@@ -115,16 +127,37 @@ def check_numbers(file: TensorFile, match: Match, names: Collection[str]) -> Non
     Raises:
         BadWeightsFileError: One cannot be read, or holds NaN or infinity.
     """
-    for ours in names:
-        tensor = file.read(match.found[ours])
-        # One pass; a sum is finite unless a number is not, or very many are huge.
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = tensor.sum(dtype=np.float32)
-        if not np.isfinite(total) and not np.isfinite(tensor).all():
+    tensors = (file.read(match.found[ours]) for ours in names)
+    for ours, sound in zip(names, in_threads(_is_finite, tensors), strict=True):
+        if not sound:
             raise BadWeightsFileError(
                 f"{file.path}: {match.found[ours]} holds numbers that are not finite "
                 "(NaN or infinity); the file is damaged or its training failed."
             )
+
+
+def _is_finite(tensor: np.ndarray) -> bool:
+    """Whether there is neither NaN nor infinity in a tensor."""
+    # One pass: the sum of squares is finite unless a number is not, or is huge.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if tensor.dtype == np.float32 and tensor.flags.c_contiguous:
+            total = np.dot(tensor.reshape(-1), tensor.reshape(-1))
+        else:
+            total = tensor.sum(dtype=np.float32)
+    return bool(np.isfinite(total) or np.isfinite(tensor).all())
+
+
+def _check_head(file: TensorFile, match: Match, norm_first: bool | None) -> None:
+    """Refuses numbers that would fit, and mean another network."""
+    is_told = "head_norm/gamma" in match.found and match.table.dialect != OWN.dialect
+    if norm_first is None or not is_told or match.table.norm_first == norm_first:
+        return
+    places = ("behind", "before")
+    raise WeightsMismatchError(
+        f"{file.path} does not fit the model: its last norm stands "
+        f"{places[match.table.norm_first]} the pooling and the model's "
+        f"{places[norm_first]} it; only convnext_tiny_hnf has it before."
+    )
 
 
 def _untrained_norm_notes(file: TensorFile, plan: Plan) -> list[str]:
@@ -147,12 +180,16 @@ def _untrained_norm_notes(file: TensorFile, plan: Plan) -> list[str]:
 def _assign(
     file: TensorFile, plan: Plan, variables: Mapping[str, keras.Variable]
 ) -> None:
-    for ours in plan.assign:
-        variable = variables[ours]
+    def tensor_of(ours: str) -> np.ndarray:
         tensor = read_ours(file, plan.match, ours)
         if plan.adapt_stem and ours == _STEM:
-            tensor = adapt_channels(tensor, variable.shape[2])
-        variable.assign(np.ascontiguousarray(tensor, dtype=variable.dtype))
+            return adapt_channels(tensor, variables[ours].shape[2])
+        return tensor
+
+    assign_all(
+        [variables[ours] for ours in plan.assign],
+        (tensor_of(ours) for ours in plan.assign),
+    )
     for ours in plan.zero:
         variables[ours].assign(np.zeros(variables[ours].shape, variables[ours].dtype))
 

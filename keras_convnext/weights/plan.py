@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from keras_convnext.weights.dialects import Match
+from keras_convnext.weights.dialects.table import Match
 from keras_convnext.weights.errors import WeightsMismatchError
 from keras_convnext.weights.layouts import kind_of
 from keras_convnext.weights.tensor_file import FLOATS, TensorFile

@@ -11,10 +11,12 @@ import keras
 import numpy as np
 import safetensors.numpy
 
-from keras_convnext.weights.dialects import DIALECTS, TABLES, Table
-from keras_convnext.weights.dialects.table import Form
+from keras_convnext.models import layers_by_name
+from keras_convnext.variants import VARIANTS
+from keras_convnext.weights.dialects import DIALECTS, TABLES
+from keras_convnext.weights.dialects.table import Form, Table
 from keras_convnext.weights.layouts import kind_of
-from keras_convnext.weights.load import variables_by_path
+from keras_convnext.weights.load import is_norm_first, variables_by_path
 
 _OWN = "keras_convnext"
 _KERAS_APPLICATIONS = "keras_applications"
@@ -42,10 +44,6 @@ def save_weights_as(
     variables = variables_by_path(model)
     if not variables:
         raise ValueError(f"{model.name!r} has no layers of this library's ConvNeXts.")
-    layers = [layer.name for layer in model.layers]
-    norm_first = "head_pool" in layers and (
-        layers.index("head_norm") < layers.index("head_pool")
-    )
     return write(
         {ours: tuple(variable.shape) for ours, variable in variables.items()},
         lambda ours: np.asarray(
@@ -53,8 +51,21 @@ def save_weights_as(
         ),
         Path(path),
         dialect,
-        norm_first=norm_first,
+        norm_first=_norm_first(model),
     )
+
+
+def _norm_first(model: keras.Model) -> bool:
+    """Whether the last norm stands before the pooling.
+
+    Without pooling the layers of convnext_tiny_hnf are convnext_tiny's, so that only
+    the name that its builder gave it is left to tell them apart.
+    """
+    shown = is_norm_first(model)
+    if shown is not None:
+        return shown
+    names = {model.name, *layers_by_name(model)} & set(VARIANTS)
+    return any(VARIANTS[name].head[0] == "norm" for name in names)
 
 
 def write(
@@ -136,6 +147,8 @@ def _check_ending(path: Path, dialect: str) -> None:
             f"{path} does not end in one of {', '.join(_WRITERS)}, which are the "
             "formats that can be written."
         )
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}.")
     if (path.suffix == ".h5") != (dialect == _KERAS_APPLICATIONS):
         raise ValueError(
             f"{path.name}: .h5 is for the dialect {_KERAS_APPLICATIONS}, and that for "

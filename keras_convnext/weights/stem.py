@@ -21,6 +21,6 @@ def adapt_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
     before = kernel.shape[2]
     kernel = kernel.astype(np.float32)
     if channels == 1:
-        return kernel.sum(axis=2, keepdims=True)
+        return np.asarray(kernel.sum(axis=2, keepdims=True))
     repeated = np.take(kernel, np.arange(channels) % before, axis=2)
-    return repeated * (before / channels)
+    return np.asarray(repeated * (before / channels))

@@ -96,6 +96,28 @@ def test_the_update_is_adamw_with_each_parameters_own_rate_and_decay():
         np.testing.assert_allclose(actual, expected, atol=2e-6)
 
 
+def test_a_parameter_stands_still_until_its_first_step_and_then_starts_afresh():
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(3, 4)).astype(np.float32)
+    gradients = rng.normal(size=(6, 3, 4)).astype(np.float32)
+    variable = keras.Variable(start, name="late")
+    optimizer = LayerwiseAdamW(
+        0.1, weight_decay=0.3, groups={"late": ParameterGroup(first_step=4)}
+    )
+    for gradient in gradients[:4]:
+        optimizer.apply([gradient], [variable])
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), start)
+    for gradient in gradients[4:]:
+        optimizer.apply([gradient], [variable])
+    expected = adamw_by_hand(
+        start, gradients[4:], lr=0.1, decay=0.3, beta_1=0.9, beta_2=0.999, epsilon=1e-8
+    )
+    # Two updates in float32, each rounding values of about 1.
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(variable), expected, atol=1e-6
+    )
+
+
 def test_a_group_for_an_unknown_variable_is_refused():
     optimizer = LayerwiseAdamW(groups={"kernal": ParameterGroup()})
     with pytest.raises(ValueError, match="not given: kernal"):
@@ -141,6 +163,16 @@ def test_the_schedule_is_the_official_one_at_every_step(total, warmup):
     # float32 against float64, at a rate of 4e-3.
     np.testing.assert_allclose(
         actual, official_schedule(4e-3, 1e-6, total, warmup), atol=2e-9
+    )
+
+
+def test_the_schedule_is_held_before_its_rise():
+    schedule = WarmupCosine(4e-3, 300, 20, min_lr=1e-6, held_steps=50, held_lr=0.25)
+    actual = [float(schedule(step)) for step in range(300)]
+    assert actual[:50] == [0.25] * 50
+    # float32 against float64, at a rate of 4e-3.
+    np.testing.assert_allclose(
+        actual[50:], official_schedule(4e-3, 1e-6, 250, 20), atol=2e-9
     )
 
 

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+
+from tests.photos import write_photos
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -21,16 +21,6 @@ def python_block(page: Path) -> str:
 @pytest.fixture
 def example() -> str:
     return python_block(README)
-
-
-def write_photos(folder: Path) -> None:
-    """Ten pictures in two classes: bright noise and dark noise."""
-    random = np.random.default_rng(0)
-    for name, low, high in (("bright", 128, 256), ("dark", 0, 128)):
-        (folder / name).mkdir(parents=True)
-        for number in range(5):
-            pixels = random.integers(low, high, (64, 48, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{number}.png")
 
 
 def test_the_transfer_learning_example_has_at_most_fifteen_lines(example: str) -> None:

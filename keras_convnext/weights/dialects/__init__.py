@@ -28,7 +28,7 @@ TABLES: tuple[Table, ...] = (
     HUGGING_FACE_DINOV3,
     TORCHVISION,
     OPENMMLAB,
-    OPEN_CLIP,
+    *OPEN_CLIP,
     NAMED,
 )
 DIALECTS = tuple(dict.fromkeys(table.dialect for table in TABLES))

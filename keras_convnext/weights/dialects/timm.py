@@ -76,19 +76,28 @@ TIMM = (
     ),
 )
 
-OPEN_CLIP = Table(
-    dialect="open_clip",
-    layout=TORCH,
-    rows=(
-        *(
-            Row(row.ours, f"visual.trunk.{row.theirs}", row.form)
-            for row in (*_trunk(_PATCH, None), *norm_rows("head_norm", "head.norm"))
+
+def _open_clip(*projection: Row) -> Table:
+    return Table(
+        dialect="open_clip",
+        layout=TORCH,
+        rows=(
+            *(
+                Row(row.ours, f"visual.trunk.{row.theirs}", row.form)
+                for row in (*_trunk(_PATCH, None), *norm_rows("head_norm", "head.norm"))
+            ),
+            *projection,
         ),
-        # Two kinds of projection: one matrix, or a hidden layer and a matrix.
-        Row("head_dense/kernel", "visual.head.proj.weight"),
-        Row("head_dense/kernel", "visual.head.mlp.fc2.weight"),
+        zeros=frozenset({"head_dense/bias"}),
+        ignored=((r"(?!visual\.).+", "the text tower"),),
+    )
+
+
+# Two kinds of projection: one matrix, or a hidden layer and a matrix.
+OPEN_CLIP = (
+    _open_clip(Row("head_dense/kernel", "visual.head.proj.weight")),
+    _open_clip(
         *linear("head_hidden", "visual.head.mlp.fc1"),
+        Row("head_dense/kernel", "visual.head.mlp.fc2.weight"),
     ),
-    zeros=frozenset({"head_dense/bias"}),
-    ignored=((r"(?!visual\.).+", "the text tower"),),
 )

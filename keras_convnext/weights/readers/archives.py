@@ -75,7 +75,7 @@ def stored_at(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
     if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":
         raise BadWeightsFileError(f"{path}: {info.filename} is not where it should be.")
     lengths = struct.unpack_from("<HH", header, _NAME_LENGTHS_AT)
-    start = info.header_offset + _LOCAL_HEADER_BYTES + sum(lengths)
+    start: int = info.header_offset + _LOCAL_HEADER_BYTES + sum(lengths)
     archive.fp.seek(0, 2)
     if start + info.file_size > archive.fp.tell():
         raise BadWeightsFileError(f"{path}: {info.filename} is cut short.")

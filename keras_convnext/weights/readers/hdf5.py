@@ -147,8 +147,10 @@ def _check_dataset(path: str, dataset: h5py.Dataset, file: str) -> None:
 def _dtype(dataset: h5py.Dataset) -> np.dtype:
     # Keras marks bfloat16 in an attribute, because HDF5 has no such type.
     if dataset.attrs.get("dtype") == "bfloat16" and dataset.dtype.itemsize == 2:
-        return np.dtype(ml_dtypes.bfloat16)
-    return dataset.dtype
+        bfloat16: np.dtype = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
+    dtype: np.dtype = dataset.dtype
+    return dtype
 
 
 def _first_line(error: Exception) -> str:

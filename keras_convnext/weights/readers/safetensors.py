@@ -19,12 +19,17 @@ _DTYPES = {
     "F32": np.dtype(np.float32),
     "F64": np.dtype(np.float64),
 }
+_LENGTH_BYTES, _METADATA = 8, "__metadata__"
 INDEX_ENDING = ".safetensors.index.json"
 _MOST_INDEX_BYTES = 16 << 20
 
 
 class SafetensorsFile(TensorFile):
-    """Tensors of one safetensors file."""
+    """Tensors of one safetensors file.
+
+    The library judges the file; the numbers are then looked at where they lie, in the
+    file's own pages, because its numpy interface copies every tensor.
+    """
 
     kind = "safetensors"
 
@@ -34,13 +39,15 @@ class SafetensorsFile(TensorFile):
         Raises:
             BadWeightsFileError: It is damaged, or its header does not fit it.
         """
+        tensors = {}
         try:
-            self._file = safe_open(path, framework="numpy")
-            tensors = {}
-            for name in self._file.keys():  # noqa: SIM118, not a mapping
-                part = self._file.get_slice(name)
-                dtype = _DTYPES.get(part.get_dtype(), np.dtype(np.int8))
-                tensors[name] = TensorInfo(tuple(part.get_shape()), dtype)
+            with safe_open(path, framework="numpy") as file:
+                for name in file.keys():  # noqa: SIM118, not a mapping
+                    part = file.get_slice(name)
+                    dtype = _DTYPES.get(part.get_dtype(), np.dtype(np.int8))
+                    tensors[name] = TensorInfo(tuple(part.get_shape()), dtype)
+            self._offsets = _read_offsets(path)
+            self._bytes = np.memmap(path, np.uint8, "r").view(np.ndarray)
         except (SafetensorError, OSError, ValueError, OverflowError) as error:
             raise BadWeightsFileError(
                 f"{path} cannot be read as safetensors ({error}); it is damaged or was "
@@ -49,13 +56,29 @@ class SafetensorsFile(TensorFile):
         super().__init__(path, tensors)
 
     def read(self, name: str) -> np.ndarray:
+        """Returns one tensor, as a view of the file that cannot be written to."""
+        info = self.tensors[name]
         try:
-            return self._file.get_tensor(name)
-        except (SafetensorError, OSError, ValueError) as error:
+            begin, end = self._offsets[name]
+            return self._bytes[begin:end].view(info.dtype).reshape(info.shape)
+        except (KeyError, ValueError) as error:
             raise BadWeightsFileError(f"{self.path}: {name}: {error}.") from error
 
     def close(self) -> None:
-        del self._file
+        del self._bytes
+
+
+def _read_offsets(path: Path) -> dict[str, tuple[int, int]]:
+    """Returns where each tensor begins and ends, in bytes, of a file that is sound."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        header = json.loads(file.read(length))
+    start = _LENGTH_BYTES + length
+    return {
+        name: (start + entry["data_offsets"][0], start + entry["data_offsets"][1])
+        for name, entry in header.items()
+        if name != _METADATA
+    }
 
 
 class ShardedSafetensors(TensorFile):

@@ -211,7 +211,8 @@ def _tensors(content: Any, path: Path) -> dict[str, TensorReference]:
 
 def _dtype(reference: TensorReference) -> np.dtype:
     if reference.storage.dtype == "bfloat16":
-        return np.dtype(ml_dtypes.bfloat16)
+        bfloat16: np.dtype = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
     return np.dtype(reference.storage.dtype)
 
 

@@ -9,12 +9,11 @@ and transformers:
     python make_references.py
 
 Meta's own code is not installable; its networks equal timm's, so its files are
-timm's under the names of meta_names().
+timm's under the names of meta_names.py.
 """
 
 import json
 import lzma
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ import timm
 import torch
 import torchvision
 import transformers
+from meta_names import meta_name
 from seeded_weights import seeded
 
 DEPTHS, WIDTHS = (1, 1, 2, 1), (8, 16, 24, 32)
@@ -117,24 +117,6 @@ def from_torchvision() -> dict[str, object]:
     return record("torchvision", "convnext_tiny", network, lambda n: n(picture()))
 
 
-def meta_names(name: str) -> str:
-    """Returns what Meta calls the tensor that timm calls `name`."""
-    rules = (
-        (r"^stem\.", "downsample_layers.0."),
-        (r"^stages\.(\d)\.downsample\.", r"downsample_layers.\1."),
-        (r"\.blocks\.", "."),
-        (r"conv_dw", "dwconv"),
-        (r"mlp\.fc", "pwconv"),
-        (r"mlp\.grn\.weight", "grn.gamma"),
-        (r"mlp\.grn\.bias", "grn.beta"),
-        (r"^head\.norm\.", "norm."),
-        (r"^head\.fc\.", "head."),
-    )
-    for pattern, replacement in rules:
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
 def from_meta() -> Iterator[dict[str, object]]:
     for variant in ("convnext_tiny", "convnextv2_tiny"):
         network = timm.create_model(
@@ -142,7 +124,7 @@ def from_meta() -> Iterator[dict[str, object]]:
         ).eval()
         state, tensors = {}, {}
         for name, tensor in network.state_dict().items():
-            theirs, shape = meta_names(name), tuple(tensor.shape)
+            theirs, shape = meta_name(name), tuple(tensor.shape)
             if ".grn." in theirs:
                 shape = (1, 1, 1, *shape)
             tensors[theirs] = list(shape)

@@ -42,17 +42,9 @@ def ran() -> dict[str, str]:
 
 
 def status(record: Record) -> str:
-    """Says how a name of timm's was compared: itself, or one like it."""
-    compared = ran()
-    blocks = {"all": "equal", "fewer": "equal, fewer blocks"}
-    if record.name in compared:
-        return blocks[compared[record.name]]
-    for name in compared:
-        other = records()[name]
-        if (other.variant, other.classes) == (record.variant, record.classes):
-            # The same network with the same outputs; only the numbers differ.
-            return f"{blocks[compared[name]]}, as `{other.tag}`"
-    return "not compared"
+    """Says how a name of timm's was compared."""
+    words = {"all": "equal", "fewer": "equal, fewer blocks", None: "not compared"}
+    return words[ran().get(record.name)]
 
 
 def outputs(record: Record) -> str:

@@ -4,11 +4,8 @@ references.json.xz holds names, shapes and logits that timm, transformers and
 torchvision wrote (make_references.py); the weights are made from the names.
 """
 
-import json
-import lzma
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +14,20 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from keras_convnext import models, weights
+from keras_convnext import weights
 from keras_convnext.variants import find_variant
 from keras_convnext.weights.dialects import DIALECTS
-
-HERE = Path(__file__).parent
-REFERENCES = json.loads(lzma.decompress((HERE / "references.json.xz").read_bytes()))
-DEPTHS, SIZE_PX, CLASSES = (1, 1, 2, 1), 64, 10
+from tests.keras_convnext.weights.reference_files import (
+    CLASSES,
+    REFERENCES,
+    SIZE_PX,
+    build,
+    find,
+    name_of,
+    save,
+    tensors_of,
+    values,
+)
 
 # Two float32 implementations of the same sums; the logits are around 1.
 TOLERANCE = 1e-4
@@ -33,34 +37,6 @@ def picture() -> np.ndarray:
     """Returns the picture that make_references.py shows, normalised."""
     numbers = np.random.default_rng(7).normal(size=(1, SIZE_PX, SIZE_PX, 3))
     return numbers.astype(np.float32)
-
-
-def build(reference: dict[str, Any], **arguments: Any) -> keras.Model:
-    variant = replace(
-        find_variant(reference["variant"]),
-        depths=DEPTHS,
-        widths=tuple(reference["widths"]),
-    )
-    defaults: dict[str, Any] = {"input_shape": (SIZE_PX, SIZE_PX, 3)}
-    if arguments.get("include_top", True):
-        defaults |= {"classes": CLASSES, "classifier_activation": None}
-    return models.build(
-        variant, include_preprocessing=False, **{**defaults, **arguments}
-    )
-
-
-def tensors_of(reference: dict[str, Any], seeded: Callable) -> dict[str, np.ndarray]:
-    return {
-        name: seeded(name, tuple(shape)) for name, shape in reference["tensors"].items()
-    }
-
-
-def name_of(reference: dict[str, Any]) -> str:
-    return f"{reference['dialect']}-{reference['variant']}"
-
-
-def find(dialect: str, variant: str) -> dict[str, Any]:
-    return next(r for r in REFERENCES if name_of(r) == f"{dialect}-{variant}")
 
 
 @pytest.mark.parametrize("reference", REFERENCES, ids=name_of)
@@ -117,15 +93,6 @@ def tiny(tmp_path: Path, seeded: Callable) -> tuple[keras.Model, dict[str, np.nd
     """A small convnext_tiny and its tensors in timm's names."""
     reference = find("timm", "convnext_tiny")
     return build(reference), tensors_of(reference, seeded)
-
-
-def save(tensors: dict[str, np.ndarray], path: Path) -> Path:
-    safetensors.numpy.save_file(tensors, path)
-    return path
-
-
-def values(model: keras.Model) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable) for variable in model.weights]
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,18 @@ def test_what_will_not_change_is_not_tried_again(
     assert "weights.pth" not in files(tmp_path)
 
 
+def test_a_machine_without_a_network_hears_so_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    patience = Patience(attempts=3, pause_s=60.0)
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match="there is no network"):
+        # RFC 2606: no name ends in this.
+        download("http://a.invalid/w.pth", tmp_path / "w.pth", patience=patience)
+    assert time.monotonic() - began < 60.0  # it did not wait for a second attempt
+
+
 def test_a_busy_server_is_asked_again(server: Server, get: Callable) -> None:
     assert get("busy").read_bytes() == CONTENT
     assert server.asked["busy"] == 3

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
+from keras_convnext.weights import hub
 from keras_convnext.weights.errors import DownloadError
 from keras_convnext.weights.hub import download_from_hub
 
@@ -123,3 +125,20 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_line(tmp_path: Path) -> None:
         download_from_hub(
             "timm/tiny", FILES, cache=tmp_path, endpoint="http://127.0.0.1:9"
         )
+
+
+def test_a_machine_without_a_network_hears_so_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "getproxies", dict)
+    monkeypatch.setattr(hub, "hf_hub_download", _only_the_cache)
+    with pytest.raises(DownloadError, match="there is no network"):
+        # RFC 2606: no name ends in this.
+        download_from_hub(
+            "timm/tiny", FILES, cache=tmp_path, endpoint="http://a.invalid"
+        )
+
+
+def _only_the_cache(*names: str, **arguments: object) -> str:
+    assert arguments.get("local_files_only"), "the hub's client was asked to try"
+    raise LocalEntryNotFoundError("not there")

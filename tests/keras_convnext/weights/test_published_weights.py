@@ -3,47 +3,89 @@
     python -m pytest -m network tests/keras_convnext/weights/test_published_weights.py
 
 Hugging Face's conversion scripts state the first logits of 33 of Meta's checkpoints
-for COCO's picture 000000039769 (two cats on a sofa); CATS_PICTURE names that file
-where it does not lie in ../shared. None of this had a network to run on when it was
-written.
+for COCO's picture 000000039769 (two cats on a sofa), its tests those of two of its
+own. SAMPLE_PHOTOS names a folder with that picture and the others below, where they
+do not lie in ../shared; without the picture, or without a network, a test is skipped
+and says so. None of this had a network to run on when it was written.
 """
 
 import json
 import os
+import socket
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import huggingface_hub.constants
 import keras
 import numpy as np
 import pytest
 
 import keras_convnext
-from keras_convnext import weights
+from keras_convnext import image, weights
 from keras_convnext.weights.registry import records
 
 pytestmark = pytest.mark.network
 HERE = Path(__file__).parent
 PUBLISHED = json.loads((HERE / "hugging_face_logits.json").read_text())["logits"]
-SHARED = HERE.parents[3] / "shared/data/sample_photos/coco_val2017_000000039769.png"
-PICTURE = Path(os.environ.get("CATS_PICTURE", SHARED))
+PHOTOS = Path(
+    os.environ.get("SAMPLE_PHOTOS", HERE.parents[3] / "shared/data/sample_photos")
+)
+CATS = "coco_val2017_000000039769.png"
+# The classes of ImageNet-1k that are a right answer for each picture.
+ANSWERS = {
+    CATS: (281, 282, 285),  # tabby, tiger cat, Egyptian cat
+    "chelsea.png": (281, 282, 285),
+    "coffee.png": (504, 967, 968),  # mug, espresso, cup
+    "rocket.jpg": (657, 744, 812),  # missile, projectile, space shuttle
+    "pytorch_hub_dog.jpg": (258,),  # Samoyed
+    "candle_bike.jpg": (671,),  # mountain bike
+    "grace_hopper_517x606.jpg": (652,),  # military uniform
+}
+# Pictures that even a good network may take for something else beside it.
+MOST_WRONG = 1
+# Logits in transformers' own tests (tests/models/convnext*/test_modeling_*.py).
+TESTED = {
+    "facebook/convnext-tiny-224": (-0.0260, -0.4739, 0.1911),
+    "facebook/convnextv2-tiny-1k-224": (0.9989, 0.1953, -0.4382),
+}
 # The scripts' own tolerance is 1e-3 with Pillow's resizing; ours may differ by 2/255
 # in a pixel, which moves a logit by a few thousandths.
 TOLERANCE = 2e-2
-TABBY, TIGER_CAT, EGYPTIAN_CAT, REMOTE_CONTROL = 281, 282, 285, 761
 
 
-def logits(name: str, squash: bool) -> np.ndarray:
-    from keras_convnext import image
+def is_offline(record: weights.Record) -> bool:
+    """Whether the machine that has a checkpoint cannot be reached."""
+    address = urlsplit(record.url or huggingface_hub.constants.ENDPOINT)
+    try:
+        socket.create_connection((address.hostname, address.port or 443), 10).close()
+    except OSError:
+        return True
+    return False
 
-    if not PICTURE.exists():
-        pytest.skip("the picture is not here; CATS_PICTURE may name it")
-    record = weights.find(name)
-    preprocessing = record.preprocessing
+
+def model_of(name: str, **arguments: str | None) -> keras.Model:
+    try:
+        return keras_convnext.create(name, **arguments)
+    except weights.DownloadError as error:
+        if is_offline(weights.find(name)):
+            pytest.skip(f"there is no network: {error}")
+        raise
+
+
+def view(photo: str, name: str, *, squash: bool = False) -> np.ndarray:
+    """Returns a picture as the checkpoint's publisher shows it to the network."""
+    if not (PHOTOS / photo).exists():
+        pytest.skip(f"{PHOTOS / photo} is not here; SAMPLE_PHOTOS may name its folder")
+    preprocessing = weights.find(name).preprocessing
     if squash:
         preprocessing = replace(preprocessing, crop_mode="squash")
-    view = image.evaluation_view(image.decode(PICTURE.read_bytes()), preprocessing)
-    model = keras_convnext.create(name, classifier_activation=None)
-    return keras.ops.convert_to_numpy(model(np.asarray(view)[None]))[0]
+    picture = image.decode((PHOTOS / photo).read_bytes())
+    return np.asarray(image.evaluation_view(picture, preprocessing))[None]
+
+
+def logits(model: keras.Model, picture: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(model(picture))[0]
 
 
 def by_file(file: str) -> str:
@@ -52,10 +94,18 @@ def by_file(file: str) -> str:
 
 @pytest.mark.parametrize("file", sorted(PUBLISHED))
 def test_the_first_logits_are_those_that_hugging_face_published(file: str) -> None:
+    name = by_file(file)
     # V1's were obtained without a crop, V2's as its processor does.
-    found = logits(by_file(file), squash=not file.startswith("convnextv2"))
+    cats = view(CATS, name, squash=not file.startswith("convnextv2"))
     expected = np.array(PUBLISHED[file])
-    np.testing.assert_allclose(found[: len(expected)], expected, atol=TOLERANCE)
+    found = logits(model_of(name, classifier_activation=None), cats)[: len(expected)]
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("hub_id", TESTED)
+def test_hugging_faces_own_files_give_the_logits_of_its_tests(hub_id: str) -> None:
+    found = logits(model_of(hub_id, classifier_activation=None), view(CATS, hub_id))[:3]
+    np.testing.assert_allclose(found, TESTED[hub_id], atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -63,15 +113,21 @@ def test_the_first_logits_are_those_that_hugging_face_published(file: str) -> No
     [
         "convnext_tiny.keras_in1k",
         "convnext_tiny.fb_in1k",
-        "convnextv2_atto.fcmae_ft_in1k",
+        "convnextv2_nano.fcmae_ft_in22k_in1k",
+        "convnext_tiny.meta_1k_224_ema",
         "convnext_tiny.tv_in1k",
     ],
 )
-def test_cats_are_taken_for_cats(name: str) -> None:
-    best = int(logits(name, squash=False).argmax())
-    assert best in (TABBY, TIGER_CAT, EGYPTIAN_CAT, REMOTE_CONTROL)
+def test_photos_are_taken_for_what_they_show(name: str) -> None:
+    views = {photo: view(photo, name) for photo in ANSWERS}
+    model = model_of(name)
+    best = {photo: int(logits(model, each).argmax()) for photo, each in views.items()}
+    wrong = {photo: one for photo, one in best.items() if one not in ANSWERS[photo]}
+    assert len(wrong) <= MOST_WRONG, wrong
 
 
 def test_keras_files_without_the_top_hold_an_untrained_norm() -> None:
+    name = "convnext_tiny.keras_in1k_notop"
+    model_of(name, pooling="avg")  # fetches it, or skips
     with pytest.warns(UserWarning, match="never trained"):
-        keras_convnext.create("convnext_tiny.keras_in1k_notop")
+        keras_convnext.create(name)

@@ -1,0 +1,114 @@
+"""The gradients written by hand agree with those that TensorFlow derives."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.stats import norm
+
+from keras_convnext import layers
+from keras_convnext.layers import depthwise_conv, lean
+
+RANDOM = np.random.default_rng(0)
+
+
+def derived(function, *arguments):
+    """Returns a function's value and its gradients, weighted so that all differ."""
+    tensors = [tf.constant(each) for each in arguments]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        value = function(*tensors)
+        weights = tf.reshape(tf.range(tf.size(value)), tf.shape(value)) % 7 - 3
+        total = tf.reduce_sum(value * tf.cast(weights, value.dtype))
+    return [value, *tape.gradient(total, tensors)]
+
+
+def agree(ours, theirs, tolerance):
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+def test_gelu_is_x_times_the_normal_distribution_forward_and_backward():
+    x = np.linspace(-9, 9, 1001)
+    value, gradient = derived(lean.gelu, x)
+    weights = np.arange(1001) % 7 - 3
+    # TensorFlow's float64 erf is good to some 1e-8.
+    np.testing.assert_allclose(value, x * norm.cdf(x), atol=3e-8)
+    expected = weights * (norm.cdf(x) + x * norm.pdf(x))
+    np.testing.assert_allclose(gradient, expected, atol=3e-8)
+
+
+def test_layer_norm_is_the_normalisation_of_tensorflow_forward_and_backward():
+    x = RANDOM.normal(2.0, 3.0, (3, 4, 5, 16))
+    gamma, beta = RANDOM.normal(size=(2, 16))
+
+    def theirs(x, gamma, beta):
+        mean, variance = tf.nn.moments(x, -1, keepdims=True)
+        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-6)
+
+    agree(
+        derived(lambda *all: lean.layer_norm(*all, 1e-6), x, gamma, beta),
+        derived(theirs, x, gamma, beta),
+        1e-11,
+    )
+
+
+def test_gelu_differentiates_twice():
+    x = tf.constant(np.linspace(-3, 3, 13))
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = lean.gelu(x)
+        first = inner.gradient(y, x)
+    # (2 - x^2) times the normal density.
+    density = np.exp(-(x.numpy() ** 2) / 2) / np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(
+        outer.gradient(first, x), (2 - x.numpy() ** 2) * density, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 5), (4, 4), (7, 7), (8, 8)])
+@pytest.mark.parametrize("kernel_px", [3, 7])
+def test_depthwise_convolution_is_that_of_keras_forward_and_backward(shape, kernel_px):
+    x = RANDOM.normal(size=(6, *shape, 5)).astype("float32")
+    ours = layers.DepthwiseConv2D(kernel_px, padding="same")
+    theirs = keras.layers.DepthwiseConv2D(kernel_px, padding="same")
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+    assert ours._is_fast(tf.constant(x))
+    ours.set_weights([RANDOM.normal(size=v.shape) for v in ours.weights])
+    theirs.set_weights(ours.get_weights())
+
+    def both(layer):
+        with tf.GradientTape() as tape:
+            picture = tf.constant(x)
+            tape.watch(picture)
+            value = layer(picture)
+            loss = tf.reduce_sum(tf.sin(value))
+        variables = [v.value for v in layer.trainable_variables]
+        return [value, *tape.gradient(loss, [picture, *variables])]
+
+    # Sums of at most 6 * 64 products of float32 numbers near 1.
+    agree(both(ours), both(theirs), 2e-4)
+
+
+def test_large_maps_and_other_types_take_the_layer_of_keras():
+    layer = layers.DepthwiseConv2D(7, padding="same")
+    layer.build((None, 8, 9, 4))
+    assert not layer._is_fast(tf.zeros((1, 8, 9, 4)))
+    assert not layer._is_fast(tf.zeros((1, 8, 8, 4), tf.float16))
+    assert not layer._is_fast(keras.Input((8, 8, 4)))
+
+
+def test_pairs_of_taps_are_the_positions_that_a_filter_reaches():
+    # On a map of one row of three and a filter of three, output i sees inputs
+    # i-1, i, i+1 through the middle row's taps 3, 4, 5.
+    chosen = depthwise_conv._pairs_of_taps(1, 3, 3).reshape(3, 3, 9)
+    expected = np.zeros((3, 3, 9))
+    for output in range(3):
+        for tap, source in ((3, output - 1), (4, output), (5, output + 1)):
+            if 0 <= source < 3:
+                expected[source, output, tap] = 1
+    np.testing.assert_array_equal(chosen, expected)
