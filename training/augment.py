@@ -145,7 +145,7 @@ def augmented(
         )
     if augmentation.flip:
         mirrored = tf.random.stateless_uniform([], streams["flip"]) < 0.5
-        picture = tf.where(mirrored, picture[:, ::-1], picture)
+        picture = _mirrored_where(mirrored, picture)
     if augmentation.shift_px:
         picture = random_shift(picture, streams["shift"], augmentation.shift_px)
     if augmentation.rand_augment:
@@ -163,6 +163,10 @@ def augmented(
             picture, streams["erasing"], augmentation.random_erasing, preprocessing
         )
     return picture
+
+
+def _mirrored_where(chosen: tf.Tensor, picture: tf.Tensor) -> tf.Tensor:
+    return tf.cond(chosen, lambda: tf.reverse(picture, [1]), lambda: picture)
 
 
 def _streams(seed: tf.Tensor) -> dict[str, tf.Tensor]:

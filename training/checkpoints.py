@@ -140,6 +140,22 @@ class Checkpoints:
         for name, variable in self.variables.items():
             variable.assign(arrays[name])
 
+    def put_back(self, path: Path) -> Position:
+        """Puts one checkpoint back into the variables.
+
+        Returns:
+            Where the run was when it was written.
+
+        Raises:
+            Mistake: It is damaged, or of another model.
+        """
+        try:
+            position, arrays = self._read(path)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise Mistake(f"{path} is damaged ({error})") from error
+        self._assign(path, arrays)
+        return position
+
     def _newest_first(self) -> Iterator[Path]:
         yield from sorted(self.folder.glob(f"step-*{SUFFIX}"), reverse=True)
 

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class Classifier:
         probabilities: Maps float32 pictures `(batch, size_px, size_px, 3)` in 0..255
             to float32 `(batch, classes)`.
         synsets: WordNet ids of the classes, where it is ImageNet's.
+        model: The `keras.Model`, where it is one.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Classifier:
     notices: tuple[str, ...]
     probabilities: Callable[[np.ndarray], np.ndarray]
     synsets: tuple[str, ...] = ()
+    model: Any = None
 
 
 def open_model(named: str) -> Classifier:
@@ -57,13 +60,20 @@ def open_model(named: str) -> Classifier:
     Raises:
         Mistake: There is no such model, or it is no picture classifier.
     """
-    if not Path(named).expanduser().exists() and named in keras_convnext.list_weights():
-        return _published(named)
-    return load(find(named))
+    record = None if Path(named).expanduser().exists() else _record(named)
+    return load(find(named)) if record is None else _published(record)
 
 
-def _published(named: str) -> Classifier:
-    record = weights.find(named)
+def _record(named: str) -> weights.Record | None:
+    """Returns the published checkpoint of that name, None if there is none."""
+    try:
+        return weights.find(named)
+    except ValueError:
+        return None
+
+
+def _published(record: weights.Record) -> Classifier:
+    named = record.name
     if not record.classes or record.classifier_activation is None:
         raise Mistake(f"--model={named} has no classifier: it gives features only")
     try:
@@ -80,6 +90,7 @@ def _published(named: str) -> Classifier:
         (),
         lambda images: _as_probabilities(answer(images)),
         synsets,
+        model,
     )
 
 
@@ -137,7 +148,13 @@ def load(path: Path) -> Classifier:
         return _as_probabilities(network.answer(images))
 
     return Classifier(
-        str(path), network.kind, labels, preprocessing, tuple(notices), probabilities
+        str(path),
+        network.kind,
+        labels,
+        preprocessing,
+        tuple(notices),
+        probabilities,
+        model=network.model,
     )
 
 
@@ -195,7 +212,7 @@ def _preprocessing(
     for folder in _folders(path):
         for name in PREPROCESSING:
             if (folder / name).is_file():
-                found = _read_preprocessing(folder / name)
+                found = read_preprocessing(folder / name)
                 if found is not None:
                     return _fitting(found, folder / name, size_px)
     assumed = Preprocessing(size_px=size_px or IMAGENET.size_px)
@@ -205,7 +222,7 @@ def _preprocessing(
     return assumed
 
 
-def _read_preprocessing(file: Path) -> Preprocessing | None:
+def read_preprocessing(file: Path) -> Preprocessing | None:
     """Reads the record itself, or the one inside an export's manifest."""
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))

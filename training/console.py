@@ -6,8 +6,9 @@ import contextlib
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -144,14 +145,40 @@ def import_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def held_stderr() -> Iterator[None]:
-    """Keeps what is written to stderr, natively too; shows it only on an error."""
+def said_warnings(speaks: bool = True) -> Iterator[None]:
+    """Says what the library warns of as lines on stdout; Python names a source line.
+
+    Args:
+        speaks: Whether this process is the one that speaks.
+    """
+    said: set[str] = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if speaks and str(message) not in said:
+            said.add(str(message))
+            say(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+@contextlib.contextmanager
+def held_stderr() -> Iterator[TextIO]:
+    """Keeps what is written to stderr, natively too; shows it only on an error.
+
+    Yields:
+        The real stderr, for what a person is to see all the same.
+    """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         real = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
-            yield
+            with os.fdopen(os.dup(real), "w") as shown:
+                yield shown
         except BaseException:
             sys.stderr.flush()
             held.seek(0)

@@ -25,7 +25,7 @@ def to_uint8(picture: tf.Tensor) -> tf.Tensor:
 
 
 def resized(picture: tf.Tensor, size_px: int, interpolation: str) -> tf.Tensor:
-    """Returns a picture resized to a square, whatever its aspect; antialiased.
+    """Returns a picture resized to a square, whatever its aspect, as Pillow does.
 
     Args:
         picture: uint8 `(height, width, 3)`.
@@ -35,10 +35,10 @@ def resized(picture: tf.Tensor, size_px: int, interpolation: str) -> tf.Tensor:
     Returns:
         uint8 `(size_px, size_px, 3)`.
     """
-    sides = [size_px, size_px]
-    return to_uint8(
-        tf.image.resize(picture, sides, method=interpolation, antialias=True)
+    whole = Preprocessing(
+        size_px=size_px, crop_mode="squash", interpolation=interpolation
     )
+    return tf.cast(image.evaluation_view(picture, whole), tf.uint8)
 
 
 def drawn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from keras_convnext.preprocessing import IMAGENET, Preprocessing
 from . import pipeline
 from .augment import Augmentation
 from .cropping import evaluated
-from .datasets import arrays, folder, named
+from .datasets import arrays, folder, named, records
 from .examples import DataError, Examples
 
 __all__ = ["DataError", "Source", "from_arrays", "load"]
@@ -135,8 +136,19 @@ class Source:
             smaller of `count` and the size of the set.
         """
         total = self.eval_examples
-        wanted = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
-        chosen = tf.constant(wanted, tf.int64)
+        numbers = np.linspace(0, total - 1, min(count, total)).astype(int)
+        return self.held_back_images(np.unique(numbers))
+
+    def held_back_images(self, numbers: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the evaluation pictures of these numbers.
+
+        Args:
+            numbers: Places in the order of `evaluation`, rising.
+
+        Returns:
+            (images uint8 `(n, size, size, 3)`, labels int32 `(n,)`).
+        """
+        chosen = tf.constant(numbers, tf.int64)
         rows = (
             self.held_back.in_order()
             .enumerate()
@@ -161,8 +173,9 @@ def load(
     """Finds the data, checks all of it, and splits it where it is not split.
 
     Args:
-        spec: "digits", "folder:PATH", "array:PATH.npz", or a name that
-            tensorflow-datasets knows, with or without "tfds:" before it.
+        spec: "digits", "folder:PATH", "array:PATH.npz", "tfrecord:FILES",
+            "array_record:FILES", or a name that tensorflow-datasets knows, with or
+            without "tfds:" before it.
         size_px: Side of the square pictures.
         validation_share: Part held back where the data has no split of its own.
         seed: Of that split.
@@ -186,8 +199,9 @@ def load(
     loader = _KINDS.get(kind)
     if loader is None or not (rest or kind == "digits"):
         raise DataError(
-            f"No data under {spec!r}. Give digits, folder:PATH, array:PATH.npz or "
-            "the name of a tensorflow-datasets data set such as imagenet2012."
+            f"No data under {spec!r}. Give digits, folder:PATH, array:PATH.npz, "
+            "tfrecord:FILES, array_record:FILES or the name of a tensorflow-datasets "
+            "data set such as imagenet2012."
         )
     source = loader(rest, options)
     chosen = preprocessing or replace(source.preprocessing, size_px=size_px)
@@ -290,6 +304,20 @@ def _load_folder(path: str, options: _Options) -> Source:
     )
 
 
+def _load_records(spec: str, options: _Options, store: str) -> Source:
+    found = records.load(
+        spec, store=store, validation_share=options.validation_share, seed=options.seed
+    )
+    return Source(spec, found.classes, found.train, found.evaluation, IMAGENET)
+
+
+def _load_array_records(path: str, options: _Options) -> Source:
+    prepared = named.prepared_in(path)
+    if prepared is None:
+        return _load_records(path, options, "array_record")
+    return _load_named(prepared, options)
+
+
 def _load_array(path: str, options: _Options) -> Source:
     del options  # The file says which pictures are held back.
     classes, training, held_back = arrays.load(path)
@@ -300,5 +328,7 @@ _KINDS: dict[str, Callable[[str, _Options], Source]] = {
     "digits": _load_digits,
     "folder": _load_folder,
     "array": _load_array,
+    "tfrecord": partial(_load_records, store="tfrecord"),
+    "array_record": _load_array_records,
     "tfds": _load_named,
 }

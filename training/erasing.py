@@ -43,13 +43,10 @@ def erased(
         mean = 255.0 * tf.constant(preprocessing.mean)
         std = 255.0 * tf.constant(preprocessing.std)
         drawn = tf.random.stateless_normal(tf.stack([height, width, 3]), noise)
-        around = [
-            [top, sides[0] - top - height],
-            [left, sides[1] - left - width],
-            [0, 0],
-        ]
-        inside = tf.pad(tf.ones(tf.stack([height, width, 1]), tf.bool), around)
-        return tf.where(inside, tf.pad(to_uint8(mean + std * drawn), around), picture)
+        noise_box = to_uint8(mean + std * drawn)
+        rows = picture[top : top + height]
+        middle = tf.concat([rows[:, :left], noise_box, rows[:, left + width :]], axis=1)
+        return tf.concat([picture[:top], middle, picture[top + height :]], axis=0)
 
     chosen = tf.random.stateless_uniform([], whether) < probability
     return tf.ensure_shape(tf.cond(chosen, with_box, lambda: picture), picture.shape)

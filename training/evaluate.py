@@ -62,6 +62,16 @@ class Verdicts:
         ]
         return float(np.sum(gaps) / len(self.labels))
 
+    def mean_class_accuracy(self) -> float:
+        """Returns the share of right answers of each class, on average over classes.
+
+        Every class counts alike, however few pictures it has; those without any are
+        left out.
+        """
+        counts = self.confusion()
+        totals = counts.sum(axis=1)
+        return float(np.mean(np.diag(counts)[totals > 0] / totals[totals > 0]))
+
     def confusion(self) -> np.ndarray:
         """Returns counts `(classes, classes)`: row is the label, column the answer."""
         counts = np.zeros((self.classes, self.classes), np.int64)

@@ -32,6 +32,9 @@ def options() -> flags.FlagValues:
         "data", None, "as in training: digits, folder:PATH, ...", flag_values=values
     )
     flags.DEFINE_string("out", None, "JSON file for the figures", flag_values=values)
+    flags.DEFINE_string(
+        "real_labels", None, "ImageNet-ReaL's real.json", flag_values=values
+    )
     flags.DEFINE_integer(
         "batch", 64, "pictures at a time", lower_bound=1, flag_values=values
     )
@@ -85,6 +88,7 @@ def _evaluate(argv: list[str]) -> int:
         preprocessing=model.preprocessing,
     )
     order = _order(source.classes, model)
+    right = _right_classes(chosen.real_labels, source, order)
     started = time.monotonic()
     verdicts = _verdicts(model, source, order, chosen.batch)
     seconds = time.monotonic() - started
@@ -95,6 +99,7 @@ def _evaluate(argv: list[str]) -> int:
         "top5": verdicts.top5,
         "loss": verdicts.loss,
         "calibration_error": verdicts.calibration_error(),
+        **_real_figures(verdicts, right),
         "examples": len(verdicts.labels),
         "seconds": round(seconds, 2),
         "images_per_second": round(len(verdicts.labels) / seconds, 1),
@@ -129,6 +134,37 @@ def _order(classes: Sequence[str], model: Any) -> np.ndarray:
     return np.array([labels.index(name) for name in classes])
 
 
+def _right_classes(
+    path: str | None, source: Any, order: np.ndarray
+) -> list[list[int]] | None:
+    """Returns the model's numbers of the right classes of each picture; None for none.
+
+    Raises:
+        Mistake: The file does not fit the data.
+    """
+    if path is None:
+        return None
+    from . import real_labels
+
+    try:
+        lists = real_labels.read(Path(path), len(source.classes))
+        found = real_labels.of_pictures(lists, source.held_back.names())
+    except ValueError as error:
+        raise Mistake(f"--real_labels={path}: {error}") from error
+    if not any(found):
+        raise Mistake(f"--real_labels={path} has no right class for any picture here")
+    return [order[numbers].tolist() if numbers else [] for numbers in found]
+
+
+def _real_figures(verdicts: Any, right: list[list[int]] | None) -> dict[str, Any]:
+    if right is None:
+        return {}
+    from . import real_labels
+
+    share, count = real_labels.accuracy(verdicts.top[:, 0], right)
+    return {"real_top1": share, "real_examples": count}
+
+
 def _verdicts(model: Any, source: Any, order: np.ndarray, batch: int) -> Any:
     from .evaluate import verdicts_of
 
@@ -161,6 +197,9 @@ def _say_figures(figures: dict[str, Any]) -> None:
     say(f"{figures['model']} on {figures['data']}, {figures['examples']:,} pictures")
     say(f"  first answer right    {figures['top1']:.2%}")
     say(f"  among the first five  {figures['top5']:.2%}")
+    if "real_top1" in figures:
+        share, count = figures["real_top1"], figures["real_examples"]
+        say(f"  right by ReaL labels  {share:.2%} of {count:,} that have any")
     say(f"  cross-entropy         {figures['loss']:.4f}")
     say(f"  calibration error     {figures['calibration_error']:.2%}")
     say(f"  pictures a second     {figures['images_per_second']:,.0f}")

@@ -1,8 +1,9 @@
 """Labelled pictures, held in memory, lying in files, or read from tfds records.
 
-Each class offers the same three things. `in_order` and `shuffled` give light records:
+Each class offers the same four things. `in_order` and `shuffled` give light records:
 a row number, or a still encoded picture, so that passing over some costs next to
-nothing. `picture` turns one record into pixels, and is run in parallel.
+nothing. `picture` turns one record into pixels, and is run in parallel. `names` are
+what the pictures' files were called.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ class Examples(Protocol):
         uint8 `(height, width, 3)` and an int32 scalar.
         """
 
+    def names(self) -> tuple[str, ...]:
+        """Returns the pictures' file names in order; none where nobody kept them."""
+
 
 def epoch_key(seed: int, epoch: int) -> int:
     """Returns 63 bits that stand for this epoch of this run."""
@@ -63,11 +67,12 @@ def _host() -> Iterator[None]:
 class _Numbered:
     """Records that are row numbers, for stores that any row can be had from."""
 
-    labels: np.ndarray
+    labels: np.ndarray | None
 
     @property
     def count(self) -> int:
         """How many examples there are."""
+        assert self.labels is not None  # whoever does not know them says how many
         return len(self.labels)
 
     def in_order(self) -> tf.data.Dataset:
@@ -106,6 +111,10 @@ class Pixels(_Numbered):
         images, labels = self._tensors
         return decoding.cut_out(images[record], window), labels[record]
 
+    def names(self) -> tuple[str, ...]:
+        """Returns nothing: pixels come from no file."""
+        return ()
+
 
 @dataclass(frozen=True, eq=False)
 class Files(_Numbered):
@@ -115,11 +124,13 @@ class Files(_Numbered):
         paths: Where each lies.
         labels: int32 `(count,)`.
         ways: How each is read, of those in `decoding`; int32 `(count,)`.
+        originals: The person's own files, where some of `paths` are copies of them.
     """
 
     paths: tuple[str, ...]
     labels: np.ndarray
     ways: np.ndarray
+    originals: tuple[str, ...] = ()
 
     @cached_property
     def _tensors(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -140,6 +151,54 @@ class Files(_Numbered):
         pixels = decoding.part(contents, ways[record], every_way, window)
         return pixels, labels[record]
 
+    def names(self) -> tuple[str, ...]:
+        """Returns the paths of the person's own files."""
+        return self.originals or self.paths
+
+
+@dataclass(frozen=True, eq=False)
+class Records(_Numbered):
+    """Encoded pictures in files of many, any of which can be had by its number.
+
+    Attributes:
+        total: How many there are.
+        read: Returns the encoded picture and the label of a row.
+        labels: int32 `(count,)`, where they are known beforehand.
+        read_names: Returns the pictures' file names; None where there are none.
+    """
+
+    total: int
+    read: Callable[[int], tuple[bytes, int]]
+    labels: np.ndarray | None = None
+    read_names: Callable[[], tuple[str, ...]] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many examples there are."""
+        return self.total
+
+    def picture(
+        self, record: tf.Tensor, window: Window | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the picture and the label of a row."""
+
+        def row(number: np.ndarray) -> tuple[bytes, np.int32]:
+            contents, label = self.read(int(number))
+            return contents, np.int32(label)
+
+        # Only the reading holds Python's lock; what follows runs in parallel.
+        contents, label = (
+            tf.ensure_shape(tensor, ())
+            for tensor in tf.numpy_function(
+                row, [record], (tf.string, tf.int32), stateful=False
+            )
+        )
+        return decoding.encoded_part(contents, window), label
+
+    def names(self) -> tuple[str, ...]:
+        """Returns the file names that the records note."""
+        return self.read_names() if self.read_names else ()
+
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
@@ -149,12 +208,12 @@ class Encoded:
         count: How many there are.
         stream: Returns a data set of (contents, label); given a number it is in the
             random order of that number, given None in a fixed order.
-        way: How they are read, of those in `decoding`.
+        read_names: Returns the pictures' file names; None where there are none.
     """
 
     count: int
     stream: Callable[[int | None], tf.data.Dataset]
-    way: int
+    read_names: Callable[[], tuple[str, ...]] | None = None
 
     def in_order(self) -> tf.data.Dataset:
         """Returns (contents, label) in a fixed order."""
@@ -169,5 +228,8 @@ class Encoded:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the decoded picture and the label."""
         contents, label = record
-        pixels = decoding.part(contents, self.way, frozenset({self.way}), window)
-        return pixels, tf.cast(label, tf.int32)
+        return decoding.encoded_part(contents, window), tf.cast(label, tf.int32)
+
+    def names(self) -> tuple[str, ...]:
+        """Returns the file names that the data set notes."""
+        return self.read_names() if self.read_names else ()

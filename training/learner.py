@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 
-from keras_convnext import optimizers
+from keras_convnext import optimizers, weights
 
 from . import network
 from .console import Mistake
@@ -27,12 +27,14 @@ class Learner:
         averaged: A model like `model` whose weights are the moving average, or
             None.
         loss_scale: For float16, or None.
+        frozen_steps: Steps at the start that change the head alone.
     """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     averaged: keras.Model | None = None
     loss_scale: LossScale | None = None
+    frozen_steps: int = 0
 
     @property
     def kept(self) -> keras.Model:
@@ -79,18 +81,33 @@ def make(
         groups = optimizers.parameter_groups(
             model, recipe.layer_decay, recipe.layer_assignment
         )
+    except weights.WeightsMismatchError as error:
+        # Its indented lines name every tensor, two hundred where the variant differs.
+        lines = [line for line in str(error).splitlines() if line[:1] != " "]
+        raise Mistake(
+            f"{' '.join(lines).rstrip(':')}; the model is a {recipe.variant}, is that "
+            "what the weights are of? (--set variant=)"
+        ) from error
     except (ValueError, OSError) as error:
         raise Mistake(f"recipe {recipe.name}: {error}") from error
     averaged = None
     if recipe.ema_decay is not None:
         averaged = keras.models.clone_model(model)
         averaged.set_weights(model.get_weights())
+    frozen_steps = recipe.frozen_epochs * steps // recipe.epochs
+    if frozen_steps:
+        groups = {
+            path: group if is_head(path) else replace(group, first_step=frozen_steps)
+            for path, group in groups.items()
+        }
     warmup_steps = round(recipe.warmup_epochs * steps / recipe.epochs)
     schedule = optimizers.WarmupCosine(
         recipe.scaled_lr,
         total_steps=steps,
-        warmup_steps=min(warmup_steps, steps - 1),
+        warmup_steps=min(warmup_steps, steps - frozen_steps - 1),
         min_lr=recipe.min_lr,
+        held_steps=frozen_steps,
+        held_lr=recipe.frozen_lr,
     )
     optimizer = optimizers.LayerwiseAdamW(
         schedule,
@@ -101,4 +118,12 @@ def make(
     )
     optimizer.build(model.trainable_variables)
     loss_scale = LossScale() if recipe.precision == "mixed_float16" else None
-    return Learner(model, optimizer, averaged, loss_scale)
+    return Learner(model, optimizer, averaged, loss_scale, frozen_steps)
+
+
+def is_head(path: str) -> bool:
+    """Returns whether the variable of that path learns while the backbone is frozen.
+
+    The last norm and the classifier: what layer-wise rates count as the last layer.
+    """
+    return path.split("/")[-2].startswith("head_")

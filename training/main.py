@@ -10,13 +10,14 @@ from typing import Any
 from absl import app, flags
 
 from . import cluster, console, distribution
-from .console import say
+from .console import Mistake, say
 from .workdir import Workdir, identity
 
 COMMAND = "train"
 SUMMARY = """Trains a ConvNeXt and leaves the model, its figures and a report.
 
-  python -m training.main --recipe=demo --data=digits --workdir=runs/demo
+  python -m training.main --recipe=finetune_small --data=folder:photos \\
+      --weights=convnext_tiny.fb_in22k_ft_in1k --workdir=runs/photos
 
 The same command again goes on where an interrupted run stopped."""
 
@@ -35,6 +36,12 @@ def options() -> flags.FlagValues:
     )
     flags.DEFINE_string(
         "workdir", None, "folder for what the run leaves", flag_values=values
+    )
+    flags.DEFINE_string(
+        "weights",
+        None,
+        "start from a published checkpoint or a file",
+        flag_values=values,
     )
     flags.DEFINE_multi_string(
         "set", [], "field=value: changes the recipe; repeatable", flag_values=values
@@ -80,9 +87,7 @@ def _train(argv: list[str]) -> int:
     processes = console.checked(cluster.read)
 
     console.import_tensorflow()
-    from . import recipes
-
-    recipe = console.checked(recipes.resolve, chosen.recipe, chosen.set)
+    recipe = console.checked(_recipe, chosen)
     watchers = console.checked(_watchers, chosen)
     run_identity = identity(recipe, chosen.data)
     workdir.check_same(run_identity)
@@ -90,10 +95,12 @@ def _train(argv: list[str]) -> int:
     if finished is not None:
         say(_finished_words(workdir, finished))
         return 0
-    from . import data
+    from . import data, starting_weights
 
     # First of all: logical processors cannot be made once TensorFlow has run.
     strategy = console.checked(distribution.make_strategy, devices, processes)
+    with console.said_warnings(processes.is_chief):
+        starting_weights.fetch(recipe)
     source = console.checked(
         data.load,
         chosen.data,
@@ -102,6 +109,7 @@ def _train(argv: list[str]) -> int:
         seed=recipe.seed,
         skip_bad_images=chosen.skip_bad_images,
     )
+    source = starting_weights.normalized_alike(source, recipe)
     if processes.is_chief:
         _say_what_was_found(source)
         # A folder may have got or lost pictures since the run began.
@@ -113,8 +121,26 @@ def _train(argv: list[str]) -> int:
         workdir.claim({**run_identity, **counts})
     from . import trainer
 
-    run = trainer.prepare(recipe, source, workdir, strategy, cluster=processes)
+    try:
+        with console.said_warnings(processes.is_chief):
+            run = trainer.prepare(recipe, source, workdir, strategy, cluster=processes)
+    except Mistake:
+        if processes.is_chief:
+            workdir.release()
+        raise
     return _lead(run, watchers(workdir)) if processes.is_chief else _follow(run)
+
+
+def _recipe(chosen: flags.FlagValues) -> Any:
+    """Returns the recipe that the flags describe; `--set` has the last word."""
+    from . import recipes, starting_weights
+
+    changes = list(chosen.set)
+    if chosen.weights:
+        changes = [*starting_weights.changes(chosen.weights), *changes]
+    recipe = recipes.resolve(chosen.recipe, changes)
+    starting_weights.check(recipe)
+    return recipe
 
 
 def _watchers(chosen: flags.FlagValues) -> Callable[[Workdir], list[Any]]:
@@ -166,12 +192,30 @@ def _lead(run: Any, watchers: list[Any]) -> int:
         f"{clock(metrics['train_seconds'])}, report made in "
         f"{clock(time.monotonic() - started)}"
     )
+    if metrics["kept_epoch"] != metrics["epochs"]:
+        say(
+            f"kept the weights of epoch {metrics['kept_epoch']}, the best of "
+            f"{metrics['epochs']} on the held-back pictures"
+        )
     say(f"model {workdir.model}, report {workdir.report}")
+    ask, export = _command("training.predict_main"), _command("export.main")
+    say(f"to ask it   {ask} --model={workdir.path} PICTURE...")
+    say(f"to export   {export} --model={workdir.model} --out={workdir.path / 'export'}")
     return 0
 
 
+def _command(module: str) -> str:
+    """Returns what a person types to run a sibling command, installed or not."""
+    if __package__ == "training":
+        return f"python -m {module}"
+    words = {"training.predict_main": "predict", "export.main": "export"}
+    return f"keras-convnext-{words[module]}"
+
+
 def _say_what_was_found(source: Any) -> None:
-    for notice in source.notices:
+    from . import classes
+
+    for notice in (*source.notices, *classes.notices(source)):
         say(notice)
     if source.skipped:
         say(f"left out {len(source.skipped)} unreadable pictures:")
@@ -193,9 +237,13 @@ def _first_line(run: Any) -> str:
 def _in_short(recipe: Any) -> str:
     """Returns a recipe's most telling fields on one line."""
     ema = f", EMA {recipe.ema_decay}" if recipe.ema_decay is not None else ""
+    start = f" from {recipe.weights}" if recipe.weights else ""
+    frozen = ""
+    if recipe.frozen_epochs:
+        frozen = f" (the head alone in the first {recipe.frozen_epochs})"
     return (
-        f"{recipe.name}, {recipe.epochs} epochs at {recipe.size_px} px, peak lr "
-        f"{recipe.peak_lr:g}, decay {recipe.weight_decay:g}, stochastic depth "
+        f"{recipe.name}{start}, {recipe.epochs} epochs{frozen} at {recipe.size_px} px, "
+        f"peak lr {recipe.peak_lr:g}, decay {recipe.weight_decay:g}, stochastic depth "
         f"{recipe.stochastic_depth_rate:g}{ema}, seed {recipe.seed}"
     )
 

@@ -7,6 +7,8 @@ Source: arXiv:1710.09412 (MixUp), arXiv:1905.04899 (CutMix).
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from .augment import Augmentation
@@ -67,10 +69,17 @@ def _beta(seed: tf.Tensor, alpha: float) -> tf.Tensor:
     return tf.cast(tf.math.divide_no_nan(pair[0], total), tf.float32)
 
 
+# Compiled, these are one loop over the pixels; in steps a batch would leave the cache.
+_compiled = functools.partial(
+    tf.function, autograph=False, jit_compile=True, reduce_retracing=True
+)
+
+
+@_compiled
 def blended(images: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
     """Returns `share` of each picture plus the rest of its mirror in the batch."""
-    own = tf.cast(images, tf.float32)
-    return to_uint8(share * own + (1.0 - share) * own[::-1])
+    own, other = (tf.cast(each, tf.float32) for each in (images, images[::-1]))
+    return to_uint8(share * own + (1.0 - share) * other)
 
 
 def cut_and_pasted(
@@ -89,9 +98,18 @@ def cut_and_pasted(
     places = tf.random.stateless_uniform([2], seed)
     middle = tf.cast(tf.floor(places * tf.cast(size, tf.float32)), tf.int32)
     first, last = middle - side // 2, middle + side // 2
-    rows, columns = tf.range(size[0]), tf.range(size[1])
-    box = ((rows >= first[0]) & (rows < last[0]))[:, None] & (
-        (columns >= first[1]) & (columns < last[1])
-    )
-    kept = 1.0 - tf.reduce_mean(tf.cast(box, tf.float32))
-    return tf.where(box[None, :, :, None], images[::-1], images), kept
+    top, left = tf.unstack(tf.clip_by_value(first, 0, size))
+    bottom, right = tf.unstack(tf.clip_by_value(last, 0, size))
+    pasted = _pasted(images, tf.stack([top, left, bottom, right]))
+    area = tf.cast((bottom - top) * (right - left), tf.float32)
+    kept = 1.0 - area / tf.cast(size[0] * size[1], tf.float32)
+    return pasted, kept
+
+
+@_compiled
+def _pasted(images: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+    top, left, bottom, right = tf.unstack(box)
+    rows = tf.range(tf.shape(images)[1])[:, None, None]
+    columns = tf.range(tf.shape(images)[2])[None, :, None]
+    inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
+    return tf.where(inside, images[::-1], images)

@@ -22,12 +22,14 @@ class Network:
         classes: How many outputs it has.
         answer: Maps float32 pictures `(batch, size_px, size_px, 3)` in 0..255 to
             scores `(batch, classes)`.
+        model: The model itself, where it is Keras'.
     """
 
     kind: str
     size_px: int | None
     classes: int
     answer: Callable[[np.ndarray], np.ndarray]
+    model: Any = None
 
 
 def _read_keras(path: Path) -> Network:
@@ -39,7 +41,8 @@ def _read_keras(path: Path) -> Network:
     _, height, width, channels = model.input_shape
     if height != width or channels != 3 or len(model.output_shape) != 2:
         raise ValueError(f"it maps {model.input_shape} to {model.output_shape}")
-    return Network("keras", height, model.output_shape[-1], keras_answer(model))
+    classes = model.output_shape[-1]
+    return Network("keras", height, classes, keras_answer(model), model)
 
 
 def keras_answer(model: Any) -> Callable[[np.ndarray], np.ndarray]:
@@ -49,7 +52,11 @@ def keras_answer(model: Any) -> Callable[[np.ndarray], np.ndarray]:
     """
     import tensorflow as tf
 
-    forward = tf.function(lambda images: model(images, training=False))
+    # One graph, however many pictures come at a time.
+    signature = [tf.TensorSpec(model.input_shape, tf.float32)]
+    forward = tf.function(
+        lambda images: model(images, training=False), input_signature=signature
+    )
     return lambda images: forward(tf.constant(images, tf.float32)).numpy()
 
 

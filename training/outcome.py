@@ -8,15 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from . import atomic, network, plots, report
+from . import atomic, drawings, network, report
 from .evaluate import LEAST_PROBABILITY, Verdicts, evaluate
 from .run import Run
 from .step import make_evaluation_step
-
-_SHEET_PICTURES = 40
-_SAMPLE_PICTURES = 8
-# Above this a confusion matrix is unreadable as a picture.
-_MOST_CONFUSION_CLASSES = 100
 
 
 def leave(run: Run, rows: list[dict[str, float]]) -> dict[str, Any]:
@@ -32,12 +27,15 @@ def leave(run: Run, rows: list[dict[str, float]]) -> dict[str, Any]:
     Returns:
         What metrics.json holds; it is written last.
     """
+    kept_epoch = run.position.epoch
+    if run.recipe.keep == "best":
+        kept_epoch = run.put_back_best()
     with run.strategy.scope():
         model = network.deployable(
             run.recipe, run.learner.kept, run.source.preprocessing
         )
     verdicts = _judge(run, model)
-    metrics = _metrics(run, model, verdicts, rows)
+    metrics = {**_metrics(run, model, verdicts, rows), "kept_epoch": kept_epoch}
     if run.cluster.is_chief:
         _write(run, model, verdicts, metrics, rows)
     return metrics
@@ -55,7 +53,7 @@ def _write(
         model.save(partial)
     atomic.write_text(workdir.labels, "".join(f"{c}\n" for c in run.source.classes))
     atomic.write_json(workdir.preprocessing, asdict(run.source.preprocessing))
-    pictures = _pictures(run, model, verdicts, rows)
+    pictures = drawings.leave(run, model, verdicts, rows)
     atomic.write_text(
         workdir.report,
         report.page(run, metrics, rows, verdicts, pictures),
@@ -83,6 +81,8 @@ def _metrics(
         "top1": verdicts.top1,
         "top5": verdicts.top5,
         "loss": verdicts.loss,
+        "mean_class_accuracy": verdicts.mean_class_accuracy(),
+        "calibration_error": verdicts.calibration_error(),
         "train_examples": run.source.train_examples,
         "eval_examples": run.source.eval_examples,
         "skipped_examples": len(run.source.skipped),
@@ -94,32 +94,3 @@ def _metrics(
         "best_epoch": int(best["epoch"]) if best else None,
         "best_top1": best["val_accuracy"] if best else None,
     }
-
-
-def _pictures(
-    run: Run, model: keras.Model, verdicts: Verdicts, rows: list[dict[str, float]]
-) -> dict[str, bytes]:
-    """Draws the pictures, writes them, and returns them by file name."""
-    images, labels = run.source.sample_images(_SHEET_PICTURES)
-    # Called directly: `predict` would have every device answer every picture.
-    answers = model(tf.constant(images, tf.float32), training=False)
-    probabilities = keras.ops.convert_to_numpy(answers)
-    classes = run.source.classes
-    drawn = {
-        "curves.png": plots.curves(rows),
-        "predictions.png": plots.sheet(images, labels, probabilities, classes),
-    }
-    if len(classes) <= _MOST_CONFUSION_CLASSES:
-        drawn["confusion.png"] = plots.confusion(verdicts.confusion(), classes)
-    folder = run.workdir.pictures
-    for name, png in drawn.items():
-        with atomic.replacing(folder / name) as partial:
-            partial.write_bytes(png)
-    samples = folder / "samples"
-    samples.mkdir(exist_ok=True)
-    atomic.remove_partial(samples)
-    for number in range(min(_SAMPLE_PICTURES, len(images))):
-        name = plots.file_name(number, classes[labels[number]])
-        with atomic.replacing(samples / name) as partial:
-            partial.write_bytes(tf.io.encode_png(images[number]).numpy())
-    return drawn

@@ -14,24 +14,31 @@ import tensorflow as tf
 
 def shear_x(picture: tf.Tensor, factor: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
     """Samples every row `factor` times its height to the right."""
-    return _moved(picture, [1.0, factor, 0.0, 0.0, 1.0, 0.0], fill)
+    return _slid(picture, factor * _middles(tf.shape(picture)[0]), fill, axis=1)
 
 
 def shear_y(picture: tf.Tensor, factor: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
     """Samples every column `factor` times its place further down."""
-    return _moved(picture, [1.0, 0.0, 0.0, factor, 1.0, 0.0], fill)
+    return _slid(picture, factor * _middles(tf.shape(picture)[1]), fill, axis=0)
 
 
 def translate_x(picture: tf.Tensor, share: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
     """Samples `share` of the width to the right."""
-    pixels = share * tf.cast(tf.shape(picture)[1], tf.float32)
-    return _moved(picture, [1.0, 0.0, pixels, 0.0, 1.0, 0.0], fill)
+    sides = tf.shape(picture)
+    pixels = share * tf.cast(sides[1], tf.float32)
+    return _slid(picture, tf.fill(sides[:1], pixels), fill, axis=1)
 
 
 def translate_y(picture: tf.Tensor, share: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
     """Samples `share` of the height further down."""
-    pixels = share * tf.cast(tf.shape(picture)[0], tf.float32)
-    return _moved(picture, [1.0, 0.0, 0.0, 0.0, 1.0, pixels], fill)
+    sides = tf.shape(picture)
+    pixels = share * tf.cast(sides[0], tf.float32)
+    return _slid(picture, tf.fill(sides[1:2], pixels), fill, axis=0)
+
+
+def _middles(count: tf.Tensor) -> tf.Tensor:
+    """Returns where the middles of so many pixels in a row lie."""
+    return tf.cast(tf.range(count), tf.float32) + 0.5
 
 
 def rotate(picture: tf.Tensor, degrees: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
@@ -42,20 +49,55 @@ def rotate(picture: tf.Tensor, degrees: tf.Tensor, fill: tf.Tensor) -> tf.Tensor
     down, across = sides[0] / 2.0, sides[1] / 2.0
     right = across - cosine * across - sine * down
     low = down + sine * across - cosine * down
-    return _moved(picture, [cosine, sine, right, -sine, cosine, low], fill)
+    return _sampled(picture, [cosine, sine, right, -sine, cosine, low], fill)
 
 
-# One graph that all five moves, and every data set, share.
-@tf.function(
-    input_signature=(
-        tf.TensorSpec((None, None, 3), tf.uint8),
-        tf.TensorSpec((6,), tf.float32),
-        tf.TensorSpec((3,), tf.uint8),
-    ),
-    autograph=False,
-    experimental_attributes={"_noinline": True},
-)
-def _moved(picture: tf.Tensor, matrix: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
+def _slid(
+    picture: tf.Tensor, pixels: tf.Tensor, fill: tf.Tensor, axis: int
+) -> tf.Tensor:
+    """Returns the picture with every row or column sampled so many pixels further on.
+
+    The four pixels that count lie in the line itself, and count the same all along it.
+
+    Args:
+        picture: uint8 `(height, width, 3)`.
+        pixels: float32, one for each row (axis 1) or each column (axis 0).
+        fill: uint8 `(3,)`, for places outside.
+        axis: Along which the pixels move.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+    """
+    sides = tf.shape(picture)[:2]
+    rows, columns = tf.range(sides[0])[:, None], tf.range(sides[1])[None]
+    pixels = tf.expand_dims(pixels, axis)
+    before = tf.floor(pixels)
+    weights = _weights(pixels - before)
+    along = (rows, columns)[axis] + tf.cast(before, tf.int32)
+    flat = tf.cast(tf.reshape(picture, (-1, 3)), tf.float32)
+    total = tf.zeros(tf.shape(picture), tf.float32)
+    for tap, weight in enumerate(weights):
+        place = tf.clip_by_value(along + (tap - 1), 0, sides[axis] - 1)
+        number = place * sides[1] + columns if axis == 0 else rows * sides[1] + place
+        total += weight[..., None] * tf.gather(flat, number)
+    places = tf.cast((rows, columns)[axis], tf.float32) + 0.5 + pixels
+    inside = (places >= 0) & (places < tf.cast(sides[axis], tf.float32))
+    return _filled(total, inside, fill)
+
+
+def _filled(total: tf.Tensor, inside: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
+    """Returns whole levels, and the fill where places lie outside.
+
+    Args:
+        total: float32 `(height, width, 3)`.
+        inside: bool `(height, width)`.
+        fill: uint8 `(3,)`.
+    """
+    levels = tf.cast(tf.clip_by_value(total, 0.0, 255.0), tf.uint8)
+    return tf.where(inside[..., None], levels, fill)
+
+
+def _sampled(picture: tf.Tensor, matrix: list[tf.Tensor], fill: tf.Tensor) -> tf.Tensor:
     """Returns the picture sampled at the places that an affine matrix gives.
 
     Args:
@@ -67,7 +109,7 @@ def _moved(picture: tf.Tensor, matrix: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
     Returns:
         uint8 `(height, width, 3)`.
     """
-    a, b, c, d, e, f = tf.unstack(matrix)
+    a, b, c, d, e, f = matrix
     shape = tf.shape(picture)
     height, width = shape[0], shape[1]
     x = tf.cast(tf.range(width), tf.float32)[None, :] + 0.5
@@ -88,8 +130,7 @@ def _moved(picture: tf.Tensor, matrix: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
             found = tf.gather(pixels, rows[row] + columns[column])
             line += column_weights[column][..., None] * found
         total += row_weights[row][..., None] * line
-    levels = tf.cast(tf.clip_by_value(total, 0.0, 255.0), tf.uint8)
-    return tf.where(inside[..., None], levels, fill)
+    return _filled(total, inside, fill)
 
 
 def _taps(places: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -102,10 +143,14 @@ def _taps(places: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
     before = tf.floor(centred)
     t = centred - before
     numbers = tf.cast(before, tf.int32)[None] + tf.reshape(tf.range(-1, 3), [4, 1, 1])
-    weights = [
+    return numbers, _weights(t)
+
+
+def _weights(t: tf.Tensor) -> list[tf.Tensor]:
+    """Returns what the four pixels around a place count, `t` behind the second."""
+    return [
         ((-t + 2.0) * t - 1.0) * t,
         (t - 2.0) * t * t + 1.0,
         ((-t + 1.0) * t + 1.0) * t,
         (t - 1.0) * t * t,
     ]
-    return numbers, weights

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_convnext import image
 
@@ -186,6 +186,6 @@ def _reason(error: Exception) -> str:
             f"it has more than the {image.MAX_PIXELS // 10**6} million pixels that "
             f"are unpacked: {size.strip('()')}"
         )
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "not a picture, or of a kind that cannot be read"
     return f"damaged ({str(error) or type(error).__name__})"

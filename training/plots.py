@@ -17,11 +17,12 @@ from matplotlib.ticker import MaxNLocator
 TRAIN = "#8a94a6"
 HELD_BACK = "#0b6bcb"
 WRONG = "#c4320a"
-_INK = "#1f2733"
-_FAINT = "#e4e8ee"
+INK = "#1f2733"
+FAINT = "#e4e8ee"
 _DPI = 120
 _MOST_WRITTEN_CLASSES = 20
 _LONGEST_NAME = 18
+_LONGEST_CAPTION = 13
 
 
 def curves(rows: Sequence[dict[str, float]]) -> bytes:
@@ -47,25 +48,27 @@ def curves(rows: Sequence[dict[str, float]]) -> bytes:
         ):
             values = [row[name] for row in rows]
             axes.plot(epochs, values, color=colour, lw=2, marker=marker, label=label)
-        _dress(axes, title)
+        dress(axes, title)
     accuracy.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     accuracy.legend(frameon=False, loc="lower right")
-    rate.plot(epochs, [row["learning_rate"] for row in rows], color=_INK, lw=1.5)
-    _dress(rate, "Learning rate, end of epoch")
+    rate.plot(epochs, [row["learning_rate"] for row in rows], color=INK, lw=1.5)
+    dress(rate, "Learning rate, end of epoch")
+    for axes in (loss, accuracy, rate):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     rate.set_ylim(bottom=0)
     rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    return _png(figure)
+    return png(figure)
 
 
-def _dress(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=11, color=_INK, weight="bold")
-    axes.set_xlabel("epoch", color=_INK)
-    axes.grid(color=_FAINT)
+def dress(axes: Axes, title: str, along: str = "epoch") -> None:
+    """Gives axes the title, the label below and the quiet look of all of them."""
+    axes.set_title(title, loc="left", fontsize=11, color=INK, weight="bold")
+    axes.set_xlabel(along, color=INK)
+    axes.grid(color=FAINT)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_FAINT)
-    axes.tick_params(length=0, colors=_INK)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(length=0, colors=INK)
 
 
 def confusion(counts: np.ndarray, classes: Sequence[str]) -> bytes:
@@ -90,29 +93,29 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> bytes:
         f"{right:.2%} of {counts.sum():,} right",
         loc="left",
         fontsize=11,
-        color=_INK,
+        color=INK,
         weight="bold",
     )
-    axes.set_xlabel("answered", color=_INK)
-    axes.set_ylabel("is", color=_INK)
+    axes.set_xlabel("answered", color=INK)
+    axes.set_ylabel("is", color=INK)
     names = [shortened(name) for name in classes]
     ticks = np.arange(count) if written else np.arange(0, count, max(count // 20, 1))
     upright = max(map(len, names)) > 3
     axes.set_xticks(ticks, [names[i] for i in ticks], rotation=90 if upright else 0)
     axes.set_yticks(ticks, [names[i] for i in ticks])
-    axes.tick_params(length=0, colors=_INK)
-    axes.spines[:].set_color(_FAINT)
+    axes.tick_params(length=0, colors=INK)
+    axes.spines[:].set_color(FAINT)
     if written:
         for (row, column), number in np.ndenumerate(counts):
             if number:
-                shade = "white" if shares[row, column] > 0.5 else _INK
+                shade = "white" if shares[row, column] > 0.5 else INK
                 colour = shade if row == column else WRONG
                 if row != column and shares[row, column] > 0.5:
                     colour = "white"
                 axes.text(
                     column, row, f"{number:,}", ha="center", va="center", color=colour
                 )
-    return _png(figure)
+    return png(figure)
 
 
 def sheet(
@@ -120,6 +123,7 @@ def sheet(
     labels: np.ndarray,
     probabilities: np.ndarray,
     classes: Sequence[str],
+    title: str | None = None,
 ) -> bytes:
     """Draws held-back pictures with what the model says of each.
 
@@ -128,13 +132,17 @@ def sheet(
         labels: True class numbers `(count,)`.
         probabilities: `(count, classes)`.
         classes: Their names.
+        title: Above them; how many are right unless given.
 
     Returns:
         A PNG.
     """
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.5 * columns, 1.85 * rows + 0.5), layout="constrained")
+    height = 1.85 * rows + 0.5
+    figure = Figure(figsize=(1.5 * columns, height))
+    # Laid out by hand: matplotlib takes seconds to find it out.
+    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.9 / height, 0.06, 0.36)
     grid = figure.subplots(rows, columns, squeeze=False)
     answers = probabilities.argmax(axis=1)
     for axes in grid.flat:
@@ -143,30 +151,38 @@ def sheet(
         answer, label = answers[number], labels[number]
         right = answer == label
         axes.imshow(images[number], interpolation="nearest")
-        text = f"{shortened(classes[answer])}  ({probabilities[number, answer]:.0%})"
-        if not right:
-            text += f"\nis {shortened(classes[label])}"
+        text = caption(classes[answer], probabilities[number, answer], classes[label])
         axes.set_title(
             text,
             fontsize=9,
-            color=_INK if right else WRONG,
+            color=INK if right else WRONG,
             weight="normal" if right else "bold",
         )
     wrong = int((answers != labels).sum())
     figure.suptitle(
-        f"{len(images)} held-back pictures, {len(images) - wrong} answered right",
+        title
+        or f"{len(images)} held-back pictures, {len(images) - wrong} answered right",
         x=0.01,
+        y=1 - 0.1 / height,
         ha="left",
         fontsize=11,
-        color=_INK,
+        color=INK,
         weight="bold",
     )
-    return _png(figure)
+    return png(figure)
 
 
-def shortened(name: str) -> str:
-    """Returns a class name that fits under a small picture."""
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+def caption(answer: str, share: float, truth: str) -> str:
+    """Returns what stands above a small picture; a second line where it is wrong."""
+    text = f"{shortened(answer, _LONGEST_CAPTION)}  ({share:.0%})"
+    if answer != truth:
+        text += f"\nis {shortened(truth, _LONGEST_CAPTION)}"
+    return text
+
+
+def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
+    """Returns a class name that is no longer than so many characters."""
+    return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
 def file_name(number: int, class_name: str) -> str:
@@ -175,7 +191,8 @@ def file_name(number: int, class_name: str) -> str:
     return f"{number:02}_{safe}.png"
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Returns a figure as a PNG."""
     file = io.BytesIO()
     FigureCanvasAgg(figure).print_figure(file, dpi=_DPI, facecolor="white")
     return file.getvalue()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,15 @@ from . import console
 from .console import Mistake, say
 
 COMMAND = "predict"
-SUMMARY = """Prints what a model sees in pictures, the likeliest classes first.
+SUMMARY = """Tells what a model sees in pictures, the likeliest classes first.
 
-  python -m training.predict_main --model=runs/demo/model.keras PICTURE...
+  python -m training.predict_main --model=runs/demo PICTURE...
 
-Class names and preprocessing are read from what lies beside the model."""
-_BAR_WIDTH = 20
+PICTURE is a file, a folder, an address (https://...), or a .txt file with one
+of these a line. Class names and preprocessing are read from beside the model.
+What cannot be read is named and passed over; the exit code is 0 where any
+picture was answered and 2 where none was."""
+_FORMATS = ("table", "csv", "json")
 
 
 def options() -> flags.FlagValues:
@@ -28,7 +31,14 @@ def options() -> flags.FlagValues:
         "model", None, "a file, a folder or a published checkpoint", flag_values=values
     )
     flags.DEFINE_integer(
-        "top", 3, "how many classes to print", lower_bound=1, flag_values=values
+        "top", 3, "how many classes to tell", lower_bound=1, flag_values=values
+    )
+    flags.DEFINE_enum(
+        "format", "table", _FORMATS, "table, csv or json", flag_values=values
+    )
+    flags.DEFINE_string("out", None, "file for it; stdout unless", flag_values=values)
+    flags.DEFINE_integer(
+        "batch", 32, "pictures at a time", lower_bound=1, flag_values=values
     )
     return values
 
@@ -40,7 +50,7 @@ def main(argv: list[str]) -> int:
         argv: The program's name and its arguments.
 
     Returns:
-        The exit code: 0 where every picture was answered, 2 otherwise.
+        The exit code: 0 where a picture was answered, 2 where none was.
     """
     return console.guard(COMMAND, lambda: _predict(argv), (flags.Error,))
 
@@ -55,59 +65,56 @@ def _predict(argv: list[str]) -> int:
     if not named:
         raise Mistake("no picture was named; --help shows how")
     console.import_tensorflow()
-    from . import classifier
+    from . import answers, atomic, classifier, named_pictures
 
+    names = named_pictures.listed(named)
     model = classifier.open_model(chosen.model)
     for notice in model.notices:
-        say(notice)
-    bad = 0
-    for name in named:
+        print(f"{COMMAND}: {notice}", file=sys.stderr, flush=True)
+    write = answers.FORMATS[chosen.format]
+    given: list[answers.Answer] = []
+    for part in _answers(names, model, chosen.top, chosen.batch):
+        given += part
+        # A person at a screen sees the first ones while the rest are read.
+        if chosen.format == "table" and not chosen.out and (text := write(part)):
+            say(text)
+    if chosen.out:
         try:
-            view = _view(Path(name).expanduser(), model.preprocessing)
-        except Mistake as mistake:
-            print(f"{COMMAND}: error: {mistake}", file=sys.stderr, flush=True)
-            bad += 1
-            continue
-        _say_answer(name, model, view, chosen.top)
-    return console.EXIT_MISTAKE if bad else 0
+            atomic.write_text(Path(chosen.out), write(given) + "\n")
+        except OSError as error:
+            raise Mistake(
+                f"--out={chosen.out} cannot be written: {error.strerror}"
+            ) from error
+    elif chosen.format != "table":
+        say(write(given))
+    answered = any(not answer.problem for answer in given)
+    return 0 if answered else console.EXIT_MISTAKE
 
 
-def _view(path: Path, preprocessing: Any) -> Any:
-    """Returns a picture file as evaluation sees it, float32 `(1, size, size, 3)`.
+def _answers(
+    names: Sequence[str], model: Any, top: int, batch: int
+) -> Iterator[list[Any]]:
+    """Asks the model, a batch at a time; problems go to stderr at once."""
+    import numpy as np
 
-    Raises:
-        Mistake: The file is missing or is no picture.
-    """
-    import tensorflow as tf
+    from . import answers, named_pictures
 
-    from keras_convnext import image
-
-    try:
-        picture = image.decode(tf.constant(path.read_bytes()))
-    except OSError as error:
-        raise Mistake(f"{path} cannot be read: {error.strerror}") from error
-    except tf.errors.OpError as error:
-        raise Mistake(f"{path}: {_reason(error.message)}") from error
-    return image.evaluation_view(picture, preprocessing).numpy()[None]
-
-
-def _reason(message: str) -> str:
-    """Returns the telling part of what a TensorFlow operator complains of."""
-    asserted = re.search(r"Summarized data: b'([^']*)'", message)
-    if asserted:
-        return asserted.group(1).partition(". ")[0].rstrip(".")
-    return f"no picture that can be read ({message.partition(chr(10))[0][:120]})"
-
-
-def _say_answer(name: str, model: Any, view: Any, top: int) -> None:
-    [probabilities] = model.probabilities(view)
-    order = probabilities.argsort()[::-1][:top]
-    width = max(len(model.labels[number]) for number in order)
-    say(name)
-    for number in order:
-        share = float(probabilities[number])
-        bar = "━" * round(_BAR_WIDTH * share)
-        say(f"  {model.labels[number]:<{width}}  {share:7.2%}  {bar}".rstrip())
+    for views in named_pictures.views(names, model.preprocessing, batch):
+        for view in views:
+            if view.problem:
+                print(f"{COMMAND}: error: {view.problem}", file=sys.stderr, flush=True)
+        seen = [view.image for view in views if view.image is not None]
+        rows = iter(model.probabilities(np.stack(seen)) if seen else ())
+        yield [
+            answers.Answer(
+                view.name,
+                ()
+                if view.image is None
+                else answers.best(next(rows), model.labels, top),
+                view.problem,
+            )
+            for view in views
+        ]
 
 
 def run() -> None:

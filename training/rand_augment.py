@@ -201,13 +201,17 @@ _TABLE: dict[str, Operation] = {
     "TranslateXRel": _moving(geometry.translate_x, 0.45),
     "TranslateYRel": _moving(geometry.translate_y, 0.45),
 }
-# Functions that are called, not copied in: building a data set stays quick.
+# These two count and sort levels, which XLA compiles for seconds and to no gain.
+_PLAIN = ("AutoContrast", "Equalize")
+# The others are compiled, each on its first use: one loop over the pixels in place of
+# many passes. They also stay functions that are called. What is not compiled is copied
+# into the graph, where even an operation that is not chosen costs time.
 OPERATIONS: dict[str, Operation] = {
     name: tf.function(
         operation,
         input_signature=_SIGNATURE,
         autograph=False,
-        experimental_attributes={"_noinline": True},
+        jit_compile=name not in _PLAIN,
     )
     for name, operation in _TABLE.items()
 }

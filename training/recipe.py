@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from typing import Any
 
 from keras_convnext.layer_decay import ASSIGNMENTS
 
 from .augment import Augmentation
+from .objective import LOSSES
 
 NO_AUGMENTATION = Augmentation()
+KEPT = ("last", "best")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -29,6 +33,10 @@ class Recipe:
         dropout_rate: Before the classifier.
         epochs: Passes over the training pictures.
         warmup_epochs: Linear rise of the learning rate, in epochs.
+        frozen_epochs: Epochs at the start in which the head alone learns; the
+            backbone's weights stay as they were loaded, and the rise of the learning
+            rate comes after them.
+        frozen_lr: Learning rate of these epochs.
         global_batch: Pictures a step, over all devices.
         peak_lr: Highest learning rate.
         lr_batch: The batch that `peak_lr` is meant for: with another `global_batch`
@@ -46,11 +54,19 @@ class Recipe:
         clip_norm: Largest norm of all gradients together, after they are summed
             over the devices; None for no limit.
         label_smoothing: Share of the target spread over all classes.
+        loss: "softmax" for cross-entropy, "sigmoid" for binary cross-entropy of each
+            class on its own, averaged over the classes. Source: arXiv:2110.00476.
+        target_threshold: With "sigmoid", targets above it become 1 and others 0;
+            None leaves them soft.
         ema_decay: Decay of the moving average of the weights, which is then what is
             evaluated and kept; None for no average.
         augmentation: What happens to the training pictures.
+        steps_per_call: Steps that the devices take before Python looks at the results.
+            The weights do not depend on it.
         precision: "float32", "mixed_bfloat16", or "mixed_float16" with loss scaling.
         validation_share: Share held back where the data has no split of its own.
+        keep: Which epoch's weights are the run's result, "last" or "best" by
+            accuracy on the held-back pictures.
         keep_checkpoints: How many of the newest checkpoints stay, beside the best.
         seed: Of the initial weights, the order, the augmentation and the split.
     """
@@ -69,6 +85,8 @@ class Recipe:
     head_init_scale: float = 1.0
     dropout_rate: float = 0.0
     warmup_epochs: float = 0.0
+    frozen_epochs: int = 0
+    frozen_lr: float = 1e-3
     min_lr: float = 1e-6
     weight_decay: float = 0.05
     beta_1: float = 0.9
@@ -78,10 +96,14 @@ class Recipe:
     accumulation_steps: int = 1
     clip_norm: float | None = None
     label_smoothing: float = 0.1
+    loss: str = "softmax"
+    target_threshold: float | None = None
     ema_decay: float | None = None
     augmentation: Augmentation = NO_AUGMENTATION
+    steps_per_call: int = 1
     precision: str = "float32"
     validation_share: float = 0.2
+    keep: str = "last"
     keep_checkpoints: int = 2
     seed: int = 0
 
@@ -123,11 +145,16 @@ _LIMITS = {
             "epochs",
             "global_batch",
             "accumulation_steps",
+            "steps_per_call",
             "keep_checkpoints",
         ),
         (_above_zero, "1 or more"),
     ),
-    "peak_lr": (_above_zero, "above 0"),
+    **dict.fromkeys(("peak_lr", "frozen_lr"), (_above_zero, "above 0")),
+    "frozen_epochs": (
+        lambda recipe, value: 0 <= value < recipe.epochs,
+        "from 0 to less than epochs",
+    ),
     **dict.fromkeys(
         ("patch_size", "clip_norm", "layer_scale_init_value", "lr_batch"),
         (_above_zero_or_none, "above 0 or none"),
@@ -149,19 +176,38 @@ _LIMITS = {
     ),
     "validation_share": (lambda _, value: 0 < value < 1, "between 0 and 1"),
     "warmup_epochs": (
-        lambda recipe, value: 0 <= value < recipe.epochs,
-        "from 0 to less than epochs",
+        lambda recipe, value: 0 <= value < recipe.epochs - recipe.frozen_epochs,
+        "from 0 to less than epochs without the frozen ones",
     ),
     "layer_decay": (
         lambda _, value: value is None or 0 < value <= 1,
         "in (0, 1] or none",
     ),
+    "loss": (lambda _, value: value in LOSSES, f"one of {', '.join(LOSSES)}"),
+    "target_threshold": (
+        lambda recipe, value: (
+            value is None or (0 <= value < 1 and recipe.loss == "sigmoid")
+        ),
+        "none, or in [0, 1) with loss=sigmoid",
+    ),
     "layer_assignment": (
         lambda _, value: value in ASSIGNMENTS,
         f"one of {', '.join(ASSIGNMENTS)}",
     ),
+    "keep": (lambda _, value: value in KEPT, f"one of {', '.join(KEPT)}"),
     "precision": (
         lambda _, value: value in PRECISIONS,
         f"one of {', '.join(PRECISIONS)}",
     ),
+}
+
+# As JSON has them. A run that is older than a field had what is now its default.
+DEFAULTS: dict[str, Any] = {
+    field.name: (
+        json.loads(json.dumps(asdict(field.default)))
+        if is_dataclass(field.default) and not isinstance(field.default, type)
+        else field.default
+    )
+    for field in fields(Recipe)
+    if field.default is not MISSING
 }

@@ -46,9 +46,8 @@ _TABLE = (
         ema_decay=0.999,
         augmentation=Augmentation(crop_scale=(0.4, 1.0), flip=True),
     ),
-    # Hundreds of photographs, from weights trained on ImageNet. The learning rate
-    # is the paper's for fine-tuning, for a batch a sixteenth of the paper's, times
-    # eight, because the head is new and the run is short.
+    # Hundreds of photographs, from weights trained on ImageNet: the new head first,
+    # then all of it, the layers near the picture the least.
     Recipe(
         name="finetune_small",
         variant="convnext_tiny",
@@ -58,10 +57,14 @@ _TABLE = (
         head_init_scale=0.001,
         epochs=15,
         warmup_epochs=1,
+        frozen_epochs=3,
+        frozen_lr=1e-3,
         global_batch=32,
-        peak_lr=1e-4,
+        peak_lr=2e-4,
         weight_decay=1e-2,
+        layer_decay=0.8,
         clip_norm=1.0,
+        keep="best",
         augmentation=Augmentation(crop_scale=(0.5, 1.0), flip=True),
     ),
 )

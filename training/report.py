@@ -10,14 +10,41 @@ from typing import Any
 
 import numpy as np
 
+from .classes import counts as class_counts
+from .classes import notices
 from .evaluate import Verdicts
 from .progress import clock
 
-_TITLES = {
-    "curves.png": "How it learned",
-    "confusion.png": "What it mixes up",
-    "predictions.png": "What it says of pictures it has not seen",
+# In the order of the page: the title and a word on how to read it.
+_PICTURES = {
+    "curves.png": ("How it learned", ""),
+    "confusion.png": ("What it mixes up", "A row is a class, a column an answer."),
+    "mistakes.png": (
+        "Its worst mistakes",
+        "The held-back pictures that it was surest of and wrong about: hard ones, odd "
+        "ones, and now and then one with a wrong label.",
+    ),
+    "predictions.png": (
+        "What it says of pictures it has not seen",
+        "Taken evenly from the held-back pictures.",
+    ),
+    "explained.png": (
+        "Where it looks",
+        "Grad-CAM: warm is what speaks for the answer, by region. Gradient: dark is "
+        "what the answer hangs on, by pixel. Mistakes first, where there are any.",
+    ),
+    "calibration.png": (
+        "How sure, how right",
+        "Bars on the dashed line: of the answers given with 80 % confidence, 80 % are "
+        "right.",
+    ),
+    "embedding.png": (
+        "What looks alike to it",
+        "What the classifier sees of each picture, on the two main axes (PCA). The "
+        "frame is the colour of the class.",
+    ),
 }
+_CLASSES_AFTER = "mistakes.png"
 _MOST_CLASSES = 50
 
 _STYLE = """
@@ -64,12 +91,12 @@ def page(
         pictures: PNGs by file name.
     """
     title = f"{run.recipe.variant} on {run.source.name}"
-    sections = [
-        _section(_TITLES[name], _picture(_TITLES[name], pictures[name]))
-        for name in _TITLES
-        if name in pictures
-    ]
-    sections.insert(2, _section("Class by class", _classes(verdicts, run)))
+    sections = []
+    for name, (heading, words) in _PICTURES.items():
+        if name in pictures:
+            sections.append(_section(heading, _picture(heading, pictures[name]), words))
+        if name == _CLASSES_AFTER:
+            sections.append(_class_section(verdicts, run))
     sections.append(_section("The recipe", _recipe(asdict(run.recipe))))
     sections.append(_section("Epoch by epoch", _history(rows)))
     return (
@@ -94,7 +121,9 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     shown = (
         (f"{metrics['top1']:.2%}", "first answer right"),
         (f"{metrics['top5']:.2%}", "among the first five"),
+        (f"{metrics['mean_class_accuracy']:.2%}", "right, all classes alike"),
         (f"{metrics['loss']:.4f}", "cross-entropy"),
+        (f"{metrics['calibration_error']:.2%}", "calibration error"),
         (f"{metrics['parameters'] / 1e6:.2f} M", "parameters"),
         (clock(metrics["train_seconds"]), "training time"),
     )
@@ -104,8 +133,9 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     return f'<div class="figures">{boxes}</div>'
 
 
-def _section(title: str, body: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>\n"
+def _section(title: str, body: str, words: str = "") -> str:
+    said = f'<p class="quiet">{escape(words)}</p>\n' if words else ""
+    return f"<section>\n<h2>{escape(title)}</h2>\n{said}{body}\n</section>\n"
 
 
 def _picture(title: str, png: bytes) -> str:
@@ -128,8 +158,14 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], numbers: int) -> 
     return f"<table>\n<tr>{line(head, 'th')}</tr>\n{lines}</table>"
 
 
+def _class_section(verdicts: Verdicts, run: Any) -> str:
+    words = " ".join(f"{line[0].upper()}{line[1:]}." for line in notices(run.source))
+    return _section("Class by class", _classes(verdicts, run), words)
+
+
 def _classes(verdicts: Verdicts, run: Any) -> str:
     counts = verdicts.confusion()
+    trained = class_counts(run.source.training, len(run.source.classes))
     lines = []
     for number in np.argsort(_recall(counts), kind="stable")[:_MOST_CLASSES]:
         row = counts[number].copy()
@@ -137,11 +173,26 @@ def _classes(verdicts: Verdicts, run: Any) -> str:
         row[number] = 0
         taken_for = run.source.classes[row.argmax()] if row.any() else ""
         share = f"{right / total:.1%}" if total else "-"
+        learned = "" if trained is None else f"{trained[number]:,}"
         lines.append(
-            (run.source.classes[number], taken_for, f"{right:,}", f"{total:,}", share)
+            (
+                run.source.classes[number],
+                taken_for,
+                learned,
+                f"{total:,}",
+                f"{right:,}",
+                share,
+            )
         )
-    head = ("class", "most often taken for", "right", "of", "share")
-    return _table(head, lines, numbers=3)
+    head = (
+        "class",
+        "most often taken for",
+        "to train on",
+        "held back",
+        "right",
+        "share",
+    )
+    return _table(head, lines, numbers=4)
 
 
 def _recall(counts: np.ndarray) -> np.ndarray:

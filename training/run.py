@@ -69,6 +69,19 @@ class Run:
         """Returns what all devices hold of a value, as one array."""
         return distribution.collected(value, self.strategy, self.cluster)
 
+    def put_back_best(self) -> int:
+        """Gives the learner the weights that were judged best.
+
+        Returns:
+            The epoch that they are from, counted from 1.
+        """
+        # Wait for the chief: it may still be writing the last checkpoint.
+        distribution.any_worker(False, self.strategy, self.cluster)
+        best = self.checkpoints.best()
+        if best is None:
+            return self.position.epoch
+        return self.checkpoints.put_back(best).epoch
+
     def save(self) -> None:
         """Writes a checkpoint; the chief does, for all workers."""
         seconds = self.seconds_before + time.monotonic() - self.began

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import tensorflow as tf
 
+from . import objective
 from .evaluate import TOP
 from .learner import Learner
 
@@ -24,6 +26,8 @@ class StepSettings:
         global_batch: Pictures a step over all devices.
         classes: Outputs of the model.
         label_smoothing: Share of the target spread over all classes.
+        loss: Key in `objective.LOSSES`.
+        target_threshold: Above it a target is 1, else 0; or None.
         clip_norm: Largest norm of all gradients together, or None.
         ema_decay: Decay of the moving average, or None.
         accumulation_steps: Parts that a device's share of a batch is taken in.
@@ -32,13 +36,18 @@ class StepSettings:
     global_batch: int
     classes: int
     label_smoothing: float = 0.0
+    loss: str = "softmax"
+    target_threshold: float | None = None
     clip_norm: float | None = None
     ema_decay: float | None = None
     accumulation_steps: int = 1
 
 
 def make_train_step(
-    learner: Learner, settings: StepSettings, strategy: tf.distribute.Strategy
+    learner: Learner,
+    settings: StepSettings,
+    strategy: tf.distribute.Strategy,
+    trains: Callable[[str], bool] = lambda path: True,
 ) -> Callable[[Any, Any], dict[str, tf.Tensor]]:
     """Returns the function that one training step is.
 
@@ -47,16 +56,27 @@ def make_train_step(
     (pictures whose highest logit is the label's), and "gradient_norm" (of the whole
     batch's gradient, before clipping). Where the learner has a loss scale, a gradient
     that is not finite changes nothing but the scale.
+
+    Args:
+        learner: What is changed.
+        settings: What the step does beside the update.
+        strategy: What the batch is spread by.
+        trains: From a variable's path to whether this step changes it. Nothing is
+            computed for those that it does not.
     """
-    variables = [v.value for v in learner.model.trainable_variables]
+    chosen = [trains(v.path) for v in learner.model.trainable_variables]
+    variables = _chosen(learner.model, chosen)
     scale = learner.loss_scale
 
     def backward(images: tf.Tensor, targets: tf.Tensor) -> list[tf.Tensor]:
         """Returns loss, hits and the gradients of some of a device's pictures."""
-        with tf.GradientTape() as tape:
+        # Told to watch nothing else, it computes nothing for what stands still.
+        with tf.GradientTape(watch_accessed_variables=all(chosen)) as tape:
+            tape.watch(variables)
             logits = learner.model(tf.cast(images, tf.float32), training=True)
             logits = tf.cast(logits, tf.float32)
-            losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+            sought = objective.thresholded(targets, settings.target_threshold)
+            losses = objective.LOSSES[settings.loss](sought, logits)
             # Each part is a share of the batch: shares of its mean add up.
             loss = tf.reduce_sum(losses) / settings.global_batch
             scaled = loss if scale is None else loss * scale.factor
@@ -65,7 +85,9 @@ def make_train_step(
         return [loss, correct, *tape.gradient(scaled, variables)]
 
     def on_replica(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        targets = soft_targets(labels, settings.classes, settings.label_smoothing)
+        targets = objective.soft_targets(
+            labels, settings.classes, settings.label_smoothing
+        )
         loss, correct, *gradients = summed_over_parts(
             backward, images, targets, settings.accumulation_steps
         )
@@ -76,7 +98,8 @@ def make_train_step(
         # Clipped after the sum: the limit is meant for the batch's gradient, not
         # for the part of it that one device has seen.
         gradients, norm = clipped(gradients, settings.clip_norm)
-        update(learner, gradients, settings.ema_decay, tf.math.is_finite(norm))
+        finite = tf.math.is_finite(norm)
+        update(learner, gradients, settings.ema_decay, finite, chosen)
         return {
             "loss": loss,
             "correct": correct,
@@ -129,20 +152,6 @@ def summed_over_parts(
     return sums
 
 
-def soft_targets(labels: tf.Tensor, classes: int, label_smoothing: float) -> tf.Tensor:
-    """Returns target probabilities, float32 `(batch, classes)`.
-
-    Args:
-        labels: Class numbers `(batch,)`, or probabilities `(batch, classes)`.
-        classes: How many classes there are.
-        label_smoothing: Share of each target that goes to all classes alike.
-    """
-    if labels.shape.rank == 1:
-        labels = tf.one_hot(labels, classes)
-    targets = tf.cast(labels, tf.float32)
-    return targets * (1.0 - label_smoothing) + label_smoothing / classes
-
-
 def clipped(
     gradients: list[tf.Tensor], clip_norm: float | None
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
@@ -159,6 +168,7 @@ def update(
     gradients: list[tf.Tensor],
     ema_decay: float | None,
     finite: tf.Tensor,
+    chosen: Sequence[bool] | None = None,
 ) -> None:
     """Applies gradients that are already the same on every device.
 
@@ -167,17 +177,19 @@ def update(
 
     Args:
         learner: What is changed.
-        gradients: One for each of the model's trainable variables.
+        gradients: One for each of the model's trainable variables that are chosen.
         ema_decay: Decay of the moving average, or None.
         finite: Whether the gradients are finite, bool scalar. Looked at only where
             the learner has a loss scale.
+        chosen: Which of the model's trainable variables are changed; all, unless
+            given.
     """
     optimizer = learner.optimizer
-    variables = [v.value for v in learner.model.trainable_variables]
+    variables = _chosen(learner.model, chosen)
     averages: list[Any] = [None] * len(variables)
     share = 0.0
     if learner.averaged is not None and ema_decay is not None:
-        averages = [v.value for v in learner.averaged.trainable_variables]
+        averages = _chosen(learner.averaged, chosen)
         share = 1.0 - ema_decay
 
     guarded = learner.loss_scale is not None
@@ -216,6 +228,14 @@ def update(
         learner.loss_scale.note(finite)
         taken = tf.cast(finite, optimizer.iterations.dtype)
     optimizer.iterations.assign_add(taken)
+
+
+def _chosen(model: keras.Model, chosen: Sequence[bool] | None) -> list[Any]:
+    """Returns the TensorFlow variables of a model that are trained."""
+    trainable = model.trainable_variables
+    if chosen is None:
+        return [v.value for v in trainable]
+    return [v.value for v, wanted in zip(trainable, chosen, strict=True) if wanted]
 
 
 def _if_true(condition: tf.Tensor, action: Callable[[], None]) -> None:

@@ -14,8 +14,10 @@ import tensorflow as tf
 from . import distribution
 from .console import Interrupted, Mistake
 from .evaluate import Verdicts, evaluate
+from .learner import is_head
 from .run import Run, prepare
 from .step import StepSettings, make_evaluation_step, make_train_step
+from .step_loop import make_step_loop
 from .stopping import StopRequest
 
 __all__ = ["Run", "Totals", "prepare", "train"]
@@ -61,18 +63,7 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
         Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
         Mistake: The loss is no longer a number, or the disk is full.
     """
-    step = make_train_step(
-        run.learner,
-        StepSettings(
-            global_batch=run.recipe.global_batch,
-            classes=len(run.source.classes),
-            label_smoothing=run.recipe.label_smoothing,
-            clip_norm=run.recipe.clip_norm,
-            ema_decay=run.recipe.ema_decay,
-            accumulation_steps=run.recipe.accumulation_steps,
-        ),
-        run.strategy,
-    )
+    take, take_frozen = _step_loops(run)
     kept = run.learner.kept
     judge = make_evaluation_step(
         lambda images: tf.nn.log_softmax(kept(images, training=False)), run.strategy
@@ -90,7 +81,8 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
         while run.position.epoch < run.recipe.epochs:
             epoch = run.position.epoch
             listeners.on_epoch_begin(epoch)
-            totals = _epoch(run, step, listeners, stop)
+            is_frozen = epoch < run.recipe.frozen_epochs
+            totals = _epoch(run, take_frozen if is_frozen else take, listeners, stop)
             verdicts = evaluate(
                 held_back, judge, run.collected, len(run.source.classes)
             )
@@ -104,37 +96,100 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
     listeners.on_train_end()
 
 
+def _step_loops(run: Run) -> tuple[Any, Any]:
+    """Returns what takes steps that train all, and what trains the head alone."""
+    settings = StepSettings(
+        global_batch=run.recipe.global_batch,
+        classes=len(run.source.classes),
+        label_smoothing=run.recipe.label_smoothing,
+        loss=run.recipe.loss,
+        target_threshold=run.recipe.target_threshold,
+        clip_norm=run.recipe.clip_norm,
+        ema_decay=run.recipe.ema_decay,
+        accumulation_steps=run.recipe.accumulation_steps,
+    )
+    whole = make_train_step(run.learner, settings, run.strategy)
+    head = make_train_step(run.learner, settings, run.strategy, is_head)
+    return make_step_loop(whole, run.strategy), make_step_loop(head, run.strategy)
+
+
 def _epoch(
-    run: Run, step: Any, listeners: keras.callbacks.CallbackList, stop: StopRequest
+    run: Run, take: Any, listeners: keras.callbacks.CallbackList, stop: StopRequest
 ) -> Totals:
     """Takes the steps that an epoch still has, and returns the sums over all."""
     totals = Totals(**run.position.totals)
-    saved_at = began = time.monotonic()
-    for batch, (images, labels) in _batches(run):
-        totals.waited += time.monotonic() - began
-        listeners.on_train_batch_begin(batch)
-        results = {name: float(value) for name, value in step(images, labels).items()}
-        _check_finite(run, batch, results)
-        totals.loss += results["loss"]
-        totals.correct += results["correct"]
-        totals.steps += 1
-        totals.images += run.recipe.global_batch
-        totals.seconds += time.monotonic() - began
-        listeners.on_train_batch_end(batch, _progress_of(totals))
-        _advance(run, batch, totals)
+    batches = _batches(run)
+    saved_at = time.monotonic()
+    while True:
+        _call(run, take, batches, totals, listeners)
         if run.position.batch == run.steps_per_epoch:
-            break
+            return totals
         if _stopping(run, stop):
             run.save()
             raise _interrupted(run, stop)
         if time.monotonic() - saved_at > _CHECKPOINT_SECONDS:
             run.save()
             saved_at = time.monotonic()
-        began = time.monotonic()
-    return totals
 
 
-def _batches(run: Run) -> Iterator[tuple[int, Any]]:
+def _call(
+    run: Run,
+    take: Any,
+    batches: Iterator[Any],
+    totals: Totals,
+    listeners: keras.callbacks.CallbackList,
+) -> None:
+    """Takes some steps in one call, and then looks at each of them."""
+    left = run.steps_per_epoch - run.position.batch
+    count = min(run.recipe.steps_per_call, left)
+    listeners.on_train_batch_begin(run.position.batch)
+    began = time.monotonic()
+    try:
+        results = {
+            name: values.numpy()
+            for name, values in take(batches, tf.constant(count)).items()
+        }
+    except tf.errors.OutOfRangeError as error:
+        raise Mistake(
+            f"the data ended before batch {run.steps_per_epoch} of epoch "
+            f"{run.position.epoch + 1}: there are fewer pictures than it says"
+        ) from error
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+        if "IteratorGetNext" not in str(error):
+            raise
+        raise Mistake(_unreadable(run, count, error)) from error
+    seconds = (time.monotonic() - began) / count
+    for number in range(count):
+        batch = run.position.batch
+        if number:
+            listeners.on_train_batch_begin(batch)
+        result = {name: float(values[number]) for name, values in results.items()}
+        _check_finite(run, batch, result)
+        totals.loss += result["loss"]
+        totals.correct += result["correct"]
+        totals.waited += result["waited"]
+        totals.steps += 1
+        totals.images += run.recipe.global_batch
+        totals.seconds += seconds
+        listeners.on_train_batch_end(batch, _progress_of(totals))
+        _advance(run, batch, totals)
+
+
+def _unreadable(run: Run, count: int, error: tf.errors.OpError) -> str:
+    """Returns what to say of a picture that nobody had decoded before."""
+    first = run.position.batch + 1
+    last = first + count - 1
+    where = f"batch {first}" if first == last else f"batches {first} to {last}"
+    # TensorFlow's own words stand above the first node that it names.
+    reason = error.message.partition("[[")[0].strip().rpartition("\n")[2][:200]
+    return (
+        f"a picture of {where} of epoch {run.position.epoch + 1} cannot be read "
+        f"({reason}); class folders are checked beforehand, and --skip_bad_images "
+        "leaves such pictures of theirs out"
+    )
+
+
+def _batches(run: Run) -> Iterator[Any]:
     def share(worker: int, workers: int) -> tf.data.Dataset:
         return run.source.train(
             run.recipe.global_batch,
@@ -146,8 +201,7 @@ def _batches(run: Run) -> Iterator[tuple[int, Any]]:
             workers=workers,
         )
 
-    batches = distribution.spread(share, run.strategy, run.cluster)
-    yield from enumerate(batches, start=run.position.batch)
+    return iter(distribution.spread(share, run.strategy, run.cluster))
 
 
 def _advance(run: Run, batch: int, totals: Totals) -> None:

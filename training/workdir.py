@@ -116,6 +116,15 @@ class Workdir:
                 f"--workdir={self.path} cannot be written: {error.strerror or error}"
             ) from error
 
+    def release(self) -> None:
+        """Gives the folder back, where this run has left nothing in it to go on with.
+
+        A run that cannot begin, because its weights do not fit, say, would otherwise
+        stand in the way of the next try.
+        """
+        if not self.history.exists() and not any(self.checkpoints.glob("*")):
+            self.recipe.unlink(missing_ok=True)
+
     def check_same(self, identity: dict[str, Any]) -> None:
         """Makes sure that no other run lives in the folder.
 
@@ -135,6 +144,7 @@ class Workdir:
             ) from None
         # Through JSON, so that tuples and lists compare as what is in the file.
         wanted = json.loads(json.dumps(identity))
+        there = _with_defaults(there)
         unlike = [
             f"{name}={there.get(name)!r} there and {wanted[name]!r} here"
             for name in wanted
@@ -145,6 +155,19 @@ class Workdir:
                 f"--workdir={self.path} holds another run ({'; '.join(unlike[:4])}); "
                 "take another --workdir, or ask for the same run to go on with it"
             )
+
+
+def _with_defaults(there: dict[str, Any]) -> dict[str, Any]:
+    """Returns what `recipe.json` says, with fields that are younger than it."""
+    # Importing it loads TensorFlow.
+    from .recipe import DEFAULTS
+
+    younger = {name: value for name, value in DEFAULTS.items() if name not in there}
+    filled = {**there, **younger}
+    for name, inner in DEFAULTS.items():
+        if isinstance(inner, dict) and isinstance(filled[name], dict):
+            filled[name] = {**inner, **filled[name]}
+    return filled
 
 
 def identity(recipe: Any, data: str) -> dict[str, Any]:

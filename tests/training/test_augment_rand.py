@@ -70,7 +70,7 @@ COLOURS: dict[str, tuple[Callable, Callable]] = {
     "equalize": (operations.equalize, ImageOps.equalize),
     "invert": (operations.invert, ImageOps.invert),
     "grey": (
-        lambda x: tf.tile(operations.grey(x), [1, 1, 3]),
+        lambda x: tf.cast(operations.grey(x), tf.uint8),
         lambda image: image.convert("L").convert("RGB"),
     ),
 }

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 
 import keras
 import numpy as np
@@ -108,6 +109,31 @@ def test_a_full_disk_is_one_line_and_costs_no_earlier_checkpoint(
     assert steps(tmp_path) == [1]
     monkeypatch.undo()
     assert kept.restore()[0].step == 1
+
+
+def test_a_write_that_the_system_cuts_short_costs_no_earlier_checkpoint(
+    tmp_path, variables
+):
+    """The system itself refuses bytes beyond a limit, as it does on a full disk."""
+    kept = Checkpoints(tmp_path, variables, keep=1)
+    first = kept.save(Position(step=1))
+    before = values(variables)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (first.stat().st_size // 2, hard))
+    try:
+        with pytest.raises(Mistake, match=r"cannot write .*step-000000002.ckpt \(File"):
+            kept.save(Position(step=2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path) == [first.name]
+    for variable in variables.values():
+        variable.assign(variable.numpy() * 0)
+    position, damaged = kept.restore()
+    assert (position.step, damaged) == (1, [])
+    for name, value in values(variables).items():
+        np.testing.assert_array_equal(value, before[name])
+    # Once there is room, it goes on.
+    assert kept.save(Position(step=2)).exists()
 
 
 def test_a_checkpoint_of_another_model_is_refused_untouched(tmp_path, variables):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,13 @@ def test_tensorflow_loads_without_a_word():
         cwd=Path(__file__).resolve().parents[2],
     )
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_what_the_library_warns_of_is_said_once_and_not_on_stderr(capfd):
+    with console.said_warnings():
+        for _ in range(2):
+            warnings.warn("the classifier stays as it was built", stacklevel=1)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    stdout, stderr = capfd.readouterr()
+    assert stdout == "the classifier stays as it was built\n"
+    assert stderr == ""

@@ -227,9 +227,10 @@ def test_an_npz_file_is_loaded_with_or_without_class_names(tmp_path: Path):
     images = np.zeros((4, 8, 8, 3), np.uint8)
     arrays = {
         "train_images": images,
-        "train_labels": np.array([0, 1, 2, 0]),
+        # One byte, as many files have them.
+        "train_labels": np.array([0, 1, 2, 0], np.uint8),
         "test_images": images,
-        "test_labels": np.array([0, 1, 2, 0]),
+        "test_labels": np.array([0, 1, 2, 0], np.uint8),
     }
     np.savez(tmp_path / "plain.npz", **arrays)
     plain = data.load(f"array:{tmp_path}/plain.npz", size_px=8)

@@ -104,6 +104,7 @@ def test_a_cache_that_cannot_be_written_to_is_named(tmp_path: Path):
         data.load("digits", size_px=32, data_dir=str(tmp_path / "below"))
 
 
+@pytest.mark.slow  # half a minute
 def test_loading_digits_prints_nothing_of_tensorflow_datasets(tmp_path: Path):
     program = (
         "from training import data\n"

@@ -273,3 +273,16 @@ def test_a_picture_that_may_not_be_read_is_named(tmp_path: Path):
     fill(tmp_path, {"a": 3, "b": 3})
     (tmp_path / "a" / "00.png").chmod(0)
     assert "00.png: Permission denied" in refusal(tmp_path)
+
+
+def test_what_decoders_print_of_a_file_is_not_passed_on(tmp_path: Path, capfd):
+    fill(tmp_path, {"a": 2, "b": 2})
+    odd = write(tmp_path / "a" / "twelve.jpg")
+    contents = bytearray(odd.read_bytes())
+    # The bits a colour, in the header of the frame; libjpeg knows 8 only.
+    contents[contents.index(b"\xff\xc0") + 4] = 12
+    odd.write_bytes(contents)
+    [(path, _)] = load(tmp_path, skip_bad_images=True).skipped
+    assert path == str(odd)
+    stdout, stderr = capfd.readouterr()
+    assert (stdout, stderr) == ("", "")

@@ -17,7 +17,7 @@ from PIL import Image
 
 import keras_convnext
 from keras_convnext.preprocessing import Preprocessing
-from training import evaluate_main, main, predict_main
+from training import evaluate_main, main, predict_main, preview_main
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
@@ -81,10 +81,14 @@ def test_a_run_leaves_what_is_promised_and_nothing_half_written(trained):
         "pictures/curves.png",
         "pictures/confusion.png",
         "pictures/predictions.png",
+        "pictures/calibration.png",
+        "pictures/embedding.png",
+        "pictures/explained.png",
         "pictures/samples",
     }
     assert promised <= left
-    others = left - promised
+    # Where there are mistakes, there is a picture of the worst.
+    others = left - promised - {"pictures/mistakes.png"}
     assert len([name for name in others if name.startswith("checkpoints/")]) == 2
     samples = [name for name in others if name.startswith("pictures/samples/")]
     assert len(samples) == 8
@@ -174,7 +178,7 @@ def test_a_forgotten_flag_sign_is_a_mistake(capfd):
     assert "'recipe=demo' is no flag" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("command", [main, evaluate_main, predict_main])
+@pytest.mark.parametrize("command", [main, evaluate_main, predict_main, preview_main])
 def test_help_fits_on_a_screen_and_names_every_flag(command, capfd):
     assert command.main(["command", "--help"]) == 0
     stdout = capfd.readouterr().out
@@ -338,7 +342,7 @@ def test_predict_names_each_bad_file_and_answers_the_others(trained, tmp_path, c
     text = tmp_path / "text.jpg"
     text.write_text("no picture")
     arguments = [f"--model={trained}", str(tmp_path / "none.png"), str(text), str(good)]
-    assert predict_main.main(["predict", *arguments]) == 2
+    assert predict_main.main(["predict", *arguments]) == 0
     stdout, stderr = capfd.readouterr()
     first, second = stderr.splitlines()
     assert f"{tmp_path / 'none.png'} cannot be read: No such file" in first

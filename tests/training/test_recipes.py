@@ -6,7 +6,9 @@ import re
 import pytest
 
 from keras_convnext import list_variants, weights
+from keras_convnext.variants import VARIANTS
 from training import recipes
+from training.paper_recipes import PAPER_RECIPES
 from training.recipes import RECIPES, Recipe
 
 
@@ -17,39 +19,140 @@ def test_every_recipe_names_a_variant(recipe):
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_the_weights_that_a_recipe_starts_from_are_known(recipe):
-    weights.resolve(recipe.variant, recipe.weights)
+    if str(recipe.weights).startswith("runs/"):
+        # What another recipe leaves, for the same variant.
+        _, earlier, file = recipe.weights.split("/")
+        assert file == "model.keras"
+        assert RECIPES[earlier].variant == recipe.variant
+        with pytest.raises(ValueError, match=f"no weights file {recipe.weights}"):
+            weights.resolve(recipe.variant, recipe.weights)
+    else:
+        weights.resolve(recipe.variant, recipe.weights)
 
 
-# The columns of arXiv:2201.03545's tables 5 and 6 and of arXiv:2301.00808's, typed in
-# from the papers and the published commands: learning rate for this batch, epochs,
-# warm-up, stochastic depth, layer decay, moving average.
+# The columns of arXiv:2201.03545's tables 5 and 6 and of arXiv:2301.00808's tables 9 to
+# 13, typed in from the papers and the published commands: learning rate for this batch,
+# batch, epochs, warm-up, weight decay, stochastic depth, layer decay, its kind, MixUp
+# and CutMix, label smoothing, moving average.
+V1_IN1K = "4e-3 4096 300 {} .05 {} - - .8 1 .1 .9999"
+V1_IN22K = "4e-3 4096 90 5 .05 {} - - .8 1 .1 -"
+V1_FT = "5e-5 512 30 0 1e-8 {} {} group 0 0 .1 {}"
+V2_SMALL = "8e-4 1024 600 0 {} {} .9 single {} {} .2 .9999"
+V2_LARGE = "{} 1024 {} {} .05 {} {} group .8 1 .1 .9999"
+V2_IN22K = "4e-3 4096 90 5 .05 {} {} {} .8 1 .1 -"
+V2_FT = "5e-5 512 {} 0 1e-8 {} {} {} 0 0 .1 {}"
 PRINTED = {
-    "v1_tiny_in1k": (4e-3, 300, 20, 0.1, None, 0.9999),
-    "v1_large_in1k": (4e-3, 300, 20, 0.5, None, 0.9999),
-    "v1_isotropic_base_in1k": (4e-3, 300, 50, 0.2, None, 0.9999),
-    "v1_xlarge_in22k": (4e-3, 90, 5, 0.2, None, None),
-    "v1_base_in1k_384": (5e-5, 30, 0, 0.8, 0.7, None),
-    "v1_small_in22k_ft_in1k_224": (5e-5, 30, 0, 0.1, 0.8, None),
-    "v1_xlarge_in22k_ft_in1k_384": (5e-5, 30, 0, 0.4, 0.8, 0.9999),
-    "v2_atto_fcmae_ft_in1k": (8e-4, 600, 0, 0.1, 0.9, 0.9999),
-    "v2_tiny_fcmae_ft_in1k": (3.2e-3, 300, 40, 0.2, 0.9, 0.9999),
-    "v2_base_fcmae_ft_in1k": (2.5e-3, 100, 20, 0.1, 0.6, 0.9999),
-    "v2_huge_fcmae_ft_in1k": (5e-4, 50, 10, 0.3, 0.75, 0.9999),
+    "v1_tiny_in1k": V1_IN1K.format(20, 0.1),
+    "v1_small_in1k": V1_IN1K.format(20, 0.4),
+    "v1_base_in1k": V1_IN1K.format(20, 0.5),
+    "v1_large_in1k": V1_IN1K.format(20, 0.5),
+    "v1_isotropic_small_in1k": V1_IN1K.format(50, 0.1),
+    "v1_isotropic_base_in1k": V1_IN1K.format(50, 0.2),
+    "v1_isotropic_large_in1k": V1_IN1K.format(50, 0.5),
+    "v1_tiny_in22k": V1_IN22K.format(0),
+    "v1_small_in22k": V1_IN22K.format(0),
+    "v1_base_in22k": V1_IN22K.format(0.1),
+    "v1_large_in22k": V1_IN22K.format(0.1),
+    "v1_xlarge_in22k": V1_IN22K.format(0.2),
+    "v1_base_in1k_384": V1_FT.format(0.8, 0.7, "-"),
+    "v1_large_in1k_384": V1_FT.format(0.95, 0.7, "-"),
+    **{
+        f"v1_{size}_in22k_ft_in1k_{px}": V1_FT.format(rate, 0.8, average)
+        for px in (224, 384)
+        for size, rate, average in (
+            ("tiny", 0, "-"),
+            ("small", 0.1, "-"),
+            ("base", 0.2, "-"),
+            ("large", 0.3, "-"),
+            ("xlarge", 0.4, 0.9999),
+        )
+    },
+    "v2_atto_fcmae_ft_in1k": V2_SMALL.format(0.3, 0.1, 0, 0),
+    "v2_femto_fcmae_ft_in1k": V2_SMALL.format(0.05, 0, 0.3, 0.3),
+    "v2_pico_fcmae_ft_in1k": V2_SMALL.format(0.3, 0, 0.3, 0.3),
+    "v2_nano_fcmae_ft_in1k": V2_SMALL.format(0.3, 0.1, 0.5, 0.5),
+    "v2_tiny_fcmae_ft_in1k": "3.2e-3 1024 300 40 .05 .2 .9 single .8 1 .1 .9999",
+    "v2_base_fcmae_ft_in1k": V2_LARGE.format("2.5e-3", 100, 20, 0.1, 0.6),
+    "v2_large_fcmae_ft_in1k": V2_LARGE.format("2.5e-3", 100, 20, 0.2, 0.6),
+    "v2_huge_fcmae_ft_in1k": V2_LARGE.format("5e-4", 50, 10, 0.3, 0.75),
+    "v2_nano_fcmae_ft_in22k": V2_IN22K.format(0, 0.9, "single"),
+    "v2_tiny_fcmae_ft_in22k": V2_IN22K.format(0, 0.9, "single"),
+    "v2_base_fcmae_ft_in22k": V2_IN22K.format(0.1, 0.8, "group"),
+    "v2_large_fcmae_ft_in22k": V2_IN22K.format(0.1, 0.8, "group"),
+    "v2_huge_fcmae_ft_in22k": V2_IN22K.format(0.3, 0.8, "group"),
+    **{
+        f"v2_{size}_fcmae_ft_in22k_in1k_{px}": V2_FT.format(*columns)
+        for size, sizes, *columns in (
+            ("nano", (224, 384), 90, 0.1, 0.9, "single", 0.9999),
+            ("tiny", (224, 384), 90, 0.1, 0.9, "single", 0.9999),
+            ("base", (224, 384), 30, 0.2, 0.8, "group", 0.9999),
+            ("large", (224, 384), 30, 0.3, 0.85, "group", 0.9999),
+            ("huge", (384, 512), 30, 0.5, 0.9, "group", "-"),
+        )
+        for px in sizes
+    },
 }
+# What every one of them shares; V2's moments are V1's in fine-tuning.
+SHARED = {
+    "min_lr": 1e-6,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "clip_norm": None,
+    "loss": "softmax",
+    "frozen_epochs": 0,
+    "keep": "last",
+}
+
+
+def as_printed(recipe):
+    """The columns of the table above, of a recipe."""
+    is_grouped = recipe.layer_decay is not None
+    return (
+        recipe.global_batch,
+        recipe.epochs,
+        recipe.warmup_epochs,
+        recipe.weight_decay,
+        recipe.stochastic_depth_rate,
+        recipe.layer_decay,
+        recipe.layer_assignment if is_grouped else None,
+        recipe.augmentation.mixup,
+        recipe.augmentation.cutmix,
+        recipe.label_smoothing,
+        recipe.ema_decay,
+    )
 
 
 @pytest.mark.parametrize(("name", "printed"), PRINTED.items(), ids=PRINTED)
 def test_the_papers_recipes_have_the_papers_numbers(name, printed):
     recipe = RECIPES[name]
-    rate, *others = printed
-    assert recipe.scaled_lr == pytest.approx(rate)
-    assert others == [
-        recipe.epochs,
-        recipe.warmup_epochs,
-        recipe.stochastic_depth_rate,
-        recipe.layer_decay,
-        recipe.ema_decay,
-    ]
+    rate, *others = printed.split()
+    assert recipe.scaled_lr == pytest.approx(float(rate))
+    words = {"-": None, "group": "group", "single": "single"}
+    wanted = tuple(words[word] if word in words else float(word) for word in others)
+    assert as_printed(recipe) == wanted
+    assert {field: getattr(recipe, field) for field in SHARED} == SHARED
+    assert recipe.augmentation.rand_augment == "rand-m9-mstd0.5-inc1"
+    assert recipe.augmentation.random_erasing == 0.25
+    assert recipe.augmentation.crop_scale == (0.08, 1.0)
+    assert recipe.augmentation.mix_switch_probability == 0.5
+    assert recipe.head_init_scale == (0.001 if "_ft_" in name or "_384" in name else 1)
+    size = re.search(r"_(224|384|512)$", name)
+    assert recipe.size_px == (int(size[1]) if size else 224)
+
+
+def test_every_recipe_of_the_papers_is_compared_with_what_is_printed():
+    assert PRINTED.keys() == {recipe.name for recipe in PAPER_RECIPES}
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [("small", None), ("base", None), ("large", 1e-6)]
+)
+def test_layer_scale_is_the_papers(size, expected):
+    name = f"v1_isotropic_{size}_in1k"
+    assert RECIPES[name].layer_scale_init_value is None
+    variant = VARIANTS[RECIPES[name].variant]
+    assert variant.layer_scale_init_value == expected
+    assert RECIPES["v1_tiny_in1k"].layer_scale_init_value == 1e-6
 
 
 def test_every_published_run_has_a_recipe():
@@ -61,6 +164,10 @@ def test_every_published_run_has_a_recipe():
         "v1_{}_in22k_ft_in1k_224": "tiny small base large xlarge",
         "v1_{}_in22k_ft_in1k_384": "tiny small base large xlarge",
         "v2_{}_fcmae_ft_in1k": "atto femto pico nano tiny base large huge",
+        "v2_{}_fcmae_ft_in22k": "nano tiny base large huge",
+        "v2_{}_fcmae_ft_in22k_in1k_224": "nano tiny base large",
+        "v2_{}_fcmae_ft_in22k_in1k_384": "nano tiny base large huge",
+        "v2_{}_fcmae_ft_in22k_in1k_512": "huge",
     }
     published = {
         pattern.format(size) for pattern in sizes for size in sizes[pattern].split()

@@ -89,6 +89,7 @@ def test_a_run_leaves_a_result_for_each_step_and_a_summary_of_all(finished):
     assert not list(finished.rglob("*.ckpt"))
 
 
+@pytest.mark.slow  # half a minute
 def test_the_same_command_again_trains_nothing_and_more_seeds_are_added(
     pictures, finished, capsys
 ):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import trainer
+from training import data, trainer
 from training.console import Interrupted, Mistake
+from training.examples import Records
 from training.workdir import Workdir, identity
 
 
@@ -67,15 +68,17 @@ def stop(number):
     return lambda: os.kill(os.getpid(), number)
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(prepared, tmp_path):
+@pytest.mark.slow  # a minute
+def test_an_interrupted_run_in_larger_calls_ends_as_a_whole_one(prepared, tmp_path):
     whole = prepared(tmp_path / "whole")
     told_whole = Record()
     trainer.train(whole, [told_whole])
 
-    first = prepared(tmp_path / "parts")
+    first = prepared(tmp_path / "parts", steps_per_call=3)
+    # The call of steps 1 to 3 is over when its steps are told.
     with pytest.raises(Interrupted, match="stopped after step 3 "):
-        trainer.train(first, [At(3, stop(signal.SIGTERM))])
-    second = prepared(tmp_path / "parts")
+        trainer.train(first, [At(2, stop(signal.SIGTERM))])
+    second = prepared(tmp_path / "parts", steps_per_call=3)
     assert second.position.step == 3
     told_second = Record()
     trainer.train(second, [told_second])
@@ -93,12 +96,13 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(prepared, tmp_path):
 @pytest.fixture
 def without_network(monkeypatch):
     """Steps that cost nothing, for tests of the loop around them."""
-    results = {"loss": 0.5, "correct": 6.0, "gradient_norm": 1.0}
+    figures = {"loss": 0.5, "correct": 6.0, "gradient_norm": 1.0}
+    results = {name: tf.Variable(value) for name, value in figures.items()}
 
-    def make_train_step(learner, settings, strategy):
+    def make_train_step(learner, settings, strategy, *trains):
         def train_step(images, labels):
             learner.optimizer.iterations.assign_add(1)
-            return results
+            return {name: value.read_value() for name, value in results.items()}
 
         return train_step
 
@@ -161,6 +165,50 @@ def test_a_signal_ends_the_run_between_steps_with_a_checkpoint(
     assert again.position.totals["loss"] == 1.0
 
 
+def test_a_step_that_went_wrong_within_a_call_is_named(
+    prepared, tmp_path, without_network, monkeypatch
+):
+    def make_step_loop(step, strategy):
+        losses = np.float32([0.5, math.inf, math.nan, 0.5])
+        figures = dict.fromkeys(("correct", "gradient_norm", "waited"), np.ones(4))
+        return lambda batches, count: {
+            name: tf.constant(values[: int(count)])
+            for name, values in {**figures, "loss": losses}.items()
+        }
+
+    monkeypatch.setattr(trainer, "make_step_loop", make_step_loop)
+    run = prepared(tmp_path, steps_per_call=4)
+    with pytest.raises(Mistake, match=r"loss is inf at step 2 \(epoch 1, batch 2"):
+        trainer.train(run)
+    assert os.listdir(run.checkpoints.folder) == []
+
+
+def test_data_that_end_too_early_are_named(
+    prepared, tmp_path, without_network, monkeypatch
+):
+    run = prepared(tmp_path)
+    whole = run.source.train(8, epoch=0, seed=0, augment=run.recipe.augmentation)
+    short = whole.take(3)
+    monkeypatch.setattr(data.Source, "train", lambda *_, **named: short)
+    with pytest.raises(Mistake, match="the data ended before batch 5 of epoch 1"):
+        trainer.train(run)
+
+
+def test_a_picture_that_cannot_be_decoded_is_a_line(
+    prepared, tmp_path, without_network
+):
+    run = prepared(tmp_path)
+    small = tf.io.encode_png(np.zeros((16, 16, 3), np.uint8)).numpy()
+
+    def read(number):
+        return (small if number else small[:40]), number % 3
+
+    source = dataclasses.replace(run.source, training=Records(40, read))
+    run = dataclasses.replace(run, source=source)
+    with pytest.raises(Mistake, match=r"of batch \d of epoch 1 cannot be read \(.*PNG"):
+        trainer.train(run)
+
+
 @pytest.mark.parametrize("name", ["loss", "gradient_norm"])
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(
     prepared, tmp_path, without_network, name
@@ -168,7 +216,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(
     run = prepared(tmp_path)
 
     def spoil():
-        without_network[name] = math.nan
+        without_network[name].assign(math.nan)
 
     words = name.replace("_", " ")
     with pytest.raises(Mistake, match=rf"{words} is nan at step 7 \(epoch 2, batch 2"):

@@ -1,5 +1,6 @@
 """Whether a run may live in a folder."""
 
+import dataclasses
 import json
 import os
 import stat
@@ -68,3 +69,13 @@ def test_a_run_is_finished_when_its_figures_are_there(tmp_path):
     assert workdir.finished() is None
     workdir.metrics.write_text('{"top1": 0.5}')
     assert workdir.finished() == {"top1": 0.5}
+
+
+def test_a_run_older_than_a_field_goes_on_with_its_default(tmp_path, tiny_recipe):
+    older = json.loads(json.dumps(identity(tiny_recipe, "bars")))
+    del older["steps_per_call"], older["loss"], older["augmentation"]["repeats"]
+    Workdir(tmp_path).claim(older)
+    Workdir(tmp_path).check_same(identity(tiny_recipe, "bars"))
+    changed = dataclasses.replace(tiny_recipe, loss="sigmoid")
+    with pytest.raises(Mistake, match="loss='softmax' there and 'sigmoid' here"):
+        Workdir(tmp_path).check_same(identity(changed, "bars"))

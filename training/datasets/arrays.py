@@ -87,5 +87,6 @@ def class_names(given: Sequence[Any] | None, labels: Any) -> tuple[str, ...]:
     """Returns the given names, or the numbers from 0 to the highest label."""
     if given is not None:
         return tuple(str(name) for name in given)
-    highest = int(np.max(labels, initial=-1))
+    # Not `initial=-1`, which labels without a sign cannot hold.
+    highest = int(np.max(labels)) if np.size(labels) else -1
     return tuple(str(label) for label in range(highest + 1))

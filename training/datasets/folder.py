@@ -6,15 +6,16 @@ PATH/train/roses/*.jpg ... with val/, validation/, valid/ or test/ beside train/
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from .. import pictures
+from ..console import held_stderr
 from ..examples import DataError, Files
 from . import class_folders
 from .class_folders import first_few
@@ -149,25 +150,26 @@ def _unreadable(bad: Sequence[pictures.Picture], total: int) -> str:
 
 
 def _checked(files: Sequence[Path], copies: Path) -> dict[Path, pictures.Picture]:
-    answers = _counted(pictures.check(files, copies), len(files))
-    return {picture.path: picture for picture in answers}
+    # Decoders print their opinion of a file, without a word on which one they mean.
+    with held_stderr() as stderr:
+        answers = _counted(pictures.check(files, copies), len(files), stderr)
+        return {picture.path: picture for picture in answers}
 
 
 def _counted(
-    answers: Iterable[pictures.Picture], total: int
+    answers: Iterable[pictures.Picture], total: int, stderr: TextIO
 ) -> Iterator[pictures.Picture]:
     """Passes the answers on; where that takes long, a line on stderr counts them."""
     shown_at = time.monotonic() + _QUIET_SECONDS
     shown = False
     for done, answer in enumerate(answers, 1):
         yield answer
-        if time.monotonic() > shown_at and sys.stderr.isatty():
-            print(
-                f"\rChecking pictures: {done:,} of {total:,}", end="", file=sys.stderr
-            )
+        if time.monotonic() > shown_at and stderr.isatty():
+            words = f"\rChecking pictures: {done:,} of {total:,}"
+            print(words, end="", file=stderr, flush=True)
             shown_at, shown = time.monotonic() + 0.5, True
     if shown:
-        print(f"\rChecked {total:,} pictures.{' ' * 20}", file=sys.stderr)
+        print(f"\rChecked {total:,} pictures.{' ' * 20}", file=stderr)
 
 
 def _usable(by_class: _ByClass, checked: Mapping[Path, pictures.Picture]) -> _ByClass:
@@ -191,4 +193,5 @@ def _files(
         tuple(str(picture.readable) for picture, _ in found),
         np.array([label for _, label in found], np.int32),
         np.array([picture.way for picture, _ in found], np.int32),
+        tuple(str(picture.path) for picture, _ in found),
     )

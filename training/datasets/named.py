@@ -1,25 +1,32 @@
-"""Any data set of tensorflow-datasets, by its name."""
+"""Any data set of tensorflow-datasets, by its name or by the folder it lies in."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
 import io
-from collections.abc import Callable, Iterator
+import logging as standard_logging
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import numpy as np
 import tensorflow as tf
 
-from .. import decoding
-from ..examples import DataError, Encoded, Examples, Pixels
+from ..examples import DataError, Encoded, Examples, Pixels, Records
 
 # Sets of equally large pictures are read into memory up to so many bytes.
 _MEMORY_BYTES = 2**30
 # Encoded pictures from which the next one is drawn; about 1 GB of ImageNet.
 _SHUFFLE_BUFFER = 8192
 _EVALUATION_SPLITS = ("validation", "test")
+# What data sets call the name of the picture's file.
+_NAME_KEYS = ("file_name", "image/filename", "filename")
+_INFO = "dataset_info.json"
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def load(
     """Finds, prepares where needed, and opens a data set.
 
     Args:
-        name: What tensorflow-datasets calls it.
+        name: What tensorflow-datasets calls it, or the folder that it was prepared in.
         data_dir: Where prepared data sets lie; None for tensorflow-datasets' own
             place.
         validation_share: Part of the training split that evaluation gets where the
@@ -70,6 +77,22 @@ def load(
     return Named(tuple(builder.info.features[label_key].names), train, evaluation)
 
 
+def prepared_in(path: str) -> str | None:
+    """Returns the folder of a data set that tensorflow-datasets has prepared.
+
+    Args:
+        path: That folder, "NAME/1.0.0", or the one with its versions; the newest
+            counts. None is returned for any other.
+    """
+    folder = Path(path).expanduser()
+    if (folder / _INFO).is_file():
+        return str(folder)
+    versions = [found.parent for found in folder.glob(f"*/{_INFO}")]
+    numbered = [v for v in versions if v.name.replace(".", "").isdigit()]
+    by_number = sorted(numbered, key=lambda v: [int(n) for n in v.name.split(".")])
+    return str(by_number[-1]) if by_number else None
+
+
 @contextlib.contextmanager
 def _silenced(prints_too: bool) -> Iterator[None]:
     """Holds back tensorflow-datasets' warnings, and on request all that it prints."""
@@ -77,6 +100,8 @@ def _silenced(prints_too: bool) -> Iterator[None]:
 
     before = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
+    # It counts its attempts in a line each.
+    standard_logging.getLogger("urllib3").setLevel(standard_logging.ERROR)
     try:
         with contextlib.ExitStack() as stack:
             if prints_too:
@@ -90,7 +115,10 @@ def _silenced(prints_too: bool) -> Iterator[None]:
 def _builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
+    prepared = prepared_in(name)
     try:
+        if prepared is not None:
+            return tfds.builder_from_directory(prepared)
         return tfds.builder(name, data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:
         near = difflib.get_close_matches(name, tfds.list_builders(), 3)
@@ -126,6 +154,7 @@ def _prepare(name: str, builder: Any) -> None:
     """Downloads and prepares where that has not been done."""
     if builder.info.splits:
         return
+    _check_network(name, builder)
     try:
         builder.download_and_prepare()
     # tensorflow-datasets lets through whatever its many builders raise.
@@ -133,6 +162,30 @@ def _prepare(name: str, builder: Any) -> None:
         raise DataError(
             f"{name!r} is not prepared in {builder.data_dir} and could not be: "
             f"{_one_line(error)}"
+        ) from error
+
+
+def _check_network(name: str, builder: Any) -> None:
+    """Says at once that there is no network; tensorflow-datasets tries for minutes.
+
+    Raises:
+        DataError: Nothing has been fetched yet and the servers cannot be found.
+    """
+    # Beside each file that it has fetched it notes where from.
+    fetched = (Path(builder.data_dir).parents[1] / "downloads").rglob("*.INFO")
+    by_hand = getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None)
+    if by_hand or getproxies() or any(fetched):
+        return
+    hosts = {urlsplit(url).hostname for url in builder.url_infos or ()} - {None}
+    try:
+        for host in hosts:
+            socket.getaddrinfo(host, None)
+    except socket.gaierror as error:
+        raise DataError(
+            f"{name!r} is not prepared in {builder.data_dir}, and without a network "
+            f"it cannot be: {host} is not found. Prepare it where there is one (tfds "
+            f"build {name}) and copy that folder here, or set TFDS_DATA_DIR to the "
+            "folder that prepared data sets lie in."
         ) from error
 
 
@@ -163,17 +216,67 @@ def _examples(builder: Any, split: str, image_key: str, label_key: str) -> Examp
     if None not in shape and count * int(np.prod(shape)) <= _MEMORY_BYTES:
         rows = [
             (row[image_key], row[label_key])
-            for row in _read(builder, split).as_numpy_iterator()
+            for row in (
+                builder.as_data_source(split)
+                if _is_array_record(builder)
+                else _read(builder, split).as_numpy_iterator()
+            )
         ]
         images = np.stack([image for image, _ in rows])
         if images.shape[-1] == 1:
             images = np.repeat(images, 3, axis=-1)
         return Pixels(images, np.array([label for _, label in rows], np.int32))
-    # As tensorflow-datasets itself decodes: EXIF notes are not looked for.
-    ways = {"jpeg": decoding.UPRIGHT_JPEG, "png": decoding.UPRIGHT_PNG}
-    encoding = builder.info.features[image_key].encoding_format
-    way = ways.get(encoding, decoding.GENERAL)
-    return Encoded(count, _stream(builder, split, image_key, label_key), way)
+    read_names = _names_reader(builder, split)
+    if _is_array_record(builder):
+        return _records(builder, split, image_key, label_key, read_names)
+    stream = _stream(builder, split, image_key, label_key)
+    return Encoded(count, stream, read_names)
+
+
+def _is_array_record(builder: Any) -> bool:
+    return builder.info.file_format.value == "array_record"
+
+
+def _records(
+    builder: Any,
+    split: str,
+    image_key: str,
+    label_key: str,
+    read_names: Callable[[], tuple[str, ...]] | None,
+) -> Records:
+    """Returns ArrayRecords, of which tensorflow-datasets reads any by its number."""
+    import tensorflow_datasets as tfds
+
+    undecoded = {image_key: tfds.decode.SkipDecoding()}
+    source = builder.as_data_source(split, decoders=undecoded)
+
+    def read(number: int) -> tuple[bytes, int]:
+        row = source[number]
+        return row[image_key], int(row[label_key])
+
+    return Records(len(source), read, read_names=read_names)
+
+
+def _names_reader(builder: Any, split: str) -> Callable[[], tuple[str, ...]] | None:
+    """Returns what reads the pictures' file names, None where there are none."""
+    import tensorflow_datasets as tfds
+
+    key = next((key for key in _NAME_KEYS if key in builder.info.features), None)
+    if key is None:
+        return None
+
+    def rows() -> Iterable[Any]:
+        if _is_array_record(builder):
+            skipped = {
+                name: tfds.decode.SkipDecoding()
+                for name, feature in builder.info.features.items()
+                if isinstance(feature, tfds.features.Image)
+            }
+            return iter(builder.as_data_source(split, decoders=skipped))
+        only = tfds.decode.PartialDecoding({key: True})
+        return _read(builder, split, decoders=only).as_numpy_iterator()
+
+    return lambda: tuple(row[key].decode("utf-8", "replace") for row in rows())
 
 
 def _stream(

@@ -1,0 +1,187 @@
+"""Pictures of every kind of name, answers in every format, servers of every mood."""
+
+import csv
+import io
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from training import answers, named_pictures, predict_main
+from training.console import Mistake
+
+SIDE_PX = 8
+
+
+def png(colour):
+    file = io.BytesIO()
+    Image.new("RGB", (SIDE_PX, SIDE_PX), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+RED, GREEN, BLUE = png((255, 0, 0)), png((0, 255, 0)), png((0, 0, 255))
+
+
+class Server(BaseHTTPRequestHandler):
+    """Serves pictures, and misbehaves where the path says so."""
+
+    def do_GET(self):
+        if self.path == "/missing.png":
+            self.send_error(404)
+        elif self.path == "/elsewhere.png":
+            self.send_response(302)
+            self.send_header("Location", "/green.png")
+            self.end_headers()
+        elif self.path == "/file.png":
+            self.send_response(302)
+            self.send_header("Location", "file:///etc/hostname")
+            self.end_headers()
+        elif self.path in ("/drip.png", "/endless.png"):
+            self.send_response(200)
+            self.end_headers()
+            size, pause = (1, 0.05) if "drip" in self.path else (2**16, 0)
+            for _ in range(200):
+                self.wfile.write(b"x" * size)
+                time.sleep(pause)
+        else:
+            self.send_response(200)
+            promised = 10**12 if self.path == "/huge.png" else len(GREEN)
+            promised += 10 if self.path == "/cut.png" else 0
+            self.send_header("Content-Length", str(promised))
+            self.end_headers()
+            self.wfile.write(GREEN)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model whose logits are the mean red, green and blue, over 51."""
+    inputs = keras.Input((SIDE_PX, SIDE_PX, 3))
+    mean = keras.layers.GlobalAveragePooling2D()(inputs)
+    outputs = keras.layers.Softmax()(keras.layers.Rescaling(1 / 51)(mean))
+    folder = tmp_path_factory.mktemp("model")
+    keras.Model(inputs, outputs).save(folder / "model.keras")
+    (folder / "labels.txt").write_text("red\ngreen\nblue\n")
+    fields = {"size_px": SIDE_PX, "mean": [0, 0, 0], "std": [1, 1, 1]}
+    (folder / "preprocessing.json").write_text(json.dumps(fields))
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three pictures, one of them deeper, and files that are none."""
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    (tmp_path / "photos" / "1.png").write_bytes(RED)
+    (tmp_path / "photos" / "2.png").write_bytes(GREEN)
+    (tmp_path / "photos" / "more" / "3.PNG").write_bytes(BLUE)
+    (tmp_path / "photos" / "notes.md").write_text("no picture")
+    return tmp_path / "photos"
+
+
+# 5 against 0 and 0, through softmax.
+SURE = float(np.exp(5) / (np.exp(5) + 2))
+
+
+def test_a_folder_becomes_csv_with_a_row_a_picture(model, photos, capfd):
+    arguments = [f"--model={model}", "--format=csv", "--top=2", "--batch=2"]
+    assert predict_main.main(["predict", *arguments, str(photos)]) == 0
+    stdout, stderr = capfd.readouterr()
+    assert stderr == ""
+    rows = list(csv.DictReader(io.StringIO(stdout)))
+    assert [row["class_1"] for row in rows] == ["red", "green", "blue"]
+    assert [row["picture"] for row in rows][2] == str(photos / "more" / "3.PNG")
+    for row in rows:
+        assert float(row["probability_1"]) == pytest.approx(SURE, rel=1e-5)
+        assert float(row["probability_2"]) == pytest.approx((1 - SURE) / 2, rel=1e-4)
+        assert row["problem"] == ""
+
+
+def test_a_list_of_everything_becomes_json_and_problems_stay_in_it(
+    model, photos, address, tmp_path, capfd
+):
+    lines = ["photos/1.png", f"{address}/green.png", "", f"{address}/missing.png"]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    arguments = [f"--model={model}", "--format=json", f"--out={tmp_path / 'o.json'}"]
+    assert predict_main.main(["p", *arguments, str(tmp_path / "list.txt")]) == 0
+    stdout, stderr = capfd.readouterr()
+    assert stdout == ""
+    assert stderr.count("\n") == 1
+    assert "missing.png cannot be read: HTTP Error 404" in stderr
+    first, second, third = json.loads((tmp_path / "o.json").read_text())
+    assert first["answers"][0]["class"] == "red"
+    assert first["answers"][0]["probability"] == pytest.approx(SURE, rel=1e-5)
+    assert [answer["class"] for answer in second["answers"]] == ["green", "red", "blue"]
+    assert third["answers"] == []
+    assert "404" in third["problem"]
+
+
+def test_the_exit_code_is_2_where_no_picture_was_answered(model, tmp_path, capfd):
+    (tmp_path / "a.jpg").write_text("no picture")
+    assert predict_main.main(["p", f"--model={model}", str(tmp_path / "a.jpg")]) == 2
+    stdout, stderr = capfd.readouterr()
+    assert stdout == ""
+    assert "Not a JPEG, PNG" in stderr
+
+
+@pytest.mark.parametrize("what", ["folder", "list"])
+def test_what_holds_no_names_is_one_line(model, tmp_path, capfd, what):
+    named = tmp_path / ("list.txt" if what == "list" else "folder")
+    named.write_text("\n\n") if what == "list" else named.mkdir()
+    assert predict_main.main(["p", f"--model={model}", str(named)]) == 2
+    [line] = capfd.readouterr().err.splitlines()
+    assert str(named) in line
+
+
+def test_a_missing_list_is_a_mistake(tmp_path):
+    with pytest.raises(Mistake, match=r"nowhere\.txt cannot be read"):
+        named_pictures.listed([str(tmp_path / "nowhere.txt")])
+
+
+def test_redirections_are_followed(address):
+    assert named_pictures.downloaded(f"{address}/elsewhere.png") == GREEN
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("huge.png", "longer than the 1 MB"),
+        ("endless.png", "longer than the 1 MB"),
+        ("drip.png", "did not come within 0.5 seconds"),
+        ("cut.png", "of"),
+        ("file.png", "not allowed"),
+    ],
+)
+def test_a_server_that_misbehaves_costs_little_and_is_told(address, path, words):
+    began = time.monotonic()
+    with pytest.raises(OSError, match=words):
+        named_pictures.downloaded(f"{address}/{path}", max_bytes=2**20, seconds=0.5)
+    assert time.monotonic() - began < 5
+
+
+def test_a_server_that_is_not_there_is_a_problem_and_no_traceback():
+    from keras_convnext.preprocessing import IMAGENET
+
+    view = named_pictures.view("http://127.0.0.1:9/a.png", IMAGENET)
+    assert view.image is None
+    assert "127.0.0.1:9/a.png cannot be read" in view.problem
+
+
+def test_equal_shares_keep_the_order_of_the_classes():
+    shares = np.array([0.2, 0.3, 0.2, 0.3], np.float32)
+    names = [name for name, _ in answers.best(shares, "abcd", 4)]
+    assert names == ["b", "d", "a", "c"]

@@ -1,0 +1,127 @@
+"""What `--weights` means, and what is said of classes before anything is trained."""
+
+import json
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import keras_convnext
+from keras_convnext import weights
+from keras_convnext.preprocessing import IMAGENET, Preprocessing
+from keras_convnext.weights.errors import DownloadError
+from training import classes, main, recipes, starting_weights, workdir
+from training.console import Mistake
+from training.evaluate import Verdicts
+
+CHECKPOINT = "convnext_base.clip_laion2b_augreg_ft_in1k"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """As much of a source as is asked for."""
+
+    preprocessing: Preprocessing
+
+
+def test_a_checkpoint_brings_its_variant_along():
+    changes = starting_weights.changes(CHECKPOINT)
+    recipe = recipes.resolve("finetune_small", changes)
+    assert (recipe.variant, recipe.weights) == ("convnext_base", CHECKPOINT)
+    starting_weights.check(recipe)
+
+
+def test_a_role_and_a_file_are_for_the_recipes_own_variant(tmp_path):
+    (tmp_path / "w.safetensors").write_bytes(b"")
+    for named in ("imagenet", str(tmp_path / "w.safetensors")):
+        recipe = recipes.resolve("finetune_small", starting_weights.changes(named))
+        assert (recipe.variant, recipe.weights) == ("convnext_tiny", named)
+        starting_weights.check(recipe)
+
+
+def test_pictures_are_normalised_as_the_weights_are_used_to(tmp_path):
+    source = Pictures(replace(IMAGENET, size_px=96, crop_fraction=1.0))
+    recipe = recipes.resolve("finetune_small", starting_weights.changes(CHECKPOINT))
+    # OpenAI's figures for CLIP, as its repository prints them.
+    seen = starting_weights.normalized_alike(source, recipe).preprocessing
+    np.testing.assert_allclose(seen.mean, (0.48145466, 0.4578275, 0.40821073))
+    np.testing.assert_allclose(seen.std, (0.26862954, 0.26130258, 0.27577711))
+    assert (seen.size_px, seen.crop_fraction) == (96, 1.0)
+
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"")
+    recipe = replace(recipe, variant="convnext_tiny", weights=str(path))
+    assert starting_weights.normalized_alike(source, recipe) is source
+    fields = {"size_px": 64, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    (tmp_path / "preprocessing.json").write_text(json.dumps(fields))
+    seen = starting_weights.normalized_alike(source, recipe).preprocessing
+    assert (seen.mean, seen.std) == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    assert seen.size_px == 96
+
+
+def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch):
+    def offline(record):
+        assert record is weights.find(CHECKPOINT)
+        raise DownloadError("the hub cannot be reached.")
+
+    monkeypatch.setattr(starting_weights, "fetch_file", offline)
+    recipe = recipes.resolve("finetune_small", starting_weights.changes(CHECKPOINT))
+    with pytest.raises(Mistake, match="cannot be fetched: the hub cannot be reached"):
+        starting_weights.fetch(recipe)
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("convnext_tiny.fb_in2k", "convnext_tiny has no weights called"),
+        ("/nowhere/w.safetensors", "no weights file /nowhere/w.safetensors"),
+    ],
+)
+def test_weights_that_are_not_there_are_one_line_before_any_work(
+    tmp_path, capfd, named, words
+):
+    arguments = ["--recipe=finetune_small", "--data=digits", f"--weights={named}"]
+    assert main.main(["m", *arguments, f"--workdir={tmp_path / 'run'}"]) == 2
+    stdout, stderr = capfd.readouterr()
+    [line] = stderr.splitlines()
+    assert words in line
+    assert stdout == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_another_variant_are_one_line_and_leave_the_folder_free(
+    tmp_path, capfd
+):
+    model = keras_convnext.create("test_convnext", classes=10)
+    keras_convnext.save_weights_as(model, tmp_path / "w.safetensors", "timm")
+    small = ["--set=variant=test_convnext2", "--set=size_px=32", "--devices=cpu"]
+    run = tmp_path / "run"
+    arguments = ["--recipe=demo", "--data=digits", *small, f"--workdir={run}"]
+    assert main.main(["m", *arguments, f"--weights={tmp_path / 'w.safetensors'}"]) == 2
+    [line] = capfd.readouterr().err.splitlines()
+    assert "does not fit the model" in line
+    assert "test_convnext2" in line
+    # Another run may have it now.
+    workdir.Workdir(run).check_same({"name": "another"})
+
+
+def source_of(labels):
+    training = SimpleNamespace(labels=np.array(labels))
+    return SimpleNamespace(training=training, classes=("cat", "dog", "owl"))
+
+
+def test_uneven_classes_are_named_and_even_ones_are_not():
+    assert classes.notices(source_of([0] * 5 + [1] * 4 + [2] * 2)) == ()
+    [line] = classes.notices(source_of([0] * 5 + [1] * 30 + [2] * 12))
+    assert "6 to 1: 30 pictures of dog and 5 of cat" in line
+    streamed = SimpleNamespace(training=SimpleNamespace(), classes=("a", "b"))
+    assert classes.notices(streamed) == ()
+
+
+def test_every_class_counts_alike_in_the_mean():
+    labels = np.array([0, 0, 0, 0, 1, 1])
+    answers = np.array([0, 0, 0, 1, 1, 0])
+    verdicts = Verdicts(labels, answers[:, None], np.ones(6), np.ones(6), 3)
+    # Three of four and one of two; nothing is of the third class.
+    assert verdicts.mean_class_accuracy() == pytest.approx((3 / 4 + 1 / 2) / 2)

@@ -1,0 +1,94 @@
+"""What a model said of pictures, as a table, as CSV or as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_BAR_WIDTH = 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said of one picture.
+
+    Attributes:
+        picture: What it was named.
+        best: Class names and probabilities, the likeliest first.
+        problem: Why nothing was said; empty where something was.
+    """
+
+    picture: str
+    best: tuple[tuple[str, float], ...]
+    problem: str = ""
+
+
+def best(
+    probabilities: np.ndarray, labels: Sequence[str], top: int
+) -> tuple[tuple[str, float], ...]:
+    """Returns the names and probabilities of the likeliest classes.
+
+    Args:
+        probabilities: `(classes,)`.
+        labels: The classes' names.
+        top: How many, at most.
+    """
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    return tuple((labels[number], float(probabilities[number])) for number in order)
+
+
+def as_table(answers: Sequence[Answer]) -> str:
+    """Returns a few lines a picture, with bars; problems are left out."""
+    lines = []
+    for answer in answers:
+        if answer.problem:
+            continue
+        lines.append(answer.picture)
+        width = max(len(name) for name, _ in answer.best)
+        for name, share in answer.best:
+            bar = "━" * round(_BAR_WIDTH * share)
+            lines.append(f"  {name:<{width}}  {share:7.2%}  {bar}".rstrip())
+    return "\n".join(lines)
+
+
+def as_csv(answers: Sequence[Answer]) -> str:
+    """Returns a row a picture: its name, classes and probabilities, the problem."""
+    ranks = max((len(answer.best) for answer in answers), default=0)
+    head = ["picture"]
+    for rank in range(1, ranks + 1):
+        head += [f"class_{rank}", f"probability_{rank}"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*head, "problem"])
+    for answer in answers:
+        cells = [cell for name, share in answer.best for cell in (name, f"{share:.6g}")]
+        cells += [""] * (2 * ranks - len(cells))
+        writer.writerow([answer.picture, *cells, answer.problem])
+    return text.getvalue().rstrip("\n")
+
+
+def as_json(answers: Sequence[Answer]) -> str:
+    """Returns a list of objects with "picture", "answers" and "problem"."""
+    rows = [
+        {
+            "picture": answer.picture,
+            "answers": [
+                {"class": name, "probability": share} for name, share in answer.best
+            ],
+            "problem": answer.problem or None,
+        }
+        for answer in answers
+    ]
+    return json.dumps(rows, indent=2, ensure_ascii=False)
+
+
+FORMATS: dict[str, Callable[[Sequence[Answer]], str]] = {
+    "table": as_table,
+    "csv": as_csv,
+    "json": as_json,
+}

@@ -1,0 +1,36 @@
+"""How many pictures each class has, and a word where that is very uneven."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# From here on accuracy says little of the smaller classes.
+_UNEVEN = 3.0
+
+
+def counts(examples: Any, classes: int) -> np.ndarray | None:
+    """Returns how many examples each class has, or None where nobody has counted.
+
+    Args:
+        examples: Training or evaluation examples of a `training.data.Source`; only
+            those that come one after the other do not know.
+        classes: How many classes there are.
+    """
+    labels = getattr(examples, "labels", None)
+    return None if labels is None else np.bincount(labels, minlength=classes)
+
+
+def notices(source: Any) -> tuple[str, ...]:
+    """Returns a line on the classes of a `training.data.Source` that are uneven."""
+    number = counts(source.training, len(source.classes))
+    if number is None or number.max() < _UNEVEN * number.min():
+        return ()
+    most, least = int(number.argmax()), int(number.argmin())
+    ratio = number[most] / max(number[least], 1)
+    return (
+        f"the classes are uneven, {ratio:.3g} to 1: {number[most]:,} pictures of "
+        f"{source.classes[most]} and {number[least]:,} of {source.classes[least]}; "
+        "accuracy hides how the small ones fare, the report has each by itself",
+    )

@@ -1,0 +1,106 @@
+"""Files of many records, TFRecord or ArrayRecord, behind one face."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..examples import DataError
+from .class_folders import first_few
+from .example_proto import Buffer, Place
+
+_GZIP = b"\x1f\x8b"
+# A TFRecord: the length in 8 bytes, its checksum in 4, the record, its checksum in 4.
+_LENGTH_BYTES, _CHECKSUM_BYTES = 8, 4
+# Records of an ArrayRecord that are read at a time.
+_READ_TOGETHER = 256
+
+# A record: its holder (a file, or itself), what it lies in, its first byte there and
+# the one behind its last.
+Record = tuple[int, Buffer, int, int]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Files of one kind.
+
+    Attributes:
+        records: Yields every record in order.
+        read: Returns so many bytes of a holder from a place on.
+    """
+
+    records: Callable[[], Iterator[Record]]
+    read: Callable[[int, int, int], bytes]
+
+
+def _tfrecord_store(files: Sequence[Path]) -> Store:
+    def records() -> Iterator[Record]:
+        for number, file in enumerate(files):
+            if not file.stat().st_size:
+                continue
+            with open(file, "rb") as opened:
+                data = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+            with data:
+                for start, end in _tfrecords(data, file):
+                    yield number, data, start, end
+
+    def read(holder: int, start: int, length: int) -> bytes:
+        # Opened each time: a thousand files are more than may be open at once.
+        with open(files[holder], "rb", buffering=0) as opened:
+            opened.seek(start)
+            return opened.read(length)
+
+    return Store(records, read)
+
+
+def _tfrecords(data: mmap.mmap, file: Path) -> Iterator[Place]:
+    """Yields where the records of a file lie."""
+    if data[:2] == _GZIP:
+        raise DataError(f"{file} is compressed; unpack it first (gunzip).")
+    at, count = 0, 0
+    while at < len(data):
+        length = int.from_bytes(data[at : at + _LENGTH_BYTES], "little")
+        start = at + _LENGTH_BYTES + _CHECKSUM_BYTES
+        at = start + length + _CHECKSUM_BYTES
+        if at > len(data):
+            raise DataError(
+                f"{file} is no TFRecord file, or is cut off: what should be record "
+                f"{count} goes beyond its end."
+            )
+        yield start, start + length
+        count += 1
+
+
+def _array_record_store(files: Sequence[Path]) -> Store:
+    try:
+        from array_record.python import array_record_data_source
+    except ImportError as error:
+        raise DataError(
+            "ArrayRecord files need the package array_record: pip install array_record"
+        ) from error
+    try:
+        source = array_record_data_source.ArrayRecordDataSource(list(map(str, files)))
+        total = len(source)
+    # The package lets through whatever its reader in C++ says.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"{first_few(files)} cannot be read as ArrayRecord files: {reason}"
+        ) from error
+
+    def records() -> Iterator[Record]:
+        for first in range(0, total, _READ_TOGETHER):
+            numbers = range(first, min(first + _READ_TOGETHER, total))
+            some = source.__getitems__(list(numbers))
+            for number, record in zip(numbers, some, strict=True):
+                yield number, record, 0, len(record)
+
+    def read(holder: int, start: int, length: int) -> bytes:
+        return source[holder][start : start + length]
+
+    return Store(records, read)
+
+
+STORES = {"tfrecord": _tfrecord_store, "array_record": _array_record_store}
