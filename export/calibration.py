@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from keras_convnext.preprocessing import Preprocessing
 
-from . import pictures
+from . import origins, pictures
 from .console import Mistake
+from .origins import Origin
 
 # With fewer, the ranges are those of the few.
 LEAST_PICTURES = 100
 _MOST_PICTURES = 200
-_FOLDER, _NAMED = "folder:", "tfds:"
 
 
 @dataclass(frozen=True)
@@ -24,48 +22,55 @@ class Calibration:
     """Where to take the pictures from.
 
     Attributes:
-        files: Encoded pictures; empty where `data_set` is given.
-        data_set: The name of a tensorflow-datasets set, of which "train" is taken.
-        rest: Files of the same folder that are not needed.
+        origin: Holds them.
+        numbers: Which of them.
+        others: What the same place has besides, to judge the result on; `None` where
+            there is nothing else.
     """
 
-    files: tuple[Path, ...] = ()
-    data_set: str = ""
-    rest: tuple[Path, ...] = ()
+    origin: Origin
+    numbers: np.ndarray
+    others: Origin | None
 
 
-def find(wanted: str | None, seed: int = 0) -> Calibration:
+def find(wanted: str | None) -> Calibration:
     """Returns where to take the pictures from, having looked whether there are enough.
 
     Args:
-        wanted: `folder:PATH` (searched with its subfolders) or `tfds:NAME`.
-        seed: Of the choice.
+        wanted: One of `origins.SPECS`; of its two parts training's is taken.
 
     Raises:
         Mistake: There are none, or too few.
     """
     if wanted is None:
         raise Mistake(
-            "int8 and int16x8 need --calibration=folder:PATH or tfds:NAME: real "
-            f"pictures, at least {LEAST_PICTURES}"
+            f"int8 and int16x8 need --calibration={origins.SPECS}: real pictures, at "
+            f"least {LEAST_PICTURES}"
         )
-    if wanted.startswith(_NAMED):
-        return Calibration(data_set=wanted.removeprefix(_NAMED))
-    if not wanted.startswith(_FOLDER):
-        raise Mistake(f"--calibration={wanted}: expected folder:PATH or tfds:NAME")
-    folder = Path(wanted.removeprefix(_FOLDER)).expanduser()
-    if not folder.is_dir():
-        raise Mistake(f"--calibration: there is no folder {folder}")
-    files = pictures.files_in(folder)
-    if len(files) < LEAST_PICTURES:
+    parts = origins.find("calibration", wanted)
+    origin = parts.training
+    if origin is None:
+        raise Mistake(f"--calibration: {wanted} has no pictures for training")
+    if origin.count < LEAST_PICTURES:
         raise Mistake(
-            f"--calibration: {folder} holds {len(files)} pictures, at least "
+            f"--calibration: {origin.words} holds {origin.count} pictures, at least "
             f"{LEAST_PICTURES} are needed"
         )
-    order = np.random.default_rng(seed).permutation(len(files))
-    shuffled = [files[index] for index in order]
-    return Calibration(
-        files=tuple(shuffled[:_MOST_PICTURES]), rest=tuple(shuffled[_MOST_PICTURES:])
+    order = origin.order()
+    others = parts.held_back
+    if parts.undivided:
+        others = _only(origin, order[_MOST_PICTURES:])
+    return Calibration(origin, order[:_MOST_PICTURES], others)
+
+
+def _only(origin: Origin, numbers: np.ndarray) -> Origin | None:
+    """Returns an origin of these pictures alone."""
+    if not len(numbers):
+        return None
+    return Origin(
+        f"those of {origin.words} that calibration did not use",
+        len(numbers),
+        lambda chosen: origin.read([numbers[number] for number in chosen]),
     )
 
 
@@ -80,40 +85,12 @@ def load(calibration: Calibration, preprocessing: Preprocessing) -> np.ndarray:
         float32 `(count, size_px, size_px, 3)`, 0..255.
 
     Raises:
-        Mistake: A picture cannot be decoded, or the data set cannot be had or is too
-            small.
+        Mistake: A picture cannot be decoded.
     """
     from keras_convnext.image import evaluation_view
 
     views = [
-        evaluation_view(image, preprocessing).numpy() for image in _images(calibration)
+        evaluation_view(pictures.decoded(picture), preprocessing).numpy()
+        for picture in calibration.origin.read(calibration.numbers)
     ]
-    if len(views) < LEAST_PICTURES:
-        raise Mistake(
-            f"--calibration: tfds:{calibration.data_set} has {len(views)} pictures, at "
-            f"least {LEAST_PICTURES} are needed"
-        )
     return np.stack(views)
-
-
-def _images(calibration: Calibration) -> Iterator[np.ndarray]:
-    if calibration.data_set:
-        yield from _named(calibration.data_set)
-        return
-    for path in calibration.files:
-        yield pictures.decoded(path.name, path.read_bytes())
-
-
-def _named(name: str) -> Iterator[np.ndarray]:
-    """Returns the first pictures of a data set's training split."""
-    import tensorflow_datasets as tfds
-
-    try:
-        data = tfds.load(name, split="train", shuffle_files=False)
-    except Exception as error:
-        # Builders fail in every way that downloading and parsing can.
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise Mistake(f"--calibration: tfds:{name} cannot be had: {reason}") from error
-    for example in data.take(_MOST_PICTURES):
-        image = example["image"].numpy()
-        yield np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image

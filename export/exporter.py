@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from keras_convnext.folding import fold_with_reasons
 
-from . import calibration, manifest, proof, report, saved_model, tflite
+from . import calibration, layer_errors, manifest, proof, report, saved_model, tflite
 from .calibration import Calibration
 from .console import Failure
 from .manifest import Artefact
 from .network import Network, with_features
 from .pictures import Pictures
 from .precisions import PRECISIONS, Precision
+from .proof import Reference
 from .source import LABELS_NAME, PREPROCESSING_NAME, Source
 from .staging import Staging
+
+# Pictures on which every tensor of an integer file is compared.
+_TRACED = 4
+_WORST = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Request:
         fold: Whether norms and scales go into the weights first.
         calibration: Where pictures for calibration are, if a precision needs them.
         batch: Pictures that a TFLite file takes in a call; `None` for any number.
+        any_size: Whether a TFLite file leaves height and width open.
     """
 
     formats: Sequence[str]
@@ -41,6 +47,7 @@ class Request:
     fold: bool = True
     calibration: Calibration | None = None
     batch: int | None = 1
+    any_size: bool = False
 
 
 def run(
@@ -64,18 +71,20 @@ def run(
     inner, left = _folded(source) if request.fold else (None, {})
     network = Network(source.model, source.preprocessing, inner)
     artefacts: list[Artefact] = []
-    for made in _make(source, network, request, staging):
+    for made in _make(source, network, request, reference, staging):
         shown = proof.prove(staging.folder / made.place, made.precision, reference)
         if shown.problems:
             raise Failure(
                 f"{made.place} does not agree with Keras and was not exported: "
-                f"{'; '.join(shown.problems)}"
+                f"{'; '.join([*shown.problems, *_where(made)])}"
             )
         artefacts.append(made.proven(shown))
     _write_companions(source, staging.folder)
     page = report.render(source, reference, artefacts, pictures.origin)
     (staging.folder / report.NAME).write_text(page, encoding="utf-8")
-    described = manifest.describe(source, artefacts, pictures.origin, staging.out)
+    described = manifest.describe(
+        source, reference, artefacts, pictures.origin, staging.out
+    )
     described["folding"] = {"folded": inner is not None, "left": left}
     manifest_text = json.dumps(described, indent=2) + "\n"
     (staging.folder / manifest.NAME).write_text(manifest_text, encoding="utf-8")
@@ -103,8 +112,21 @@ def _folded(source: Source) -> tuple[Any, dict[str, str]]:
         return None, {}
 
 
+def _where(made: Artefact) -> list[str]:
+    """Returns where in a quantised file accuracy goes, in words."""
+    worst = sorted(made.layers, key=lambda layer: -layer.error)[:_WORST]
+    if not worst:
+        return []
+    told = ", ".join(f"{layer.tensor} ({layer.error:.0%})" for layer in worst)
+    return [f"the largest relative errors are those of {told}"]
+
+
 def _make(
-    source: Source, network: Network, request: Request, staging: Staging
+    source: Source,
+    network: Network,
+    request: Request,
+    reference: Reference,
+    staging: Staging,
 ) -> Iterator[Artefact]:
     """Writes the files into the staging folder, one at a time."""
     if "saved_model" in request.formats:
@@ -125,14 +147,22 @@ def _make(
     pictures = None
     if request.calibration is not None:
         pictures = calibration.load(request.calibration, source.preprocessing)
+    exact = None
+    if pictures is not None:
+        exact = tflite.convert(network, PRECISIONS["float32"], batch=request.batch)
     for precision in request.precisions:
         contents = tflite.convert(
             network,
             precision,
-            pictures if precision.calibrated else None,
+            pictures,
             request.batch,
+            request.any_size,
         )
-        yield _packed(contents, source, precision, staging.folder, request.batch)
+        made = _packed(contents, source, precision, staging.folder, request)
+        if precision.calibrated and exact is not None:
+            errors = layer_errors.measure(exact, contents, reference.tensors[:_TRACED])
+            made = replace(made, layers=tuple(errors))
+        yield made
 
 
 def _packed(
@@ -140,7 +170,7 @@ def _packed(
     source: Source,
     precision: Precision,
     folder: Path,
-    batch: int | None,
+    request: Request,
 ) -> Artefact:
     """Writes a TFLite file with its labels."""
     file = folder / f"model_{precision.name}.tflite"
@@ -152,14 +182,15 @@ def _packed(
     file.write_bytes(contents)
     tflite.pack_labels(file, source.labels)
     side = source.preprocessing.size_px
+    size = "height, width" if request.any_size else f"{side}, {side}"
     return Artefact(
         place=file.name,
         format="tflite",
         precision=precision,
         bytes=manifest.size_bytes(file),
         inputs={
-            "tensors": f"{tflite.input_type(precision)} ({batch or 'batch'}, {side}, "
-            f"{side}, 3) in 0..255, resized and cropped"
+            "tensors": f"{tflite.input_type(precision)} ({request.batch or 'batch'}, "
+            f"{size}, 3) in 0..255, resized and cropped"
         },
         operators=tuple(builtin),
     )

@@ -10,6 +10,7 @@ from absl import flags
 
 from . import console, model_file
 from .console import Mistake
+from .origins import SPECS
 from .precisions import FORMATS, PRECISIONS
 
 COMMAND = "export"
@@ -31,7 +32,7 @@ def options() -> flags.FlagValues:
     text("format", ",".join(FORMATS), "what to write, separated by commas")
     text("precision", "float32", f"of: {', '.join(PRECISIONS)}")
     text("out", None, "folder for the files")
-    text("calibration", None, "folder:PATH or tfds:NAME; int8 and int16x8 need it")
+    text("calibration", None, f"{SPECS}; int8, int16x8 need it")
     flags.DEFINE_integer(
         "batch",
         1,
@@ -39,7 +40,20 @@ def options() -> flags.FlagValues:
         lower_bound=0,
         flag_values=values,
     )
-    text("pictures", None, "folder:PATH to compare on; else the workdir's samples")
+    flags.DEFINE_bool(
+        "any_size",
+        False,
+        "leave a TFLite file's height and width open [false]",
+        flag_values=values,
+    )
+    text("pictures", None, "to compare on, likewise; else what the workdir held back")
+    flags.DEFINE_integer(
+        "most_pictures",
+        None,
+        "to compare on [128, more of small ones]",
+        lower_bound=1,
+        flag_values=values,
+    )
     text("default_signature", "bytes", "serving_default: bytes, images or tensors")
     flags.DEFINE_bool(
         "fold",
@@ -117,19 +131,27 @@ def _run(
     from .staging import Staging
 
     measured = None
-    if "tflite" in formats and any(PRECISIONS[name].calibrated for name in precisions):
+    integers = [name for name in precisions if PRECISIONS[name].calibrated]
+    if "tflite" in formats and integers:
+        if values.any_size:
+            raise Mistake(
+                f"--any_size is not for {' and '.join(integers)}, whose ranges are "
+                "measured at one size"
+            )
         measured = calibration.find(values.calibration)
         if values.batch > calibration.LEAST_PICTURES:
             raise Mistake(
                 f"--batch={values.batch} is more than the {calibration.LEAST_PICTURES} "
                 "pictures that calibration may consist of"
             )
-    rest = measured.rest if measured else ()
-    compared = pictures.find(values.pictures, file, rest)
+    others = measured.others if measured else None
+    origin = pictures.find(values.pictures, file, others)
     with Staging(Path(values.out).expanduser()) as staging:
         loaded = source.load(file) if file else checkpoint.load(values.model)
         for notice in loaded.notices:
             print(f"{COMMAND}: {notice}", file=sys.stderr)
+        most = values.most_pictures or pictures.enough(loaded.preprocessing.size_px)
+        compared = pictures.read(origin, most)
         request = exporter.Request(
             formats=formats,
             precisions=[PRECISIONS[name] for name in precisions],
@@ -137,6 +159,7 @@ def _run(
             fold=values.fold,
             calibration=measured,
             batch=values.batch or None,
+            any_size=values.any_size,
         )
         artefacts = exporter.run(loaded, compared, request, staging)
     print(exporter.table(artefacts))

@@ -10,8 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .layer_errors import LayerError
 from .precisions import Precision
-from .proof import Proof
+from .proof import Proof, Reference
 from .source import Source
 
 NAME = "export.json"
@@ -29,6 +30,7 @@ class Artefact:
         bytes: Its size; of a SavedModel, of all files in it.
         inputs: What it takes, by signature or input: dtype, shape and range.
         operators: TFLite's builtin operators in it; empty for a SavedModel.
+        layers: How far its tensors are from float32's; of integer files alone.
         proof: How it compares with Keras.
     """
 
@@ -38,6 +40,7 @@ class Artefact:
     bytes: int
     inputs: dict[str, str]
     operators: tuple[str, ...] = ()
+    layers: tuple[LayerError, ...] = ()
     proof: Proof | None = None
 
     def proven(self, proof: Proof) -> Artefact:
@@ -74,7 +77,9 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _entry(artefact: Artefact, source: Source, origin: str) -> dict[str, Any]:
+def _entry(
+    artefact: Artefact, source: Source, reference: Reference, origin: str
+) -> dict[str, Any]:
     proof = artefact.shown
     return {
         "format": artefact.format,
@@ -85,24 +90,32 @@ def _entry(artefact: Artefact, source: Source, origin: str) -> dict[str, Any]:
         "cosine": proof.cosine,
         "top1_agreement": proof.top1_agreement,
         "top5_agreement": proof.top5_agreement,
+        "top1": proof.accuracy,
+        "keras_top1": reference.accuracy(reference.probabilities),
         "latency_ms": proof.latency_ms,
         "load_ms": proof.load_ms,
         "peak_memory_mb": proof.peak_memory_mb,
         "pictures": {"count": len(proof.probabilities), "origin": origin},
         "inputs": artefact.inputs,
         "operators": artefact.operators,
+        "layers": [asdict(layer) for layer in artefact.layers],
         "source_sha256": source.sha256,
         "versions": _versions(),
     }
 
 
 def describe(
-    source: Source, artefacts: Sequence[Artefact], origin: str, out: Path
+    source: Source,
+    reference: Reference,
+    artefacts: Sequence[Artefact],
+    origin: str,
+    out: Path,
 ) -> dict[str, Any]:
     """Returns the manifest.
 
     Args:
         source: What was exported.
+        reference: Keras' answers.
         artefacts: What was made of it.
         origin: Where the pictures of the proof are from.
         out: The output folder. What an older manifest there says of files that still
@@ -116,7 +129,7 @@ def describe(
             place: entry for place, entry in entries.items() if (out / place).exists()
         }
     for artefact in artefacts:
-        entries[artefact.place] = _entry(artefact, source, origin)
+        entries[artefact.place] = _entry(artefact, source, reference, origin)
     return {
         "source": {
             "name": source.name,

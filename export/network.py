@@ -54,6 +54,9 @@ class Network(tf.Module):
     Attributes:
         size_px: Side of the pictures.
         classes: Number of classes.
+        forward: From float32 `(batch, size_px, size_px, 3)` to features and
+            probabilities, a `tf.function`.
+        of_any_size: The same as plain Python, for pictures of any height and width.
     """
 
     def __init__(
@@ -79,15 +82,18 @@ class Network(tf.Module):
             probabilities = _to_probabilities(model, outputs)
             return tf.cast(features, tf.float32), tf.cast(probabilities, tf.float32)
 
+        self.of_any_size = forward
         self.forward = tf.function(forward, input_signature=[self.spec(None)])
 
-    def spec(self, batch: int | None) -> tf.TensorSpec:
+    def spec(self, batch: int | None, any_size: bool = False) -> tf.TensorSpec:
         """Returns the specification of the input.
 
         Args:
             batch: Number of pictures; `None` for any.
+            any_size: Whether height and width are left open.
         """
-        shape = (batch, self.size_px, self.size_px, 3)
+        side = None if any_size else self.size_px
+        shape = (batch, side, side, 3)
         return tf.TensorSpec(shape, tf.float32, name="tensors")
 
     def probabilities(self, tensors: tf.Tensor) -> tf.Tensor:

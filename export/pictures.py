@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from . import origins
 from .console import Mistake
+from .origins import Origin, Picture
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
-# Enough to meet a class that is nearly a tie; each is classified a dozen times.
-MOST_PICTURES = 128
+# Each picture is classified about ten times. That many of 224 px take a large model a
+# minute; of smaller ones more are taken, up to a number that tells 99.9 % from all.
+_PICTURES_AT_224_PX = 128
+_MOST_PICTURES = 2000
 _GENERATED = 16
-_FOLDER_PREFIX = "folder:"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An encoded picture and what it is called."""
-
-    name: str
-    contents: bytes
 
 
 @dataclass(frozen=True)
@@ -40,12 +35,8 @@ class Pictures:
     members: tuple[Picture, ...]
 
 
-def decoded(name: str, contents: bytes) -> np.ndarray:
+def decoded(picture: Picture) -> np.ndarray:
     """Returns a picture's pixels, uint8 `(height, width, 3)`.
-
-    Args:
-        name: What the picture is called in messages.
-        contents: The encoded picture.
 
     Raises:
         Mistake: It cannot be decoded.
@@ -55,73 +46,81 @@ def decoded(name: str, contents: bytes) -> np.ndarray:
     from keras_convnext.image import decode
 
     try:
-        return decode(contents).numpy()
+        return decode(picture.contents).numpy()
     except tf.errors.InvalidArgumentError as error:
-        raise Mistake(f"the picture {name} cannot be decoded") from error
+        raise Mistake(f"the picture {picture.name} cannot be decoded") from error
 
 
 def find(
-    wanted: str | None, model: Path | None, rest: Sequence[Path] = (), seed: int = 0
-) -> Pictures:
-    """Returns the pictures to compare on.
+    wanted: str | None, model: Path | None, others: Origin | None = None
+) -> Origin:
+    """Returns where the pictures to compare on are.
 
     Args:
-        wanted: `folder:PATH`, searched with its subfolders, or nothing: then `rest`,
-            failing that those that training put beside the model, and failing that
-            generated ones.
+        wanted: One of `origins.SPECS`; of its two parts the one held back is taken.
+            Or nothing: then what the training run beside the model held back, failing
+            that `others`, failing that the samples that training put beside the
+            model, and failing that generated pictures.
         model: The model's file, if it is one.
-        rest: Files that calibration did not need.
-        seed: Of the choice, where there are more than are needed.
+        others: Pictures beside those that calibration uses.
 
     Raises:
-        Mistake: The folder is missing or holds no picture.
+        Mistake: What `wanted` names is not there.
     """
-    if wanted is None:
-        if rest:
-            return _read("the calibration folder's others", list(rest), seed)
-        files = []
-        if model is not None:
-            samples = model.parent / "pictures" / "samples"
-            files = files_in(samples)
-        if files:
-            return _read(f"{len(files)} pictures of {samples}", files, seed)
-        return _generated(seed)
-    if not wanted.startswith(_FOLDER_PREFIX):
-        raise Mistake(f"--pictures={wanted}: expected folder:PATH")
-    folder = Path(wanted.removeprefix(_FOLDER_PREFIX)).expanduser()
-    if not folder.is_dir():
-        raise Mistake(f"--pictures: there is no folder {folder}")
-    files = files_in(folder)
-    if not files:
-        raise Mistake(f"--pictures: {folder} holds no {', '.join(SUFFIXES)} file")
-    return _read(str(folder), files, seed)
+    if wanted is not None:
+        parts = origins.find("pictures", wanted)
+        found = parts.held_back or parts.training
+        if found is None:
+            raise Mistake(f"--pictures: {wanted} has no pictures")
+        return found
+    apart = (_held_back(model.parent) if model else None) or others
+    if apart is not None:
+        return apart
+    files = origins.files_in(model.parent / "pictures" / "samples") if model else []
+    if files:
+        return origins.of_files(f"samples beside the model: {files[0].parent}", files)
+    return Origin(f"{_GENERATED} generated pictures", _GENERATED, _generated)
 
 
-def files_in(folder: Path) -> list[Path]:
-    """Returns the picture files in a folder and its subfolders, in order."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+def read(origin: Origin, most: int) -> Pictures:
+    """Returns pictures of an origin.
+
+    Args:
+        origin: Where they are.
+        most: How many, if there are so many.
+    """
+    numbers = np.sort(origin.order()[:most])
+    return Pictures(origin.words, tuple(origin.read(numbers)))
 
 
-def _read(origin: str, files: list[Path], seed: int) -> Pictures:
-    chosen = files
-    if len(files) > MOST_PICTURES:
-        picks = np.random.default_rng(seed).choice(
-            len(files), MOST_PICTURES, replace=False
-        )
-        chosen = [files[pick] for pick in sorted(picks)]
-    return Pictures(
-        origin, tuple(Picture(path.name, path.read_bytes()) for path in chosen)
-    )
+def enough(size_px: int) -> int:
+    """Returns on how many pictures to compare a model that takes this size."""
+    of_that_work = _PICTURES_AT_224_PX * 224**2 // size_px**2
+    return min(_MOST_PICTURES, max(_PICTURES_AT_224_PX, of_that_work))
 
 
-def _generated(seed: int) -> Pictures:
+def _held_back(workdir: Path) -> Origin | None:
+    """Returns what the run in a training workdir held back, if it can still be had."""
+    try:
+        recipe = json.loads((workdir / "recipe.json").read_text(encoding="utf-8"))
+        data = str(recipe["data"])
+        # Training names sets of tensorflow-datasets without a word before them.
+        is_whole = data.startswith(("folder:", "array:"))
+        spec = data if is_whole else f"tfds:{data}"
+        parts = origins.find("pictures", spec, download=False)
+    except (OSError, ValueError, KeyError, TypeError, Mistake):
+        return None
+    return None if parts.undivided else parts.held_back
+
+
+def _generated(numbers: Iterable[int]) -> list[Picture]:
     """Returns pictures of coloured waves: smooth as photographs are, and no two alike.
 
     Noise would not do: a classifier gives the same answer for all of it.
     """
-    generator = np.random.default_rng(seed)
     members = []
-    for index in range(_GENERATED):
+    for number in numbers:
+        generator = np.random.default_rng(number)
         height, width = generator.integers(160, 320, 2)
         rows, columns = np.mgrid[0:height, 0:width]
         waves = [
@@ -129,9 +128,9 @@ def _generated(seed: int) -> Pictures:
             for down, across, phase in generator.uniform(-0.2, 0.2, (3, 3)) * (1, 1, 20)
         ]
         pixels = np.uint8(np.rint(127.5 + 127.5 * np.stack(waves, -1)))
-        file_format = ("PNG", "JPEG")[index % 2]
+        file_format = ("PNG", "JPEG")[number % 2]
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, format=file_format)
-        name = f"generated_{index:02d}.{file_format.lower()}"
+        name = f"generated_{number:02d}.{file_format.lower()}"
         members.append(Picture(name, file.getvalue()))
-    return Pictures(f"{_GENERATED} generated pictures", tuple(members))
+    return members

@@ -16,6 +16,8 @@ class Precision:
             `None` where only the classes have to agree.
         least_top1_agreement: Smallest share of pictures with Keras' own first class
             that is let through.
+        most_accuracy_lost: Largest share of pictures that Keras classifies rightly
+            and the file does not, on balance; one picture is always let through.
         calibrated: Whether the ranges of activations have to be measured on pictures.
     """
 
@@ -24,6 +26,7 @@ class Precision:
     most_difference: float | None
     least_top1_agreement: float
     calibrated: bool = False
+    most_accuracy_lost: float = 0.005
 
 
 PRECISIONS = {

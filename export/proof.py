@@ -36,6 +36,8 @@ class Reference:
         probabilities: Keras' answers, float32 `(count, classes)`.
         features: What Keras' classifier sees, float32 `(count, channels)`.
         labels: The class names.
+        truth: The number of each picture's class, `(count,)`; `None` where not all of
+            the pictures come with a class of the model's.
     """
 
     names: tuple[str, ...]
@@ -45,6 +47,13 @@ class Reference:
     probabilities: np.ndarray
     features: np.ndarray
     labels: tuple[str, ...]
+    truth: np.ndarray | None = None
+
+    def accuracy(self, probabilities: np.ndarray) -> float | None:
+        """Returns the share of pictures whose first class is their own, if known."""
+        if self.truth is None:
+            return None
+        return float(np.mean(np.argmax(probabilities, axis=-1) == self.truth))
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Proof:
         cosine: Smallest cosine between the two answers to one picture.
         top1_agreement: Share of pictures with the same first class.
         top5_agreement: Share of Keras' five first classes among the file's.
+        accuracy: Share of pictures classified rightly, where their classes are known.
         latency_ms: "p50" and "p95" of a call with one picture.
         load_ms: Time from opening the file until it can answer.
         peak_memory_mb: The most memory that the process held; `None` where the
@@ -72,6 +82,7 @@ class Proof:
     latency_ms: dict[str, float]
     load_ms: float
     peak_memory_mb: float | None
+    accuracy: float | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -85,7 +96,7 @@ def ask_keras(source: Source, pictures: Pictures) -> Reference:
     Raises:
         Mistake: A picture cannot be decoded.
     """
-    images = [decoded(picture.name, picture.contents) for picture in pictures.members]
+    images = [decoded(picture) for picture in pictures.members]
     views = [evaluation_view(image, source.preprocessing).numpy() for image in images]
     tensors = np.stack(views)
     batches = [tensors[i : i + _BATCH] for i in range(0, len(tensors), _BATCH)]
@@ -99,7 +110,15 @@ def ask_keras(source: Source, pictures: Pictures) -> Reference:
         probabilities=np.concatenate([probabilities for _, probabilities in answers]),
         features=np.concatenate([features for features, _ in answers]),
         labels=source.labels,
+        truth=_truth(pictures, source.labels),
     )
+
+
+def _truth(pictures: Pictures, labels: tuple[str, ...]) -> np.ndarray | None:
+    """Returns the numbers of the pictures' own classes, if the model has them all."""
+    number_of = {label: number for number, label in enumerate(labels)}
+    numbers = [number_of.get(picture.label or "") for picture in pictures.members]
+    return None if None in numbers else np.array(numbers)
 
 
 def _run_alone(artefact: Path, reference: Reference) -> dict[str, np.ndarray]:
@@ -217,6 +236,7 @@ def prove(artefact: Path, precision: Precision, reference: Reference) -> Proof:
             f"the first class agrees on {top1:.1%} of the pictures, at least "
             f"{precision.least_top1_agreement:.1%} is wanted"
         )
+    problems += _lost(found, precision, reference)
     p50, p95 = np.percentile(answers["latencies_ms"], (50, 95))
     return Proof(
         probabilities=answers["probabilities"],
@@ -227,5 +247,21 @@ def prove(artefact: Path, precision: Precision, reference: Reference) -> Proof:
         latency_ms={"p50": round(float(p50), 3), "p95": round(float(p95), 3)},
         load_ms=round(float(answers["load_ms"]), 1),
         peak_memory_mb=_rounded(answers["peak_bytes"] / 1e6),
+        accuracy=reference.accuracy(found),
         problems=problems,
     )
+
+
+def _lost(found: np.ndarray, precision: Precision, reference: Reference) -> list[str]:
+    """Returns a problem where a file is right less often than Keras is."""
+    right, expected = (
+        reference.accuracy(answers) for answers in (found, reference.probabilities)
+    )
+    if right is None or expected is None:
+        return []
+    one_picture = 1 / len(found)
+    if expected - right <= max(precision.most_accuracy_lost, one_picture) + 1e-9:
+        return []
+    return [
+        f"{right:.2%} of the pictures are classified rightly, {expected:.2%} by Keras"
+    ]

@@ -19,6 +19,7 @@ from .source import Source
 
 NAME = "report.html"
 _MOST_SHOWN = 24
+_MOST_LAYERS = 12
 _THUMBNAIL_PX = 112
 
 _STYLE = """
@@ -66,10 +67,13 @@ pictures of {preprocessing.size_px} x {preprocessing.size_px} pixels
 Licence: {escape(source.licence or "not stated")}.</p>
 <h2>Each file against Keras</h2>
 <p>Every file was opened in a process of its own and asked about
-{len(reference.names)} pictures ({escape(origin)}).</p>
+{len(reference.names)} pictures ({escape(origin)}).{_keras_accuracy(reference)}</p>
 {_table(artefacts)}
+{"".join(_layers(artefact) for artefact in artefacts if artefact.layers)}
 <h2>Pictures</h2>
-<p>What Keras says, and below it every file that says something else.</p>
+<p>What Keras says, and below it every file that says something else; first the
+pictures on which a file differs, then those on which Keras is wrong. At most
+{_MOST_SHOWN} are shown.</p>
 <div class="sheet">{figures}</div>
 </body>
 </html>
@@ -85,6 +89,7 @@ def _table(artefacts: Sequence[Artefact]) -> str:
         "cosine",
         "same first class",
         "same first five",
+        "accuracy",
         "ms, median",
         "ms, 95 %",
         "load ms",
@@ -101,6 +106,7 @@ def _table(artefacts: Sequence[Artefact]) -> str:
             f"{proof.cosine:.6f}",
             f"{proof.top1_agreement:.1%}",
             f"{proof.top5_agreement:.1%}",
+            "unknown" if proof.accuracy is None else f"{proof.accuracy:.2%}",
             f"{proof.latency_ms['p50']:.2f}",
             f"{proof.latency_ms['p95']:.2f}",
             f"{proof.load_ms:.0f}",
@@ -113,6 +119,32 @@ def _table(artefacts: Sequence[Artefact]) -> str:
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
+def _keras_accuracy(reference: Reference) -> str:
+    accuracy = reference.accuracy(reference.probabilities)
+    return "" if accuracy is None else f" Keras is right on {accuracy:.2%} of them."
+
+
+def _layers(artefact: Artefact) -> str:
+    """Returns the tensors of an integer file that are furthest from float32's."""
+    worst = sorted(artefact.layers, key=lambda layer: -layer.error)[:_MOST_LAYERS]
+    rows = "".join(
+        f"<tr><td>{escape(layer.tensor)}</td><td>{layer.operator}</td>"
+        f"<td>{layer.type}</td><td>{layer.error:.2%}</td>"
+        f"<td>{layer.least:.3g}</td><td>{layer.most:.3g}</td>"
+        f"<td>{'' if layer.step is None else f'{layer.step:.3g}'}</td></tr>"
+        for layer in worst
+    )
+    return (
+        f"<h2>Where {escape(artefact.place)} loses accuracy</h2>"
+        f"<p>The {len(worst)} of {len(artefact.layers)} tensors that are furthest from "
+        "float32's: root mean square of the difference as a share of the values', "
+        "and the range of the values in float32. All are in export.json.</p>"
+        "<table><tr><th>tensor</th><th>operator</th><th>type</th><th>error</th>"
+        "<th>smallest</th><th>largest</th><th>one step</th></tr>"
+        f"{rows}</table>"
+    )
+
+
 def _said(probabilities: np.ndarray, labels: Sequence[str]) -> str:
     best = int(np.argmax(probabilities))
     return f"{labels[best]} {probabilities[best]:.1%}"
@@ -121,8 +153,12 @@ def _said(probabilities: np.ndarray, labels: Sequence[str]) -> str:
 def _rows(
     reference: Reference, artefacts: Sequence[Artefact]
 ) -> list[tuple[str, np.ndarray, str, list[str]]]:
-    """Returns name, pixels, Keras' answer and other answers; differences first."""
-    rows = []
+    """Returns name, pixels, Keras' answer and other answers.
+
+    Pictures on which a file differs from Keras come first, then those on which Keras
+    itself is wrong.
+    """
+    rows, wrong = [], []
     for index, expected in enumerate(reference.probabilities):
         others = []
         for artefact in artefacts:
@@ -130,9 +166,17 @@ def _rows(
             if np.argmax(found) != np.argmax(expected):
                 others.append(f"{artefact.place}: {_said(found, reference.labels)}")
         said = _said(expected, reference.labels)
+        if (
+            reference.truth is not None
+            and np.argmax(expected) != reference.truth[index]
+        ):
+            said += f", and it is {reference.labels[reference.truth[index]]}"
+            wrong.append(index)
         rows.append((reference.names[index], reference.tensors[index], said, others))
-    rows.sort(key=lambda row: not row[-1])
-    return rows[:_MOST_SHOWN]
+    order = sorted(
+        range(len(rows)), key=lambda index: (not rows[index][-1], index not in wrong)
+    )
+    return [rows[index] for index in order[:_MOST_SHOWN]]
 
 
 def _figure(name: str, pixels: np.ndarray, said: str, others: list[str]) -> str:

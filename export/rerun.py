@@ -25,6 +25,7 @@ _TIMED_CALLS = 30
 # A large model may take seconds a call; the figures are then of fewer calls.
 _TIMED_SECONDS = 20.0
 _PICTURES_OF_ANY_NUMBER = 3
+_BATCH = 32
 _BROKEN_FILE = b"\x89PNG\r\n\x1a\nno picture"
 
 Arrays = dict[str, np.ndarray]
@@ -73,17 +74,28 @@ def run_saved_model(folder: str, questions: Any) -> Arrays:
 
     # A broken file stands between the others: they must not feel it.
     half = len(files) // 2
-    batch = files[:half] + [_BROKEN_FILE] + files[half:]
-    answers = signatures["bytes"](image_bytes=tf.constant(batch))
-    # Fixed-length strings, which .npz stores without pickling.
-    texts = {
-        name: answers[name].numpy().astype(bytes) for name in ("classes", "status")
+    mixed = files[:half] + [_BROKEN_FILE] + files[half:]
+    parts = [
+        signatures["bytes"](image_bytes=tf.constant(mixed[start : start + _BATCH]))
+        for start in range(0, len(mixed), _BATCH)
+    ]
+    answers = {
+        name: np.concatenate([part[name] for part in parts]) for name in parts[0]
     }
+    # Fixed-length strings, which .npz stores without pickling.
+    texts = {name: answers[name].astype(bytes) for name in ("classes", "status")}
     one = tensors[:1]
     return {
         "probabilities": each("tensors", "probabilities"),
         "features": each("features", "features"),
-        "batched": signatures["tensors"](tensors=tensors)["probabilities"],
+        "batched": np.concatenate(
+            [
+                signatures["tensors"](tensors=tensors[start : start + _BATCH])[
+                    "probabilities"
+                ]
+                for start in range(0, len(tensors), _BATCH)
+            ]
+        ),
         "images": np.concatenate(images),
         "broken_status": texts["status"][half],
         "bytes_status": np.delete(texts["status"], half),
@@ -94,7 +106,7 @@ def run_saved_model(folder: str, questions: Any) -> Arrays:
     }
 
 
-def _quantized(tensor: np.ndarray, given: dict[str, Any]) -> np.ndarray:
+def quantized(tensor: np.ndarray, given: dict[str, Any]) -> np.ndarray:
     """Returns a tensor in the type and the steps that a TFLite input takes."""
     dtype = given["dtype"]
     if np.issubdtype(dtype, np.floating):
@@ -120,21 +132,21 @@ def run_tflite(file: str, questions: Any) -> Arrays:
     start = time.perf_counter()
     interpreter = Interpreter(file, num_threads=os.cpu_count())
     given = interpreter.get_input_details()[0]
+    tensors = questions["tensors"]
     batch = given["shape_signature"][0]
-    if batch < 0:
+    if (given["shape_signature"] < 0).any():
         # A file for any number of pictures has to show that one is not all it can.
-        batch = _PICTURES_OF_ANY_NUMBER
-        interpreter.resize_tensor_input(given["index"], (batch, *given["shape"][1:]))
+        batch = _PICTURES_OF_ANY_NUMBER if batch < 0 else batch
+        interpreter.resize_tensor_input(given["index"], (batch, *tensors.shape[1:]))
     interpreter.allocate_tensors()
     load_ms = 1000 * (time.perf_counter() - start)
     made = interpreter.get_output_details()[0]
 
     def classify(pictures: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(given["index"], _quantized(pictures, given))
+        interpreter.set_tensor(given["index"], quantized(pictures, given))
         interpreter.invoke()
         return interpreter.get_tensor(made["index"])
 
-    tensors = questions["tensors"]
     # The last picture again and again fills the last batch.
     filled = np.pad(tensors, ((0, -len(tensors) % batch), *3 * ((0, 0),)), mode="edge")
     batches = filled.reshape(-1, batch, *filled.shape[1:])

@@ -7,17 +7,26 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from .console import Failure, native_stderr_held
+from .float_islands import with_float_islands
 from .network import Network
 from .precisions import Precision
 from .source import LABELS_NAME
 
 SIGNATURE = "serving_default"
+
+
+_NAMES = {
+    value: name
+    for name, value in vars(schema.BuiltinOperator).items()
+    if isinstance(value, int)
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ def convert(
     precision: Precision,
     calibration: np.ndarray | None = None,
     batch: int | None = 1,
+    any_size: bool = False,
 ) -> bytes:
     """Returns a TFLite file.
 
@@ -59,16 +69,17 @@ def convert(
         calibration: Pictures on which the ranges of activations are measured, float32
             `(count, size_px, size_px, 3)` in 0..255; needed where the precision says.
         batch: Pictures that the file takes in a call; `None` for any number.
+        any_size: Whether a runtime may set the height and width of the input.
 
     Raises:
         Failure: The converter refuses the graph.
     """
 
     def classify(tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": network.probabilities(tensors)}
+        return {"probabilities": network.of_any_size(tensors)[1]}
 
     function = tf.function(classify, autograph=False)
-    concrete = function.get_concrete_function(network.spec(batch))
+    concrete = function.get_concrete_function(network.spec(batch, any_size))
     # By way of a SavedModel: from concrete functions the converter may give a file
     # whose answers are not numbers, without a word.
     with tempfile.TemporaryDirectory() as folder, native_stderr_held():
@@ -77,12 +88,15 @@ def convert(
             folder, signature_keys=[SIGNATURE]
         )
         if precision.name in _SETTINGS:
-            _configure(converter, _SETTINGS[precision.name], calibration, batch)
+            # Given pictures, the converter would make integers of any precision.
+            measured = calibration if precision.calibrated else None
+            _configure(converter, _SETTINGS[precision.name], measured, batch)
         try:
-            return converter.convert()
+            contents = converter.convert()
         except Exception as error:
             reason = str(error).strip().partition("\n")[0][:300]
             raise Failure(f"the TFLite converter failed: {reason}") from error
+    return with_float_islands(contents) if precision.calibrated else contents
 
 
 def input_type(precision: Precision) -> str:
@@ -144,19 +158,37 @@ def operators(contents: bytes) -> tuple[list[str], list[str]]:
         The names of TFLite's builtin operators in it, and of all others (custom ones,
         which a runtime has to bring along, and TensorFlow's).
     """
-    names = {
-        value: name
-        for name, value in vars(schema.BuiltinOperator).items()
-        if isinstance(value, int)
-    }
     model = schema.Model.GetRootAs(contents)
     builtin, other = set(), set()
     for index in range(model.OperatorCodesLength()):
-        code = model.OperatorCodes(index)
-        # Older files have the code in a field of one byte.
-        value = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        if value == schema.BuiltinOperator.CUSTOM:
-            other.add(code.CustomCode().decode())
+        name, custom = _operator(model.OperatorCodes(index))
+        if custom:
+            other.add(custom)
         else:
-            builtin.add(names[value])
+            builtin.add(name)
     return sorted(builtin), sorted(other)
+
+
+def made_by(contents: bytes) -> dict[str, str]:
+    """Returns the operator that makes each of a TFLite file's tensors, in order.
+
+    Args:
+        contents: The file.
+    """
+    model = schema.Model.GetRootAs(contents)
+    graph = model.Subgraphs(0)
+    made = {}
+    for number in range(graph.OperatorsLength()):
+        operator = graph.Operators(number)
+        name, custom = _operator(model.OperatorCodes(operator.OpcodeIndex()))
+        for output in operator.OutputsAsNumpy():
+            made[graph.Tensors(int(output)).Name().decode()] = custom or name
+    return made
+
+
+def _operator(code: Any) -> tuple[str, str]:
+    """Returns an operator's builtin name, and its own name where it is custom."""
+    # Older files have the code in a field of one byte.
+    value = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    custom = value == schema.BuiltinOperator.CUSTOM
+    return _NAMES[value], code.CustomCode().decode() if custom else ""

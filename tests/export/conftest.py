@@ -95,3 +95,61 @@ def photographs():
         )
         files.append(encoded(np.asarray(image), file_format))
     return files
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """Serves a toy model, version 3, with small limits; needs the extra serve."""
+    pytest.importorskip("tensorflow_serving", reason="needs the extra serve")
+    pytest.importorskip("uvicorn", reason="needs the extra serve")
+    from export.server.app import Server, Settings
+    from export.server.limits import Limits
+    from export.server.versions import ModelConfig
+    from tests.export.server_support import (
+        BODY_SECONDS,
+        LARGEST,
+        free_port,
+        write_version,
+    )
+
+    base = tmp_path_factory.mktemp("toy")
+    write_version(base, 3)
+    settings = Settings(
+        [ModelConfig("toy", base, labels={"stable": 3, "gone": 2})],
+        rest_port=free_port(),
+        grpc_port=free_port(),
+        poll_seconds=0.05,
+        limits=Limits(
+            max_request_bytes=LARGEST, header_seconds=0.5, body_seconds=BODY_SECONDS
+        ),
+    )
+    server = Server(settings, lambda line: None)
+    yield settings
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def url(served):
+    return f"http://127.0.0.1:{served.rest_port}"
+
+
+@pytest.fixture(scope="module")
+def channel(served):
+    import grpc
+
+    with grpc.insecure_channel(f"127.0.0.1:{served.grpc_port}") as channel:
+        yield channel
+
+
+@pytest.fixture(scope="module")
+def predictions(channel):
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture(scope="module")
+def models(channel):
+    from tensorflow_serving.apis import model_service_pb2_grpc
+
+    return model_service_pb2_grpc.ModelServiceStub(channel)

@@ -1,0 +1,226 @@
+"""The whole server: starts in order, and stops without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import grpc
+import uvicorn
+from tensorflow_serving.apis import (
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+
+from ..console import Failure, Mistake
+from . import servable
+from .batching import Batcher, Parameters
+from .core import Core
+from .grpc_service import ModelService, PredictionService
+from .limits import Limits, protocol
+from .metrics import Metrics
+from .rest import Rest
+from .versions import ModelConfig, Models, Poller
+
+_BACKLOG = 2048
+# How long clients are still answered, and told to go elsewhere, on open connections.
+_GOODBYE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server is run.
+
+    Attributes:
+        models: What is served.
+        host: The address to listen at.
+        rest_port: The port for HTTP; 0 for none.
+        grpc_port: The port for gRPC; 0 for none.
+        poll_seconds: How often new versions are looked for; 0 for never.
+        timeout_seconds: The longest that a request may take.
+        drain_seconds: The longest that stopping may take.
+        may_reload: Whether clients may say which models are served.
+        batching: How requests are put together.
+        limits: What a client may take.
+    """
+
+    models: Sequence[ModelConfig]
+    host: str = "127.0.0.1"
+    rest_port: int = 8501
+    grpc_port: int = 8500
+    poll_seconds: float = 1.0
+    timeout_seconds: float = 30.0
+    drain_seconds: float = 30.0
+    may_reload: bool = False
+    batching: Parameters = field(default_factory=Parameters)
+    limits: Limits = field(default_factory=Limits)
+
+
+class _HttpServer:
+    """uvicorn in a thread of its own."""
+
+    def __init__(self, rest: Rest, listening: socket.socket, settings: Settings):
+        self._rest = rest
+        self._socket = listening
+        config = uvicorn.Config(
+            rest.app,
+            http=protocol(settings.limits),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=max(1, int(settings.drain_seconds)),
+        )
+        # Who sends what is no request cannot be told more than the answer says.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self._server = uvicorn.Server(config)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            time.sleep(0.01)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._server.serve(sockets=[self._socket]))
+
+    def say_goodbye(self) -> None:
+        """Takes no new connection, and answers on the open ones a last time."""
+
+        def stop_listening() -> None:
+            for server in self._server.servers:
+                server.close()
+
+        self._rest.say_goodbye()
+        self._loop.call_soon_threadsafe(stop_listening)
+
+    def stop(self, longest_s: float) -> None:
+        """Returns when every request has been answered, or the time is up."""
+        self._server.should_exit = True
+        self._thread.join(longest_s)
+        self._server.force_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        raise Mistake(
+            f"cannot listen at {host}:{port} ({error.strerror or error}); choose "
+            "another with --host and --rest_api_port"
+        ) from None
+    return listening
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]):
+        """Loads the models and begins to answer.
+
+        Args:
+            settings: How it is run.
+            say: Is told what happens, a line at a time.
+
+        Raises:
+            Failure: A model cannot be loaded.
+            Mistake: A port is taken.
+        """
+        self._settings = settings
+        self._say = say
+        with contextlib.ExitStack() as undo:
+            listening = None
+            if settings.rest_port:
+                # Before the models are loaded: that takes longer.
+                listening = _listen(settings.host, settings.rest_port)
+                undo.callback(listening.close)
+            self.models = Models(servable.load, say)
+            self.models.configure(settings.models)
+            failures = self.models.failures()
+            if failures:
+                raise Failure("; ".join(failures))
+            metrics = Metrics(self.models.names)
+            self._batcher = Batcher(settings.batching, metrics.batch)
+            undo.callback(self._batcher.close)
+            self.core = Core(
+                self.models, self._batcher, metrics, settings.timeout_seconds
+            )
+            self._grpc = self._start_grpc() if settings.grpc_port else None
+            self._http = None
+            if listening is not None:
+                rest = Rest(self.core, settings.limits)
+                self._http = _HttpServer(rest, listening, settings)
+                self._http.start()
+            self._poller = Poller(self.models, settings.poll_seconds)
+            if settings.poll_seconds:
+                self._poller.start()
+            undo.pop_all()
+
+    def _start_grpc(self) -> grpc.Server:
+        settings, limits = self._settings, self._settings.limits
+        server = grpc.server(
+            ThreadPoolExecutor(limits.max_requests, "grpc"),
+            maximum_concurrent_rpcs=limits.max_requests,
+            options=[
+                ("grpc.max_receive_message_length", limits.max_request_bytes),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+                ("grpc.server_handshake_timeout_ms", int(1e3 * limits.header_seconds)),
+            ],
+        )
+        most = limits.max_request_bytes
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionService(self.core, most), server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(self.core, most, settings.may_reload), server
+        )
+        try:
+            server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
+        except RuntimeError:
+            raise Mistake(
+                f"cannot listen at {settings.host}:{settings.grpc_port}; choose "
+                "another with --host and --port"
+            ) from None
+        server.start()
+        return server
+
+    def stop(self) -> tuple[int, int]:
+        """Answers what has been taken, and ends.
+
+        Returns:
+            How many requests were taken, and how many were answered.
+        """
+        ends = time.monotonic() + self._settings.drain_seconds
+
+        def left() -> float:
+            return max(0.0, ends - time.monotonic())
+
+        stopped = None
+        if self._http:
+            self._http.say_goodbye()
+        if self._grpc:
+            stopped = self._grpc.stop(self._settings.drain_seconds)
+        if self._http:
+            time.sleep(min(_GOODBYE_SECONDS, self._settings.drain_seconds))
+            self._http.stop(left())
+        if stopped:
+            stopped.wait(left())
+        if self._settings.poll_seconds:
+            self._poller.stop(left())
+        self._batcher.close(left())
+        return self.core.counts

@@ -1,0 +1,161 @@
+"""What one client may take from the others: bytes, time and connections."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from .errors import Code, Refusal
+
+_TOO_LARGE = 413
+_TOO_SLOW = 408
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits.
+
+    Attributes:
+        max_request_bytes: Of a request's body.
+        max_bytes: Of all bodies together that have not been answered.
+        max_requests: Requests that are worked on at once, of each protocol.
+        header_seconds: From a connection's first moment, or a request's first byte,
+            to the end of its headers.
+        body_seconds: From there to the end of its body.
+    """
+
+    max_request_bytes: int = 64 * 2**20
+    max_bytes: int = 256 * 2**20
+    max_requests: int = 64
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+
+
+class Room:
+    """A number of places, or of bytes, that requests share."""
+
+    def __init__(self, size: int, what: str):
+        self._left = size
+        self._what = what
+        self._lock = threading.Lock()
+
+    def take(self, amount: int) -> None:
+        """Takes a part of it.
+
+        Raises:
+            Refusal: There is not so much left.
+        """
+        with self._lock:
+            if amount > self._left:
+                raise Refusal(
+                    Code.RESOURCE_EXHAUSTED, f"The server is busy: {self._what}"
+                )
+            self._left -= amount
+
+    def give(self, amount: int) -> None:
+        """Gives a part of it back."""
+        with self._lock:
+            self._left += amount
+
+
+class Body:
+    """A request's body, and the room that it takes until it is answered."""
+
+    def __init__(self, room: Room, limits: Limits):
+        self._room = room
+        self._limits = limits
+        self._taken = 0
+
+    async def read(self, request: Request) -> bytes:
+        """Returns the body.
+
+        Args:
+            request: The request.
+
+        Raises:
+            Refusal: It is too large, which is known before it is read where the
+                client says how long it is, or it comes too slowly.
+            ClientDisconnect: The client has gone.
+        """
+        most = self._limits.max_request_bytes
+        too_large = Refusal(
+            Code.RESOURCE_EXHAUSTED,
+            f"The request is larger than {most} bytes",
+            _TOO_LARGE,
+        )
+        # h11 has refused whatever is not a number.
+        if int(request.headers.get("content-length", "0")) > most:
+            raise too_large
+        parts: list[bytes] = []
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                async for part in request.stream():
+                    if self._taken + len(part) > most:
+                        raise too_large
+                    self._room.take(len(part))
+                    self._taken += len(part)
+                    parts.append(part)
+        except TimeoutError:
+            raise Refusal(
+                Code.DEADLINE_EXCEEDED,
+                f"The request did not arrive in {self._limits.body_seconds:.0f} s",
+                _TOO_SLOW,
+            ) from None
+        return b"".join(parts)
+
+    def release(self) -> None:
+        """Gives the room back."""
+        self._room.give(self._taken)
+        self._taken = 0
+
+
+def protocol(limits: Limits) -> type[asyncio.Protocol]:
+    """Returns uvicorn's protocol with a time limit for headers, which it has not.
+
+    Args:
+        limits: The limits.
+    """
+
+    class Protocol(H11Protocol):
+        _timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._idle = self.conn.their_state
+            self._wait()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.conn.their_state is not self._idle:
+                self._rest()
+            elif self._timer is None and (
+                self.cycle is None or self.cycle.response_complete
+            ):
+                # uvicorn's own timer for idle connections ended with the first byte.
+                self._wait()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._rest()
+            super().connection_lost(exc)
+
+        def _wait(self) -> None:
+            self._timer = self.loop.call_later(limits.header_seconds, self._give_up)
+
+        def _rest(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _give_up(self) -> None:
+            self._timer = None
+            self.transport.close()
+
+    return Protocol
+
+
+__all__ = ["Body", "ClientDisconnect", "Limits", "Room", "protocol"]

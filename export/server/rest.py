@@ -1,0 +1,224 @@
+"""TensorFlow Serving's REST interface, metrics, and a page to try a picture."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from . import examples, metrics, protos, tensors
+from .core import Core, Target
+from .errors import Code, Refusal, invalid
+from .limits import Body, ClientDisconnect, Limits, Room
+
+_MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
+_ASK = re.compile(rf"(?i:{_MODEL}:(classify|regress|predict))", re.ASCII)
+_LOOK = re.compile(rf"(?i:{_MODEL}(/metadata)?)", re.ASCII)
+# All of them, since what TensorFlow Serving says to a wrong one is not 405.
+_METHODS_OF_HTTP = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_MOST_VERSION = 2**63 - 1
+_PAGE = Path(__file__).with_name("page.html")
+_MODELS_MARK = "/*MODELS*/[]"
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+def _target(match: re.Match[str], signature: str = "") -> Target:
+    name, number, label = match[1], match[2], match[3]
+    if number is not None and int(number) > _MOST_VERSION:
+        raise invalid(f"Failed to convert version: {number} to numeric.")
+    return Target(
+        unquote(name), None if number is None else int(number), unquote(label or ""),
+        signature,
+    )  # fmt: skip
+
+
+def _predict(core: Core, match: re.Match[str], body: bytes) -> dict[str, Any]:
+    document = tensors.parse(body)
+    target = _target(match, tensors.signature_name(document))
+    answer = core.predict(
+        target, lambda signature: tensors.from_json(document, signature)
+    )
+    return tensors.to_json(answer.outputs, document)
+
+
+def _classify(core: Core, match: re.Match[str], body: bytes) -> dict[str, Any]:
+    document = tensors.parse(body)
+    target = _target(match, tensors.signature_name(document))
+    _, results = core.classify(target, examples.from_json(document))
+    return {"results": results}
+
+
+def _regress(core: Core, match: re.Match[str], body: bytes) -> dict[str, Any]:
+    document = tensors.parse(body)
+    core.regress(_target(match, tensors.signature_name(document)))
+    return {}
+
+
+_METHODS: dict[str, Callable[[Core, re.Match[str], bytes], dict[str, Any]]] = {
+    "predict": _predict,
+    "classify": _classify,
+    "regress": _regress,
+}
+
+
+def _look(core: Core, match: re.Match[str]) -> dict[str, Any]:
+    target = _target(match)
+    if not match[4]:
+        return protos.to_json(protos.status(core.models, target))
+    number, signatures = protos.metadata(core.models, target)
+    return {
+        "model_spec": {
+            "name": target.model,
+            "signature_name": "",
+            "version": str(number),
+        },
+        "metadata": {protos.SIGNATURES: protos.to_json(signatures)},
+    }
+
+
+def _json(document: dict[str, Any], status: int = 200) -> Response:
+    return Response(json.dumps(document), status, media_type="application/json")
+
+
+def _refused(refusal: Refusal, close: bool = False) -> Response:
+    response = _json({"error": str(refusal)}, refusal.http_status)
+    if close:
+        # What is left of the body is not read, so no request can follow it.
+        response.headers["Connection"] = "close"
+    return response
+
+
+class Rest:
+    """The HTTP side of the server.
+
+    Attributes:
+        app: The ASGI application.
+    """
+
+    def __init__(self, core: Core, limits: Limits):
+        """Makes it.
+
+        Args:
+            core: Answers.
+            limits: What a client may take.
+        """
+        self._core = core
+        self._limits = limits
+        self._bytes = Room(limits.max_bytes, "too many bytes of requests wait")
+        self._places = Room(limits.max_requests, "too many requests are worked on")
+        self._threads = ThreadPoolExecutor(limits.max_requests, "rest")
+        self._closing = False
+        self.app = Starlette(
+            routes=[
+                Route("/", self._page),
+                Route(metrics.PATH, self._metrics),
+                Route("/{path:path}", self._any, methods=_METHODS_OF_HTTP),
+            ]
+        )
+
+    def say_goodbye(self) -> None:
+        """Tells clients with every further answer that the connection ends."""
+        self._closing = True
+
+    async def _any(self, request: Request) -> Response:
+        body = Body(self._bytes, self._limits)
+        try:
+            response = await self._respond(request, body)
+        except Refusal as refusal:
+            # Raised before the body was read, or while.
+            response = _refused(refusal, close=True)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        finally:
+            body.release()
+        if self._closing:
+            response.headers["Connection"] = "close"
+        return response
+
+    async def _respond(self, request: Request, body: Body) -> Response:
+        path = request.scope["raw_path"].decode("ascii", errors="replace")
+        ask = _ASK.fullmatch(path) if request.method == "POST" else None
+        look = _LOOK.fullmatch(path) if request.method in ("GET", "HEAD") else None
+        if not path.lower().startswith("/v1/"):
+            raise Refusal(Code.NOT_FOUND, f"Not found: {path}")
+        if ask is None and look is None:
+            raise invalid(f"Malformed request: {request.method} {path}")
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise invalid("Content-Encoding is not supported")
+        contents = await body.read(request)
+        if ask:
+            method = ask[4].lower()
+            return await self._in_thread(
+                unquote(ask[1]),
+                method,
+                lambda: _METHODS[method](self._core, ask, contents),
+            )
+        assert look is not None
+        method = "metadata" if look[4] else "status"
+        return await self._in_thread(
+            unquote(look[1]), method, lambda: _look(self._core, look)
+        )
+
+    async def _in_thread(
+        self, model: str, method: str, work: Callable[[], dict[str, Any]]
+    ) -> Response:
+        """Returns the answer that a thread has made, whether good or bad."""
+
+        def answer() -> Response:
+            try:
+                with self._core.counted(model, method, "REST"):
+                    return _json(work())
+            except Refusal as refusal:
+                return _refused(refusal)
+
+        try:
+            self._places.take(1)
+        except Refusal as refusal:
+            return _refused(refusal)
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, answer)
+        finally:
+            self._places.give(1)
+
+    async def _metrics(self, request: Request) -> Response:
+        return Response(self._core.metrics.text(), media_type=metrics.CONTENT_TYPE)
+
+    async def _page(self, request: Request) -> Response:
+        # In a script `<` could end it; JSON has another way to write it.
+        listed = json.dumps(self._shown_models()).replace("<", "\\u003c")
+        text = _PAGE.read_text(encoding="utf-8").replace(_MODELS_MARK, listed)
+        return Response(text, media_type="text/html", headers=_PAGE_HEADERS)
+
+    def _shown_models(self) -> list[dict[str, Any]]:
+        """Returns the models that take encoded pictures and say classes."""
+        found = []
+        for name in self._core.models.names():
+            with self._core.models.held(name) as handle:
+                for signature in handle.servable.signatures.values():
+                    inputs = list(signature.definition.inputs)
+                    outputs = set(signature.definition.outputs)
+                    if (
+                        len(inputs) == 1
+                        and inputs[0].endswith("_bytes")
+                        and {"classes", "scores"} <= outputs
+                    ):
+                        found.append({"model": name, "signature": signature.name})
+                        break
+        return found
