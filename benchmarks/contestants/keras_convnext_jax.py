@@ -1,0 +1,96 @@
+"""This library's model under Keras' JAX backend, compiled by XLA: for GPUs."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["KERAS_BACKEND"] = "jax"
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+import keras_convnext
+from keras_convnext import optimizers
+
+
+def versions() -> dict[str, str]:
+    """Returns the packages' versions."""
+    return {
+        "jax": jax.__version__,
+        "keras": keras.__version__,
+        "keras-convnext": keras_convnext.__version__,
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def build(case: dict[str, Any], activation: str | None) -> keras.Model:
+    """Returns the case's model with random weights."""
+    size = case["size_px"]
+    model = keras_convnext.create(
+        case["model"],
+        weights=None,
+        input_shape=(size, size, 3),
+        classes=case["classes"],
+        dtype=case["precision"],
+        classifier_activation=activation,
+    )
+    random = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        if len(variable.shape) == 1:
+            variable.assign(random.uniform(0.1, 0.9, variable.shape))
+    return model
+
+
+def prepare(case: dict[str, Any]) -> Callable[[], Any]:
+    """Returns the case's work."""
+    key = jax.random.key(0)
+    shape = (case["batch"], case["size_px"], case["size_px"], 3)
+    batch = jax.random.uniform(key, shape, maxval=255.0)
+    labels = jax.random.randint(key, (case["batch"],), 0, case["classes"])
+    if case["work"] == "inference":
+        model = keras_convnext.fold(build(case, "softmax"))
+        trained = [v.value for v in model.trainable_variables]
+        others = [v.value for v in model.non_trainable_variables]
+
+        @jax.jit
+        def classify(trained: Any, others: Any, batch: Any) -> Any:
+            return model.stateless_call(trained, others, batch, training=False)[0]
+
+        return lambda: np.asarray(classify(trained, others, batch))
+
+    model = build(case, None)
+    optimizer = optimizers.LayerwiseAdamW(
+        1e-4, weight_decay=0.05, groups=optimizers.parameter_groups(model)
+    )
+    optimizer.build(model.trainable_variables)
+
+    def mean_loss(trained: Any, others: Any) -> Any:
+        logits, others = model.stateless_call(trained, others, batch, training=True)
+        logits = jax.nn.log_softmax(logits.astype(jnp.float32))
+        picked = jnp.take_along_axis(logits, labels[:, None], axis=1)
+        return -picked.mean(), others
+
+    # The state is given away at each step, so that it is in memory once.
+    def step(trained: Any, others: Any, slots: Any) -> Any:
+        gradient = jax.value_and_grad(mean_loss, has_aux=True)
+        (loss, others), gradients = gradient(trained, others)
+        trained, slots = optimizer.stateless_apply(slots, gradients, trained)
+        return loss, trained, others, slots
+
+    compiled = jax.jit(step, donate_argnums=(0, 1, 2))
+    state = [
+        [v.value for v in model.trainable_variables],
+        [v.value for v in model.non_trainable_variables],
+        [v.value for v in optimizer.variables],
+    ]
+
+    def train() -> float:
+        loss, *state[:] = compiled(*state)
+        return float(loss)
+
+    return train

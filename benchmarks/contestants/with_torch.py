@@ -1,0 +1,55 @@
+"""What the contestants that start from timm's model share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+# torchvision's own operators are missing where its build does not fit PyTorch's;
+# ConvNeXt needs none of them, but importing it names two.
+try:
+    import torchvision  # noqa: F401
+except RuntimeError:
+    _missing = torch.library.Library("torchvision", "DEF")
+    _missing.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _missing.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+import timm
+
+
+def versions() -> dict[str, str]:
+    """Returns the packages' versions."""
+    return {"torch": torch.__version__, "timm": timm.__version__}
+
+
+def device() -> str:
+    """Returns where the work is done."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def synchronise() -> None:
+    """Comes back when the device is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def build(case: dict[str, Any]) -> torch.nn.Module:
+    """Returns timm's model of the case with random weights, channels last."""
+    torch.manual_seed(0)
+    model = timm.create_model(case["model"], num_classes=case["classes"])
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 1:
+                middle = 0.0 if name.endswith("bias") else 0.5
+                parameter.uniform_(middle - 0.4, middle + 0.4)
+    return model.to(device(), memory_format=torch.channels_last)
+
+
+def inputs(case: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns normalised pictures, channels last, and class numbers."""
+    torch.manual_seed(0)
+    shape = (case["batch"], 3, case["size_px"], case["size_px"])
+    pictures = torch.randn(shape).to(device(), memory_format=torch.channels_last)
+    labels = torch.randint(0, case["classes"], (case["batch"],)).to(device())
+    return pictures, labels

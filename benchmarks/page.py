@@ -1,0 +1,220 @@
+"""Writes docs/performance.md and its plot from what `main.py` measured.
+
+python benchmarks/page.py runs/benchmarks/results.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cases
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+# What is meant, in seconds: the names are those of startup.py.
+START_S = {
+    "import keras_convnext after it": 0.3,
+    "build ConvNeXtTiny": 1.0,
+    "build ConvNeXtXLarge": 5.0,
+}
+PIPELINE_RATIO = 1.5
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """Returns a Markdown table."""
+    head = list(head)
+    return [
+        f"| {' | '.join(head)} |",
+        f"|{'|'.join(['---'] * len(head))}|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+    ]
+
+
+def machine(facts: dict[str, Any]) -> list[str]:
+    """Returns what the figures were taken on, in words."""
+    instructions = ", ".join(facts.get("instructions", [])) or "none of AVX-512"
+    return [
+        f"Machine: {facts.get('cpu')}, {facts.get('cores')} cores "
+        f"({instructions}), {facts['system']}, Python {facts['python']}.",
+        "",
+    ]
+
+
+def targets(races: list[dict[str, Any]]) -> list[str]:
+    """Returns the ratios, what is meant and what was reached."""
+    rows = []
+    for race in races:
+        for target in race["targets"]:
+            reached = target["reached"]
+            shown = "not measured"
+            if reached is not None:
+                verdict = "" if reached >= target["ratio"] else " (missed)"
+                shown = f"**{reached:.2f}**{verdict}"
+            pair = (cases.TITLES[target[side]] for side in ("faster", "slower"))
+            rows.append(
+                [race["case"]["name"], " / ".join(pair), str(target["ratio"]), shown]
+            )
+    return table(["work", "speed of", "meant", "measured"], rows)
+
+
+def memory(races: list[dict[str, Any]]) -> list[str]:
+    """Returns the ratios of peak memory above the base, what is meant and measured."""
+    rows = []
+    for race in races:
+        for limit in race["memory"]:
+            pair = (cases.TITLES[limit[side]] for side in ("contestant", "other"))
+            shown = at_most(limit["reached"], limit["ratio"])
+            rows.append([race["case"]["name"], " / ".join(pair), *shown])
+    return table(["work", "memory of", "meant", "measured"], rows) if rows else []
+
+
+def at_most(reached: float | None, most: float) -> list[str]:
+    """Returns a limit and what was reached, in words."""
+    if reached is None:
+        return [f"at most {most}", "not measured"]
+    verdict = "" if reached <= most else " (missed)"
+    return [f"at most {most}", f"**{reached:.2f}**{verdict}"]
+
+
+def commands(others: dict[str, Any]) -> list[str]:
+    """Returns what the commands of their own measured."""
+    lines = ["### Start, growth and the data pipeline", ""]
+    for name, found in others.items():
+        if "missing" in found:
+            lines += [f"{name} was not measured: {found['missing']}", ""]
+    startup, growth, pipeline = (
+        found if "missing" not in found else None
+        for found in (
+            others.get(name, {"missing": ""})
+            for name in ("startup", "growth", "pipeline")
+        )
+    )
+    rows = []
+    for name, most in START_S.items() if startup else ():
+        rows.append([f"{name}, s", *at_most(startup["median_s"][name], most)])
+    for name, ratio in growth["growth"].items() if growth else ():
+        rows.append([f"growth of the cost of {name}", *at_most(ratio, growth["most"])])
+    if pipeline:
+        rates = ", ".join(
+            f"{side} {rate:.0f} img/s"
+            for side, rate in pipeline["images_per_second_per_core"].items()
+        )
+        verdict = "" if pipeline["ratio"] >= PIPELINE_RATIO else " (missed)"
+        shown = f"**{pipeline['ratio']:.2f}**{verdict}"
+        rows.append([f"pipeline on one core: {rates}", str(PIPELINE_RATIO), shown])
+    return [*lines, *table(["what", "meant", "measured"], rows)]
+
+
+def figures(race: dict[str, Any]) -> list[str]:
+    """Returns one race's table, the fastest first."""
+    rows = []
+    best = min(each["median_s"] for each in race["results"].values())
+    order = sorted(race["results"].items(), key=lambda pair: pair[1]["median_s"])
+    for name, each in order:
+        peak, base = each["peak_mb"], each["base_mb"]
+        rows.append(
+            [
+                cases.TITLES[name],
+                f"{each['median_s'] / best:.2f}",
+                f"{each['median_s'] * 1e3:.1f}",
+                f"{each['min_s'] * 1e3:.1f}",
+                f"{each['spread']:.0%}",
+                str(each["calls"]),
+                f"{each['samples_per_s']:.1f}",
+                f"{peak - base:.0f} + {base:.0f}" if peak else "",
+                f"{each['build_s']:.1f} / {each['first_call_s']:.1f}",
+            ]
+        )
+    head = [
+        "",
+        "time, fastest = 1",
+        "median ms",
+        "min ms",
+        "spread",
+        "calls",
+        "img/s",
+        "peak MB + base",
+        "build / first call s",
+    ]
+    lines = [f"### {race['case']['name'].capitalize()}", "", *table(head, rows)]
+    lines += [
+        f"{cases.TITLES[name]} did not take part: {reason}\n"
+        for name, reason in race["missing"].items()
+    ]
+    return lines
+
+
+def plot(races: list[dict[str, Any]], path: Path) -> None:
+    """Draws pictures a second of every contestant, one panel a race."""
+    columns = 2
+    rows = -(-len(races) // columns)
+    figure, axes = pyplot.subplots(
+        rows, columns, figsize=(11, 2.1 * rows), squeeze=False
+    )
+    for axis in axes.flat[len(races) :]:
+        axis.set_axis_off()
+    for axis, race in zip(axes.flat, races, strict=False):
+        order = sorted(
+            race["results"].items(), key=lambda pair: -pair[1]["samples_per_s"]
+        )
+        names = [cases.TITLES[name] for name, _ in order]
+        rates = [each["samples_per_s"] for _, each in order]
+        ours = ["#2a6f97" if "keras_convnext" in name else "#b8b8b8" for name in names]
+        axis.barh(names, rates, color=ours)
+        axis.invert_yaxis()
+        axis.set_title(race["case"]["name"], fontsize=9)
+        axis.set_xlabel("pictures a second", fontsize=8)
+        axis.tick_params(labelsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    """Replaces the measured part of the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--page", type=Path, default=DOCS / "performance.md")
+    options = parser.parse_args()
+    found = json.loads(options.results.read_text(encoding="utf-8"))
+    races = [race for race in found["races"] if race["results"]]
+    picture = options.page.with_suffix(".png")
+    plot(races, picture)
+    versions: dict[str, str] = {}
+    for race in races:
+        for each in race["results"].values():
+            versions |= each["versions"]
+    said = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    lines = [
+        BEGIN,
+        "",
+        *machine(found["machine"]),
+        f"Versions: {said}. Measured on {max(race['date'] for race in races)}.",
+        "",
+        *targets(races),
+        *memory(races),
+        *commands(found.get("others", {})),
+        f"![Pictures a second of every contestant]({picture.name})",
+        "",
+    ]
+    for race in races:
+        lines += figures(race)
+    text = options.page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    text = before + "\n".join([*lines, END]) + after
+    options.page.write_text(text, encoding="utf-8")
+    print(f"wrote {options.page} and {picture}")
+
+
+if __name__ == "__main__":
+    main()

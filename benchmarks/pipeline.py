@@ -1,0 +1,260 @@
+"""Augmented pictures a second on one core: this project against torchvision and timm.
+
+Both read the same JPEG files and do what the papers' recipe asks for: decode, random
+resized crop to 224 pixels, mirror, RandAugment rand-m9-mstd0.5-inc1, random erasing,
+MixUp or CutMix. Each side is a process of its own, held on the same core, and they take
+turns (A B A B), so that drift of the machine's speed hits both. The files are listed
+many times over, so that an epoch is as long as one of real training and what a side
+does at its beginning falls into the warm-up.
+
+    python benchmarks/pipeline.py --torch_python=OTHER/bin/python --out=pipeline.json
+
+The other interpreter needs torch, torchvision and timm. Without --folder, pictures are
+drawn; with it, FOLDER/CLASS/*.jpg are taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+SIZE_PX = 224
+CLASSES = 5
+RAND_AUGMENT = "rand-m9-mstd0.5-inc1"
+WARM_UP_BATCHES = 10
+EPOCH_PICTURES = 100_000
+
+
+def draw_pictures(folder: Path, count: int) -> None:
+    """Writes JPEG files of 500 x 375 pixels, detailed as photographs are."""
+    import numpy as np
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        large = np.zeros((375, 500, 3))
+        for cells in (4, 16, 64, 250):
+            coarse = generator.integers(0, 256, (cells * 3 // 4, cells, 3), np.uint8)
+            layer = Image.fromarray(coarse).resize((500, 375), Image.Resampling.BICUBIC)
+            large += np.asarray(layer, float) / 4
+        place = folder / f"class{number % CLASSES}" / f"{number:04d}.jpg"
+        place.parent.mkdir(exist_ok=True)
+        Image.fromarray(large.astype(np.uint8)).save(place, quality=90)
+
+
+def files_of(folder: Path) -> tuple[list[str], list[int]]:
+    """Returns an epoch's JPEG files of a folder of class folders, and their classes."""
+    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    found = [
+        (str(file), label)
+        for label, path in enumerate(classes)
+        for file in sorted(path.glob("*.jpg"))
+    ]
+    if len(classes) < 2 or not found:
+        raise SystemExit(f"{folder} must hold class folders of .jpg files")
+    found *= -(-EPOCH_PICTURES // len(found))
+    return [file for file, _ in found], [label for _, label in found]
+
+
+def batches_here(folder: Path, batch: int) -> Iterator[Any]:
+    """Yields this project's training batches, epoch after epoch."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import numpy as np
+    import tensorflow as tf
+
+    from training import data, decoding
+    from training.examples import Files
+    from training.paper_recipes import _STRONG
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    paths, labels = files_of(folder)
+    numbers = np.array(labels, np.int32)
+    found = {
+        path: int(decoding.inspected(Path(path).read_bytes())[1]) for path in set(paths)
+    }
+    ways = np.array([found[path] for path in paths], np.int32)
+    files = Files(tuple(paths), numbers, ways)
+    names = tuple(map(str, range(max(labels) + 1)))
+    from keras_convnext.preprocessing import IMAGENET
+
+    source = data.Source("bench", names, files, files, IMAGENET)
+    epoch = 0
+    while True:
+        yield from source.train(batch, epoch=epoch, seed=0, augment=_STRONG)
+        epoch += 1
+
+
+def batches_there(folder: Path, batch: int) -> Iterator[Any]:
+    """Yields torchvision's and timm's training batches, epoch after epoch."""
+    import torch
+
+    # Builds of torch without a GPU lack two operators that torchvision asks for.
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for declared in (
+        "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+        "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    ):
+        try:
+            library.define(declared)
+        except RuntimeError:
+            break
+    from PIL import Image
+    from timm.data import Mixup, create_transform
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    paths, labels = files_of(folder)
+    classes = max(labels) + 1
+    transform = create_transform(
+        SIZE_PX,
+        is_training=True,
+        color_jitter=0.4,
+        auto_augment=RAND_AUGMENT,
+        interpolation="bicubic",
+        re_prob=0.25,
+        re_mode="pixel",
+        re_count=1,
+    )
+    mixing = Mixup(
+        mixup_alpha=0.8,
+        cutmix_alpha=1.0,
+        prob=1.0,
+        switch_prob=0.5,
+        mode="batch",
+        label_smoothing=0.1,
+        num_classes=classes,
+    )
+
+    class Photographs(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(paths)
+
+        def __getitem__(self, number: int) -> tuple[Any, int]:
+            with open(paths[number], "rb") as file:
+                picture = Image.open(file).convert("RGB")
+            while True:
+                try:
+                    return transform(picture), labels[number]
+                except ValueError:
+                    # timm may ask for 0 bits a level, which Pillow 13 refuses.
+                    continue
+
+    loader = torch.utils.data.DataLoader(
+        Photographs(), batch, shuffle=True, drop_last=True, num_workers=0
+    )
+    while True:
+        for images, numbers in loader:
+            yield mixing(images, numbers)
+
+
+SIDES: dict[str, Callable[[Path, int], Iterator[Any]]] = {
+    "keras_convnext": batches_here,
+    "torchvision and timm": batches_there,
+}
+
+
+def serve(side: str, folder: Path, batch: int, core: int) -> None:
+    """Makes as many batches as each line of stdin asks for; answers with seconds."""
+    os.sched_setaffinity(0, {core})
+    batches = SIDES[side](folder, batch)
+    for _ in range(WARM_UP_BATCHES):
+        next(batches)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        began = time.perf_counter()
+        for _ in range(int(line)):
+            next(batches)
+        print(time.perf_counter() - began, flush=True)
+
+
+def start(side: str, python: str, options: argparse.Namespace) -> subprocess.Popen:
+    """Starts one side and waits until it is warm."""
+    command = [
+        *(python, __file__, f"--serve={side}", f"--folder={options.folder}"),
+        *(f"--batch={options.batch}", f"--core={options.core}"),
+    ]
+    root = str(Path(__file__).resolve().parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    if process.stdout.readline().strip() != "ready":
+        raise SystemExit(f"{side} did not start; its words are above")
+    # Who waits for a turn must not make batches for it, on the other's time.
+    process.send_signal(signal.SIGSTOP)
+    return process
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns the rates of both sides and their ratio."""
+    pythons = dict(zip(SIDES, (sys.executable, options.torch_python), strict=True))
+    processes = {side: start(side, python, options) for side, python in pythons.items()}
+    rates: dict[str, list[float]] = {side: [] for side in SIDES}
+    for _ in range(options.rounds):
+        for side, process in processes.items():
+            process.send_signal(signal.SIGCONT)
+            print(options.batches, file=process.stdin, flush=True)
+            seconds = float(process.stdout.readline())
+            process.send_signal(signal.SIGSTOP)
+            rates[side].append(options.batches * options.batch / seconds)
+    for process in processes.values():
+        process.kill()
+        process.wait()
+    medians = {side: statistics.median(found) for side, found in rates.items()}
+    ours, theirs = medians.values()
+    return {
+        "images_per_second_per_core": medians,
+        "rounds": rates,
+        "ratio": ours / theirs,
+        "batch": options.batch,
+        "files": len(set(files_of(Path(options.folder))[0])),
+        "size_px": SIZE_PX,
+    }
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--torch_python", help="interpreter with torch and timm")
+    parser.add_argument("--folder", help="folder of class folders of .jpg files")
+    parser.add_argument("--pictures", type=int, default=200, help="to draw")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batches", type=int, default=12, help="of a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--core", type=int, default=0, help="number of the core")
+    parser.add_argument("--out", help="JSON file for the figures")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve, Path(options.folder), options.batch, options.core)
+        return
+    if not options.torch_python:
+        parser.error("--torch_python is the interpreter to compare with")
+    with tempfile.TemporaryDirectory() as drawn:
+        if not options.folder:
+            options.folder = drawn
+            draw_pictures(Path(drawn), options.pictures)
+        figures = measure(options)
+    for side, rate in figures["images_per_second_per_core"].items():
+        print(f"{side:22s} {rate:7.1f} img/s on one core")
+    print(f"ratio of medians: {figures['ratio']:.2f}")
+    if options.out:
+        Path(options.out).write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
