@@ -1,13 +1,13 @@
 # Needs Python 3.11 to 3.13 and make, nothing else: every target makes the virtual
 # environment .venv when it is missing and installs into it what constraints.txt pins.
 #
-#   make test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt EXTRAS=test,lint
+#   make test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt EXTRAS=test,lint,serve
 #
 # does the same with the oldest supported versions.
 
 VENV = .venv
 CONSTRAINTS = constraints.txt
-EXTRAS = test,lint,hub
+EXTRAS = test,lint,hub,serve,tuner
 # How long `make slow` may take; it stops between two tests and says what it left out.
 SLOW_SECONDS = 10800
 INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
@@ -16,11 +16,16 @@ PYTEST = $(VENV)/bin/python -m pytest
 
 PARITY_TESTS = tests/keras_convnext/test_parity_live.py \
     tests/keras_convnext/test_backends.py \
-    tests/keras_convnext/weights/test_timm_live.py
+    tests/keras_convnext/weights/test_timm_live.py \
+    tests/keras_convnext/weights/test_writers_live.py \
+    tests/keras_convnext/weights/test_writers_of_meta_live.py
+INTEROP_TESTS = tests/export/test_other_runtimes.py tests/export/test_c_api.py
 DEMO = runs/demo
 INSTALLED = $(VENV)/installed
+DEMO_INSTALLED = $(VENV)/installed-demo
+WHAT = --no-build-isolation --editable '.[$(EXTRAS)]'
 
-.PHONY: help demo test slow lint parity format clean
+.PHONY: help demo test slow lint parity docs interop addons bench format clean
 
 help:
 	@echo "make demo    train on handwritten digits, export, classify: runs/demo"
@@ -28,10 +33,14 @@ help:
 	@echo "make slow    the tests that take longer"
 	@echo "make lint    ruff and mypy"
 	@echo "make parity  compare with timm, transformers and torchvision in .venv-parity"
+	@echo "make addons  compare with tensorflow-addons and TensorFlow 2.15 in .venv-addons"
+	@echo "make docs    build the documentation: site/index.html"
+	@echo "make interop exported files in OpenVINO, ONNX Runtime and C, in .venv-interop"
+	@echo "make bench   measure against the peers in .venv-bench: docs/performance.md"
 	@echo "make format  let ruff put the sources in form"
 	@echo "make clean   remove $(VENV), runs/ and what the tools left"
 
-demo: $(INSTALLED)
+demo: $(DEMO_INSTALLED)
 	@rm -rf $(DEMO)
 	$(VENV)/bin/python -m training.main --recipe=demo --data=digits --workdir=$(DEMO)
 	$(VENV)/bin/python -m export.main --model=$(DEMO)/model.keras \
@@ -57,16 +66,59 @@ parity:
 	    CONSTRAINTS=constraints-parity.txt .venv-parity/installed
 	.venv-parity/bin/python -m pytest -m "not network" $(PARITY_TESTS)
 
+# Exported files in OpenVINO, in ONNX Runtime and in a program of plain C.
+interop:
+	@$(MAKE) --no-print-directory VENV=.venv-interop EXTRAS=interop \
+	    CONSTRAINTS=constraints-interop.txt .venv-interop/installed
+	.venv-interop/bin/python -m pytest -m "not network" $(INTEROP_TESTS)
+
+# tensorflow-addons needs another TensorFlow, another Keras, and Python 3.11 itself.
+addons: $(INSTALLED) .venv-addons/installed
+	ADDONS_PYTHON=.venv-addons/bin/python $(PYTEST) -m "not network" tests/addons
+
+.venv-addons/installed: constraints-addons.txt
+	@if ! python3.11 -c '' 2>/dev/null; then \
+	    echo "make: tensorflow-addons runs on Python 3.11 at most; install python3.11" >&2; \
+	    exit 1; \
+	fi
+	python3.11 -m venv --clear .venv-addons
+	.venv-addons/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints-addons.txt tensorflow-cpu tensorflow-addons
+	@touch $@
+
+# In an environment of its own, whose tool reads the sources without importing them.
+docs:
+	@$(MAKE) --no-print-directory VENV=.venv-docs CONSTRAINTS=constraints-docs.txt \
+	    WHAT="--requirement constraints-docs.txt" .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet
+	@echo "The documentation is site/index.html."
+
+# torchvision's own dependencies would bring another PyTorch.
+bench: $(INSTALLED) .venv-bench/installed
+	$(VENV)/bin/python benchmarks/main.py --out=runs/benchmarks
+	$(VENV)/bin/python benchmarks/page.py runs/benchmarks/results.json
+
+.venv-bench/installed: constraints-bench.txt
+	$(VENV)/bin/python -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints-bench.txt torch numpy pillow pyyaml safetensors \
+	    huggingface_hub openvino onnxruntime onnx onnxscript
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints-bench.txt --no-deps timm torchvision
+	@touch $@
+
 format: $(INSTALLED)
 	$(VENV)/bin/python -m ruff check --fix .
 	$(VENV)/bin/python -m ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-parity runs build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-addons .venv-bench .venv-docs .venv-interop .venv-parity site runs build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
 
 # pip alone cannot tell a half-made environment from a whole one, so one that does not
-# answer is made anew; the stamp is written last.
-$(INSTALLED): setup.py $(CONSTRAINTS)
+# answer is made anew; the stamp is written last. The demo does not wait for what only
+# tests and tools need; what comes after it, the server, is there.
+$(DEMO_INSTALLED): EXTRAS = demo,serve
+$(INSTALLED) $(DEMO_INSTALLED): setup.py $(CONSTRAINTS)
 	@set -e; \
 	for python in $(PYTHON) python3.11 python3.12 python3.13 python3 python none; do \
 	    if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -83,5 +135,5 @@ $(INSTALLED): setup.py $(CONSTRAINTS)
 	echo "Installing into $(VENV) what $(CONSTRAINTS) pins; the first time takes minutes."; \
 	$(INSTALL) pip setuptools wheel; \
 	PYTHONWARNINGS="ignore:Editable installation" \
-	$(INSTALL) --no-build-isolation --editable '.[$(EXTRAS)]'
-	@touch $(INSTALLED)
+	$(INSTALL) $(WHAT)
+	@touch $@

@@ -20,6 +20,7 @@ RUN_TIME = [
     "absl-py>=2.1",
     "ai-edge-litert>=2.0.2",
     "filelock>=3.16",
+    "flatbuffers>=25.12.19",
     "h5py>=3.11",
     "huggingface_hub>=0.26",
     "importlib_resources>=6.4",
@@ -36,6 +37,13 @@ RUN_TIME = [
 
 DEMO = ["scikit-learn>=1.5.1"]
 TENSORBOARD = ["tensorboard>=2.20"]
+SERVE = [
+    "grpcio>=1.71",
+    "prometheus_client>=0.21",
+    "starlette>=0.41",
+    "tensorflow-serving-api>=2.20",
+    "uvicorn>=0.32",
+]
 
 EXTRAS = {
     # The same distribution with NVIDIA's libraries beside it, so that going from CPU
@@ -44,15 +52,26 @@ EXTRAS = {
     # scikit-learn carries the pictures of `--data=digits`.
     "demo": DEMO,
     "tensorboard": TENSORBOARD,
+    # What `keras-convnext-serve` answers with.
+    "serve": SERVE,
     "jax": ["jax>=0.5"],
     # Apart from `test`, because it asks for a newer Keras than the rest.
     "hub": ["keras-hub>=0.32"],
+    "tuner": ["keras-tuner>=1.4.8"],
     # Other people's ConvNeXts, for `make parity`.
     "parity": [
         "timm>=1.0.31",
         "torch>=2.13",
         "torchvision>=0.28",
         "transformers>=5.23",
+    ],
+    # Other runtimes for exported files, for `make interop`.
+    "interop": [
+        "onnxruntime>=1.32",
+        "openvino>=2026.4",
+        "pytest>=8.4",
+        "pytest-timeout>=2.3.1",
+        "tf2onnx>=1.17",
     ],
     "test": [
         *DEMO,
@@ -62,6 +81,8 @@ EXTRAS = {
         "pytest>=8.4",
         "pytest-cov>=6.0",
         "pytest-timeout>=2.3.1",
+        "PyYAML>=6.0.3",
+        "requests>=2.34.2",
         "setuptools>=77.0.1",
         "wheel>=0.45",
     ],
@@ -72,8 +93,11 @@ CONSOLE_SCRIPTS = {
     "keras-convnext-train": "training.main",
     "keras-convnext-evaluate": "training.evaluate_main",
     "keras-convnext-predict": "training.predict_main",
+    "keras-convnext-explain": "training.explain_main",
+    "keras-convnext-preview": "training.preview_main",
     "keras-convnext-export": "export.main",
     "keras-convnext-convert": "export.convert_main",
+    "keras-convnext-serve": "export.serve_main",
 }
 
 

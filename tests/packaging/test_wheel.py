@@ -143,8 +143,11 @@ def test_the_installed_package_is_the_wheels_and_not_the_checkout(
         "keras-convnext-train",
         "keras-convnext-evaluate",
         "keras-convnext-predict",
+        "keras-convnext-explain",
+        "keras-convnext-preview",
         "keras-convnext-export",
         "keras-convnext-convert",
+        "keras-convnext-serve",
     ],
 )
 def test_the_console_script_prints_its_help_outside_the_checkout(

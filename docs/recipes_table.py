@@ -1,0 +1,112 @@
+"""Writes the tables of recipes into docs/recipes.md, each between its two marks.
+
+python docs/recipes_table.py          # writes
+python docs/recipes_table.py --check  # exits with 1 if the page is out of date
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+# Run as a script, Python looks beside the script only, and the applications are at the
+# root.
+sys.path.insert(0, str(ROOT))
+
+from training.augment import Augmentation  # noqa: E402
+from training.paper_recipes import PAPER_RECIPES  # noqa: E402
+from training.recipes import RECIPES, Recipe  # noqa: E402
+
+PAGE = ROOT / "docs" / "recipes.md"
+END = "<!-- end of table -->\n"
+PLAIN = Augmentation()
+TRAINING: dict[str, Callable[[Recipe], object]] = {
+    "recipe": lambda r: f"`{r.name}`",
+    "variant": lambda r: f"`{r.variant}`",
+    "from": lambda r: f"`{r.weights}`" if r.weights else "random",
+    "px": lambda r: r.size_px,
+    "epochs (warm-up)": lambda r: f"{r.epochs:g} ({r.warmup_epochs:g})",
+    "batch": lambda r: f"{r.global_batch:,}",
+    "peak rate": lambda r: f"{r.peak_lr:g}",
+    "weight decay": lambda r: f"{r.weight_decay:g}",
+    "layer decay": lambda r: _or_none(r.layer_decay),
+    "stochastic depth": lambda r: f"{r.stochastic_depth_rate:g}",
+    "EMA": lambda r: _or_none(r.ema_decay),
+}
+AUGMENTATION: dict[str, Callable[[Recipe], object]] = {
+    "recipe": lambda r: f"`{r.name}`",
+    "crop": lambda r: _or_none(r.augmentation.crop_scale),
+    "mirrored": lambda r: "yes" if r.augmentation.flip else "",
+    "RandAugment": lambda r: _or_none(r.augmentation.rand_augment),
+    "erasing": lambda r: _or_none(r.augmentation.random_erasing or None),
+    "mixup, cutmix": lambda r: (
+        f"{r.augmentation.mixup:g}, {r.augmentation.cutmix:g}"
+        if r.augmentation.mixup or r.augmentation.cutmix
+        else ""
+    ),
+    "label smoothing": lambda r: f"{r.label_smoothing:g}",
+    "clipping": lambda r: _or_none(r.clip_norm),
+}
+WORDS = ("recipe", "variant", "from", "mirrored", "RandAugment", "crop")
+
+
+def _or_none(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return " to ".join(f"{part:g}" for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def table(columns: dict[str, Callable[[Recipe], object]], recipes: list[Recipe]) -> str:
+    """Returns the table in Markdown, a row a recipe."""
+    lines = [
+        "| " + " | ".join(columns) + " |",
+        "|" + "|".join("---" if name in WORDS else "--:" for name in columns) + "|",
+    ]
+    for recipe in recipes:
+        cells = (str(cell(recipe)) for cell in columns.values())
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def tables() -> dict[str, str]:
+    """Returns each table by the name in its mark."""
+    papers = {recipe.name for recipe in PAPER_RECIPES}
+    own = [recipe for name, recipe in RECIPES.items() if name not in papers]
+    published = [RECIPES[recipe.name] for recipe in PAPER_RECIPES]
+    return {
+        "own recipes": table(TRAINING, own),
+        "own augmentation": table(AUGMENTATION, own),
+        "papers' recipes": table(TRAINING, published),
+        "papers' augmentation": table(AUGMENTATION, published),
+    }
+
+
+def page_with_tables(page: str) -> str:
+    """Returns the page with the tables that are right now."""
+    for name, text in tables().items():
+        begin = f"<!-- {name}: written by docs/recipes_table.py -->\n"
+        before, mark, rest = page.partition(begin)
+        if not mark:
+            sys.exit(f"{PAGE} has no line {begin.strip()}")
+        _, _, after = rest.partition(END)
+        page = f"{before}{begin}\n{text}\n{END}{after}"
+    return page
+
+
+def main() -> None:
+    """Writes the page, or compares it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    old = PAGE.read_text("utf-8")
+    new = page_with_tables(old)
+    if check:
+        sys.exit(0 if new == old else f"{PAGE} is out of date: run {__file__}")
+    PAGE.write_text(new, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Runs the blocks of every page, in order, in an empty folder with stand-ins.
+
+There are photographs (`photos/`, `photo.jpg`), the leavings of a short training run
+(`runs/demo/`, `runs/photos/`), and instead of published weights, files of random ones
+that are read in by the same way. The blocks of a page share their names, as the
+reader's session would.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.documentation.blocks import ALL, COMMANDS, Block, commands
+from tests.documentation.command_lines import module_of
+from tests.photos import write_photos
+
+NOT_RUN = [block for block in ALL if block.directive == "not run"]
+RUN = [
+    block
+    for block in ALL
+    if (block.language == "python" and block.directive != "not run")
+    or (block.language in COMMANDS and block.directive in ("run", "run with"))
+]
+RUN_PAGES = list(dict.fromkeys(block.page for block in RUN))
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="session")
+def short_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one epoch on the digits leaves."""
+    from training import main
+
+    place = tmp_path_factory.mktemp("short_run") / "run"
+    arguments = ["--recipe=demo", "--data=digits", f"--workdir={place}"]
+    short = ["--set", "epochs=1", "--set", "warmup_epochs=0"]
+    assert main.main(["train", *arguments, *short]) == 0
+    return place
+
+
+@pytest.fixture
+def scratch(short_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the stand-ins, and random weights in place of published ones."""
+    write_photos(tmp_path / "photos")
+    Image.new("RGB", (80, 60), (120, 90, 30)).save(tmp_path / "photo.jpg")
+    for name in ("demo", "photos"):
+        shutil.copytree(short_run, tmp_path / "runs" / name)
+    monkeypatch.chdir(tmp_path)
+    # By its module: `keras_convnext.weights.load` is also a function.
+    loading = importlib.import_module("keras_convnext.weights.load")
+    monkeypatch.setattr(loading, "fetch", random_weights)
+    return tmp_path
+
+
+def random_weights(record: object) -> Path:
+    """Returns a file of random weights of a published checkpoint's shape."""
+    import keras_convnext
+
+    path = Path(f"{record.name}.safetensors").resolve()  # type: ignore[attr-defined]
+    if not path.exists():
+        arguments = (
+            {"classes": record.classes}  # type: ignore[attr-defined]
+            if record.classes  # type: ignore[attr-defined]
+            else {"include_top": False}
+        )
+        model = keras_convnext.create(record.variant, **arguments)  # type: ignore[attr-defined]
+        keras_convnext.save_weights_as(model, path, "timm")
+    return path
+
+
+def run_command(words: list[str], more: str) -> None:
+    """Runs one of the project's commands within this process."""
+    module, arguments = module_of(words)
+    assert module is not None, f"only the project's commands are run, not {words}"
+    more_words = shlex.split(more)
+    given = {word.partition("=")[0] for word in more_words if word.startswith("--")}
+    kept = [w for w in arguments if w.partition("=")[0] not in given - {"--set"}]
+    code = importlib.import_module(module).main([module, *kept, *more_words])
+    assert code == 0, words
+
+
+@pytest.mark.parametrize("page", RUN_PAGES)
+@pytest.mark.filterwarnings("ignore:The weights .* are licensed:UserWarning")
+def test_the_blocks_of_a_page_run_one_after_another(page: str, scratch: Path) -> None:
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in [block for block in RUN if block.page == page]:
+        if block.language == "python":
+            lines = "\n" * (block.line - 1)
+            exec(compile(lines + block.text, block.page, "exec"), names)
+        else:
+            for words in commands(block):
+                run_command(words, block.argument)
+
+
+@pytest.mark.parametrize("block", NOT_RUN, ids=str)
+def test_a_block_that_is_not_run_says_why(block: Block) -> None:
+    pytest.skip(block.argument)

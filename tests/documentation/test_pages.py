@@ -1,0 +1,79 @@
+"""What pages claim of the code is so: error texts, the tables, the list of pages."""
+
+import ast
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from tests.documentation.blocks import ROOT
+
+SOURCES = [
+    path
+    for package in ("keras_convnext", "training", "export")
+    for path in sorted((ROOT / package).rglob("*.py"))
+]
+TROUBLES = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+
+
+def as_pattern(node: ast.expr) -> str:
+    """Returns a string of the source with `…` where a value is put in."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            as_pattern(part) if isinstance(part, ast.Constant) else "…"
+            for part in node.values
+        )
+    return ""
+
+
+def strings_of(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    return {as_pattern(n) for n in ast.walk(tree) if isinstance(n, ast.expr)} - {""}
+
+
+@pytest.fixture(scope="module")
+def strings() -> set[str]:
+    return set().union(*(strings_of(path) for path in SOURCES))
+
+
+def holds(pattern: str, text: str) -> bool:
+    """Returns whether the code's string is the page's text.
+
+    The page may end with `…` where the code goes on, and may leave values out.
+    """
+    parts = [re.escape(part) for part in text.split("…")]
+    return re.search(".*".join(parts), pattern, re.DOTALL) is not None
+
+
+def test_every_error_text_of_the_troubleshooting_page_is_in_the_code(
+    strings: set[str],
+) -> None:
+    texts = re.findall(r"^### `(.+)`$", TROUBLES, re.MULTILINE)
+    assert len(texts) >= 20
+    assert all(len(text.replace("…", "")) >= 15 for text in texts)
+    missing = [t for t in texts if not any(holds(p, t) for p in strings)]
+    assert missing == []
+
+
+def test_a_text_that_the_code_does_not_have_is_noticed(strings: set[str]) -> None:
+    assert not any(holds(p, "There is no ConvNeXt variety called …") for p in strings)
+
+
+def test_the_tables_of_recipes_are_those_that_their_script_writes() -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text("utf-8")
+    script = runpy.run_path(str(ROOT / "docs" / "recipes_table.py"))
+    assert "v1_tiny_in1k" in page
+    assert script["page_with_tables"](page) == page
+
+
+def test_every_page_is_in_the_site_and_in_the_index() -> None:
+    site = (ROOT / "mkdocs.yml").read_text("utf-8")
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    pages = [path.relative_to(ROOT / "docs") for path in ROOT.glob("docs/**/*.md")]
+    assert len(pages) > 12
+    assert [page for page in pages if f"- {page.as_posix()}\n" not in site] == []
+    roots = [page.name for page in pages if len(page.parts) == 1]
+    assert [n for n in roots if n != "index.md" and f"]({n})" not in index] == []

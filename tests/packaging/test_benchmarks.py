@@ -1,0 +1,134 @@
+"""The races of benchmarks/ run, and say who could not take part."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """Imports from benchmarks/, as its commands do."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import cases
+    import page
+    import race
+
+    yield cases, race, page
+    for name in ("cases", "race", "page"):
+        sys.modules.pop(name, None)
+
+
+def test_every_contestant_of_every_race_is_there_and_has_a_title(benchmarks):
+    cases, _, _ = benchmarks
+    named = {name for case in cases.CASES for name in case.contestants}
+    files = {path.stem for path in (ROOT / "benchmarks/contestants").glob("*.py")}
+    assert named == set(cases.TITLES)
+    assert named <= files
+    for case in cases.CASES:
+        for target in case.targets:
+            assert {target.faster, target.slower} <= set(case.contestants)
+        for limit in case.memory:
+            assert {limit.contestant, limit.other} <= set(case.contestants)
+
+
+def test_ratios_are_of_median_times_and_a_missing_peer_leaves_none(benchmarks):
+    cases, race, _ = benchmarks
+    case = cases.Case(
+        "s", "inference", "m", 4, ("a", "b"), targets=(cases.Target("a", "b", 2.0),)
+    )
+    results = {
+        "a": race.summary([1.0, 2.0, 9.0], case.batch),
+        "b": race.summary([5.0, 6.0, 7.0], case.batch),
+    }
+    assert results["a"]["samples_per_s"] == 2.0
+    assert results["a"]["min_s"] == 1.0
+    assert race.reached(case, results)[0]["reached"] == 3.0
+    assert race.reached(case, {"a": results["a"]})[0]["reached"] is None
+
+
+def test_memory_is_compared_above_what_each_held_once_imported(benchmarks):
+    cases, race, page = benchmarks
+    case = cases.Case(
+        *("s", "inference", "m", 4, (cases.OURS, cases.EAGER)),
+        memory=(cases.MemoryLimit(cases.OURS, cases.EAGER, 1.0),),
+    )
+    ours, theirs = (
+        {"base_mb": base, "peak_mb": peak} for base, peak in ((700, 1000), (300, 700))
+    )
+    found = race.held(case, {cases.OURS: ours, cases.EAGER: theirs})
+    assert found[0]["reached"] == 0.75
+    assert race.held(case, {cases.OURS: ours})[0]["reached"] is None
+    without_proc = {**theirs, "peak_mb": None}
+    both = {cases.OURS: ours, cases.EAGER: without_proc}
+    assert race.held(case, both)[0]["reached"] is None
+    assert page.at_most(0.75, 1.0) == ["at most 1.0", "**0.75**"]
+    assert page.at_most(1.01, 1.0) == ["at most 1.0", "**1.01** (missed)"]
+
+
+def test_who_is_slow_has_fewer_turns(benchmarks, monkeypatch):
+    cases, race, _ = benchmarks
+    call_s = {"quick": 0.1, "slow": 60.0}
+
+    class Recorded:
+        def __init__(self, contestant, case, python):
+            self.contestant, self.start = contestant, {"base_mb": 1.0}
+
+        def order(self, words):
+            return {"peak_mb": 2.0, "seconds": [call_s[self.contestant]]}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(race, "Runner", Recorded)
+    case = cases.Case("s", "inference", "m", 1, tuple(call_s))
+    result = race.run(case, dict.fromkeys(call_s, ROOT), rounds=4, seconds=1.0)
+    calls = {name: each["calls"] for name, each in result["results"].items()}
+    assert calls == {"quick": 4, "slow": 2}
+
+
+def test_the_page_shows_what_the_commands_measured_and_what_they_did_not(benchmarks):
+    cases, _, page = benchmarks
+    assert all(
+        (ROOT / "benchmarks" / row[0][0]).exists() for row in cases.COMMANDS.values()
+    )
+    others = {
+        "startup": {"median_s": dict.fromkeys(page.START_S, 2.0)},
+        "growth": {"growth": {"a pixel": 1.2}, "most": 1.15},
+        "pipeline": {"missing": "no environment"},
+    }
+    lines = page.commands(others)
+    assert "| build ConvNeXtTiny, s | at most 1.0 | **2.00** (missed) |" in lines
+    assert "| build ConvNeXtXLarge, s | at most 5.0 | **2.00** |" in lines
+    shown = "| growth of the cost of a pixel | at most 1.15 | **1.20** (missed) |"
+    assert shown in lines
+    assert "pipeline was not measured: no environment" in lines
+
+
+def test_a_missing_environment_is_named(benchmarks, tmp_path):
+    cases, race, _ = benchmarks
+    case = next(c for c in cases.CASES if c.suite == "gpu_rehearsal")
+    nowhere = dict.fromkeys(case.contestants, tmp_path / "nowhere/python")
+    with pytest.raises(race.Missing, match="nowhere"):
+        race.Runner(case.contestants[0], case, nowhere[case.contestants[0]])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("work", ["inference", "training"])
+def test_the_mode_for_a_gpu_runs_on_a_processor(benchmarks, work, tmp_path):
+    cases, race, page = benchmarks
+    case = next(c for c in cases.CASES if (c.suite, c.work) == ("gpu_rehearsal", work))
+    pythons = {name: Path(sys.executable) for name in case.contestants}
+    pythons[cases.EAGER] = tmp_path / "no/python"
+    result = race.run(case, pythons, rounds=1, seconds=0.1)
+    assert set(result["missing"]) == {cases.EAGER}
+    assert result["results"][cases.JAX]["median_s"] > 0
+    assert "cpu" in result["results"][cases.JAX]["versions"]["device"].lower()
+    # What the page and its plot are made of.
+    races = [json.loads(json.dumps({**result, "date": "2000-01-01"}))]
+    page.plot(races, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+    assert "did not take part" in "\n".join(page.figures(races[0]))
