@@ -26,6 +26,8 @@ LEARNING_RATE, DECAY_OF_A_STEP, AVERAGE_DECAY, STEPS = 1e-2, 5e-4, 0.9, 30
 EPSILON = 1e-12
 FILL = (124, 116, 104)
 SIDE_PX = 64
+# Height and width, and where the middle of the box lies.
+CUTOUT_SIZE, CUTOUT_MIDDLE = (12, 20), (30, 25)
 
 
 def stochastic_depth(made):
@@ -108,6 +110,30 @@ def image_operations(made):
         made[f"image/translate_{name}"] = tfa.image.translate_xy(
             tf.constant(noisy), offset, list(FILL)
         ).numpy()
+    blends(made, noisy)
+    made["image/cutout"] = tfa.image.cutout(
+        tf.ones((1, SIDE_PX, SIDE_PX, 1), tf.uint8),
+        CUTOUT_SIZE,
+        offset=CUTOUT_MIDDLE,
+        constant_values=0,
+    ).numpy()[0, :, :, 0]
+    made["image/cutout_size"] = np.array(CUTOUT_SIZE, np.int32)
+    made["image/cutout_middle"] = np.array(CUTOUT_MIDDLE, np.int32)
+
+
+def blends(made, picture):
+    """What RandAugment made of addons' `blend`: colour, contrast and brightness."""
+    grey = tf.image.rgb_to_grayscale(tf.constant(picture))
+    mean = tf.round(tf.reduce_mean(tf.cast(grey, tf.float32)))
+    plain = {
+        "color": tf.tile(grey, [1, 1, 3]),
+        "contrast": tf.fill(picture.shape, mean),
+        "brightness": tf.zeros(picture.shape),
+    }
+    for name, without in plain.items():
+        for factor in (0.1, 1.9):
+            blended = tfa.image.blend(without, tf.constant(picture), factor)
+            made[f"image/{name}_{factor}"] = blended.numpy().astype(np.uint8)
 
 
 def main(path):

@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from keras_convnext.layers import StochasticDepth
 from keras_convnext.optimizers import LayerwiseAdamW
+from keras_convnext.preprocessing import Preprocessing
+from training import erasing, step
 from training import picture_geometry as geometry
 from training import picture_operations as operations
-from training import step
 from training.learner import Learner
 
 
@@ -105,24 +106,40 @@ def test_the_average_is_addons_moving_average(recorded, trajectories):
     np.testing.assert_allclose(trajectories[1], recorded["adamw/averages"], atol=2e-6)
 
 
+def eagerly(change, picture):
+    """What a change makes of a picture."""
+    return change(tf.constant(picture))
+
+
+def in_tf_data(change, picture):
+    """The same inside of tf.data, as in training."""
+    pictures = tf.data.Dataset.from_tensors(picture).map(change)
+    return pictures.get_single_element()
+
+
+both_ways = pytest.mark.parametrize("done", [eagerly, in_tf_data])
+
+
 def apart(found, wanted, border=0):
     inside = slice(border, -border or None)
     difference = np.abs(found.numpy().astype(int) - wanted.astype(int))
     return difference[inside, inside]
 
 
-def test_equalize_is_addons(recorded):
-    found = operations.equalize(tf.constant(recorded["image/noisy"]))
+@both_ways
+def test_equalize_is_addons(recorded, done):
+    found = done(operations.equalize, recorded["image/noisy"])
     assert apart(found, recorded["image/equalize"]).max() == 0
 
 
+@both_ways
 @pytest.mark.parametrize("factor", [0.1, 1.9])
-def test_sharpness_is_addons_but_for_rounding(recorded, factor):
+def test_sharpness_is_addons_but_for_rounding(recorded, done, factor):
     """Addons cut fractions off the blurred picture and round the result; Pillow and
     this project do it the other way round.
     """
-    found = operations.sharpness(
-        tf.constant(recorded["image/noisy"]), tf.constant(factor)
+    found = done(
+        lambda x: operations.sharpness(x, tf.constant(factor)), recorded["image/noisy"]
     )
     difference = apart(found, recorded[f"image/sharpness_{factor}"])
     # One level of the blurred one, times 0.9, and half a level of rounding.
@@ -130,24 +147,45 @@ def test_sharpness_is_addons_but_for_rounding(recorded, factor):
     assert difference.mean() < 1
 
 
+@both_ways
+@pytest.mark.parametrize("factor", [0.1, 1.9])
+@pytest.mark.parametrize("name", ["color", "contrast", "brightness"])
+def test_blends_are_addons_but_for_rounding(recorded, done, name, factor):
+    """Addons have `blend` alone; what is blended with is TensorFlow's grey there.
+
+    Its grey cuts fractions off where Pillow's and this project's rounds, and addons
+    round the result where Pillow and this project cut fractions off.
+    """
+    change = getattr(operations, name)
+    found = done(lambda x: change(x, tf.constant(factor)), recorded["image/noisy"])
+    difference = apart(found, recorded[f"image/{name}_{factor}"])
+    # One level of grey, times 0.9, and one level of rounding.
+    assert difference.max() <= 2
+    assert difference.mean() < 1
+
+
 FILL = (124, 116, 104)
 
 
-def test_moves_by_whole_pixels_are_addons_to_the_bit(recorded):
+@both_ways
+def test_moves_by_whole_pixels_are_addons_to_the_bit(recorded, done):
     """Addons move the picture, this project the place that is looked at."""
-    picture, fill = tf.constant(recorded["image/noisy"]), recorded["image/fill"]
+    picture, fill = recorded["image/noisy"], recorded["image/fill"]
     side = picture.shape[0]
     for name, move, pixels in (
         ("x", geometry.translate_x, 16),
         ("y", geometry.translate_y, -8),
     ):
-        found = move(picture, tf.constant(-pixels / side), tf.constant(fill))
+        share = tf.constant(-pixels / side)
+        found = done(lambda x, m=move, s=share: m(x, s, tf.constant(fill)), picture)
         assert apart(found, recorded[f"image/translate_{name}"]).max() == 0
 
 
-def test_a_quarter_turn_is_addons(recorded):
-    found = geometry.rotate(
-        tf.constant(recorded["image/smooth"]), tf.constant(90.0), tf.zeros(3, tf.uint8)
+@both_ways
+def test_a_quarter_turn_is_addons(recorded, done):
+    found = done(
+        lambda x: geometry.rotate(x, tf.constant(90.0), tf.zeros(3, tf.uint8)),
+        recorded["image/smooth"],
     )
     # Places are whole but for a rounding error, levels are cut off; at the border
     # theirs lie a rounding error outside of the picture.
@@ -156,13 +194,14 @@ def test_a_quarter_turn_is_addons(recorded):
     assert apart(found, turned).max() <= 1
 
 
+@both_ways
 @pytest.mark.parametrize("degrees", [27, -13])
-def test_rotation_is_addons_but_for_the_interpolation(recorded, degrees):
+def test_rotation_is_addons_but_for_the_interpolation(recorded, done, degrees):
     """Addons take the nearest pixel or two by two of them, Pillow four by four."""
-    found = geometry.rotate(
-        tf.constant(recorded["image/smooth"]),
-        tf.constant(float(degrees)),
-        tf.zeros(3, tf.uint8),
+    turn = tf.constant(float(degrees))
+    found = done(
+        lambda x: geometry.rotate(x, turn, tf.zeros(3, tf.uint8)),
+        recorded["image/smooth"],
     )
     # On a smooth picture, away from corners that come from outside.
     middle = apart(found, recorded[f"image/rotate_{degrees}"], border=14)
@@ -170,23 +209,37 @@ def test_rotation_is_addons_but_for_the_interpolation(recorded, degrees):
     assert middle.max() <= 4
 
 
+@both_ways
 @pytest.mark.parametrize("level", [0.27, -0.21])
 @pytest.mark.parametrize("axis", ["x", "y"])
-def test_shear_is_addons_but_for_the_interpolation(recorded, axis, level):
+def test_shear_is_addons_but_for_the_interpolation(recorded, done, axis, level):
     """Addons shear about the middle of the first pixel and take the nearest one."""
     shear = {"x": geometry.shear_x, "y": geometry.shear_y}[axis]
-    found = shear(
-        tf.constant(recorded["image/smooth"]),
-        tf.constant(level),
-        tf.constant(recorded["image/fill"]),
-    )
-    difference = apart(found, recorded[f"image/shear_{axis}_{level}"])
+    fill, picture = tf.constant(recorded["image/fill"]), recorded["image/smooth"]
+
+    def sheared(level):
+        return done(lambda x: shear(x, tf.constant(level), fill), picture)
+
+    difference = apart(sheared(level), recorded[f"image/shear_{axis}_{level}"])
     # Levels change by up to 20 a pixel; places differ by half a pixel and more.
     assert np.median(difference) <= 6
     # The other way round it would be ten times as much.
-    turned = shear(
-        tf.constant(recorded["image/smooth"]),
-        tf.constant(-level),
-        tf.constant(recorded["image/fill"]),
-    )
-    assert np.median(apart(turned, recorded[f"image/shear_{axis}_{level}"])) > 12
+    turned = apart(sheared(-level), recorded[f"image/shear_{axis}_{level}"])
+    assert np.median(turned) > 12
+
+
+@both_ways
+def test_erasing_hits_what_addons_cutout_hits(recorded, done, monkeypatch):
+    """Where both are given one box; here noise comes in, there a single level."""
+    size, middle = recorded["image/cutout_size"], recorded["image/cutout_middle"]
+    box = tf.unstack(tf.constant(np.concatenate([middle - size // 2, size])))
+    monkeypatch.setattr(erasing, "box", lambda height, width, seed: box)
+    seed = tf.constant([1, 2], tf.int64)
+    # Levels of the noise: 255 plus and minus nothing, which the picture never has.
+    bright = Preprocessing(mean=(1.0, 1.0, 1.0), std=(1e-6, 1e-6, 1e-6))
+    picture = np.minimum(recorded["image/noisy"], 254)
+    found = done(lambda x: erasing.erased(x, seed, 1.0, bright), picture).numpy()
+    hit = recorded["image/cutout"] == 0
+    assert hit.sum() == size.prod()
+    np.testing.assert_array_equal((found == 255).all(axis=-1), hit)
+    np.testing.assert_array_equal(found[~hit], picture[~hit])
