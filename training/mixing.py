@@ -93,11 +93,18 @@ def cut_and_pasted(
     Returns:
         (images, the share of the area that each picture kept of its own).
     """
+    size = tf.cast(tf.shape(images)[1:3], tf.float32)
+    places = tf.random.stateless_uniform([2], seed)
+    return pasted_around(images, share, tf.cast(tf.floor(places * size), tf.int32))
+
+
+def pasted_around(
+    images: tf.Tensor, share: tf.Tensor, middle: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Does what `cut_and_pasted` does about a given middle, int32 `(2,)`."""
     size = tf.shape(images)[1:3]
     side = tf.cast(tf.cast(size, tf.float32) * tf.sqrt(1.0 - share), tf.int32)
-    places = tf.random.stateless_uniform([2], seed)
-    middle = tf.cast(tf.floor(places * tf.cast(size, tf.float32)), tf.int32)
-    first, last = middle - side // 2, middle + side // 2
+    first, last = middle - side // 2, middle + (side + 1) // 2
     top, left = tf.unstack(tf.clip_by_value(first, 0, size))
     bottom, right = tf.unstack(tf.clip_by_value(last, 0, size))
     pasted = _pasted(images, tf.stack([top, left, bottom, right]))

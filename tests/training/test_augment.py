@@ -1,6 +1,7 @@
-"""Crops, flips, shifts, MixUp, CutMix: against timm, Pillow and closed forms."""
+"""Crops, flips and shifts: against timm, Pillow and closed forms."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_convnext.preprocessing import Preprocessing
-from training import augment, cropping, decoding, examples, mixing
+from training import augment, cropping, decoding, examples
 from training.augment import Augmentation
 
 REFERENCES = Path(__file__).parent / "references"
@@ -149,95 +150,29 @@ def test_mistaken_numbers_are_refused_all_at_once():
         assert name in str(caught.value)
 
 
-def batch(count: int = 6, size_px: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(1)
-    images = generator.integers(0, 256, (count, size_px, size_px, 3), dtype=np.uint8)
-    return images, np.arange(count, dtype=np.int32)
+LIVELY = Augmentation(
+    crop_scale=(0.3, 0.9),
+    flip=True,
+    shift_px=2,
+    rand_augment="rand-m9-mstd0.5-inc1",
+    random_erasing=0.5,
+)
 
 
-def mixed(seed: int, augmentation: Augmentation) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = batch()
-    both = mixing.mixed(
-        tf.constant(images),
-        tf.constant(labels),
-        tf.constant([seed, 0], tf.int64),
-        len(labels),
-        augmentation,
-    )
-    return both[0].numpy(), both[1].numpy()
+@pytest.mark.parametrize(
+    "changes",
+    [LIVELY, replace(LIVELY, rand_augment="", color_jitter=0.4)],
+    ids=["RandAugment", "colour jitter"],
+)
+def test_a_view_is_the_same_eagerly_and_inside_of_tf_data(changes):
+    picture, small = photograph(60, 70), Preprocessing(size_px=32)
 
+    def view(seed: tf.Tensor) -> tf.Tensor:
+        window = augment.crop(seed, changes)
+        part = decoding.cut_out(tf.constant(picture), window)
+        return augment.augmented(part, seed, changes, small)
 
-@pytest.mark.parametrize("seed", range(5))
-def test_mixup_weighs_pictures_as_it_weighs_labels(seed):
-    images, labels = batch()
-    found, soft = mixed(seed, Augmentation(mixup=0.8))
-    one_hot = np.eye(len(labels))
-    share = soft[0, 0]
-    np.testing.assert_allclose(soft, share * one_hot + (1 - share) * one_hot[::-1])
-    wanted = share * images.astype(float) + (1 - share) * images[::-1]
-    # Rounding to whole levels.
-    np.testing.assert_allclose(found, wanted, atol=0.5001)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_cutmix_pastes_a_box_and_its_area_is_the_labels_share(seed):
-    images, _ = batch()
-    found, soft = mixed(seed, Augmentation(cutmix=1.0))
-    pasted = (found != images).any(axis=(0, 3))
-    rows, columns = np.flatnonzero(pasted.any(1)), np.flatnonzero(pasted.any(0))
-    if len(rows):
-        box = np.ix_(
-            range(6), range(rows[0], rows[-1] + 1), range(columns[0], columns[-1] + 1)
-        )
-        assert pasted[box[1][0], box[2][0]].all()
-        np.testing.assert_array_equal(found[box], images[::-1][box])
-    np.testing.assert_allclose(1 - soft[0, 0], pasted.mean(), atol=1e-6)
-
-
-def test_the_share_of_mixup_has_the_moments_of_its_beta_distribution():
-    share = tf.function(lambda seed: mixing._beta(seed, 0.8))
-    draws = np.array(
-        [share(tf.constant([number, 1])).numpy() for number in range(2000)]
-    )
-    # Beta(a, a): mean 1/2, variance 1 / (4 (2 a + 1)). Five standard errors.
-    variance = 1 / (4 * (2 * 0.8 + 1))
-    assert abs(draws.mean() - 0.5) < 5 * (variance / 2000) ** 0.5
-    # The fourth central moment is at most 1/16, which bounds the error of this one.
-    assert abs(draws.var() - variance) < 5 * (1 / 16 / 2000) ** 0.5
-
-
-def test_the_two_probabilities_decide_how_often_what_is_mixed():
-    both = Augmentation(
-        mixup=0.8, cutmix=1.0, mix_probability=0.6, mix_switch_probability=0.25
-    )
-    mix = tf.function(
-        lambda seed: mixing.mixed(*map(tf.constant, batch()), seed, 6, both)
-    )
-    images, _ = batch()
-    kinds = {"none": 0, "cutmix": 0, "mixup": 0}
-    for seed in range(600):
-        found, soft = (t.numpy() for t in mix(tf.constant([seed, 5], tf.int64)))
-        if soft[0, 0] == 1.0:
-            kinds["none"] += 1
-            np.testing.assert_array_equal(found, images)
-        elif ((found == images) | (found == images[::-1])).all():
-            kinds["cutmix"] += 1
-        else:
-            kinds["mixup"] += 1
-    # 600 * 0.4, 600 * 0.6 * 0.25, 600 * 0.6 * 0.75, each within five standard
-    # deviations; a box so small that it is empty counts as none.
-    for kind, share in (("none", 0.4), ("cutmix", 0.15), ("mixup", 0.45)):
-        assert abs(kinds[kind] - 600 * share) < 5 * (600 * share * (1 - share)) ** 0.5
-
-
-def test_a_batch_of_one_is_left_alone():
-    image = np.full((1, 4, 4, 3), 9, np.uint8)
-    found, soft = mixing.mixed(
-        tf.constant(image),
-        tf.constant([1]),
-        tf.constant([0, 0], tf.int64),
-        3,
-        Augmentation(mixup=1.0, cutmix=1.0),
-    )
-    np.testing.assert_array_equal(found, image)
-    np.testing.assert_allclose(soft, [[0, 1, 0]])
+    seeds_here = tf.cast(seeds(12), tf.int64)
+    inside = tf.data.Dataset.from_tensor_slices(seeds_here).map(view)
+    for seed, wanted in zip(seeds_here, inside.as_numpy_iterator(), strict=True):
+        np.testing.assert_array_equal(view(seed), wanted)
