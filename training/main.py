@@ -109,7 +109,7 @@ def _train(argv: list[str]) -> int:
         seed=recipe.seed,
         skip_bad_images=chosen.skip_bad_images,
     )
-    source = starting_weights.normalized_alike(source, recipe)
+    source = starting_weights.seen_alike(source, recipe)
     if processes.is_chief:
         _say_what_was_found(source)
         # A folder may have got or lost pictures since the run began.

@@ -8,6 +8,9 @@ from dataclasses import replace
 from .augment import Augmentation
 from .recipe import Recipe
 
+# From this size on the official code evaluates the whole picture, squashed.
+_SQUASHED_FROM_PX = 384
+
 # arXiv:2201.03545, table 5, with the official code's crop (its data loader's default).
 _STRONG = Augmentation(
     crop_scale=(0.08, 1.0),
@@ -53,6 +56,7 @@ _V1_FINE_TUNING = Recipe(
     name="v1_fine_tuning",
     variant="convnext_base",
     size_px=384,
+    evaluation_crop="squash",
     epochs=30,
     warmup_epochs=0,
     global_batch=512,
@@ -141,6 +145,10 @@ _V2_IN22K_FT = {
 }
 
 
+def _evaluation_crop(size_px: int) -> str | None:
+    return "squash" if size_px >= _SQUASHED_FROM_PX else None
+
+
 def _v1() -> Iterator[Recipe]:
     for size, rate in _V1_IN1K_DEPTH.items():
         yield replace(
@@ -188,6 +196,7 @@ def _v1_fine_tuning() -> Iterator[Recipe]:
                 variant=f"convnext_{size}",
                 weights="meta_22k_224",
                 size_px=size_px,
+                evaluation_crop=_evaluation_crop(size_px),
                 layer_decay=0.8,
                 stochastic_depth_rate=rate,
                 ema_decay=0.9999 if size == "xlarge" else None,
@@ -263,6 +272,7 @@ def _v2_in22k_fine_tuning() -> Iterator[Recipe]:
                 # leaves in a workdir of its name.
                 weights=f"runs/v2_{size}_fcmae_ft_in22k/model.keras",
                 size_px=size_px,
+                evaluation_crop=_evaluation_crop(size_px),
                 epochs=epochs,
                 warmup_epochs=0,
                 global_batch=512,

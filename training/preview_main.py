@@ -83,7 +83,7 @@ def _preview(argv: list[str]) -> int:
         seed=recipe.seed,
         skip_bad_images=chosen.skip_bad_images,
     )
-    source = console.checked(starting_weights.normalized_alike, source, recipe)
+    source = console.checked(starting_weights.seen_alike, source, recipe)
     png = preview.sheet(source, recipe, chosen.pictures, chosen.draws)
     try:
         with atomic.replacing(out) as partial:

@@ -13,6 +13,7 @@ from .objective import LOSSES
 
 NO_AUGMENTATION = Augmentation()
 KEPT = ("last", "best")
+CROP_MODES = ("center", "squash")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -61,6 +62,9 @@ class Recipe:
         ema_decay: Decay of the moving average of the weights, which is then what is
             evaluated and kept; None for no average.
         augmentation: What happens to the training pictures.
+        evaluation_crop: How evaluation makes pictures square, "center" or "squash".
+            None: as the starting weights' record says where it is for this size, else
+            as the kind of data says.
         steps_per_call: Steps that the devices take before Python looks at the results.
             The weights do not depend on it.
         precision: "float32", "mixed_bfloat16", or "mixed_float16" with loss scaling.
@@ -100,6 +104,7 @@ class Recipe:
     target_threshold: float | None = None
     ema_decay: float | None = None
     augmentation: Augmentation = NO_AUGMENTATION
+    evaluation_crop: str | None = None
     steps_per_call: int = 1
     precision: str = "float32"
     validation_share: float = 0.2
@@ -193,6 +198,10 @@ _LIMITS = {
     "layer_assignment": (
         lambda _, value: value in ASSIGNMENTS,
         f"one of {', '.join(ASSIGNMENTS)}",
+    ),
+    "evaluation_crop": (
+        lambda _, value: value is None or value in CROP_MODES,
+        f"one of {', '.join(CROP_MODES)} or none",
     ),
     "keep": (lambda _, value: value in KEPT, f"one of {', '.join(KEPT)}"),
     "precision": (

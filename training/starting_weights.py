@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext import weights
+from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.weights.fetch import fetch as fetch_file
 
 from .classifier import PREPROCESSING, read_preprocessing
@@ -54,21 +55,37 @@ def fetch(recipe: Recipe) -> None:
         ) from error
 
 
-def normalized_alike(source: Any, recipe: Recipe) -> Any:
-    """Returns the data with the mean and deviation that the weights are used to.
+def seen_alike(source: Any, recipe: Recipe) -> Any:
+    """Returns the data with their pictures made as the weights are used to.
+
+    Mean and deviation are the weights' own. The crop is theirs too where they are for
+    the same size and the data are photographs, not pictures that were made small.
 
     Args:
         source: A `training.data.Source`.
         recipe: Whose weights; a file's are read from the preprocessing.json beside
-            it, where there is one.
+            it, where there is one. Its `evaluation_crop` has the last word.
     """
+    seen: Preprocessing = source.preprocessing
+    used_to = _used_to(recipe)
+    if used_to is not None:
+        seen = replace(seen, mean=used_to.mean, std=used_to.std)
+        if used_to.size_px == seen.size_px and seen.crop_fraction < 1:
+            seen = used_to
+    if recipe.evaluation_crop is not None:
+        seen = replace(seen, crop_mode=recipe.evaluation_crop)
+    if seen.crop_mode == "squash":
+        seen = replace(seen, crop_fraction=1.0)
+    return (
+        source if seen == source.preprocessing else replace(source, preprocessing=seen)
+    )
+
+
+def _used_to(recipe: Recipe) -> Preprocessing | None:
+    """Returns how the recipe's weights are used to see pictures; None if unknown."""
     found = weights.resolve(recipe.variant, recipe.weights)
-    used_to = None
     if isinstance(found, weights.Record):
-        used_to = found.preprocessing
-    elif isinstance(found, Path) and (found.parent / PREPROCESSING[0]).is_file():
-        used_to = read_preprocessing(found.parent / PREPROCESSING[0])
-    if used_to is None:
-        return source
-    alike = replace(source.preprocessing, mean=used_to.mean, std=used_to.std)
-    return replace(source, preprocessing=alike)
+        return found.preprocessing
+    if isinstance(found, Path) and (found.parent / PREPROCESSING[0]).is_file():
+        return read_preprocessing(found.parent / PREPROCESSING[0])
+    return None

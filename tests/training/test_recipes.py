@@ -138,6 +138,8 @@ def test_the_papers_recipes_have_the_papers_numbers(name, printed):
     assert recipe.head_init_scale == (0.001 if "_ft_" in name or "_384" in name else 1)
     size = re.search(r"_(224|384|512)$", name)
     assert recipe.size_px == (int(size[1]) if size else 224)
+    # The official code evaluates pictures of 384 px and more whole, squashed.
+    assert recipe.evaluation_crop == ("squash" if recipe.size_px >= 384 else None)
 
 
 def test_every_recipe_of_the_papers_is_compared_with_what_is_printed():
@@ -200,6 +202,13 @@ def test_an_unknown_recipe_is_answered_with_the_closest_names():
         ValueError, match="no recipe called 'dem'; the closest are demo"
     ):
         recipes.resolve("dem")
+
+
+def test_the_evaluation_crop_is_one_of_two_or_the_datas():
+    changed = recipes.resolve("demo", ["evaluation_crop=squash"])
+    assert changed.evaluation_crop == "squash"
+    with pytest.raises(ValueError, match="evaluation_crop is 'middle', not one of"):
+        recipes.resolve("demo", ["evaluation_crop=middle"])
 
 
 def test_the_name_of_a_recipe_cannot_be_set():

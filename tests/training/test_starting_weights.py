@@ -44,7 +44,7 @@ def test_pictures_are_normalised_as_the_weights_are_used_to(tmp_path):
     source = Pictures(replace(IMAGENET, size_px=96, crop_fraction=1.0))
     recipe = recipes.resolve("finetune_small", starting_weights.changes(CHECKPOINT))
     # OpenAI's figures for CLIP, as its repository prints them.
-    seen = starting_weights.normalized_alike(source, recipe).preprocessing
+    seen = starting_weights.seen_alike(source, recipe).preprocessing
     np.testing.assert_allclose(seen.mean, (0.48145466, 0.4578275, 0.40821073))
     np.testing.assert_allclose(seen.std, (0.26862954, 0.26130258, 0.27577711))
     assert (seen.size_px, seen.crop_fraction) == (96, 1.0)
@@ -52,12 +52,35 @@ def test_pictures_are_normalised_as_the_weights_are_used_to(tmp_path):
     path = tmp_path / "model.keras"
     path.write_bytes(b"")
     recipe = replace(recipe, variant="convnext_tiny", weights=str(path))
-    assert starting_weights.normalized_alike(source, recipe) is source
+    assert starting_weights.seen_alike(source, recipe) is source
     fields = {"size_px": 64, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
     (tmp_path / "preprocessing.json").write_text(json.dumps(fields))
-    seen = starting_weights.normalized_alike(source, recipe).preprocessing
+    seen = starting_weights.seen_alike(source, recipe).preprocessing
     assert (seen.mean, seen.std) == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     assert seen.size_px == 96
+
+
+def test_photographs_are_cropped_as_weights_of_the_same_size_are_used_to():
+    # timm's table: tested at 384 px on the whole picture, squashed.
+    named = "convnext_tiny.in12k_ft_in1k_384"
+    recipe = recipes.resolve("finetune_small", starting_weights.changes(named))
+
+    def seen(size_px, crop_fraction, crop=None):
+        source = Pictures(
+            replace(IMAGENET, size_px=size_px, crop_fraction=crop_fraction)
+        )
+        changed = replace(recipe, size_px=size_px, evaluation_crop=crop)
+        found = starting_weights.seen_alike(source, changed).preprocessing
+        assert found.size_px == size_px
+        return found.crop_mode, found.crop_fraction
+
+    assert seen(384, 0.875) == ("squash", 1.0)
+    # Of another size the record says nothing, and small pictures are seen whole.
+    assert seen(224, 0.875) == ("center", 0.875)
+    assert seen(384, 1.0) == ("center", 1.0)
+    # The recipe has the last word.
+    assert seen(384, 0.875, "center")[0] == "center"
+    assert seen(224, 0.875, "squash") == ("squash", 1.0)
 
 
 def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch):
