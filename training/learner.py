@@ -94,23 +94,14 @@ def make(
     if recipe.ema_decay is not None:
         averaged = keras.models.clone_model(model)
         averaged.set_weights(model.get_weights())
-    frozen_steps = recipe.frozen_epochs * steps // recipe.epochs
+    frozen_steps = _frozen_steps(recipe, steps)
     if frozen_steps:
         groups = {
             path: group if is_head(path) else replace(group, first_step=frozen_steps)
             for path, group in groups.items()
         }
-    warmup_steps = round(recipe.warmup_epochs * steps / recipe.epochs)
-    schedule = optimizers.WarmupCosine(
-        recipe.scaled_lr,
-        total_steps=steps,
-        warmup_steps=min(warmup_steps, steps - frozen_steps - 1),
-        min_lr=recipe.min_lr,
-        held_steps=frozen_steps,
-        held_lr=recipe.frozen_lr,
-    )
     optimizer = optimizers.LayerwiseAdamW(
-        schedule,
+        schedule(recipe, steps),
         weight_decay=recipe.weight_decay,
         beta_1=recipe.beta_1,
         beta_2=recipe.beta_2,
@@ -119,6 +110,29 @@ def make(
     optimizer.build(model.trainable_variables)
     loss_scale = LossScale() if recipe.precision == "mixed_float16" else None
     return Learner(model, optimizer, averaged, loss_scale, frozen_steps)
+
+
+def schedule(recipe: Recipe, steps: int) -> optimizers.WarmupCosine:
+    """Returns the learning rate of every step of a run.
+
+    Args:
+        recipe: The run's numbers.
+        steps: Steps of the whole run.
+    """
+    frozen_steps = _frozen_steps(recipe, steps)
+    warmup_steps = round(recipe.warmup_epochs * steps / recipe.epochs)
+    return optimizers.WarmupCosine(
+        recipe.scaled_lr,
+        total_steps=steps,
+        warmup_steps=min(warmup_steps, steps - frozen_steps - 1),
+        min_lr=recipe.min_lr,
+        held_steps=frozen_steps,
+        held_lr=recipe.frozen_lr,
+    )
+
+
+def _frozen_steps(recipe: Recipe, steps: int) -> int:
+    return recipe.frozen_epochs * steps // recipe.epochs
 
 
 def is_head(path: str) -> bool:
