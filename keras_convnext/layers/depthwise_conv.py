@@ -1,4 +1,4 @@
-"""Depthwise convolution whose filter gradient is fast on small maps."""
+"""Depthwise convolution whose filter gradient is fast on processors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import keras
 import numpy as np
 from keras import ops
 
-# Positions of a map up to which the matrix products below win over TensorFlow's own
-# filter gradient on processors (measured: 3 to 8 times as fast). Their number grows
-# with the square of the positions.
-_MOST_POSITIONS = 64
+# Positions of a map up to which one matrix product a channel gives the filter's
+# gradient sooner than convolutions do: its work grows with their square.
+_MOST_POSITIONS = 16
+# Numbers of the map that serves as a filter in such a convolution, over the pictures
+# that share one: a quarter of a megabyte stays in a core's cache.
+_FILTER_NUMBERS = 2**16
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
@@ -21,10 +23,10 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """`keras.layers.DepthwiseConv2D` with a gradient of its own where that is faster.
 
     Same arguments, variables and results, and the same name, which the numbered names
-    in weight files come from. On maps of up to 8x8 positions TensorFlow computes the
-    filter's gradient on processors several times slower than the layer itself; there
-    it is taken from one matrix product a channel. Everywhere else the layer is the one
-    it derives from.
+    in weight files come from. TensorFlow computes the filter's gradient on processors
+    up to twenty times slower than the layer itself; here it is made of matrix products
+    or of convolutions. 16-bit types are computed in float32, for which alone there are
+    fast kernels. On GPUs and under other backends the layer is the one it derives from.
 
     Shapes: `(batch, height, width, channels)` in and out.
     """
@@ -33,18 +35,18 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         if not self._is_fast(inputs):
             return super().call(inputs)
         outputs = _convolution(self.kernel_size[0])(
-            inputs, ops.cast(self.kernel, inputs.dtype)
+            ops.cast(inputs, "float32"), ops.cast(self.kernel, "float32")
         )
-        return ops.add(outputs, ops.reshape(self.bias, (1, 1, 1, -1)))
+        outputs = ops.add(outputs, ops.reshape(self.bias, (1, 1, 1, -1)))
+        return ops.cast(outputs, self.compute_dtype)
 
     def _is_fast(self, inputs: Any) -> bool:
-        if keras.backend.backend() != "tensorflow" or inputs.dtype != "float32":
+        if keras.backend.backend() != "tensorflow":
             return False
-        height, width = inputs.shape[1:3]
         return (
             not isinstance(inputs, keras.KerasTensor)
-            and None not in (height, width)
-            and height * width <= _MOST_POSITIONS
+            and keras.backend.standardize_dtype(inputs.dtype) in _TYPES
+            and None not in inputs.shape[1:3]
             and self.kernel_size[0] == self.kernel_size[1]
             and self.kernel_size[0] % 2 == 1
             and (self.strides, self.dilation_rate) == ((1, 1), (1, 1))
@@ -53,6 +55,9 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
             and self.activation is keras.activations.linear
             and not _has_gpu()
         )
+
+
+_TYPES = ("float32", "bfloat16", "float16")
 
 
 @cache
@@ -83,17 +88,26 @@ def _convolution(kernel_px: int) -> Callable[[Any, Any], Any]:
 def filter_gradient(x: Any, upstream: Any, kernel_px: int) -> Any:
     """Returns the gradient of a "same" depthwise convolution's filter.
 
-    Every tap is a sum over pairs of an input position and an output position that lie
-    that far from each other: one matrix product a channel gives all pairs, summed over
-    the batch, and a second one gathers them by tap.
-
     Args:
-        x: The convolution's input `(batch, height, width, channels)`.
+        x: The convolution's input `(batch, height, width, channels)`, float32.
         upstream: The gradient of its output, of the same shape.
         kernel_px: Side of the filter, odd.
 
     Returns:
         A tensor `(kernel_px, kernel_px, channels, 1)`.
+    """
+    height, width = x.shape[1:3]
+    if height * width <= _MOST_POSITIONS:
+        return _by_products(x, upstream, kernel_px)
+    return _by_convolutions(x, upstream, kernel_px)
+
+
+def _by_products(x: Any, upstream: Any, kernel_px: int) -> Any:
+    """The filter's gradient from matrix products; see `filter_gradient`.
+
+    Every tap is a sum over pairs of an input position and an output position that lie
+    that far from each other: one matrix product a channel gives all pairs, summed over
+    the batch, and a second one gathers them by tap.
     """
     height, width, channels = x.shape[1:]
     positions = height * width
@@ -118,3 +132,42 @@ def _pairs_of_taps(height: int, width: int, kernel_px: int) -> np.ndarray:
     tap = (down * kernel_px + right)[inside]
     chosen[np.flatnonzero(inside), tap] = 1.0
     return chosen
+
+
+def _by_convolutions(x: Any, upstream: Any, kernel_px: int) -> Any:
+    """The filter's gradient from depthwise convolutions; see `filter_gradient`.
+
+    A picture's share is its input, padded, convolved with its upstream as the filter:
+    the result has the filter's size. A few pictures at a time lie side by side as
+    channels of one convolution, so that what it reads stays in the cache.
+    """
+    import tensorflow as tf  # only under its own backend
+
+    height, width, channels = x.shape[1:]
+    together = max(1, _FILTER_NUMBERS // (height * width * channels))
+    margin = kernel_px // 2
+    count = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+    # Every convolution takes as many pictures as the first; zeros add nothing.
+    more = [0, -count % together]
+    x = tf.pad(x, [more, [margin, margin], [margin, margin], [0, 0]])
+    upstream = tf.pad(upstream, [more, [0, 0], [0, 0], [0, 0]])
+
+    def side_by_side(pictures: Any, first: Any) -> Any:
+        """Returns some of `(batch, h, w, c)` as `(h, w, together * c)`."""
+        rows, columns = pictures.shape[1:3]
+        some = tf.slice(pictures, (first, 0, 0, 0), (together, rows, columns, channels))
+        return tf.reshape(tf.transpose(some, (1, 2, 0, 3)), (rows, columns, -1))
+
+    def add(first: Any, total: Any) -> tuple[Any, Any]:
+        taps = tf.nn.depthwise_conv2d(
+            side_by_side(x, first)[None],
+            side_by_side(upstream, first)[..., None],
+            strides=[1, 1, 1, 1],
+            padding="VALID",
+        )
+        by_picture = tf.reshape(taps, (kernel_px, kernel_px, together, channels))
+        return first + together, total + tf.reduce_sum(by_picture, axis=2)
+
+    none = tf.zeros((kernel_px, kernel_px, channels), x.dtype)
+    _, total = tf.while_loop(lambda first, _: first < count, add, (0, none))
+    return total[..., None]

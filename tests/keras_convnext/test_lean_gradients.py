@@ -69,10 +69,14 @@ def test_gelu_differentiates_twice():
     )
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 5), (4, 4), (7, 7), (8, 8)])
+# Up to 4x4 by products; above by convolutions, of 600 channels too many for two
+# pictures to share one.
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 5), (2, 2, 5), (3, 5, 5), (4, 4, 5), (4, 5, 5), (8, 9, 600)]
+)
 @pytest.mark.parametrize("kernel_px", [3, 7])
 def test_depthwise_convolution_is_that_of_keras_forward_and_backward(shape, kernel_px):
-    x = RANDOM.normal(size=(6, *shape, 5)).astype("float32")
+    x = RANDOM.normal(size=(6, *shape)).astype("float32")
     ours = layers.DepthwiseConv2D(kernel_px, padding="same")
     theirs = keras.layers.DepthwiseConv2D(kernel_px, padding="same")
     for layer in (ours, theirs):
@@ -90,15 +94,51 @@ def test_depthwise_convolution_is_that_of_keras_forward_and_backward(shape, kern
         variables = [v.value for v in layer.trainable_variables]
         return [value, *tape.gradient(loss, [picture, *variables])]
 
-    # Sums of at most 6 * 64 products of float32 numbers near 1.
+    # Sums of at most 6 * 72 products of float32 numbers near 1.
     agree(both(ours), both(theirs), 2e-4)
 
 
-def test_large_maps_and_other_types_take_the_layer_of_keras():
+@pytest.mark.parametrize("pictures", [0, 1, 5, 24])
+def test_the_filters_gradient_takes_any_number_of_pictures(pictures):
+    # 7 pictures of 24x24x16 share a convolution.
+    x, upstream = RANDOM.normal(size=(2, pictures, 24, 24, 16)).astype("float32")
+    of_any_number = tf.function(
+        lambda *both: depthwise_conv.filter_gradient(*both, kernel_px=5),
+        input_signature=[tf.TensorSpec((None, 24, 24, 16))] * 2,
+    )
+    expected = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
+        input=x,
+        filter_sizes=(5, 5, 16, 1),
+        out_backprop=upstream,
+        strides=[1, 1, 1, 1],
+        padding="SAME",
+    )
+    # Sums of 14,000 float32 products; they are about 100 in size.
+    np.testing.assert_allclose(of_any_number(x, upstream), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_16_bit_depthwise_convolution_is_the_float32_one_rounded(dtype):
+    x = tf.cast(RANDOM.normal(size=(3, 9, 9, 8)), dtype)
+    layer = layers.DepthwiseConv2D(7, padding="same", dtype=f"mixed_{dtype}")
+    layer.build(x.shape)
+    value, of_input = derived(layer, x)
+    plain = keras.layers.DepthwiseConv2D(7, padding="same")
+    plain.build(x.shape)
+    plain.set_weights(layer.get_weights())
+    wide_value, wide_of_input = derived(plain, tf.cast(x, "float32"))
+    assert value.dtype == of_input.dtype == dtype
+    # Half the distance of two neighbours, of numbers up to 8.
+    tolerance = {"float16": 2**-8, "bfloat16": 2**-5}[dtype]
+    for narrow, wide in ((value, wide_value), (of_input, wide_of_input)):
+        np.testing.assert_allclose(tf.cast(narrow, "float32"), wide, atol=tolerance)
+
+
+def test_maps_of_unknown_size_and_other_types_take_the_layer_of_keras():
     layer = layers.DepthwiseConv2D(7, padding="same")
-    layer.build((None, 8, 9, 4))
-    assert not layer._is_fast(tf.zeros((1, 8, 9, 4)))
-    assert not layer._is_fast(tf.zeros((1, 8, 8, 4), tf.float16))
+    layer.build((None, 8, 8, 4))
+    assert layer._is_fast(tf.zeros((1, 8, 8, 4)))
+    assert not layer._is_fast(tf.zeros((1, 8, 8, 4), tf.float64))
     assert not layer._is_fast(keras.Input((8, 8, 4)))
 
 
