@@ -1,5 +1,7 @@
 """ConvNeXt for Keras: every published variant, built, trained and exported."""
 
+# Before Keras.
+import keras_convnext.quiet_start  # noqa: F401  # isort: skip
 from keras_convnext import layers, roadmap
 from keras_convnext.builders import (
     ConvNeXtAtto,

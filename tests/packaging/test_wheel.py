@@ -1,6 +1,7 @@
 """The distribution as others get it: built, installed, run outside the checkout."""
 
 import os
+import re
 import shutil
 import site
 import subprocess
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.photos import write_photos
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("keras_convnext", "training", "export")
@@ -158,3 +161,54 @@ def test_the_console_script_prints_its_help_outside_the_checkout(
     assert any("--" in line for line in lines), finished.stdout
     # A terminal's 24 lines grew to 40 on most screens; more than that scrolls away.
     assert len(lines) <= 40, finished.stdout
+
+
+# A day of somebody who has installed the package, in its order: a command, what it is
+# given, and what it says.
+DAY = (
+    (
+        "keras-convnext-train",
+        "--recipe=scratch_small --data=folder:photos --workdir=run "
+        "--set=variant=test_convnext2 --set=epochs=1 --set=warmup_epochs=0 "
+        "--set=global_batch=8",
+        r"to export   keras-convnext-export --model=run/model\.keras --out=run/export",
+    ),
+    (
+        "keras-convnext-evaluate",
+        "--model=run --data=folder:photos",
+        r"first answer right +\d",
+    ),
+    ("keras-convnext-predict", "--model=run photos/dark", r"9\.png\n +(dark|bright)"),
+    (
+        "keras-convnext-explain",
+        "--model=run --out=seen photos/dark/0.png",
+        r"01_0\.png",
+    ),
+    (
+        "keras-convnext-preview",
+        "--recipe=v1_tiny_in1k --data=folder:photos --out=sheet.png --pictures=2 "
+        "--draws=2 --set=size_px=32",
+        r"sheet\.png  crop_scale",
+    ),
+    ("keras-convnext-export", "--model=run --out=run/export", r"model_float32\.tflite"),
+    (
+        "keras-convnext-convert",
+        "run/model.keras given.safetensors --to=timm",
+        r"written: given\.safetensors",
+    ),
+)
+
+
+def test_a_day_outside_the_checkout_goes_well_and_quietly(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    write_photos(tmp_path / "photos")
+    for script, arguments, words in DAY:
+        finished = run(installation.command(script), *arguments.split(), cwd=tmp_path)
+        assert re.search(words, finished.stdout), (script, finished.stdout)
+        # Training tells how far it is; nothing else has anything to say there.
+        lines = [x for x in finished.stderr.splitlines() if not x.startswith("epoch")]
+        assert lines == [], script
+    left = ("run/report.html", "run/export/saved_model/1/saved_model.pb", "sheet.png")
+    assert [name for name in left if not (tmp_path / name).exists()] == []

@@ -1,0 +1,56 @@
+"""Loads Keras without its backend's log lines where one of our commands was started.
+
+Installed, the applications lie inside this package, so Python loads this package, and
+Keras and its backend with it, before a command's first line. What TensorFlow logs then
+(which instructions the processor has, that there is no GPU) is no news to a person at a
+keyboard. A program that imports the library sees what Keras lets it see.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+_COMMANDS = "keras-convnext-"
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_NOTHING, _EVERYTHING = "3", "0"
+
+
+def is_command(program: str) -> bool:
+    """Returns whether a program's file is one of the installed commands.
+
+    Args:
+        program: Its path; on Windows the last part is inside of the .exe.
+    """
+    return any(part.startswith(_COMMANDS) for part in Path(program).parts[-2:])
+
+
+def load_keras_quietly() -> None:
+    """Imports Keras with stderr put aside, which is shown after all if that fails.
+
+    Several lines come before any log level applies, so the level alone will not do. A
+    person who has set it to 0 gets every line.
+    """
+    if os.environ.setdefault(_LOG_LEVEL, _NOTHING) == _EVERYTHING:
+        return
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        except BaseException:
+            sys.stderr.flush()
+            held.seek(0)
+            os.write(real, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, 2)
+            os.close(real)
+
+
+if is_command(getattr(sys.modules.get("__main__"), "__file__", None) or ""):
+    load_keras_quietly()
