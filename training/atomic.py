@@ -25,6 +25,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Yields:
         A path in the same folder that ends like `path` does, because some
         writers choose their format by the ending.
+
+    Raises:
+        OSError: It cannot be written; its `filename` is `path`.
     """
     partial = path.with_name(f".{path.stem}{PARTIAL_SUFFIX}{path.suffix}")
     try:
@@ -32,6 +35,9 @@ def replacing(path: Path) -> Iterator[Path]:
         _flush(partial)
         os.replace(partial, path)
         _flush(path.parent)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -75,11 +75,9 @@ class Checkpoints:
             with atomic.replacing(path) as partial:
                 self._write(partial, position)
         except OSError as error:
-            newest = next(iter(self._newest_first()), None)
-            kept = f"the run goes on from {newest}" if newest else "there is no other"
             raise Mistake(
-                f"cannot write the checkpoint {path} ({error.strerror or error}); "
-                f"{kept} once there is room"
+                f"cannot write the checkpoint {path} ({error.strerror or error}); once "
+                f"there is room, {self.way_on()}"
             ) from error
         self._remove_unwanted()
         return path
@@ -158,6 +156,12 @@ class Checkpoints:
 
     def _newest_first(self) -> Iterator[Path]:
         yield from sorted(self.folder.glob(f"step-*{SUFFIX}"), reverse=True)
+
+    def way_on(self) -> str:
+        """Returns in words where the same command begins."""
+        newest = next(iter(self._newest_first()), None)
+        start = f"goes on from {newest}" if newest else "begins anew"
+        return f"the same command {start}"
 
     def best(self) -> Path | None:
         """Returns the checkpoint with the highest score, the earliest of equals."""

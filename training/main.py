@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from absl import app, flags
 
 from . import cluster, console, distribution
-from .console import Mistake, say
+from .console import Interrupted, Mistake, say
 from .workdir import Workdir, identity
 
 COMMAND = "train"
+# Full, above a quota, read-only, broken; or a limit on the length of files.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 SUMMARY = """Trains a ConvNeXt and leaves the model, its figures and a report.
 
   python -m training.main --recipe=finetune_small --data=folder:photos \\
@@ -128,7 +132,31 @@ def _train(argv: list[str]) -> int:
         if processes.is_chief:
             workdir.release()
         raise
-    return _lead(run, watchers(workdir)) if processes.is_chief else _follow(run)
+    if not processes.is_chief:
+        return _follow(run)
+    with _told_how_to_go_on(run):
+        return _lead(run, watchers(workdir))
+
+
+@contextlib.contextmanager
+def _told_how_to_go_on(run: Any) -> Iterator[None]:
+    """Makes a line of what ends a run from outside; its checkpoints stay as they are.
+
+    Raises:
+        Mistake: The disk refused something.
+        Interrupted: Somebody was in a hurry.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"interrupted; {run.checkpoints.way_on()}.") from error
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        raise Mistake(
+            f"cannot write {error.filename or 'to the disk'} ({error.strerror}); once "
+            f"there is room, {run.checkpoints.way_on()}"
+        ) from error
 
 
 def _recipe(chosen: flags.FlagValues) -> Any:

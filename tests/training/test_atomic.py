@@ -31,6 +31,13 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_an_error_of_the_disk_names_the_file_and_not_the_temporary_one(tmp_path):
+    path = tmp_path / "no folder" / "a.txt"
+    with pytest.raises(FileNotFoundError) as raised:
+        atomic.write_text(path, "new")
+    assert raised.value.filename == str(path)
+
+
 def test_the_temporary_name_keeps_the_ending(tmp_path):
     # keras.Model.save refuses a file that does not end in .keras.
     with atomic.replacing(tmp_path / "model.keras") as partial:

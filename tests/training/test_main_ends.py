@@ -1,0 +1,89 @@
+"""What the command says where a run is ended from outside."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from training import main, outcome, trainer
+
+
+@pytest.fixture
+def command(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {
+        f"{part}_{what}": values
+        for part in ("train", "test")
+        for what, values in (
+            ("images", rng.integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)),
+            ("labels", np.arange(8) % 2),
+        )
+    }
+    np.savez(tmp_path / "data.npz", **arrays)
+    return [
+        *("main", "--recipe=scratch_small", f"--data=array:{tmp_path}/data.npz"),
+        *(f"--workdir={tmp_path}/run", "--set=variant=test_convnext2"),
+        *("--set=size_px=16", "--set=epochs=1", "--set=warmup_epochs=0"),
+        *("--set=global_batch=8", "--devices=cpu"),
+    ]
+
+
+def refused(number):
+    error = OSError(number, os.strerror(number))
+    error.filename = "some/file"
+    return error
+
+
+ENDS = [
+    (KeyboardInterrupt(), 130, "train: interrupted; the same command {}."),
+    (
+        refused(errno.ENOSPC),
+        2,
+        "train: error: cannot write some/file (No space left on device); once there is "
+        "room, the same command {}",
+    ),
+    (
+        refused(errno.EROFS),
+        2,
+        "train: error: cannot write some/file (Read-only file system); once there is "
+        "room, the same command {}",
+    ),
+]
+
+
+def raising(error):
+    def function(*arguments):
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(("error", "code", "words"), ENDS)
+def test_before_the_first_checkpoint_it_begins_anew(
+    command, capfd, monkeypatch, error, code, words
+):
+    monkeypatch.setattr(trainer, "train", raising(error))
+    assert main.main(command) == code
+    assert capfd.readouterr().err.splitlines()[-1] == words.format("begins anew")
+
+
+@pytest.mark.parametrize(("error", "code", "words"), ENDS)
+def test_while_the_report_is_made_it_goes_on_from_the_last_step(
+    command, tmp_path, capfd, monkeypatch, error, code, words
+):
+    def train(run, callbacks):
+        run.save()
+
+    monkeypatch.setattr(trainer, "train", train)
+    monkeypatch.setattr(outcome, "leave", raising(error))
+    assert main.main(command) == code
+    newest = tmp_path / "run" / "checkpoints" / "step-000000000.ckpt"
+    told = capfd.readouterr().err.splitlines()[-1]
+    assert told == words.format(f"goes on from {newest}")
+
+
+def test_another_error_is_the_programs_and_is_not_hidden(command, monkeypatch):
+    monkeypatch.setattr(trainer, "train", raising(refused(errno.ENOENT)))
+    with pytest.raises(FileNotFoundError):
+        main.main(command)
