@@ -48,12 +48,14 @@ class Picture:
         readable: What training reads: the file itself, or the copy of it.
         way: How it is read, of those in `decoding`.
         problem: Why it cannot be used; empty where it can.
+        is_black: Whether all that it shows is black, as its file says.
     """
 
     path: Path
     readable: Path
     way: int = decoding.GENERAL
     problem: str = ""
+    is_black: bool = False
 
 
 def check(paths: Sequence[Path], copies: Path) -> Iterator[Picture]:
@@ -90,13 +92,16 @@ def _checked(path: Path, copies: Path) -> Picture:
         pixels, way = decoding.inspected(contents)
     except tf.errors.InvalidArgumentError:
         return _second_opinion(path, contents, copies)
-    return Picture(path, path, int(way), _blank(contents, pixels.numpy()))
-
-
-def _blank(contents: bytes, pixels: np.ndarray) -> str:
-    """Returns a problem where a picture shows something, but not in its colours."""
+    pixels = pixels.numpy()
     if (pixels != pixels[0, 0]).any():
-        return ""
+        return Picture(path, path, int(way))
+    problem = _colourless(contents)
+    is_black = not problem and not pixels.any()
+    return Picture(path, path, int(way), problem, is_black)
+
+
+def _colourless(contents: bytes) -> str:
+    """Returns a problem where a picture of one colour shows something in other ways."""
     try:
         with Image.open(io.BytesIO(contents)) as opened:
             opened.load()
@@ -132,7 +137,8 @@ def _second_opinion(path: Path, contents: bytes, copies: Path) -> Picture:
     copy = copies / f"{name}.png"
     if not copy.exists():
         _write_copy(pixels, copy)
-    return Picture(path, copy, decoding.UPRIGHT_PNG)
+    is_black = pixels.getbbox() is None
+    return Picture(path, copy, decoding.UPRIGHT_PNG, is_black=is_black)
 
 
 def _decoded_by_pillow(contents: bytes) -> tuple[Image.Image, str | None]:

@@ -32,7 +32,7 @@ def fill(root: Path, classes: dict[str, int], suffix: str = ".png") -> Path:
     for number, (name, count) in enumerate(classes.items()):
         (root / name).mkdir(parents=True, exist_ok=True)
         for index in range(count):
-            write(root / name / f"{index:02d}{suffix}", (number * 20, index * 10, 0))
+            write(root / name / f"{index:02d}{suffix}", (number * 20, index * 10, 7))
     return root
 
 
@@ -141,6 +141,30 @@ def test_hidden_files_are_ignored_and_others_are_mentioned(tmp_path: Path):
     assert str(tmp_path / "a" / "inner") in nested
 
 
+def test_pictures_that_are_in_no_class_are_mentioned(tmp_path: Path):
+    fill(tmp_path, {"a": 3, "b": 3})
+    write(tmp_path / "lost.jpg")
+    [line] = load(tmp_path).notices
+    assert line == f"{tmp_path}: pictures in no class folder, ignored: lost.jpg."
+
+
+def test_class_folders_beside_train_are_mentioned(tmp_path: Path):
+    fill(tmp_path / "train", {"a": 2, "b": 2})
+    fill(tmp_path / "test", {"a": 2, "b": 2})
+    fill(tmp_path, {"c": 2})
+    assert load(tmp_path).notices == (f"{tmp_path}: beside train, ignored: c.",)
+
+
+def test_pictures_that_are_black_throughout_are_used_and_mentioned(tmp_path: Path):
+    fill(tmp_path, {"a": 3, "b": 3})
+    black = [write(tmp_path / "a" / f"z.{kind}", (0, 0, 0)) for kind in ("png", "tif")]
+    source = load(tmp_path)
+    assert source.train_examples + source.eval_examples == 8
+    [line] = source.notices
+    assert line.startswith("2 pictures are black throughout")
+    assert all(str(path) in line for path in black)
+
+
 @pytest.mark.parametrize(
     ("make", "wanted"),
     [
@@ -148,6 +172,7 @@ def test_hidden_files_are_ignored_and_others_are_mentioned(tmp_path: Path):
         (lambda root: (root.rmdir(), root.write_text("x")), "is a file, not a folder"),
         (lambda root: None, "has no class folders"),
         (lambda root: write(root / "a.png"), "has no class folders"),
+        (lambda root: fill(root / "a", {"b": 2, "c": 2}), "right above.*: .*a[?]"),
         (lambda root: fill(root, {"only": 3}), "one class folder only, 'only'"),
         (lambda root: fill(root, {"a": 3, "b": 0}), "no pictures in b"),
         (lambda root: fill(root, {"a": 3, "b": 1}), "cannot be split.*: b"),
@@ -257,7 +282,7 @@ def test_a_picture_lying_on_its_side_is_turned_upright(tmp_path: Path):
 def test_what_only_pillow_reads_is_used_from_a_copy(tmp_path: Path, cache: Path):
     fill(tmp_path / "train", {"a": 1, "b": 1})
     write(tmp_path / "val" / "a" / "one.tif", (10, 120, 250))
-    write(tmp_path / "val" / "b" / "two.png", (0, 0, 0))
+    write(tmp_path / "val" / "b" / "two.png", (0, 0, 9))
     source = load(tmp_path)
     assert source.skipped == ()
     images, _, _ = next(source.evaluation(2).as_numpy_iterator())

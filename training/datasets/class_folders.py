@@ -26,12 +26,14 @@ class ClassFolders:
         by_class: Sorted picture files of each class folder.
         other_endings: How many files have endings of no picture, by ending.
         nested: Folders inside class folders.
+        beside: Picture files that lie beside the class folders.
     """
 
     root: Path
     by_class: Mapping[str, tuple[Path, ...]]
     other_endings: Mapping[str, int]
     nested: tuple[Path, ...]
+    beside: tuple[Path, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -47,6 +49,11 @@ class ClassFolders:
                 for ending, count in self.other_endings.items()
             )
             found.append(f"{self.root}: not pictures, ignored: {first_few(kinds)}.")
+        if self.beside:
+            found.append(
+                f"{self.root}: pictures in no class folder, ignored: "
+                f"{first_few(path.name for path in self.beside)}."
+            )
         if self.nested:
             found.append(
                 f"{self.root}: folders inside class folders, ignored: "
@@ -83,6 +90,19 @@ def find_roots(root: Path) -> tuple[Path, Path | None]:
     return train[0], evaluation[0] if evaluation else None
 
 
+def left_over(root: Path) -> list[str]:
+    """Returns a line on class folders that lie beside train/, where there are any."""
+    train_root, _ = find_roots(root)
+    if train_root == root:
+        return []
+    known = {*TRAIN_NAMES, *EVALUATION_NAMES}
+    stray = [folder for folder in _folders(root) if folder.name.lower() not in known]
+    if not stray:
+        return []
+    names = first_few(folder.name for folder in stray)
+    return [f"{root}: beside {train_root.name}, ignored: {names}."]
+
+
 def listed(root: Path) -> ClassFolders:
     """Lists the class folders under a folder; hidden files count as absent."""
     by_class: dict[str, tuple[Path, ...]] = {}
@@ -100,7 +120,15 @@ def listed(root: Path) -> ClassFolders:
             else:
                 endings[entry.suffix.lower()] += 1
         by_class[folder.name] = tuple(files)
-    return ClassFolders(root, by_class, dict(endings.most_common()), tuple(nested))
+    beside = tuple(
+        entry
+        for entry in sorted(root.iterdir())
+        if entry.suffix.lower() in pictures.SUFFIXES
+        and not _hidden(entry)
+        and entry.is_file()
+    )
+    kinds = dict(endings.most_common())
+    return ClassFolders(root, by_class, kinds, tuple(nested), beside)
 
 
 def problems(train: ClassFolders, evaluation: ClassFolders | None) -> list[str]:
@@ -110,6 +138,11 @@ def problems(train: ClassFolders, evaluation: ClassFolders | None) -> list[str]:
         return [
             f"{train.root} has no class folders. Put the pictures of each class into "
             "a folder of their own, named after the class."
+        ]
+    if not train.files and train.nested:
+        return [
+            f"{train.root}: no pictures in {first_few(classes)}, only folders. Name "
+            f"the folder right above the class folders: {train.nested[0].parent}?"
         ]
     found = []
     if len(classes) == 1:

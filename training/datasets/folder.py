@@ -87,7 +87,11 @@ def load(
         _files(usable[0], classes, checked),
         _files(usable[1], classes, checked),
         tuple((str(picture.path), picture.problem) for picture in bad),
-        tuple(line for part in parts for line in part.notices()),
+        (
+            *class_folders.left_over(root),
+            *(line for part in parts for line in part.notices()),
+            *_black(checked),
+        ),
     )
 
 
@@ -137,6 +141,15 @@ def _parts(root: Path) -> list[class_folders.ClassFolders]:
 def _refuse(found: Sequence[str]) -> None:
     if found:
         raise DataError("\n".join(found))
+
+
+def _black(checked: Mapping[Path, pictures.Picture]) -> list[str]:
+    """Returns a line on pictures that show nothing, which are used all the same."""
+    found = [picture.path for picture in checked.values() if picture.is_black]
+    if not found:
+        return []
+    many = f"{len(found)} pictures are" if len(found) > 1 else "One picture is"
+    return [f"{many} black throughout, as the file says: {first_few(found)}."]
 
 
 def _unreadable(bad: Sequence[pictures.Picture], total: int) -> str:
