@@ -31,6 +31,6 @@ def notices(source: Any) -> tuple[str, ...]:
     ratio = number[most] / max(number[least], 1)
     return (
         f"the classes are uneven, {ratio:.3g} to 1: {number[most]:,} pictures of "
-        f"{source.classes[most]} and {number[least]:,} of {source.classes[least]}; "
-        "accuracy hides how the small ones fare, the report has each by itself",
+        f"{source.classes[most]} and {number[least]:,} of {source.classes[least]}. "
+        "Accuracy hides how the small ones fare: look at each by itself",
     )

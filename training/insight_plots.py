@@ -17,6 +17,8 @@ from .plots import HELD_BACK, INK, TRAIN, WRONG, caption, dress, png, shortened
 _BINS = 10
 _THUMBNAIL_PX = 44
 _FRAME_PX = 2
+# What a class' name takes up of what the points span: the longest is 18 letters.
+_NAME_SHARE = (0.3, 0.085)
 _MOST_COLOURED_CLASSES = 20
 
 
@@ -87,7 +89,7 @@ def calibration(verdicts: Verdicts) -> bytes:
     some = counts > 0
     middles = (np.arange(_BINS) + 0.5) / _BINS
 
-    figure = Figure(figsize=(6.2, 5.2), layout="constrained")
+    figure = Figure(figsize=(8.2, 5.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot((0, 1), (0, 1), color=TRAIN, lw=1.5, ls="--", label="as sure as right")
     above.bar(
@@ -106,7 +108,8 @@ def calibration(verdicts: Verdicts) -> bytes:
         label="mean confidence",
     )
     above.set_ylim(0, 1.03)
-    above.legend(frameon=False, loc="upper left")
+    # Beside the bars, which may be anywhere.
+    above.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     error = verdicts.calibration_error()
     dress(above, f"Confidence and truth are {error:.1%} apart", "")
     below.bar(middles, counts, width=0.9 / _BINS, color=TRAIN)
@@ -141,11 +144,14 @@ def embedding(
     figure = Figure(figsize=(11, 5.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.scatter(places[:, 0], places[:, 1], c=colours, s=16, linewidths=0)
+    left.margins(0.12)
     if len(classes) <= _MOST_COLOURED_CLASSES:
-        for number in np.unique(labels):
-            middle = places[labels == number].mean(axis=0)
+        present = np.unique(labels)
+        middles = [places[labels == number].mean(axis=0) for number in present]
+        spots = apart(np.array(middles), *(np.ptp(places, axis=0) * _NAME_SHARE))
+        for number, spot in zip(present, spots, strict=True):
             left.text(
-                *middle,
+                *spot,
                 shortened(classes[number]),
                 color=INK,
                 ha="center",
@@ -176,6 +182,25 @@ def main_axes(features: np.ndarray) -> tuple[np.ndarray, float]:
     variance = lengths**2
     places = rows[:, :2] * lengths[:2]
     return places, float(variance[:2].sum() / max(variance.sum(), 1e-30))
+
+
+def apart(places: np.ndarray, width: float, height: float) -> np.ndarray:
+    """Returns the places of names, some moved up so that none covers another.
+
+    Args:
+        places: Middles of the names, `(names, 2)`.
+        width: What a name takes up along the first axis.
+        height: What it takes up along the second.
+    """
+    moved = places.astype(np.float64)
+    done: list[int] = []
+    for number in np.argsort(moved[:, 1], kind="stable"):
+        for other in sorted(done, key=lambda index: moved[index, 1]):
+            across, above = np.abs(moved[number] - moved[other])
+            if across < width and above < height:
+                moved[number, 1] = moved[other, 1] + height
+        done.append(int(number))
+    return moved
 
 
 def _sheet(places: np.ndarray, images: np.ndarray, colours: np.ndarray) -> np.ndarray:

@@ -200,6 +200,7 @@ def _follow(run: Any) -> int:
 def _lead(run: Any, watchers: list[Any]) -> int:
     from . import outcome, trainer
     from .history import HistoryFile
+    from .next_steps import steps
     from .progress import Progress, clock
 
     recipe, workdir = run.recipe, run.workdir
@@ -226,18 +227,9 @@ def _lead(run: Any, watchers: list[Any]) -> int:
             f"{metrics['epochs']} on the held-back pictures"
         )
     say(f"model {workdir.model}, report {workdir.report}")
-    ask, export = _command("training.predict_main"), _command("export.main")
-    say(f"to ask it   {ask} --model={workdir.path} PICTURE...")
-    say(f"to export   {export} --model={workdir.model} --out={workdir.path / 'export'}")
+    for words, command in steps(workdir):
+        say(f"{words:<11} {command}")
     return 0
-
-
-def _command(module: str) -> str:
-    """Returns what a person types to run a sibling command, installed or not."""
-    if __package__ == "training":
-        return f"python -m {module}"
-    words = {"training.predict_main": "predict", "export.main": "export"}
-    return f"keras-convnext-{words[module]}"
 
 
 def _say_what_was_found(source: Any) -> None:

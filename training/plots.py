@@ -21,6 +21,7 @@ INK = "#1f2733"
 FAINT = "#e4e8ee"
 _DPI = 120
 _MOST_WRITTEN_CLASSES = 20
+_DARK = 0.4
 _LONGEST_NAME = 18
 _LONGEST_CAPTION = 13
 
@@ -108,9 +109,9 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> bytes:
     if written:
         for (row, column), number in np.ndenumerate(counts):
             if number:
-                shade = "white" if shares[row, column] > 0.5 else INK
-                colour = shade if row == column else WRONG
-                if row != column and shares[row, column] > 0.5:
+                colour = INK if row == column else WRONG
+                # Neither can be read on the darker half of the blues.
+                if shares[row, column] > _DARK:
                     colour = "white"
                 axes.text(
                     column, row, f"{number:,}", ha="center", va="center", color=colour

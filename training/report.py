@@ -13,6 +13,7 @@ import numpy as np
 from .classes import counts as class_counts
 from .classes import notices
 from .evaluate import Verdicts
+from .next_steps import steps
 from .progress import clock
 
 # In the order of the page: the title and a word on how to read it.
@@ -46,6 +47,7 @@ _PICTURES = {
 }
 _CLASSES_AFTER = "mistakes.png"
 _MOST_CLASSES = 50
+_MOST_LEFT_OUT = 50
 
 _STYLE = """
 :root { --ink: #1f2733; --quiet: #5b6675; --line: #e4e8ee; --key: #0b6bcb; }
@@ -58,12 +60,13 @@ h2 { font-size: 1.15rem; margin: 0 0 1rem; }
 p { margin: 0 0 1rem; } .quiet { color: var(--quiet); }
 section { background: white; border: 1px solid var(--line); border-radius: 10px;
   padding: 1.5rem; margin-top: 1.5rem; overflow-x: auto; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr));
-  gap: 1rem; margin-top: 1.5rem; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr));
+  gap: .8rem; margin-top: 1.5rem; }
 .figures div { background: white; border: 1px solid var(--line); border-radius: 10px;
-  padding: 1rem 1.2rem; }
-.figures b { display: block; font-size: 1.6rem; line-height: 1.2; color: var(--key); }
-.figures span { color: var(--quiet); font-size: .9rem; }
+  padding: .9rem 1rem; }
+.figures b { display: block; font-size: 1.35rem; line-height: 1.3; color: var(--key); }
+.figures span { color: var(--quiet); font-size: .85rem; line-height: 1.3;
+  display: block; }
 img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
 table { border-collapse: collapse; width: 100%; font-size: .95rem; }
 th, td { text-align: left; padding: .35rem 1rem .35rem 0;
@@ -97,6 +100,9 @@ def page(
             sections.append(_section(heading, _picture(heading, pictures[name]), words))
         if name == _CLASSES_AFTER:
             sections.append(_class_section(verdicts, run))
+    if run.source.skipped:
+        sections.append(_left_out(run.source.skipped))
+    sections.append(_section("What to do with it", _next(run)))
     sections.append(_section("The recipe", _recipe(asdict(run.recipe))))
     sections.append(_section("Epoch by epoch", _history(rows)))
     return (
@@ -110,11 +116,34 @@ def page(
 
 
 def _summary(metrics: Mapping[str, Any]) -> str:
-    return (
+    words = (
         f"Trained on {metrics['train_examples']:,} pictures of {metrics['classes']} "
         f"classes for {metrics['epochs']} epochs; judged on "
         f"{metrics['eval_examples']:,} pictures that it never saw."
     )
+    if metrics["kept_epoch"] != metrics["epochs"]:
+        words += (
+            f" The weights are those of epoch {metrics['kept_epoch']}, which did best "
+            "on these pictures, so the figures are a little too good."
+        )
+    return words
+
+
+def _left_out(skipped: Sequence[tuple[str, str]]) -> str:
+    shown = skipped[:_MOST_LEFT_OUT]
+    more = f" The first {len(shown)}:" if len(shown) < len(skipped) else ""
+    what = "1 picture" if len(skipped) == 1 else f"{len(skipped):,} pictures"
+    words = f"{what} could not be read.{more}"
+    rows = [(str(path), reason) for path, reason in shown]
+    return _section("Left out", _table(("picture", "why"), rows, numbers=0), words)
+
+
+def _next(run: Any) -> str:
+    lines = "".join(
+        f"<tr><td>{escape(words)}</td><td><code>{escape(command)}</code></td></tr>\n"
+        for words, command in steps(run.workdir)
+    )
+    return f"<table>\n{lines}</table>"
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:
@@ -160,6 +189,11 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], numbers: int) -> 
 
 def _class_section(verdicts: Verdicts, run: Any) -> str:
     words = " ".join(f"{line[0].upper()}{line[1:]}." for line in notices(run.source))
+    if len(run.source.classes) > _MOST_CLASSES:
+        words += (
+            f" The {_MOST_CLASSES} of {len(run.source.classes):,} classes that it "
+            "knows least."
+        )
     return _section("Class by class", _classes(verdicts, run), words)
 
 
@@ -203,10 +237,23 @@ def _recipe(fields: Mapping[str, Any]) -> str:
     lines = []
     for name, value in fields.items():
         if isinstance(value, dict):
-            lines += [(f"{name}.{inner}", str(part)) for inner, part in value.items()]
+            lines += [
+                (f"{name}.{inner}", _value(part)) for inner, part in value.items()
+            ]
         else:
-            lines.append((name, str(value)))
+            lines.append((name, _value(value)))
     return _table(("field", "value"), lines, numbers=0)
+
+
+def _value(value: object) -> str:
+    """Returns a value as people write it."""
+    if value is None or value == "":
+        return "none" if value is None else "-"
+    if isinstance(value, tuple):
+        return ",".join(map(_value, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _history(rows: Sequence[Mapping[str, float]]) -> str:

@@ -139,6 +139,14 @@ def test_main_axes_are_those_of_a_stretched_cloud():
     )
 
 
+def test_names_that_would_cover_each_other_are_moved_up_and_no_others():
+    places = np.array([[0.0, 0.0], [0.5, 0.02], [5.0, 0.01], [0.2, 0.06]])
+    moved = insight_plots.apart(places, width=1.0, height=0.1)
+    np.testing.assert_allclose(
+        moved, [[0.0, 0.0], [0.5, 0.1], [5.0, 0.01], [0.2, 0.2]], atol=1e-12
+    )
+
+
 def test_insights_are_drawn_of_few_and_of_many():
     for count, classes in ((2, 2), (60, 30)):
         labels = np.arange(count) % classes
