@@ -19,6 +19,10 @@ SHAPES = {"depths": (1, 1, 1, 1), "widths": (8, 8, 16, 16)}
 SMALL = {
     "v1": replace(VARIANTS["convnext_atto"], **SHAPES),
     "v2": replace(VARIANTS["convnextv2_atto"], **SHAPES),
+    "overlapping stem": replace(VARIANTS["convnext_atto_ols"], **SHAPES),
+    "norm before pooling": replace(VARIANTS["convnext_tiny_hnf"], **SHAPES),
+    "hidden layer in the head": replace(VARIANTS["convnext_large_mlp"], **SHAPES),
+    "SimpleNorm": replace(VARIANTS["convnext_zepto_rms"], **SHAPES),
     "isotropic": replace(
         VARIANTS["convnext_isotropic_small"], depths=(2,), widths=(8,)
     ),
