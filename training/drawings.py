@@ -36,7 +36,7 @@ def leave(
     classes = run.source.classes
     images, labels = run.source.sample_images(_EMBEDDED_PICTURES)
     features, probabilities = _answers(model, images)
-    few = np.linspace(0, len(images) - 1, min(_SHEET_PICTURES, len(images))).astype(int)
+    few = _spread(len(images), _SHEET_PICTURES)
     drawn = {
         "curves.png": plots.curves(rows),
         "predictions.png": plots.sheet(
@@ -51,6 +51,7 @@ def leave(
             features, images, labels, classes
         )
     right = few[probabilities[few].argmax(axis=1) == labels[few]]
+    right = right[_spread(len(right), _EXPLAINED_PICTURES)]
     shown, truths_shown = images[right], labels[right]
     mistakes = worst_mistakes(verdicts, _WORST_MISTAKES)
     if len(mistakes):
@@ -63,8 +64,10 @@ def leave(
         title = f"{len(wrong)} of {number} mistakes, the surest first"
         drawn["mistakes.png"] = plots.sheet(wrong, truths, said, classes, title)
         half = _EXPLAINED_PICTURES // 2
-        shown = np.concatenate([wrong[:half], shown])
-        truths_shown = np.concatenate([truths[:half], truths_shown])
+        shown = np.concatenate([wrong[:half], shown[::2], shown[1::2]])
+        truths_shown = np.concatenate(
+            [truths[:half], truths_shown[::2], truths_shown[1::2]]
+        )
     shown = shown[:_EXPLAINED_PICTURES]
     drawn["explained.png"] = _explained(
         model, shown, truths_shown[: len(shown)], classes
@@ -73,8 +76,19 @@ def leave(
     for name, png in drawn.items():
         with atomic.replacing(folder / name) as partial:
             partial.write_bytes(png)
+    few = few[_spread(len(few), _SAMPLE_PICTURES)]
     _leave_samples(run, images[few], labels[few])
     return drawn
+
+
+def _spread(total: int, count: int) -> np.ndarray:
+    """Returns so many places from first to last: classes often lie one after another.
+
+    Args:
+        total: How many there are.
+        count: How many are wanted, at most.
+    """
+    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
 
 
 def worst_mistakes(verdicts: Verdicts, count: int) -> np.ndarray:
@@ -119,7 +133,7 @@ def _leave_samples(run: Run, images: np.ndarray, labels: np.ndarray) -> None:
     folder = run.workdir.pictures / "samples"
     folder.mkdir(exist_ok=True)
     atomic.remove_partial(folder)
-    for number in range(min(_SAMPLE_PICTURES, len(images))):
-        name = plots.file_name(number, run.source.classes[labels[number]])
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        name = plots.file_name(number, run.source.classes[label])
         with atomic.replacing(folder / name) as partial:
-            partial.write_bytes(tf.io.encode_png(images[number]).numpy())
+            partial.write_bytes(tf.io.encode_png(image).numpy())
