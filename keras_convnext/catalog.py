@@ -26,7 +26,9 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
             `include_top` or `stochastic_depth_rate`.
 
     Returns:
-        A functional `keras.Model`.
+        A functional `keras.Model`: pictures `(batch, height, width, channels)` in
+        0..255 in, and probabilities `(batch, classes)` out, unless the arguments say
+        otherwise.
 
     Raises:
         ValueError: There is no such variant or checkpoint, or the arguments do not

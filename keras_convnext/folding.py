@@ -38,6 +38,10 @@ def fold(model: keras.Model) -> keras.Model:
         model: A functional model of this library's layers, or one that holds such a
             model as a layer. Any variant; the precision policies are kept.
 
+    Returns:
+        A functional model that takes and gives the same shapes: for a classifier
+        `(batch, height, width, channels)` and `(batch, classes)`.
+
     Raises:
         ValueError: The model is not functional or uses a layer twice.
     """

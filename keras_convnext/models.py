@@ -66,7 +66,7 @@ def build(
         layer_scale_init_value: What LayerScale starts with; `None` leaves LayerScale
             out; "variant" is what the row says.
         head_init_scale: Factor on the classifier's initial kernel.
-        dropout_rate: Dropout before the classifier.
+        dropout_rate: Probability of dropping a feature before the classifier.
         patch_size: Side of the stem's patches in pixels in place of the row's stem;
             2 or 1 for pictures of 32 to 64 pixels.
         output_stride: Pixels of the picture that one position of the last feature
@@ -253,6 +253,9 @@ def layers_by_name(model: keras.Model) -> dict[str, keras.layers.Layer]:
     """Returns every layer of `model` by its name, nested ones included.
 
     Layers that hold others (models, `Rematerialized`, wrappers) are in it too.
+
+    Args:
+        model: Any Keras model.
     """
     found: dict[str, keras.layers.Layer] = {}
     waiting = list(model.layers)

@@ -119,6 +119,7 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
         epsilon: Added to the root of the second moment.
         groups: `ParameterGroup` by variable path; parameters without one are
             updated at the full rate and decay. See `parameter_groups`.
+        name: The optimizer's.
 
     Source: arXiv:1711.05101, algorithm 2.
     """

@@ -35,6 +35,11 @@ def pyramid(
             DeepLabV3 assumes: with `output_stride` 16, "P4" is then the last stage's
             map and there is no "P5". Without dilation it is the same.
 
+    Returns:
+        A functional model of pictures `(batch, height, width, channels)`, as `model`
+        takes them, whose output is a dictionary by level: P`n` is
+        `(batch, height / 2**n, width / 2**n, stage's channels)`, rounded down.
+
     Raises:
         ValueError: `model` is not a ConvNeXt of this library.
 

@@ -110,8 +110,9 @@ def pull_from_hub(
         endpoint: Another server that speaks as the hub does.
 
     Returns:
-        The model with its weights, softmax included. Its attribute
-        `class_names` holds the labels.
+        The model with its weights, softmax included: pictures
+        `(batch, height, width, channels)` in 0..255 in, probabilities
+        `(batch, classes)` out. Its attribute `class_names` holds the labels.
 
     Raises:
         DownloadError: It could not be had.

@@ -34,12 +34,20 @@ class StemConv:
 
 
 def patchify(patch_px: int) -> tuple[StemConv, str]:
-    """Returns a stem that cuts the picture into patches of `patch_px` pixels."""
+    """Returns a stem that cuts the picture into patches.
+
+    Args:
+        patch_px: Side of a patch, in pixels.
+    """
     return (StemConv(patch_px, patch_px), "norm")
 
 
 def overlap(first_width: int | None = None) -> tuple[StemConv, StemConv, str]:
-    """Returns timm's overlapping stem: two 3x3 convolutions of stride 2."""
+    """Returns timm's overlapping stem: two 3x3 convolutions of stride 2.
+
+    Args:
+        first_width: Channels between the two; `None` is the first stage's width.
+    """
     return (StemConv(3, 2, 1, first_width), StemConv(3, 2, 1), "norm")
 
 
@@ -56,7 +64,7 @@ class Variant:
         stem: Convolutions and the words "norm" and "gelu", in order.
         head: The words "pool", "norm" and "hidden" (a dense layer as wide as
             the last stage, with GELU), in order; the classifier follows.
-        kernel_sizes: Side of the depthwise kernel in each stage.
+        kernel_sizes: Side of the depthwise kernel in each stage, in positions.
         norm: "layer", "rms" or "simple".
         norm_epsilon: Added to the variance in every norm.
         layer_scale_init_value: What LayerScale starts with; `None`: no such layer.

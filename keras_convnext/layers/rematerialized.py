@@ -13,7 +13,8 @@ class Rematerialized(keras.layers.Layer):
     """Runs layers one after another and forgets what lies between them.
 
     While training, only the input is kept; the backward pass computes the rest
-    again. Less memory for about a third more arithmetic.
+    again. Less memory for about a third more arithmetic. Shapes: any shape that the
+    first layer takes, and what the last one gives.
 
     Args:
         layers: The layers, in order; each takes one tensor and returns one.

@@ -20,7 +20,7 @@ def multiply_accumulates(
         design: The design.
         size_px: Side of the square input picture, in pixels.
         classes: Classes of the head.
-        patch_size: Of the stem.
+        patch_size: Side of the stem's patches, in pixels.
     """
     if design.downsampling == "separate":
         variant = as_variant(design, patch_size)
@@ -47,7 +47,7 @@ def parameters(design: Design, classes: int = 1000, patch_size: int = 4) -> int:
     Args:
         design: The design.
         classes: Classes of the head.
-        patch_size: Of the stem.
+        patch_size: Side of the stem's patches, in pixels.
     """
     head = plan.outputs(design) * classes + classes
     if design.downsampling == "separate":

@@ -73,7 +73,7 @@ def build(
         layer_scale_init_value: What LayerScale starts with, in whichever step;
             `None` for none; "step" for none but in the last, which has ConvNeXt's.
         head_init_scale: Factor on the classifier's initial kernel.
-        dropout_rate: Dropout before the classifier.
+        dropout_rate: Probability of dropping a feature before the classifier.
         preprocessing: Mean and standard deviation for `include_preprocessing`;
             ImageNet's unless given.
         seed: Makes initial weights and stochastic depth repeatable.

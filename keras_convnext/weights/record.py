@@ -40,7 +40,7 @@ class Record:
         files: Names of the file, the first that exists counts.
         checksum: "<algorithm>:<hexadecimal digits>" as far as the publisher states
             them (a file name may hold the first eight); None if nobody does.
-        size_bytes: Length of the file, where it is known.
+        size_bytes: Length of the file in bytes, where it is known.
         licence: Of the weights, in the publisher's word.
         classes: Outputs of its classifier; 0 if it has none.
         role: "imagenet" or "imagenet22k" if that word means this checkpoint.

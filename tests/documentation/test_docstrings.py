@@ -1,23 +1,88 @@
-"""Every public name says what it takes, gives and raises."""
+"""Every public name says what it takes, gives and raises, its shapes, units, source.
+
+Public is what `keras_convnext` and its packages list in `__all__`, and what stands on
+the pages of docs/reference/.
+"""
 
 import dataclasses
+import importlib
 import inspect
 import re
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import pytest
 
 import keras_convnext
 from keras_convnext import layers, roadmap, weights
+from tests.documentation.blocks import ROOT
 
-PUBLIC = {
+REFERENCE = "\n".join(
+    page.read_text("utf-8") for page in sorted(ROOT.glob("docs/reference/*.md"))
+)
+
+
+def named(name: str) -> Any:
+    """Returns what a dotted name means."""
+    module, _, last = name.rpartition(".")
+    return getattr(importlib.import_module(module), last)
+
+
+LISTED = {
     f"{module.__name__}.{name}": getattr(module, name)
     for module in (keras_convnext, layers, roadmap, weights)
     for name in module.__all__
 }
-FUNCTIONS = {n: v for n, v in PUBLIC.items() if inspect.isfunction(v)}
+PUBLIC = LISTED | {
+    name: named(name) for name in re.findall(r"^::: (\S+)$", REFERENCE, re.MULTILINE)
+}
+# `class_names` keeps what it has read.
+FUNCTIONS = {n: v for n, v in PUBLIC.items() if inspect.isfunction(inspect.unwrap(v))}
 CLASSES = {n: v for n, v in PUBLIC.items() if inspect.isclass(v)}
+
+# Arguments whose names say what they measure, and words one of which says in what.
+UNITS = {
+    r"size(?!_bytes)|side|patch|(?<!by_)stride|kernel|pixels": r"[Pp]ixel|positions",
+    r"rate$|factor|fraction|beta|lr_scale|head_init": r"[Pp]robability|[Ff]actor|"
+    r"[\[(]0, 1[)\]]|over the shorter side|number or a schedule",
+    r"bytes": r"[Bb]ytes|Length",
+    r"steps?$": r"[Ss]teps?",
+    r"^(mean|std)$": r"scale 0\.\.1",
+    r"depths": r"[Bb]locks",
+    r"widths?|channels": r"[Cc]hannels|[Bb]locks",
+}
+# A tensor's or an array's shape, or that any will do.
+SHAPE = r"\((batch\b|height\b|\.\.\.)[^)]*\)|any shape|scalar string"
+TENSORS = r"x|images?|pictures?|preds|contents|inputs"
+
+# What is nobody's but this project's: names of things, files, and Keras' own means.
+OWN = {
+    *(f"keras_convnext.{name}" for name in ("create", "describe", "list_variants")),
+    *(f"keras_convnext.{name}" for name in ("list_weights", "load_weights")),
+    *("keras_convnext.save_weights_as", "keras_convnext.models.layers_by_name"),
+    *("keras_convnext.preprocess_input", "keras_convnext.decode_predictions"),
+    *("keras_convnext.fold", "keras_convnext.folding.unfolded"),
+    *(f"keras_convnext.image.{name}" for name in ("decode", "evaluation_view")),
+    *("keras_convnext.labels.class_names", "keras_convnext.optimizers.ParameterGroup"),
+    "keras_convnext.preprocessing.Preprocessing",
+    *(f"keras_convnext.sharing.{name}" for name in ("push_to_hub", "pull_from_hub")),
+    *(f"keras_convnext.variants.{name}" for name in ("StemConv", "Variant")),
+    *(f"keras_convnext.variants.{name}" for name in ("overlap", "patchify")),
+    "keras_convnext.variants.multiply_accumulates",
+    *(f"keras_convnext.weights.{name}" for name in weights.__all__),
+    *(
+        f"keras_convnext.layers.{name}"
+        for name in ("Activation", "DepthwiseConv2D", "Rematerialized")
+    ),
+    # What `fold` puts in the place of other layers.
+    *(f"keras_convnext.layers.{name}" for name in ("PointwiseMLP", "UnitScale")),
+    *(
+        f"keras_convnext.roadmap.{name}"
+        for name in ("Design", "Row", "Step", "Table", "design", "parameters")
+    ),
+    *(f"keras_convnext.roadmap.{name}" for name in ("multiply_accumulates", "reduced")),
+}
 
 
 def entries(documented: Any, section: str) -> set[str]:
@@ -26,6 +91,25 @@ def entries(documented: Any, section: str) -> set[str]:
     found = re.search(rf"^{section}:\n((?:    .*\n?|\n)+)", text, re.MULTILINE)
     names = re.findall(r"^    (\*{0,2}\w+):", found[1], re.MULTILINE) if found else []
     return {name.lstrip("*") for name in names}
+
+
+def entry(documented: Any, name: str) -> str:
+    """Returns what a docstring says of one argument or attribute."""
+    text = inspect.getdoc(documented) or ""
+    found = re.search(
+        rf"^    \*{{0,2}}{name}:(.*?)(?=^    \S|^\S|\Z)", text, re.MULTILINE | re.DOTALL
+    )
+    return " ".join(found[1].split()) if found else ""
+
+
+def taken_by(documented: Any) -> set[str]:
+    """Returns the names of a function's arguments, or of what a class is made of."""
+    if dataclasses.is_dataclass(documented):
+        return {field.name for field in dataclasses.fields(documented)}
+    if inspect.isclass(documented):
+        made = vars(documented).get("__init__")
+        return parameters(made) if made else set()
+    return parameters(documented)
 
 
 def parameters(function: Callable[..., Any]) -> set[str]:
@@ -55,6 +139,63 @@ def test_a_function_describes_every_argument_and_no_other(name: str) -> None:
     taken = parameters(FUNCTIONS[name])
     assert taken <= documented
     assert documented - taken <= {"overrides"}
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES])
+def test_what_measures_something_says_in_what_unit(name: str) -> None:
+    documented = PUBLIC[name]
+    without = []
+    for taken in taken_by(documented) & set().union(
+        entries(documented, "Args"), entries(documented, "Attributes")
+    ):
+        wanted = [
+            words for pattern, words in UNITS.items() if re.search(pattern, taken)
+        ]
+        told = f"{taken} {entry(documented, taken)}".replace("_px", " in pixels")
+        if any(re.search(words, told) is None for words in wanted):
+            without.append(told)
+    assert without == []
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_says_the_shapes_of_tensors_and_of_what_a_model_takes(
+    name: str,
+) -> None:
+    function = FUNCTIONS[name]
+    tensors = [a for a in taken_by(function) if re.fullmatch(TENSORS, a)]
+    told = {argument: entry(function, argument) for argument in tensors}
+    assert {a: words for a, words in told.items() if not re.search(SHAPE, words)} == {}
+    if "Model" in str(inspect.signature(function).return_annotation):
+        assert re.search(SHAPE, inspect.getdoc(function) or "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name, kind in CLASSES.items() if issubclass(kind, keras.layers.Layer)],
+)
+def test_a_layer_says_the_shape_of_what_it_takes(name: str) -> None:
+    assert re.search(SHAPE, inspect.getdoc(CLASSES[name]) or "")
+
+
+def test_what_was_published_names_its_source_and_the_rest_is_listed_as_own() -> None:
+    documented = {**FUNCTIONS, **CLASSES}
+    source = r"Source: .*(arXiv:\d{4}\.\d{4,5}|github\.com|torch|timm)"
+    without = {
+        name
+        for name, value in documented.items()
+        if not re.search(source, " ".join((inspect.getdoc(value) or "").split()))
+    }
+    assert without == OWN & documented.keys()
+
+
+def test_the_reference_has_every_public_name() -> None:
+    shown = set(re.findall(r"^::: (?:\w+\.)+(\w+)$", REFERENCE, re.MULTILINE))
+    shown |= set(re.findall(r"`(?:keras_convnext\.)?(\w+)`", REFERENCE))
+    # "`ConvNeXtAtto`, `Femto`": the builders are one function.
+    names = {name.rpartition(".")[2] for name in LISTED}
+    assert {
+        n for n in names if n.removeprefix("ConvNeXt") not in shown
+    } - shown == set()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
