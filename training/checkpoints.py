@@ -157,9 +157,13 @@ class Checkpoints:
     def _newest_first(self) -> Iterator[Path]:
         yield from sorted(self.folder.glob(f"step-*{SUFFIX}"), reverse=True)
 
+    def newest(self) -> Path | None:
+        """Returns the newest checkpoint, None where there is none."""
+        return next(self._newest_first(), None)
+
     def way_on(self) -> str:
         """Returns in words where the same command begins."""
-        newest = next(iter(self._newest_first()), None)
+        newest = self.newest()
         start = f"goes on from {newest}" if newest else "begins anew"
         return f"the same command {start}"
 

@@ -224,6 +224,17 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(
     assert os.listdir(run.checkpoints.folder) == ["step-000000005.ckpt"]
 
 
+def test_the_checkpoint_from_before_is_named(prepared, tmp_path, without_network):
+    def spoil():
+        without_network["loss"].assign(math.nan)
+
+    with pytest.raises(Mistake, match=r"at step 2 .*; there is no checkpoint yet\."):
+        trainer.train(prepared(tmp_path), [At(1, spoil)])
+    without_network["loss"].assign(0.5)
+    with pytest.raises(Mistake, match=r"at step 7 .*5\.ckpt is from before\. Try"):
+        trainer.train(prepared(tmp_path), [At(6, spoil)])
+
+
 def test_a_batch_that_devices_cannot_share_is_a_mistake(
     tiny_recipe, tiny_source, tmp_path
 ):
