@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_convnext.models import layers_by_name
-from keras_convnext.weights.assign import assign_all, in_threads
+from keras_convnext.weights.assign import are_finite, assign_all
 from keras_convnext.weights.dialects import recognise
 from keras_convnext.weights.dialects.own import OWN
 from keras_convnext.weights.dialects.table import Match
@@ -128,23 +128,12 @@ def check_numbers(file: TensorFile, match: Match, names: Collection[str]) -> Non
         BadWeightsFileError: One cannot be read, or holds NaN or infinity.
     """
     tensors = (file.read(match.found[ours]) for ours in names)
-    for ours, sound in zip(names, in_threads(_is_finite, tensors), strict=True):
+    for ours, sound in zip(names, are_finite(tensors), strict=True):
         if not sound:
             raise BadWeightsFileError(
                 f"{file.path}: {match.found[ours]} holds numbers that are not finite "
                 "(NaN or infinity); the file is damaged or its training failed."
             )
-
-
-def _is_finite(tensor: np.ndarray) -> bool:
-    """Whether there is neither NaN nor infinity in a tensor."""
-    # One pass: the sum of squares is finite unless a number is not, or is huge.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if tensor.dtype == np.float32 and tensor.flags.c_contiguous:
-            total = np.dot(tensor.reshape(-1), tensor.reshape(-1))
-        else:
-            total = tensor.sum(dtype=np.float32)
-    return bool(np.isfinite(total) or np.isfinite(tensor).all())
 
 
 def _check_head(file: TensorFile, match: Match, norm_first: bool | None) -> None:

@@ -43,6 +43,11 @@ def recognise(tensors: Mapping[str, TensorInfo]) -> Match:
     stored = match_store(tensors)
     if stored is not None:
         return stored
-    matches = [table.match(tensors) for table in TABLES]
-    # `max` keeps the first of equals, so the order above decides a tie.
+    matches = []
+    for table in TABLES:
+        matches.append(table.match(tensors))
+        # No later table can know more, and `max` keeps the first of equals, so the
+        # order above decides a tie.
+        if len(matches[-1].found) == len(tensors):
+            break
     return max(matches, key=lambda match: (len(match.found), -len(match.unknown)))
