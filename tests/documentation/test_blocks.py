@@ -37,6 +37,10 @@ def test_every_block_that_is_not_run_says_why() -> None:
     assert [str(block) for block in reasons] == []
 
 
+def test_every_block_of_commands_is_run_or_says_why_it_is_not() -> None:
+    assert [str(block) for block in SHELL if not block.directive] == []
+
+
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_python_compiles_and_what_it_imports_is_there(block: Block) -> None:
     for node in ast.walk(ast.parse(block.text)):

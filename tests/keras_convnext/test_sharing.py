@@ -70,9 +70,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_file(with_body=True)
 
     def send_file(self, with_body: bool) -> None:
-        # /<owner>/<repository>/resolve/<revision>/<file>
-        owner, name, _, _, file = self.path.strip("/").split("/")
-        content = self.server.repositories.get(f"{owner}/{name}", {}).get(file)
+        # /<owner>/<repository>/resolve/<revision>/<file>; the client asks for more.
+        repository, _, rest = self.path.strip("/").partition("/resolve/")
+        file = rest.partition("/")[2]
+        content = self.server.repositories.get(repository, {}).get(file)
         self.send_response(404 if content is None else 200)
         if content is None:
             self.send_header("X-Error-Code", "RepoNotFound")
