@@ -8,8 +8,8 @@ command. A comment in the line above says how it is run:
     <!-- not run: needs a network -->   a block that is parsed only, and why
 
 Python is run unless the comment says otherwise. Commands need a comment, because many
-would take hours; all of them are parsed. A library for this (Sybil, pytest-examples) was looked
-at: neither parses a command against its flags or adds some to it.
+would take hours; all of them are parsed. A library for this (Sybil, pytest-examples)
+was looked at: neither parses a command against its flags or adds some to it.
 """
 
 from __future__ import annotations

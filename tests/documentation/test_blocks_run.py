@@ -1,16 +1,19 @@
 """Runs the blocks of every page, in order, in an empty folder with stand-ins.
 
 There are photographs (`photos/`, `photo.jpg`), the leavings of a short training run
-(`runs/demo/`, `runs/photos/`), and instead of published weights, files of random ones
-that are read in by the same way. The blocks of a page share their names, as the
-reader's session would.
+(`runs/demo/`), instead of published weights files of random ones that are read in by
+the same way, and instead of the hub a server on this machine. The blocks of a page
+share their names, as the reader's session would.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import shlex
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from PIL import Image
 
 from tests.documentation.blocks import ALL, COMMANDS, Block, commands
 from tests.documentation.command_lines import module_of
+from tests.keras_convnext.test_sharing import Hub
 from tests.photos import write_photos
 
 NOT_RUN = [block for block in ALL if block.directive == "not run"]
@@ -48,8 +52,7 @@ def scratch(short_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A folder with the stand-ins, and random weights in place of published ones."""
     write_photos(tmp_path / "photos")
     Image.new("RGB", (80, 60), (120, 90, 30)).save(tmp_path / "photo.jpg")
-    for name in ("demo", "photos"):
-        shutil.copytree(short_run, tmp_path / "runs" / name)
+    shutil.copytree(short_run, tmp_path / "runs" / "demo")
     monkeypatch.chdir(tmp_path)
     # By its module: `keras_convnext.weights.load` is also a function.
     loading = importlib.import_module("keras_convnext.weights.load")
@@ -57,6 +60,24 @@ def scratch(short_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     starting = importlib.import_module("training.starting_weights")
     monkeypatch.setattr(starting, "fetch_file", random_weights)
     return tmp_path
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A server that acts as the hub, and is what the library takes for it."""
+    from keras_convnext import sharing
+
+    with Hub() as hub:
+        thread = threading.Thread(target=hub.serve_forever, args=(0.05,))
+        thread.start()
+        there = {"endpoint": hub.address}
+        push = functools.partial(sharing.push_to_hub, **there)
+        pull = functools.partial(sharing.pull_from_hub, **there, cache=tmp_path / "hf")
+        monkeypatch.setattr(sharing, "push_to_hub", push)
+        monkeypatch.setattr(sharing, "pull_from_hub", pull)
+        yield hub
+        hub.shutdown()
+        thread.join()
 
 
 def random_weights(record: object) -> Path:
@@ -88,7 +109,8 @@ def run_command(words: list[str], more: str) -> None:
 
 @pytest.mark.parametrize("page", RUN_PAGES)
 @pytest.mark.filterwarnings("ignore:The weights .* are licensed:UserWarning")
-def test_the_blocks_of_a_page_run_one_after_another(page: str, scratch: Path) -> None:
+@pytest.mark.usefixtures("scratch", "hub")
+def test_the_blocks_of_a_page_run_one_after_another(page: str) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
     for block in [block for block in RUN if block.page == page]:
         if block.language == "python":
