@@ -91,7 +91,7 @@ docs:
 	@$(MAKE) --no-print-directory VENV=.venv-docs CONSTRAINTS=constraints-docs.txt \
 	    WHAT="--requirement constraints-docs.txt" .venv-docs/installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet
-	@echo "The documentation is site/index.html."
+	@echo "The documentation is site/index.html; for its search: python -m http.server -d site"
 
 # torchvision's own dependencies would bring another PyTorch.
 bench: $(INSTALLED) .venv-bench/installed
