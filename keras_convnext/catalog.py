@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import difflib
+import inspect
+import warnings as python_warnings
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_convnext.models import build
 from keras_convnext.variants import find_variant, multiply_accumulates
+
+if TYPE_CHECKING:
+    from keras_convnext.weights import Record
 
 _BY_NAME = "by name"
 
@@ -28,12 +34,16 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
     Returns:
         A functional `keras.Model`: pictures `(batch, height, width, channels)` in
         0..255 in, and probabilities `(batch, classes)` out, unless the arguments say
-        otherwise.
+        otherwise. A checkpoint without a classifier makes a model without a top,
+        whose output is `(batch, features)`, and says so.
 
     Raises:
         ValueError: There is no such variant or checkpoint, or the arguments do not
             make a model.
+        TypeError: The builders have no such argument.
     """
+    _check_name(name)
+    _check_overrides(overrides)
     if name.startswith("hf_hub:"):
         from keras_convnext import sharing
 
@@ -49,21 +59,41 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
     record = weight_files.find(name)
     if weights == _BY_NAME:
         weights = record.name
-    size_px = record.preprocessing.size_px
     arguments: dict[str, Any] = {
         "weights": weights,
         "preprocessing": record.preprocessing,
-        "include_top": record.classes > 0,
+        **_head(record, overrides),
+        **overrides,
     }
-    if record.classes:
-        arguments |= {
-            "classes": record.classes,
-            "classifier_activation": record.classifier_activation,
-            "input_shape": (size_px, size_px, 3),
-        }
-    else:
-        arguments["pooling"] = "avg"
-    return build(find_variant(record.variant), **{**arguments, **overrides})
+    return build(find_variant(record.variant), **arguments)
+
+
+def _head(record: Record, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a checkpoint's head, or its lack of one, means for the builder."""
+    if not record.classes:
+        if "include_top" not in overrides:
+            python_warnings.warn(
+                f"{record.name} has no classifier: the model's output is its features. "
+                "include_top=True and classes=... add an untrained one.",
+                stacklevel=3,
+            )
+        return {"include_top": False, "pooling": "avg"}
+    size_px = record.preprocessing.size_px
+    arguments: dict[str, Any] = {
+        "include_top": True,
+        "classes": record.classes,
+        "input_shape": (size_px, size_px, 3),
+    }
+    # A head of one's own has classes, whatever stood in its place.
+    if "classes" not in overrides:
+        arguments["classifier_activation"] = record.classifier_activation
+        if not record.labels and overrides.get("include_top", True):
+            python_warnings.warn(
+                f"{record.name} has no classifier: the model's output is an embedding "
+                f"of {record.classes} numbers.",
+                stacklevel=3,
+            )
+    return arguments
 
 
 def describe(name: str, size_px: int = 224) -> str:
@@ -78,6 +108,7 @@ def describe(name: str, size_px: int = 224) -> str:
     """
     from keras_convnext import weights as weight_files
 
+    _check_name(name)
     if _names_a_checkpoint(name):
         return weight_files.describe(name)
     variant = find_variant(name)
@@ -87,15 +118,34 @@ def describe(name: str, size_px: int = 224) -> str:
     return "\n".join(
         [
             variant.name,
+            f"  licences     {', '.join(licences) or 'no weights, no licence'}",
             f"  depths       {variant.depths}",
             f"  widths       {variant.widths}",
             f"  parameters   {variant.parameters:,} with 1000 classes",
             f"  cost         {cost:.2f} G multiply-accumulates at {size_px} px",
             f"  source       {variant.source}",
             f"  weights      {len(checkpoints)} checkpoints: list_weights('{name}.*')",
-            f"  licences     {', '.join(licences) or 'no weights, no licence'}",
         ]
     )
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise ValueError(
+            "A model is named by a string, such as 'convnext_tiny' or "
+            f"'convnext_tiny.fb_in1k'; got {type(name).__name__}."
+        )
+
+
+def _check_overrides(overrides: dict[str, Any]) -> None:
+    known = [name for name in inspect.signature(build).parameters if name != "variant"]
+    for name in overrides:
+        if name not in known:
+            closest = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
+            raise TypeError(
+                f"create() got an unexpected argument {name!r}; the closest of the "
+                f"builders' arguments are {', '.join(closest)}."
+            )
 
 
 def _names_a_checkpoint(name: str) -> bool:

@@ -94,7 +94,7 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
         highest first.
 
     Raises:
-        ValueError: `preds` has another shape.
+        ValueError: `preds` has another shape, or `top` is below 1.
     """
     import numpy as np
 
@@ -106,6 +106,8 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
             "decode_predictions wants scores of shape (batch, classes); got "
             f"{scores.shape}."
         )
+    if top < 1:
+        raise ValueError(f"top is {top}, not at least 1.")
     names = class_names(scores.shape[1])
     order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
     return [

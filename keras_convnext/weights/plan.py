@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from keras_convnext.variants import VARIANTS
 from keras_convnext.weights.dialects.table import Match
 from keras_convnext.weights.errors import WeightsMismatchError
 from keras_convnext.weights.layouts import kind_of
@@ -16,6 +18,7 @@ _CLASSIFIER = ("head_dense/kernel", "head_dense/bias")
 _HIDDEN = ("head_hidden/kernel", "head_hidden/bias")
 _LAST_NORM = ("head_norm/gamma", "head_norm/beta")
 _STEM = "stem_conv/kernel"
+_DEPTHWISE = re.compile(r"stage(\d+)_block\d+_dwconv/kernel")
 
 
 @dataclass
@@ -177,6 +180,9 @@ def _raise_for(
         f"{file.path} ({file.kind}, {match.table.dialect} names, "
         f"{len(file.tensors)} tensors) does not fit the model:"
     ]
+    theirs, wanted = _outline(shapes), _outline(model)
+    if theirs and theirs != wanted:
+        lines.append(f"it holds {theirs}; the model has {wanted}")
     if not match.found:
         lines[0] = f"{file.path} ({file.kind}) holds no ConvNeXt that is known here:"
     if misfits.missing:
@@ -193,3 +199,29 @@ def _raise_for(
             for ours in misfits.misshapen
         ]
     raise WeightsMismatchError("\n".join(lines))
+
+
+def _outline(shapes: Mapping[str, Shape]) -> str:
+    """Says in words how large a network is, and which published ones are like it."""
+    depths: list[int] = []
+    widths: list[int] = []
+    for ours, shape in shapes.items():
+        found = _DEPTHWISE.fullmatch(ours)
+        if found is None:
+            continue
+        stage = int(found.group(1))
+        depths += [0] * (stage + 1 - len(depths))
+        widths += [0] * (stage + 1 - len(widths))
+        depths[stage] += 1
+        widths[stage] = shape[2]
+    if not depths:
+        return ""
+    grn = any("_grn/" in ours for ours in shapes)
+    alike = [
+        name
+        for name, variant in VARIANTS.items()
+        if (list(variant.depths), list(variant.widths), variant.grn)
+        == (depths, widths, grn)
+    ]
+    text = f"depths {tuple(depths)} and widths {tuple(widths)}"
+    return f"{text} ({', '.join(alike)})" if alike else text

@@ -72,6 +72,12 @@ def find(name: str) -> Record:
     for record in known.values():
         if record.hub_id == name:
             return record
+    if name in ROLES or any(record.tag == name for record in known.values()):
+        raise ValueError(
+            f"{name!r} means other weights for every variant: give the whole name, "
+            "such as 'convnext_tiny.fb_in1k', or build with weights="
+            f"{name!r}; keras_convnext.list_weights() has all names."
+        )
     closest = difflib.get_close_matches(name, known, n=_CLOSEST, cutoff=0.0)
     raise ValueError(
         f"There are no weights called {name!r}. The closest names are "
@@ -97,12 +103,7 @@ def resolve(
     """
     if source is None:
         return None
-    if not isinstance(source, str | os.PathLike):
-        raise ValueError(
-            "weights is None, the name of a published checkpoint or a path; got "
-            f"{type(source).__name__}."
-        )
-    name = os.fspath(source)
+    name = _text(source)
     own = {r.tag: r for r in records().values() if r.variant == variant}
     if name in own:
         return own[name]
@@ -134,12 +135,22 @@ def locate(source: Record | str | os.PathLike[str]) -> Record | Path:
     """
     if isinstance(source, Record):
         return source
-    found = _by_whole_name(os.fspath(source))
+    name = _text(source)
+    found = _by_whole_name(name)
     if found is not None:
         return found
     if _is_path(source):
-        return _existing(Path(source))
-    return find(os.fspath(source))
+        return _existing(Path(name))
+    return find(name)
+
+
+def _text(source: object) -> str:
+    if not isinstance(source, str | os.PathLike):
+        raise ValueError(
+            "Weights are the name of a published checkpoint or a path; got "
+            f"{type(source).__name__}."
+        )
+    return os.fspath(source)
 
 
 def _by_whole_name(name: str) -> Record | None:

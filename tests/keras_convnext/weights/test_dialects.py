@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+import keras_convnext
 from keras_convnext import weights
 from keras_convnext.variants import find_variant
 from keras_convnext.weights.dialects import DIALECTS
@@ -335,3 +336,16 @@ def test_a_file_that_keras_applications_can_load_is_written(
     assert report.dialect == "keras_applications"
     for variable, value in zip(values(model), before, strict=True):
         np.testing.assert_array_equal(variable, value)
+
+
+def test_weights_of_another_network_are_called_by_its_name(tmp_path: Path) -> None:
+    shape = {"weights": None, "input_shape": (32, 32, 3)}
+    path = tmp_path / "atto.safetensors"
+    weights.save_weights_as(keras_convnext.ConvNeXtV2Atto(**shape), path)
+    with pytest.raises(weights.WeightsMismatchError) as caught:
+        keras_convnext.ConvNeXtAtto(**shape | {"weights": path})
+    depths = "depths (2, 2, 6, 2) and widths (40, 80, 160, 320)"
+    assert str(caught.value).splitlines()[1] == (
+        f"it holds {depths} (convnextv2_atto); the model has {depths} "
+        "(convnext_atto, convnext_atto_ols, convnext_atto_rms)"
+    )
