@@ -25,7 +25,7 @@ INSTALLED = $(VENV)/installed
 DEMO_INSTALLED = $(VENV)/installed-demo
 WHAT = --no-build-isolation --editable '.[$(EXTRAS)]'
 
-.PHONY: help demo test slow lint parity docs interop addons bench format clean
+.PHONY: help demo test slow lint parity docs notebooks interop addons bench format clean
 
 help:
 	@echo "make demo    train on handwritten digits, export, classify: runs/demo"
@@ -35,6 +35,7 @@ help:
 	@echo "make parity  compare with timm, transformers and torchvision in .venv-parity"
 	@echo "make addons  compare with tensorflow-addons and TensorFlow 2.15 in .venv-addons"
 	@echo "make docs    build the documentation: site/index.html"
+	@echo "make notebooks  run the three of them, for people who adapt, train, deploy"
 	@echo "make interop exported files in OpenVINO, ONNX Runtime and C, in .venv-interop"
 	@echo "make bench   measure against the peers in .venv-bench: docs/performance.md"
 	@echo "make format  let ruff put the sources in form"
@@ -92,6 +93,9 @@ docs:
 	    WHAT="--requirement constraints-docs.txt" .venv-docs/installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet
 	@echo "The documentation is site/index.html; for its search: python -m http.server -d site"
+
+notebooks: $(INSTALLED)
+	$(PYTEST) -m "" tests/documentation/test_notebooks.py
 
 # torchvision's own dependencies would bring another PyTorch.
 bench: $(INSTALLED) .venv-bench/installed
