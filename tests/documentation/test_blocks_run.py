@@ -108,6 +108,7 @@ def run_command(words: list[str], more: str) -> None:
 
 
 @pytest.mark.parametrize("page", RUN_PAGES)
+@pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.filterwarnings("ignore:The weights .* are licensed:UserWarning")
 @pytest.mark.usefixtures("scratch", "hub")
 def test_the_blocks_of_a_page_run_one_after_another(page: str) -> None:

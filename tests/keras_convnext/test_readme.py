@@ -1,6 +1,7 @@
 """The examples of README and CONTRIBUTING, run as they stand but for downloads."""
 
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,9 @@ def test_the_transfer_learning_example_trains_and_saves(
     offline, replaced = re.subn(r'weights="imagenet"', "weights=None", example)
     assert replaced == 1
     names: dict[str, object] = {}
-    exec(offline, names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        exec(offline, names)
 
     import keras
 
