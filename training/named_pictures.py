@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import urllib.request
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ import tensorflow as tf
 from keras_convnext import image
 from keras_convnext.preprocessing import Preprocessing
 
-from .console import Mistake
-from .pictures import SUFFIXES
+from . import pictures
+from .console import Mistake, held_stderr
 
 MAX_DOWNLOAD_BYTES = 32 * 2**20
 DOWNLOAD_SECONDS = 20.0
@@ -70,7 +71,7 @@ def _in_folder(folder: Path) -> list[str]:
     files = sorted(
         str(path)
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+        if path.suffix.lower() in pictures.SUFFIXES and path.is_file()
     )
     if not files:
         raise Mistake(f"there are no pictures in the folder {folder}")
@@ -105,21 +106,26 @@ def views(
     with ThreadPoolExecutor(_THREADS) as pool:
         for first in range(0, len(names), batch):
             group = names[first : first + batch]
-            yield list(pool.map(lambda name: view(name, preprocessing), group))
+            # Decoders print their opinion of a file, without a word on which one.
+            with held_stderr(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                seen = list(pool.map(lambda name: view(name, preprocessing), group))
+            yield seen
 
 
 def view(name: str, preprocessing: Preprocessing) -> View:
-    """Reads one picture; never raises for what is wrong with it."""
+    """Reads one picture, as training does; never raises for what is wrong with it."""
     try:
         is_address = _ADDRESS.match(name)
         contents = downloaded(name) if is_address else Path(name).read_bytes()
-        picture = image.decode(tf.constant(contents))
     except (OSError, HTTPException, ValueError) as error:
         # Of a file the reason alone: the name would be there twice.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return View(name, None, f"{name} cannot be read: {reason}")
-    except tf.errors.OpError as error:
-        return View(name, None, f"{name}: {_reason(error.message)}")
+    try:
+        picture = tf.constant(pictures.pixels(contents))
+    except pictures.Unreadable as error:
+        return View(name, None, f"{name}: {error}")
     return View(name, image.evaluation_view(picture, preprocessing).numpy())
 
 
@@ -176,11 +182,3 @@ def _opener() -> urllib.request.OpenerDirector:
     # Some servers refuse clients that do not name themselves.
     opener.addheaders = [("User-Agent", "keras-convnext")]
     return opener
-
-
-def _reason(message: str) -> str:
-    """Returns the telling part of what a TensorFlow operator complains of."""
-    asserted = re.search(r"Summarized data: b'([^']*)'", message)
-    if asserted:
-        return asserted.group(1).partition(". ")[0].rstrip(".")
-    return f"no picture that can be read ({message.partition(chr(10))[0][:120]})"

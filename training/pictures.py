@@ -1,4 +1,4 @@
-"""Checks picture files before training: every one is decoded once.
+"""Reads picture files, and checks them before training: every one is decoded once.
 
 What training reads is `keras_convnext.image.decode`, so that is what a file must
 pass. A few kinds of file it cannot read Pillow can: TIFF, AVIF, BMP with run lengths.
@@ -83,21 +83,50 @@ def check(paths: Sequence[Path], copies: Path) -> Iterator[Picture]:
 
 def _checked(path: Path, copies: Path) -> Picture:
     try:
-        contents = path.read_bytes()
+        seen, way = _decoded(path.read_bytes())
     except OSError as error:
         return Picture(path, path, problem=error.strerror or str(error))
+    except Unreadable as error:
+        return Picture(path, path, problem=str(error))
+    is_black = not seen.any()
+    if way is not None:
+        return Picture(path, path, way, is_black=is_black)
+    copy = _copied(seen, path.read_bytes(), copies)
+    return Picture(path, copy, decoding.UPRIGHT_PNG, is_black=is_black)
+
+
+class Unreadable(ValueError):
+    """A picture cannot be used; the text says why, and not which."""
+
+
+def pixels(contents: bytes) -> np.ndarray:
+    """Returns what training would see of a file: the whole picture, upright.
+
+    Args:
+        contents: The file.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+
+    Raises:
+        Unreadable: It is no picture, damaged, too large, or shows nothing.
+    """
+    seen, _ = _decoded(contents)
+    return seen
+
+
+def _decoded(contents: bytes) -> tuple[np.ndarray, int | None]:
+    """Returns the pixels of a file, and how it is read again; None if by Pillow."""
     if not contents:
-        return Picture(path, path, problem="the file is empty")
+        raise Unreadable("the file is empty")
     try:
-        pixels, way = decoding.inspected(contents)
-    except tf.errors.InvalidArgumentError:
-        return _second_opinion(path, contents, copies)
-    pixels = pixels.numpy()
-    if (pixels != pixels[0, 0]).any():
-        return Picture(path, path, int(way))
-    problem = _colourless(contents)
-    is_black = not problem and not pixels.any()
-    return Picture(path, path, int(way), problem, is_black)
+        decoded, way = decoding.inspected(contents)
+    except tf.errors.OpError:
+        return _second_opinion(contents), None
+    seen = decoded.numpy()
+    if (seen == seen[0, 0]).all() and (problem := _colourless(contents)):
+        raise Unreadable(problem)
+    return seen, int(way)
 
 
 def _colourless(contents: bytes) -> str:
@@ -124,21 +153,25 @@ def _colourless(contents: bytes) -> str:
     )
 
 
-def _second_opinion(path: Path, contents: bytes, copies: Path) -> Picture:
-    """Has Pillow read what TensorFlow cannot, and keeps what it read."""
+def _second_opinion(contents: bytes) -> np.ndarray:
+    """Has Pillow read what TensorFlow cannot."""
     try:
-        pixels, kind = _decoded_by_pillow(contents)
+        seen, kind = _decoded_by_pillow(contents)
     # Pillow lets through whatever its many decoders raise.
     except Exception as error:
-        return Picture(path, path, problem=_reason(error))
+        raise Unreadable(_reason(error)) from error
     if kind in _FINAL:
-        return Picture(path, path, problem="damaged (its data are inconsistent)")
+        raise Unreadable("damaged (its data are inconsistent)")
+    return np.asarray(seen)
+
+
+def _copied(seen: np.ndarray, contents: bytes, copies: Path) -> Path:
+    """Returns the copy of a file, which is made where there is none yet."""
     name = hashlib.sha256(contents).hexdigest()[:32]
     copy = copies / f"{name}.png"
     if not copy.exists():
-        _write_copy(pixels, copy)
-    is_black = pixels.getbbox() is None
-    return Picture(path, copy, decoding.UPRIGHT_PNG, is_black=is_black)
+        _write_copy(Image.fromarray(seen), copy)
+    return copy
 
 
 def _decoded_by_pillow(contents: bytes) -> tuple[Image.Image, str | None]:

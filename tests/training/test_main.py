@@ -346,7 +346,7 @@ def test_predict_names_each_bad_file_and_answers_the_others(trained, tmp_path, c
     stdout, stderr = capfd.readouterr()
     first, second = stderr.splitlines()
     assert f"{tmp_path / 'none.png'} cannot be read: No such file" in first
-    assert f"{text}: Not a JPEG, PNG" in second
+    assert f"{text}: not a picture, or of a kind that cannot be read" in second
     assert len(answers(stdout)) == 3
 
 

@@ -135,7 +135,30 @@ def test_the_exit_code_is_2_where_no_picture_was_answered(model, tmp_path, capfd
     assert predict_main.main(["p", f"--model={model}", str(tmp_path / "a.jpg")]) == 2
     stdout, stderr = capfd.readouterr()
     assert stdout == ""
-    assert "Not a JPEG, PNG" in stderr
+    assert "a.jpg: not a picture, or of a kind that cannot be read" in stderr
+
+
+def test_pictures_are_read_as_training_reads_them(model, tmp_path, capfd):
+    Image.new("RGB", (9, 8), (0, 255, 0)).save(tmp_path / "by_pillow.tif")
+    whole = np.full((40, 40, 3), 128, np.uint8)
+    whole[::2] = 90
+    Image.fromarray(whole).save(tmp_path / "cut.jpg")
+    contents = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(contents[: len(contents) // 2])
+    drawing = Image.new("LA", (9, 8))
+    drawing.putpixel((3, 3), (0, 255))
+    drawing.save(tmp_path / "drawn.png")
+    (tmp_path / "empty.png").write_bytes(b"")
+    arguments = [f"--model={model}", "--format=csv", str(tmp_path)]
+    assert predict_main.main(["predict", *arguments]) == 0
+    stdout, stderr = capfd.readouterr()
+    cut, drawn, empty = stderr.splitlines()
+    assert cut.startswith(f"predict: error: {tmp_path}/cut.jpg: damaged (")
+    assert f"{tmp_path}/drawn.png: all that it shows is in its transparency" in drawn
+    assert f"{tmp_path}/empty.png: the file is empty" in empty
+    [row] = [row for row in csv.DictReader(io.StringIO(stdout)) if not row["problem"]]
+    assert row["picture"] == f"{tmp_path}/by_pillow.tif"
+    assert row["class_1"] == "green"
 
 
 @pytest.mark.parametrize("what", ["folder", "list"])
