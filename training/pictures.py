@@ -38,6 +38,9 @@ SUFFIXES = frozenset(
 # look at checksums and fills up with black, makes something of it.
 _FINAL = frozenset({"JPEG", "MPO", "PNG"})
 
+# What telephones write, from the fifth byte on; Pillow reads none of it.
+_HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -159,6 +162,8 @@ def _second_opinion(contents: bytes) -> np.ndarray:
         seen, kind = _decoded_by_pillow(contents)
     # Pillow lets through whatever its many decoders raise.
     except Exception as error:
+        if contents[4:12] in _HEIC:
+            raise Unreadable("HEIC, which is not read here; save it as JPEG") from error
         raise Unreadable(_reason(error)) from error
     if kind in _FINAL:
         raise Unreadable("damaged (its data are inconsistent)")

@@ -144,6 +144,14 @@ def test_a_float_picture_is_refused_because_its_range_is_not_known(tmp_path: Pat
     assert "no known range" in checked(path, tmp_path).problem
 
 
+def test_what_telephones_write_is_named_with_a_way_out(tmp_path: Path):
+    path = tmp_path / "photo.HEIC"
+    # The first box of such a file: its length, its kind and the kind's version.
+    path.write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(500))
+    problem = checked(path, tmp_path).problem
+    assert problem == "HEIC, which is not read here; save it as JPEG"
+
+
 def test_damage_is_told_apart_from_what_is_no_picture(tmp_path: Path):
     whole = io.BytesIO()
     Image.fromarray(ramp(3)).save(whole, "PNG")
