@@ -14,6 +14,7 @@ import keras
 from keras import layers
 
 from keras_convnext.layers import (
+    Activation,
     DepthwiseConv2D,
     GlobalResponseNormalization,
     LayerNorm,
@@ -103,7 +104,7 @@ class Style:
         self, name: str, dtype: keras.DTypePolicy | None = None
     ) -> layers.Layer:
         """Returns the variant's activation."""
-        return layers.Activation(
+        return Activation(
             ACTIVATIONS[self.variant.activation], name=name, dtype=dtype or self.dtype
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_convnext.layers import lean
+from keras_convnext.layers import fused, lean
 
 _INVERSE_SQRT_2 = 1.0 / math.sqrt(2.0)
 
@@ -42,3 +42,16 @@ def gelu_tanh(x: Any) -> Any:
     Source: arXiv:1606.08415, section 2.
     """
     return keras.activations.gelu(x, approximate=True)
+
+
+@keras.saving.register_keras_serializable(package="keras_convnext")
+class Activation(keras.layers.Activation):
+    """`keras.layers.Activation` whose GELU is one loop over memory while training.
+
+    Same arguments and results; any shape in, the same out.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if self.activation is gelu and fused.is_of_use(inputs, training):
+            return fused.gelu(inputs)
+        return super().call(inputs)

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_convnext.layers import lean
+from keras_convnext.layers import fused, lean
 
 
 class _ChannelNorm(keras.layers.Layer):
@@ -54,6 +54,8 @@ class _ChannelNorm(keras.layers.Layer):
 class LayerNorm(_ChannelNorm):
     """Layer normalisation over the channels of each position.
 
+    Shapes: `(..., channels)` in and out.
+
     Args:
         epsilon: Added to the variance.
 
@@ -70,6 +72,15 @@ class LayerNorm(_ChannelNorm):
             name="beta", shape=(input_shape[-1],), initializer="zeros"
         )
 
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if fused.is_of_use(inputs, training):
+            dtype = keras.backend.result_type(inputs.dtype, "float32")
+            gamma, beta = (ops.cast(each, dtype) for each in (self.gamma, self.beta))
+            return fused.layer_norm(
+                inputs, gamma, beta, self.epsilon, self.compute_dtype
+            )
+        return super().call(inputs)
+
     def normalize(self, x: Any) -> Any:
         gamma, beta = (ops.cast(each, x.dtype) for each in (self.gamma, self.beta))
         if lean.is_of_use(x):
@@ -85,6 +96,8 @@ class LayerNorm(_ChannelNorm):
 @keras.saving.register_keras_serializable(package="keras_convnext")
 class RMSNorm(_ChannelNorm):
     """Divides by the root mean square of the channels; no mean, no offset.
+
+    Shapes: `(..., channels)` in and out.
 
     Args:
         epsilon: Added to the mean square.
@@ -105,7 +118,8 @@ class SimpleNorm(_ChannelNorm):
     """Divides by the channels' unbiased standard deviation, without centring.
 
     What timm's `simplenorm` computes: the variance is taken around the mean and
-    divided by `channels - 1`, but the mean stays in the output.
+    divided by `channels - 1`, but the mean stays in the output. Shapes:
+    `(..., channels)` in and out.
 
     Args:
         epsilon: Added to the variance.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,14 +35,15 @@ class Rematerialized(keras.layers.Layer):
             input_shape = layer.compute_output_shape(input_shape)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if training:
-            return keras.remat(self._chain)(inputs)
-        return self._chain(inputs)
+        def chain(x: Any) -> Any:
+            for layer in self.layers:
+                # Said to each: what is computed again, in the backward pass, is
+                # computed outside of this call, where Keras would not know.
+                given = {"training": training} if _asks(layer) else {}
+                x = layer(x, **given)
+            return x
 
-    def _chain(self, x: Any) -> Any:
-        for layer in self.layers:
-            x = layer(x)
-        return x
+        return keras.remat(chain)(inputs) if training else chain(inputs)
 
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
@@ -60,3 +62,8 @@ class Rematerialized(keras.layers.Layer):
             keras.saving.deserialize_keras_object(layer) for layer in config["layers"]
         ]
         return cls(**{**config, "layers": layers})
+
+
+def _asks(layer: keras.layers.Layer) -> bool:
+    """Returns whether a layer wants to know if it is training."""
+    return "training" in inspect.signature(layer.call).parameters

@@ -1,0 +1,194 @@
+"""The loops that a training step is compiled to agree with the plain layers."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+import keras_convnext
+from keras_convnext import layers
+from keras_convnext.layers import fused, lean
+
+RANDOM = np.random.default_rng(0)
+
+
+def random(*shape, dtype="float32"):
+    return tf.constant(RANDOM.normal(1.0, 2.0, shape), dtype)
+
+
+def derived(function, *arguments):
+    """Returns a function's value and its gradients, weighted so that all differ."""
+    with tf.GradientTape() as tape:
+        tape.watch(arguments)
+        value = function(*arguments)
+        weights = tf.reshape(tf.range(tf.size(value)), tf.shape(value)) % 7 - 3
+        total = tf.reduce_sum(value * tf.cast(weights, value.dtype))
+    return [value, *tape.gradient(total, arguments)]
+
+
+def agree(ours, theirs, tolerance):
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dtype == other.dtype
+        one, other = (tf.cast(each, tf.float64) for each in (one, other))
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+def test_gelu_agrees_with_its_plain_form_forward_and_backward():
+    x = tf.constant(np.linspace(-9, 9, 1001), tf.float64)
+
+    def plain(x):
+        return 0.5 * x * (1.0 + tf.math.erf(x / np.sqrt(2.0)))
+
+    agree(derived(fused.gelu, x), derived(plain, x), 1e-7)
+    # float32's resolution of numbers up to 9 times 3.
+    single = tf.cast(x, tf.float32)
+    agree(derived(fused.gelu, single), derived(plain, single), 5e-6)
+
+
+@pytest.mark.parametrize("shape", [(6, 16), (3, 4, 5, 16)])
+def test_layer_norm_agrees_with_its_plain_form_forward_and_backward(shape):
+    arguments = random(*shape), random(16), random(16)
+
+    def plain(x, gamma, beta):
+        mean, variance = tf.nn.moments(x, -1, keepdims=True)
+        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-6)
+
+    def ours(*arguments):
+        return fused.layer_norm(*arguments, 1e-6, arguments[0].dtype.name)
+
+    # Sums of up to 60 float32 numbers of about 10.
+    agree(derived(ours, *arguments), derived(plain, *arguments), 1e-4)
+    double = [tf.cast(each, tf.float64) for each in arguments]
+    agree(derived(ours, *double), derived(plain, *double), 1e-11)
+
+
+@pytest.mark.parametrize("name", ["gelu", "layer_norm"])
+def test_sixteen_bit_numbers_are_computed_in_float32_and_rounded_once(name):
+    x = random(40, 16, dtype="bfloat16")
+    upstream = random(40, 16, dtype="bfloat16")
+    gamma, beta = random(16), random(16)
+    function, wide, *others = {
+        "gelu": (fused.gelu, lean.gelu),
+        "layer_norm": (
+            lambda *all: fused.layer_norm(*all, 1e-6, "bfloat16"),
+            lambda *all: lean.layer_norm(*all, 1e-6),
+            gamma,
+            beta,
+        ),
+    }[name]
+
+    def both(function, x, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x, *others)
+        return value, tape.gradient(value, x, upstream)
+
+    ours = both(function, x, upstream)
+    expected = both(wide, tf.cast(x, tf.float32), tf.cast(upstream, tf.float32))
+    for one, other in zip(ours, expected, strict=True):
+        assert one.dtype == tf.bfloat16
+        # Half a unit in the last of bfloat16's 8 digits, and what float32 adds.
+        np.testing.assert_allclose(
+            tf.cast(one, tf.float32), other, rtol=2**-8, atol=1e-5
+        )
+
+
+def test_gelu_differentiates_twice():
+    x = tf.constant(np.linspace(-3, 3, 13))
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = fused.gelu(x)
+        first = inner.gradient(y, x)
+    # (2 - x^2) times the normal density.
+    density = np.exp(-(x.numpy() ** 2) / 2) / np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(
+        outer.gradient(first, x), (2 - x.numpy() ** 2) * density, atol=1e-7
+    )
+
+
+def test_layers_use_the_compiled_loops_while_training_and_only_then(monkeypatch):
+    called = []
+    for name in ("gelu", "layer_norm"):
+        function = getattr(fused, name)
+        monkeypatch.setattr(
+            fused,
+            name,
+            lambda *all, name=name, function=function: (
+                called.append(name) or function(*all)
+            ),
+        )
+    norm, gelu = layers.LayerNorm(), layers.Activation(layers.gelu)
+    silu = layers.Activation("silu")
+    for training in (False, None):
+        silu(gelu(norm(random(2, 4))), training=training)
+    assert called == []
+    silu(gelu(norm(random(2, 4), training=True), training=True), training=True)
+    assert called == ["layer_norm", "gelu"]
+
+
+def compiled_by_xla(graph):
+    """Returns how many functions of a graph XLA compiles."""
+    return sum(each.attr["_XlaMustCompile"].b for each in graph.library.function)
+
+
+def model_of_two_stages(**arguments):
+    return keras_convnext.create(
+        "test_convnext",
+        input_shape=(32, 32, 3),
+        classes=3,
+        layer_scale_init_value=0.5,
+        seed=0,
+        **arguments,
+    )
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_a_model_has_the_gradients_that_plain_operators_give_it(remat, monkeypatch):
+    model = model_of_two_stages(remat=remat)
+    pictures = random(4, 32, 32, 3) * 50.0
+
+    def gradients():
+        @tf.function(autograph=False)
+        def step(pictures):
+            with tf.GradientTape() as tape:
+                scores = model(pictures, training=True)
+                loss = tf.reduce_sum(scores * tf.constant([1.0, -2.0, 3.0]))
+            return tape.gradient(loss, [v.value for v in model.trainable_variables])
+
+        graph = step.get_concrete_function(pictures).graph.as_graph_def()
+        return compiled_by_xla(graph), step(pictures)
+
+    compiled, ours = gradients()
+    assert compiled
+    monkeypatch.setattr(fused, "is_of_use", lambda x, training: False)
+    compiled, plain = gradients()
+    assert not compiled
+    for one, other in zip(ours, plain, strict=True):
+        # Some hundred float32 operations one after another.
+        np.testing.assert_allclose(
+            one, other, rtol=1e-3, atol=1e-5 * np.abs(other).max()
+        )
+
+
+def test_nothing_of_it_is_in_an_exported_model(tmp_path):
+    model = model_of_two_stages()
+    model(random(1, 32, 32, 3), training=True)
+    model.export(tmp_path, verbose=False)
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((tmp_path / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    assert graph.library.function
+    assert compiled_by_xla(graph) == 0
+
+
+def test_activations_in_saved_models_are_read_again(tmp_path):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Activation(layers.gelu, name="gelu")(inputs))
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert isinstance(again.get_layer("gelu"), layers.Activation)
+    assert again.get_layer("gelu").activation is layers.gelu
