@@ -147,19 +147,22 @@ def _make(
     pictures = None
     if request.calibration is not None:
         pictures = calibration.load(request.calibration, source.preprocessing)
-    exact = None
-    if pictures is not None:
-        exact = tflite.convert(network, PRECISIONS["float32"], batch=request.batch)
+    exact = tflite.convert(
+        network, PRECISIONS["float32"], batch=request.batch, any_size=request.any_size
+    )
     for precision in request.precisions:
-        contents = tflite.convert(
-            network,
-            precision,
-            pictures,
-            request.batch,
-            request.any_size,
-        )
+        contents = exact
+        if precision != PRECISIONS["float32"]:
+            contents = tflite.convert(
+                network,
+                precision,
+                pictures,
+                request.batch,
+                request.any_size,
+                exact,
+            )
         made = _packed(contents, source, precision, staging.folder, request)
-        if precision.calibrated and exact is not None:
+        if precision.calibrated:
             errors = layer_errors.measure(exact, contents, reference.tensors[:_TRACED])
             made = replace(made, layers=tuple(errors))
         yield made

@@ -1,220 +1,202 @@
-"""Takes norms and the softmax of an integer TFLite file back to float32.
+"""Lets those parts of an 8-bit TFLite file compute in float32 that lose most.
 
-Two things lose most of the accuracy of integer files (docs/export.md has figures).
-TFLite's integer softmax has steps of 1/256 for its answers whatever they are. And a
-norm divides by a root of a mean of squares: one scale has to do for the squares of all
-positions, and those of the quieter ones are rounded away. Both are a small part of the
-work. The matrix products, convolutions, activations and residual sums stay integers.
+docs/export.md has the figures that these choices come from. In files whose activations
+are integers:
 
-The converter cannot leave single operators out, so its file is edited: where integers
-go into such an island they are converted to float32, and back where they leave it.
+- the softmax: TFLite's integer one has steps of 1/256 for its answers whatever they
+  are;
+- norms: they divide by a root of a mean of squares, and one scale has to do for the
+  squares of all positions, so that those of the quieter ones are rounded away;
+- residual sums: what is rounded there goes through all blocks that follow;
+- convolutions: the depthwise one is many times faster in float32 on CPUs, too.
+
+What stays in integers are the matrix products of the blocks and the activation between
+them: most of the work, and most of the weights. In files with integers for weights
+alone it is the convolutions and the last layer that compute with float32's. The weights
+stay in 8 bits all the same, and are converted when a runtime loads the file, except
+those of the first and the last layer where they are few.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
-_FILE_IDENTIFIER = b"TFL3"
-_OPERATORS = schema.BuiltinOperator
+from .tflite_graph import OPERATORS, Graph
+
+_CONVOLUTIONS = {OPERATORS.CONV_2D, OPERATORS.DEPTHWISE_CONV_2D}
+_WEIGHTED = {*_CONVOLUTIONS, OPERATORS.FULLY_CONNECTED}
 # What an island grows from, and what joins it if it works on an island's numbers.
-_SEEDS = {
-    _OPERATORS.MEAN,
-    _OPERATORS.SUM,
-    _OPERATORS.RSQRT,
-    _OPERATORS.SQRT,
-    _OPERATORS.SOFTMAX,
+_NORM_SEEDS = {
+    OPERATORS.MEAN,
+    OPERATORS.SUM,
+    OPERATORS.RSQRT,
+    OPERATORS.SQRT,
+    OPERATORS.SOFTMAX,
 }
-_ELEMENTWISE = {
-    _OPERATORS.ADD,
-    _OPERATORS.SUB,
-    _OPERATORS.MUL,
-    _OPERATORS.DIV,
-    _OPERATORS.MAXIMUM,
-}
-# The versions of the two conversions that know 16 bits.
-_VERSIONS = {_OPERATORS.QUANTIZE: 2, _OPERATORS.DEQUANTIZE: 3}
+_SEEDS = {*_NORM_SEEDS, *_CONVOLUTIONS, OPERATORS.ADD}
+_ELEMENTWISE = {OPERATORS.SUB, OPERATORS.MUL, OPERATORS.DIV, OPERATORS.MAXIMUM}
+# The share of the network's weights that may be stored in 32 bits instead of 8 at
+# either end of it: less than 1/600 of the float32 file.
+_FEW = 0.002
 
 
-def with_float_islands(contents: bytes) -> bytes:
-    """Returns an integer TFLite file whose norms and softmax compute in float32.
+def of_integers(contents: bytes, exact: bytes) -> bytes:
+    """Returns a file of integer activations with islands of float32.
 
     Args:
         contents: The file, as the converter made it.
+        exact: A float32 file of the same network.
     """
-    edit = _Edit(contents)
+    graph = Graph(contents)
+    edit = _Edit(graph, Graph(exact))
     edit.make_float(edit.islands())
-    return edit.packed()
+    return graph.packed()
+
+
+def of_weights(contents: bytes, exact: bytes) -> bytes:
+    """Returns a file of 8-bit weights whose convolutions compute in float32.
+
+    Args:
+        contents: The file, as the converter made it.
+        exact: A float32 file of the same network.
+    """
+    graph = Graph(contents)
+    edit = _Edit(graph, Graph(exact))
+    chosen = [op for op in graph.operators if edit.has_sensitive_weights(op)]
+    edit.make_float({id(operator) for operator in chosen})
+    return graph.packed()
 
 
 class _Edit:
-    """A TFLite file that is being changed."""
+    """The change of one file."""
 
-    def __init__(self, contents: bytes) -> None:
-        self._size = len(contents)
-        self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(contents))
-        self._graph = self._model.subgraphs[0]
-        self._operators = list(self._graph.operators)
-        self._uses: dict[int, list[Any]] = {}
-        for operator in self._operators:
-            for tensor in set(operator.inputs):
-                self._uses.setdefault(int(tensor), []).append(operator)
+    def __init__(self, graph: Graph, exact: Graph) -> None:
+        self._graph = graph
         self._float: dict[int, int] = {}
+        self._exact = {
+            exact.name(int(operator.outputs[0])): exact.values(int(operator.inputs[1]))
+            for operator in exact.operators
+            if exact.kind(operator) in _WEIGHTED
+            and exact.is_constant(int(operator.inputs[1]))
+        }
+        self._few = _FEW * sum(weights.size for weights in self._exact.values())
+        dense = [
+            operator
+            for operator in graph.operators
+            if graph.kind(operator) == OPERATORS.FULLY_CONNECTED
+        ]
+        self._last = dense[-1:]
+
+    def has_sensitive_weights(self, operator: Any) -> bool:
+        """Returns whether an operator is a convolution or the network's last layer."""
+        return self._graph.kind(operator) in _CONVOLUTIONS or self._is_last(operator)
 
     def islands(self) -> set[int]:
         """Returns the ids of the operators that are to compute in float32."""
         chosen: set[int] = set()
         tensors: set[int] = set()
-        for operator in self._operators:
-            kind = self._kind(operator)
+        for operator in self._graph.operators:
+            kind = self._graph.kind(operator)
             joins = kind in _ELEMENTWISE and self._belongs(operator, tensors)
-            if kind in _SEEDS or joins:
+            if kind in _SEEDS or joins or self._is_last(operator):
                 chosen.add(id(operator))
                 tensors.update(map(int, operator.outputs))
         return chosen
-
-    def _belongs(self, operator: Any, tensors: set[int]) -> bool:
-        """Returns whether an elementwise operator is part of a norm.
-
-        A residual sum, which may take a norm's output too, is not: its two inputs
-        are of one shape and neither is a constant.
-        """
-        one, other = (int(tensor) for tensor in operator.inputs)
-        if one == other:
-            squares_for = [self._kind(user) for user in self._users(operator)]
-            return one in tensors or all(kind in _SEEDS for kind in squares_for)
-        # A scalar has no shape.
-        shapes = [
-            tuple(() if (shape := self._graph.tensors[tensor].shape) is None else shape)
-            for tensor in (one, other)
-        ]
-        is_own = shapes[0] != shapes[1] or any(map(self._is_constant, (one, other)))
-        return is_own and bool({one, other} & tensors)
 
     def make_float(self, chosen: set[int]) -> None:
         """Lets operators compute in float32, with conversions around them.
 
         Args:
-            chosen: What `islands` returned.
+            chosen: Their ids.
         """
+        graph = self._graph
         made: list[Any] = []
         dropped: set[int] = set()
-        for operator in self._operators:
+        for operator in graph.operators:
             if id(operator) in dropped:
                 continue
             if id(operator) not in chosen:
                 made.append(operator)
                 continue
             for tensor in dict.fromkeys(map(int, operator.inputs)):
-                if self._is_integer(tensor) and tensor not in self._float:
-                    made += self._dequantized(tensor)
-            inputs = [
+                if tensor >= 0 and graph.is_integer(tensor):
+                    made += self._as_float(operator, tensor)
+            operator.inputs = [
                 self._float.get(int(tensor), tensor) for tensor in operator.inputs
             ]
             (output,) = map(int, operator.outputs)
-            others = [u for u in self._uses.get(output, []) if id(u) not in chosen]
-            operator.inputs = inputs
             made.append(operator)
-            if not self._is_integer(output):
+            if not graph.is_integer(output):
                 continue
-            back = [u for u in others if self._kind(u) == _OPERATORS.DEQUANTIZE]
+            others = [u for u in graph.users(output) if id(u) not in chosen]
+            back = [u for u in others if graph.kind(u) == OPERATORS.DEQUANTIZE]
             if back and len(back) == len(others):
                 # What comes next is the conversion to float32: it is not needed.
                 dropped.update(map(id, back))
                 self._float[output] = int(back[0].outputs[0])
             elif others:
-                self._float[output] = self._new_tensor(output, self._name(output))
-                made.append(
-                    self._conversion(_OPERATORS.QUANTIZE, self._float[output], output)
-                )
+                twin = self._float[output] = graph.float_like(output)
+                made.append(graph.conversion(OPERATORS.QUANTIZE, twin, output))
             else:
-                self._become_float(self._graph.tensors[output])
+                graph.become_float(output)
             operator.outputs = [self._float.get(output, output)]
-        self._graph.operators = made
+        graph.operators = made
 
-    def packed(self) -> bytes:
-        """Returns the file."""
-        builder = flatbuffers.Builder(self._size)
-        packed = self._model.Pack(builder)
-        builder.Finish(packed, file_identifier=_FILE_IDENTIFIER)
-        return bytes(builder.Output())
+    def _is_last(self, operator: Any) -> bool:
+        return any(operator is last for last in self._last)
 
-    def _kind(self, operator: Any) -> int:
-        code = self._model.operatorCodes[operator.opcodeIndex]
-        # Older files have the code in a field of one byte.
-        return max(code.builtinCode, code.deprecatedBuiltinCode)
+    def _is_first(self, operator: Any) -> bool:
+        """Returns whether an operator works on the picture itself."""
+        tensor = int(operator.inputs[0])
+        while (maker := self._graph.maker(tensor)) is not None:
+            if self._graph.kind(maker) in _WEIGHTED:
+                return False
+            tensor = int(maker.inputs[0])
+        return self._graph.is_input(tensor)
 
-    def _users(self, operator: Any) -> Iterable[Any]:
-        return [user for tensor in operator.outputs for user in self._uses[int(tensor)]]
-
-    def _data(self, tensor: int) -> Any:
-        return self._model.buffers[self._graph.tensors[tensor].buffer].data
-
-    def _is_constant(self, tensor: int) -> bool:
-        data = self._data(tensor)
-        return data is not None and len(data) > 0
-
-    def _is_integer(self, tensor: int) -> bool:
-        """Returns whether a tensor holds integers that stand for real numbers."""
-        described = self._graph.tensors[tensor]
-        quantization = described.quantization
-        return (
-            described.type in (schema.TensorType.INT8, schema.TensorType.INT16)
-            and quantization is not None
-            and quantization.scale is not None
+    def _belongs(self, operator: Any, tensors: set[int]) -> bool:
+        """Returns whether an elementwise operator is part of a norm."""
+        graph = self._graph
+        one, other = (int(tensor) for tensor in operator.inputs)
+        if one == other:
+            (output,) = map(int, operator.outputs)
+            squares_for = [graph.kind(user) for user in graph.users(output)]
+            return one in tensors or all(kind in _NORM_SEEDS for kind in squares_for)
+        is_own = graph.shape(one) != graph.shape(other) or any(
+            map(graph.is_constant, (one, other))
         )
+        return is_own and bool({one, other} & tensors)
 
-    def _name(self, tensor: int) -> bytes:
-        return self._graph.tensors[tensor].name + b"/float"
+    def _as_float(self, operator: Any, tensor: int) -> list[Any]:
+        """Gives an integer tensor a float32 twin, if it has none.
 
-    @staticmethod
-    def _become_float(described: Any) -> None:
-        described.type, described.quantization = schema.TensorType.FLOAT32, None
+        Returns:
+            What computes the twin.
+        """
+        graph = self._graph
+        if tensor in self._float:
+            return []
+        if not graph.is_constant(tensor):
+            twin = self._float[tensor] = graph.float_like(tensor)
+            return [graph.conversion(OPERATORS.DEQUANTIZE, tensor, twin)]
+        is_weight = graph.kind(operator) in _WEIGHTED and tensor == operator.inputs[1]
+        if not is_weight:
+            self._float[tensor] = graph.float_like(tensor, graph.values(tensor))
+            return []
+        exact = self._exact_weights(operator)
+        twin = self._float[tensor] = graph.float_like(tensor, exact)
+        if exact is not None:
+            return []
+        return [graph.conversion(OPERATORS.DEQUANTIZE, tensor, twin)]
 
-    def _new_tensor(self, like: int, name: bytes, buffer: int = 0) -> int:
-        old, new = self._graph.tensors[like], schema.TensorT()
-        new.shape, new.shapeSignature = old.shape, old.shapeSignature
-        new.name, new.buffer, new.hasRank = name, buffer, old.hasRank
-        self._become_float(new)
-        self._graph.tensors.append(new)
-        return len(self._graph.tensors) - 1
-
-    def _dequantized(self, tensor: int) -> list[Any]:
-        """Gives an integer tensor a float32 twin; returns what computes it."""
-        if not self._is_constant(tensor):
-            twin = self._float[tensor] = self._new_tensor(tensor, self._name(tensor))
-            return [self._conversion(_OPERATORS.DEQUANTIZE, tensor, twin)]
-        described = self._graph.tensors[tensor]
-        dtype = np.int8 if described.type == schema.TensorType.INT8 else np.int16
-        raw = np.asarray(self._data(tensor), np.uint8).view(dtype)
-        steps = raw.astype(np.float32) - np.float32(described.quantization.zeroPoint[0])
-        buffer = schema.BufferT()
-        values = steps * np.float32(described.quantization.scale[0])
-        buffer.data = values.astype("<f4").view(np.uint8)
-        self._model.buffers.append(buffer)
-        number = len(self._model.buffers) - 1
-        self._float[tensor] = self._new_tensor(tensor, self._name(tensor), number)
-        return []
-
-    def _conversion(self, kind: int, given: int, made: int) -> Any:
-        """Returns an operator that converts between integers and float32."""
-        operator = schema.OperatorT()
-        operator.inputs, operator.outputs = [given], [made]
-        operator.opcodeIndex = self._code(kind)
-        return operator
-
-    def _code(self, kind: int) -> int:
-        codes = self._model.operatorCodes
-        for number, code in enumerate(codes):
-            known = max(code.builtinCode, code.deprecatedBuiltinCode)
-            if known == kind and code.version >= _VERSIONS[kind]:
-                return number
-        code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = kind
-        code.version = _VERSIONS[kind]
-        codes.append(code)
-        return len(codes) - 1
+    def _exact_weights(self, operator: Any) -> np.ndarray | None:
+        """Returns float32's own weights for the first and last layer, if few."""
+        exact = self._exact.get(self._graph.name(int(operator.outputs[0])))
+        if exact is None or exact.size > self._few:
+            return None
+        if not (self._is_first(operator) or self._is_last(operator)):
+            return None
+        same = exact.shape == self._graph.shape(int(operator.inputs[1]))
+        return exact if same else None

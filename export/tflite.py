@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
+from . import float_islands
 from .console import Failure, native_stderr_held
-from .float_islands import with_float_islands
 from .network import Network
-from .precisions import Precision
+from .precisions import PRECISIONS, Precision
 from .source import LABELS_NAME
 
 SIGNATURE = "serving_default"
@@ -52,6 +52,12 @@ _SETTINGS = {
         tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     ),
 }
+# What is done to the converter's files.
+_EDITS = {
+    "dynamic_int8": float_islands.of_weights,
+    "int8": float_islands.of_integers,
+    "int16x8": float_islands.of_integers,
+}
 
 
 def convert(
@@ -60,6 +66,7 @@ def convert(
     calibration: np.ndarray | None = None,
     batch: int | None = 1,
     any_size: bool = False,
+    exact: bytes | None = None,
 ) -> bytes:
     """Returns a TFLite file.
 
@@ -70,10 +77,29 @@ def convert(
             `(count, size_px, size_px, 3)` in 0..255; needed where the precision says.
         batch: Pictures that the file takes in a call; `None` for any number.
         any_size: Whether a runtime may set the height and width of the input.
+        exact: The float32 file of the same arguments, where it has been made already;
+            those of 8 bits take some of their weights from it.
 
     Raises:
         Failure: The converter refuses the graph.
     """
+    edit = _EDITS.get(precision.name)
+    if edit is None:
+        return _converted(network, precision, None, batch, any_size)
+    if exact is None:
+        exact = _converted(network, PRECISIONS["float32"], None, batch, any_size)
+    made = _converted(network, precision, calibration, batch, any_size)
+    return edit(made, exact)
+
+
+def _converted(
+    network: Network,
+    precision: Precision,
+    calibration: np.ndarray | None,
+    batch: int | None,
+    any_size: bool,
+) -> bytes:
+    """Returns a file as the converter makes it."""
 
     def classify(tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"probabilities": network.of_any_size(tensors)[1]}
@@ -92,11 +118,10 @@ def convert(
             measured = calibration if precision.calibrated else None
             _configure(converter, _SETTINGS[precision.name], measured, batch)
         try:
-            contents = converter.convert()
+            return bytes(converter.convert())
         except Exception as error:
             reason = str(error).strip().partition("\n")[0][:300]
             raise Failure(f"the TFLite converter failed: {reason}") from error
-    return with_float_islands(contents) if precision.calibrated else contents
 
 
 def input_type(precision: Precision) -> str:

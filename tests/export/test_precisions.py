@@ -16,6 +16,8 @@ from export.precisions import PRECISIONS
 from keras_convnext.folding import fold
 from keras_convnext.models import build
 from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.variants import VARIANTS
+from tests.export.conftest import randomized
 
 
 def export(*arguments):
@@ -40,15 +42,20 @@ def network(tiny_model):
 
 
 @pytest.fixture(scope="module")
+def exact(network):
+    return tflite.convert(network, PRECISIONS["float32"])
+
+
+@pytest.fixture(scope="module")
 def pictures():
     return smooth_pictures(120)
 
 
 @pytest.mark.parametrize("name", ["float16", "dynamic_int8", "int8", "int16x8"])
 def test_each_precision_needs_builtin_operators_only_and_runs(
-    name, network, pictures, tiny_model
+    name, network, exact, pictures, tiny_model
 ):
-    contents = tflite.convert(network, PRECISIONS[name], pictures[:20])
+    contents = tflite.convert(network, PRECISIONS[name], pictures[:20], exact=exact)
     assert tflite.operators(contents)[1] == []
     interpreter = Interpreter(model_content=contents)
     runner = interpreter.get_signature_runner()
@@ -65,30 +72,91 @@ def test_each_precision_needs_builtin_operators_only_and_runs(
     assert list(made_by.values())[-1] == "SOFTMAX"
 
 
-def test_of_an_integer_file_norms_and_softmax_alone_compute_in_float32(
-    network, pictures
+def test_of_an_integer_file_the_blocks_products_and_activations_are_integers(
+    network, exact, pictures
 ):
-    contents = tflite.convert(network, PRECISIONS["int8"], pictures[:20])
-    exact = tflite.convert(network, PRECISIONS["float32"])
+    contents = tflite.convert(network, PRECISIONS["int8"], pictures[:20], exact=exact)
     errors = layer_errors.measure(exact, contents, pictures[:2])
     types = {}
     for layer in errors:
-        types.setdefault(layer.operator, set()).add(layer.type)
-    for operator in ("FULLY_CONNECTED", "DEPTHWISE_CONV_2D", "CONV_2D", "GELU"):
-        assert types[operator] == {"int8"}, operator
-    for operator in ("MEAN", "RSQRT", "SUB", "SOFTMAX"):
-        assert types[operator] == {"float32"}, operator
-    # Residual sums stay integers, the sum with a norm's epsilon does not.
-    sums = {e.tensor: e.type for e in errors if "block" in e.tensor}
-    assert {kind for name, kind in sums.items() if name.endswith("Add")} == {"int8"}
-    assert {kind for name, kind in sums.items() if name.endswith("add")} == {"float32"}
+        part = "block" if "_mlp" in layer.tensor else "rest"
+        types.setdefault((part, layer.operator), set()).add(layer.type)
+    for operator in ("FULLY_CONNECTED", "GELU"):
+        assert types["block", operator] == {"int8"}, operator
+    for operator in ("DEPTHWISE_CONV_2D", "CONV_2D", "FULLY_CONNECTED", "SOFTMAX"):
+        assert types["rest", operator] == {"float32"}, operator
+    for operator in ("MEAN", "RSQRT", "SUB", "ADD"):
+        assert types["block", operator] == {"float32"}, operator
+    # The residual sums.
+    sums = [e.type for e in errors if e.tensor.endswith("_add_1/Add")]
+    assert sums
+    assert set(sums) == {"float32"}
     assert all(0 <= error.error < 0.5 for error in errors)
     assert all(error.least <= error.most for error in errors)
     assert all((error.step is None) == (error.type == "float32") for error in errors)
 
 
-def test_a_layer_that_is_wrong_stands_out_in_the_report(network, pictures):
-    exact = tflite.convert(network, PRECISIONS["float32"])
+@pytest.fixture(scope="module")
+def atto():
+    """A network whose first and last layer are a small part of it, and its file."""
+    model = randomized(
+        build(
+            VARIANTS["convnext_atto"], weights=None, input_shape=(32, 32, 3), classes=7
+        )
+    )
+    preprocessing = Preprocessing(size_px=32, crop_fraction=1.0)
+    network = Network(model, preprocessing, fold(with_features(model)))
+    return network, tflite.convert(network, PRECISIONS["float32"])
+
+
+@pytest.mark.parametrize("name", ["dynamic_int8", "int8"])
+def test_weights_are_eight_bits_but_for_those_of_the_first_and_last_layer(
+    name, atto, pictures
+):
+    network, exact = atto
+    contents = tflite.convert(network, PRECISIONS[name], pictures[:20], exact=exact)
+    stored = stored_weights(contents)
+    ends = {"stem_conv", "head_dense"}
+    assert {layer for layer, (type_, _) in stored.items() if type_ != "INT8"} == ends
+    originals = stored_weights(exact)
+    assert set(stored) == set(originals)
+    for layer in ends:
+        np.testing.assert_array_equal(stored[layer][1], originals[layer][1])
+    assert len(contents) <= 0.28 * len(exact)
+
+
+def stored_weights(contents):
+    """The type and the bytes of the weights in a file, by layer."""
+    model = schema.Model.GetRootAs(contents)
+    graph = model.Subgraphs(0)
+    types = {value: name for name, value in vars(schema.TensorType).items()}
+    made, found = {}, {}
+    for number in range(graph.OperatorsLength()):
+        operator = graph.Operators(number)
+        made[int(operator.Outputs(0))] = operator
+        code = model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode()
+        if code not in (
+            schema.BuiltinOperator.CONV_2D,
+            schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+            schema.BuiltinOperator.FULLY_CONNECTED,
+        ):
+            continue
+        weights = int(operator.Inputs(1))
+        if weights in made:
+            # Converted when the file is loaded.
+            weights = int(made[weights].Inputs(0))
+        tensor = graph.Tensors(weights)
+        name = graph.Tensors(int(operator.Outputs(0))).Name().decode()
+        layer = next(
+            (end for end in ("stem_conv", "head_dense") if end in name),
+            name,
+        )
+        data = model.Buffers(tensor.Buffer()).DataAsNumpy()
+        found[layer] = (types[tensor.Type()], data)
+    return found
+
+
+def test_a_layer_that_is_wrong_stands_out_in_the_report(exact, pictures):
     assert {e.error for e in layer_errors.measure(exact, exact, pictures[:1])} == {0.0}
     changed = bytearray(exact)
     name = b"stage1_block0_dwconv"
@@ -109,9 +177,10 @@ def test_a_layer_that_is_wrong_stands_out_in_the_report(network, pictures):
     assert all(not is_wrong for is_wrong in wrong[: wrong.index(True)])
 
 
-def test_a_uint8_input_takes_pixels_as_they_are(network, pictures):
+def test_a_uint8_input_takes_pixels_as_they_are(network, exact, pictures):
     # No picture of these is black or white anywhere, and the step is 1 all the same.
-    contents = tflite.convert(network, PRECISIONS["int8"], 60 + pictures[:20] * 0.5)
+    grey = 60 + pictures[:20] * 0.5
+    contents = tflite.convert(network, PRECISIONS["int8"], grey, exact=exact)
     given = Interpreter(model_content=contents).get_input_details()[0]
     assert given["dtype"] is np.uint8
     scale, zero = given["quantization"]
