@@ -70,6 +70,8 @@ def stored_at(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
             f"{path}: {info.filename} is compressed; weights are stored as they are."
         )
     assert archive.fp is not None  # open since it was made
+    if info.header_offset < 0:
+        raise BadWeightsFileError(f"{path}: {info.filename} is not where it should be.")
     archive.fp.seek(info.header_offset)
     header = archive.fp.read(_LOCAL_HEADER_BYTES)
     if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":

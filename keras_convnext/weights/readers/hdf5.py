@@ -54,6 +54,10 @@ class Hdf5File(TensorFile):
         self._datasets: dict[str, Any] = {}
         try:
             self._collect()
+            tensors = {
+                name: TensorInfo(tuple(dataset.shape), _dtype(dataset))
+                for name, dataset in self._datasets.items()
+            }
         except BadWeightsFileError:
             self.close()
             raise
@@ -62,13 +66,7 @@ class Hdf5File(TensorFile):
             raise BadWeightsFileError(
                 f"{path} is damaged HDF5: {_first_line(error)}."
             ) from error
-        super().__init__(
-            path,
-            {
-                name: TensorInfo(tuple(dataset.shape), _dtype(dataset))
-                for name, dataset in self._datasets.items()
-            },
-        )
+        super().__init__(path, tensors)
 
     def read(self, name: str) -> np.ndarray:
         dataset = self._datasets[name]

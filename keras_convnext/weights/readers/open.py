@@ -71,12 +71,18 @@ def open_tensors(path: Path) -> TensorFile:
         start = file.read(_FIRST_BYTES)
     if path.name.endswith(INDEX_ENDING):
         return ShardedSafetensors(path)
-    for magic, opener in _FORMATS:
-        if start.startswith(magic):
-            return opener(path)
     brace = start[_SAFETENSORS_BRACE_AT : _SAFETENSORS_BRACE_AT + 1]
-    if brace == b"{" or path.suffix == ".safetensors":
-        return SafetensorsFile(path)
+    try:
+        for magic, opener in _FORMATS:
+            if start.startswith(magic):
+                return opener(path)
+        if brace == b"{" or path.suffix == ".safetensors":
+            return SafetensorsFile(path)
+    except BadWeightsFileError:
+        raise
+    # Whoever damaged a file may have thought of what no reader here did.
+    except Exception as error:
+        raise BadWeightsFileError(f"{path} is damaged ({error!r}).") from error
     raise BadWeightsFileError(
         f"{path} is in none of the formats that can be read (safetensors, torch .pth "
         f"and .pt, Keras .h5, .weights.h5 and .keras, .npz): it begins with "

@@ -86,6 +86,11 @@ def make_npz(path: Path, header: bytes, data: bytes = b"") -> None:
         archive.writestr("a.npy", magic + header + data)
 
 
+def headless(path: Path) -> None:
+    torch_zip(path, tensor_pickle("4"))
+    path.write_bytes(b"PK\x03\x04" + path.read_bytes()[100:])
+
+
 def npz_header(shape: str, descr: str = "<f4") -> bytes:
     return (
         f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
@@ -119,6 +124,15 @@ def h5_virtual(path: Path) -> None:
 def h5_circle(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file.create_group("a")["b"] = file["/"]
+
+
+def h5_unknown_float(path: Path) -> None:
+    """Writes numbers in a format that numpy has none for: an exponent of 23 bits."""
+    number = h5py.h5t.IEEE_F32LE.copy()
+    number.set_fields(31, 8, 23, 0, 8)
+    with h5py.File(path, "w") as file:
+        space = h5py.h5s.create_simple((4,))
+        h5py.h5d.create(file.id, b"a", number, space)
 
 
 def h5_absurd(path: Path) -> None:
@@ -200,6 +214,8 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "bomb.npz": lambda path: make_npz(
         path, npz_header("(50000000,)"), bytes(200_000_000)
     ),
+    # The front of the archive is gone, so that its members begin before it does.
+    "headless.pth": headless,
     "other.zip": zip_of({"readme.txt": b"hello"}),
     "config.keras": zip_of({"config.json": b"[]", "model.weights.h5": b"x"}),
     "absurd.npz": lambda path: make_npz(path, npz_header("(1099511627776,)")),
@@ -233,5 +249,6 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "virtual.h5": h5_virtual,
     "circle.h5": h5_circle,
     "absurd.h5": h5_absurd,
+    "unknown_float.h5": h5_unknown_float,
 }
 # Good files of every format, which are cut at random places.
