@@ -5,8 +5,10 @@
 Hugging Face's conversion scripts state the first logits of 33 of Meta's checkpoints
 for COCO's picture 000000039769 (two cats on a sofa), its tests those of two of its
 own. SAMPLE_PHOTOS names a folder with that picture and the others below, where they
-do not lie in ../shared; without the picture, or without a network, a test is skipped
-and says so. None of this had a network to run on when it was written.
+do not lie in ../shared; IMAGENET_VALIDATION names a folder with ImageNet-1k's
+validation pictures, or a part of them, in folders called by their WordNet ids. Without
+the pictures, or without a network, a test is skipped and says so. None of this had a
+network to run on when it was written.
 """
 
 import json
@@ -23,6 +25,8 @@ import pytest
 
 import keras_convnext
 from keras_convnext import image, weights
+from keras_convnext.labels import class_names
+from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.weights.registry import records
 
 pytestmark = pytest.mark.network
@@ -44,6 +48,10 @@ ANSWERS = {
 }
 # Pictures that even a good network may take for something else beside it.
 MOST_WRONG = 1
+IMAGENET = Path(os.environ.get("IMAGENET_VALIDATION", "not given"))
+IMAGENET_PICTURES, BATCH = 50_000, 50
+# Points of top-1 that another machine's arithmetic and resizing may move.
+TOP1_TOLERANCE = 0.15
 # Logits in transformers' own tests (tests/models/convnext*/test_modeling_*.py).
 TESTED = {
     "facebook/convnext-tiny-224": (-0.0260, -0.4739, 0.1911),
@@ -124,6 +132,46 @@ def test_photos_are_taken_for_what_they_show(name: str) -> None:
     best = {photo: int(logits(model, each).argmax()) for photo, each in views.items()}
     wrong = {photo: one for photo, one in best.items() if one not in ANSWERS[photo]}
     assert len(wrong) <= MOST_WRONG, wrong
+
+
+def top1(model: keras.Model, preprocessing: Preprocessing) -> tuple[float, int]:
+    """Returns the percentage of IMAGENET's pictures named rightly, and their number."""
+    synsets = [synset for synset, _ in class_names(1000)]
+    files = sorted(IMAGENET.glob("n*/*"))
+    right = 0
+    for begin in range(0, len(files), BATCH):
+        batch = files[begin : begin + BATCH]
+        pictures = [image.decode(file.read_bytes()) for file in batch]
+        views = [image.evaluation_view(each, preprocessing) for each in pictures]
+        best = keras.ops.convert_to_numpy(model(np.stack(views))).argmax(axis=1)
+        right += sum(
+            synsets[index] == file.parent.name
+            for index, file in zip(best, batch, strict=True)
+        )
+    return 100 * right / len(files), len(files)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "convnext_tiny.fb_in1k",
+        "convnext_tiny.meta_1k_224_ema",
+        "convnext_tiny.tv_in1k",
+        "convnextv2_atto.fcmae_ft_in1k",
+        "convnextv2_nano.fcmae_ft_in22k_in1k_384",
+    ],
+)
+def test_top1_on_imagenet_is_the_published_one(name: str) -> None:
+    if not IMAGENET.is_dir():
+        pytest.skip("IMAGENET_VALIDATION names no folder with ImageNet's pictures")
+    record = weights.find(name)
+    found, count = top1(model_of(name), record.preprocessing)
+    expected = record.accuracy.top1
+    # A part of the pictures differs from all of them by chance.
+    share = expected / 100
+    part = 1 - min(count / IMAGENET_PICTURES, 1)
+    chance = 100 * np.sqrt(share * (1 - share) / count * part)
+    assert abs(found - expected) < TOP1_TOLERANCE + 3 * chance, (found, count)
 
 
 def test_keras_files_without_the_top_hold_an_untrained_norm() -> None:
