@@ -32,6 +32,8 @@ RUN = [
     or (block.language in COMMANDS and block.directive in ("run", "run with"))
 ]
 RUN_PAGES = list(dict.fromkeys(block.page for block in RUN))
+# What is in no environment with the lowest versions.
+OPTIONAL = ("keras_hub", "keras_tuner")
 pytestmark = pytest.mark.slow
 
 
@@ -113,7 +115,11 @@ def run_command(words: list[str], more: str) -> None:
 @pytest.mark.usefixtures("scratch", "hub")
 def test_the_blocks_of_a_page_run_one_after_another(page: str) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in [block for block in RUN if block.page == page]:
+    blocks = [block for block in RUN if block.page == page]
+    for name in OPTIONAL:
+        if any(f"import {name}" in block.text for block in blocks):
+            pytest.importorskip(name)
+    for block in blocks:
         if block.language == "python":
             lines = "\n" * (block.line - 1)
             exec(compile(lines + block.text, block.page, "exec"), names)
