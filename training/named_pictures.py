@@ -115,6 +115,8 @@ def views(
 
 def view(name: str, preprocessing: Preprocessing) -> View:
     """Reads one picture, as training does; never raises for what is wrong with it."""
+    if problem := pictures.named_problem(Path(name)):
+        return View(name, None, f"{name}: {problem}")
     try:
         is_address = _ADDRESS.match(name)
         contents = downloaded(name) if is_address else Path(name).read_bytes()

@@ -26,12 +26,16 @@ from keras_convnext import image
 from . import decoding
 from .examples import DataError
 
+# What cameras write beside their JPEGs. As TIFF it would be read, and be a thumbnail.
+RAW_SUFFIXES = frozenset({".cr2", ".nef", ".arw", ".dng"})
+
 # By these endings a file is taken for a picture, whatever the case of the letters.
 # The last ones are here to be named as unreadable rather than passed over in silence.
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp"}
     | {".gif", ".tif", ".tiff", ".avif", ".ico", ".ppm", ".pgm"}
-    | {".heic", ".heif", ".jxl", ".jp2", ".cr2", ".nef", ".arw", ".dng"}
+    | {".heic", ".heif", ".jxl", ".jp2"}
+    | RAW_SUFFIXES
 )
 
 # What TensorFlow cannot read of these is damaged, even where Pillow, which does not
@@ -84,7 +88,16 @@ def check(paths: Sequence[Path], copies: Path) -> Iterator[Picture]:
                 pool.shutdown(cancel_futures=True)
 
 
+def named_problem(path: Path) -> str:
+    """Returns why no file of that name can be used; empty where some can."""
+    if path.suffix.lower() in RAW_SUFFIXES:
+        return "a raw file of a camera, which is not read here; save it as JPEG"
+    return ""
+
+
 def _checked(path: Path, copies: Path) -> Picture:
+    if problem := named_problem(path):
+        return Picture(path, path, problem=problem)
     try:
         seen, way = _decoded(path.read_bytes())
     except OSError as error:

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from training import decoding, pictures
+from keras_convnext.preprocessing import Preprocessing
+from training import decoding, named_pictures, pictures
 
 ODD = Path(__file__).parents[3] / "shared" / "data" / "odd_images"
 
@@ -150,6 +151,16 @@ def test_what_telephones_write_is_named_with_a_way_out(tmp_path: Path):
     path.write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(500))
     problem = checked(path, tmp_path).problem
     assert problem == "HEIC, which is not read here; save it as JPEG"
+
+
+def test_a_raw_file_is_not_taken_for_the_thumbnail_in_it(tmp_path: Path):
+    # Its first picture is a small one, and its header is that of a TIFF.
+    path = tmp_path / "DSC_0001.NEF"
+    Image.fromarray(ramp(3)).save(path, "TIFF")
+    assert checked(path, tmp_path).problem.startswith("a raw file of a camera")
+    view = named_pictures.view(str(path), Preprocessing())
+    assert view.image is None
+    assert view.problem.startswith(f"{path}: a raw file of a camera")
 
 
 def test_damage_is_told_apart_from_what_is_no_picture(tmp_path: Path):
