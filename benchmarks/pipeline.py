@@ -10,7 +10,8 @@ does at its beginning falls into the warm-up.
     python benchmarks/pipeline.py --torch_python=OTHER/bin/python --out=pipeline.json
 
 The other interpreter needs torch, torchvision and timm. Without --folder, pictures are
-drawn; with it, FOLDER/CLASS/*.jpg are taken.
+drawn, 500 x 375 pixels as ImageNet's are or what --drawn says; with it,
+FOLDER/CLASS/*.jpg are taken.
 """
 
 from __future__ import annotations
@@ -35,18 +36,19 @@ WARM_UP_BATCHES = 10
 EPOCH_PICTURES = 100_000
 
 
-def draw_pictures(folder: Path, count: int) -> None:
-    """Writes JPEG files of 500 x 375 pixels, detailed as photographs are."""
+def draw_pictures(folder: Path, count: int, width: int, height: int) -> None:
+    """Writes JPEG files, detailed as photographs are."""
     import numpy as np
     from PIL import Image
 
     generator = np.random.default_rng(0)
     for number in range(count):
-        large = np.zeros((375, 500, 3))
+        large = np.zeros((height, width, 3))
         for cells in (4, 16, 64, 250):
             coarse = generator.integers(0, 256, (cells * 3 // 4, cells, 3), np.uint8)
-            layer = Image.fromarray(coarse).resize((500, 375), Image.Resampling.BICUBIC)
-            large += np.asarray(layer, float) / 4
+            smooth = Image.fromarray(coarse)
+            smooth = smooth.resize((width, height), Image.Resampling.BICUBIC)
+            large += np.asarray(smooth, float) / 4
         place = folder / f"class{number % CLASSES}" / f"{number:04d}.jpg"
         place.parent.mkdir(exist_ok=True)
         Image.fromarray(large.astype(np.uint8)).save(place, quality=90)
@@ -232,6 +234,7 @@ def main() -> None:
     parser.add_argument("--torch_python", help="interpreter with torch and timm")
     parser.add_argument("--folder", help="folder of class folders of .jpg files")
     parser.add_argument("--pictures", type=int, default=200, help="to draw")
+    parser.add_argument("--drawn", default="500x375", help="their width and height")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--batches", type=int, default=12, help="of a round")
     parser.add_argument("--rounds", type=int, default=5)
@@ -247,7 +250,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as drawn:
         if not options.folder:
             options.folder = drawn
-            draw_pictures(Path(drawn), options.pictures)
+            width, height = map(int, options.drawn.split("x"))
+            draw_pictures(Path(drawn), options.pictures, width, height)
         figures = measure(options)
     for side, rate in figures["images_per_second_per_core"].items():
         print(f"{side:22s} {rate:7.1f} img/s on one core")
