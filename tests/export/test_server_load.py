@@ -187,6 +187,45 @@ def test_a_new_version_under_load_loses_no_request(tmp_path):
     assert set(seen) == {1, 2, 3, 4}
 
 
+def test_new_versions_under_load_over_both_protocols_lose_no_request(
+    exported, photographs, expected, tmp_path
+):
+    base = tmp_path / "saved_model"
+    shutil.copytree(exported, base)
+    tallies, stop = [], threading.Event()
+    with (
+        command(f"--model_dir={base}", "--poll_seconds=0.1", log=tmp_path / "log") as s,
+        ExitStack() as stack,
+    ):
+        asking = clients(s, stack)
+
+        def load():
+            while not stop.is_set():
+                tallies.append(load_generator.run(asking, photographs, 500, expected))
+
+        loading = threading.Thread(target=load)
+        loading.start()
+        try:
+            for version in (2, 3, 4):
+                shutil.copytree(base / str(version - 1), base / f".{version}")
+                (base / f".{version}").rename(base / str(version))
+                gone = f"version {version - 1} was unloaded"
+                while gone not in s.log.read_text():
+                    assert s.process.poll() is None
+                    time.sleep(0.1)
+        finally:
+            stop.set()
+            loading.join()
+        assert s.terminate() == 0
+        said = s.log.read_text().splitlines()[-1]
+    answered = sum(len(tally.seconds) for tally in tallies)
+    print(f"{answered} requests from {CLIENTS} clients over 4 versions")
+    assert [(tally.wrong, tally.errors) for tally in tallies] == [(0, {})] * len(
+        tallies
+    )
+    assert said == f"serve: answered {answered} of {answered} requests"
+
+
 def test_a_signal_to_stop_finishes_what_was_taken(
     exported, photographs, expected, tmp_path
 ):
