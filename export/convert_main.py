@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import Any
 
 from absl import flags
 
@@ -50,8 +52,13 @@ def _convert(argv: list[str]) -> int:
     console.quiet_libraries()
     from keras_convnext.weights.convert import convert
 
+    def say(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"{COMMAND}: {message}", file=sys.stderr)
+
     try:
-        report = convert(places[0], places[1], values.to)
+        with warnings.catch_warnings():
+            warnings.showwarning = say
+            report = convert(places[0], places[1], values.to)
     except (ValueError, OSError) as error:
         raise Mistake(" ".join(str(error).split())) from error
     print(report)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import warnings as python_warnings
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -70,12 +69,13 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
 
 def _head(record: Record, overrides: dict[str, Any]) -> dict[str, Any]:
     """Returns what a checkpoint's head, or its lack of one, means for the builder."""
+    from keras_convnext.weights.notice import notice
+
     if not record.classes:
         if "include_top" not in overrides:
-            python_warnings.warn(
+            notice(
                 f"{record.name} has no classifier: the model's output is its features. "
-                "include_top=True and classes=... add an untrained one.",
-                stacklevel=3,
+                "include_top=True and classes=... add an untrained one."
             )
         return {"include_top": False, "pooling": "avg"}
     size_px = record.preprocessing.size_px
@@ -88,10 +88,9 @@ def _head(record: Record, overrides: dict[str, Any]) -> dict[str, Any]:
     if "classes" not in overrides:
         arguments["classifier_activation"] = record.classifier_activation
         if not record.labels and overrides.get("include_top", True):
-            python_warnings.warn(
+            notice(
                 f"{record.name} has no classifier: the model's output is an embedding "
-                f"of {record.classes} numbers.",
-                stacklevel=3,
+                f"of {record.classes} numbers."
             )
     return arguments
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
 from keras_convnext.weights.download import download
+from keras_convnext.weights.notice import notice
 from keras_convnext.weights.record import Record
 
 HOME_VARIABLE = "KERAS_CONVNEXT_HOME"
@@ -50,7 +50,4 @@ def _say_licence(record: Record) -> None:
     """Warns once, before the first byte, of terms that forbid commercial use."""
     if record.is_non_commercial or record.is_gated:
         limits = "not for commercial use" if record.is_non_commercial else "own terms"
-        warnings.warn(
-            f"The weights {record.name} are licensed {record.licence}: {limits}.",
-            stacklevel=4,
-        )
+        notice(f"The weights {record.name} are licensed {record.licence}: {limits}.")

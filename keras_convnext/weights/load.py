@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Collection, Mapping
 
 import keras
@@ -18,6 +17,7 @@ from keras_convnext.weights.dialects.table import Match
 from keras_convnext.weights.errors import BadWeightsFileError, WeightsMismatchError
 from keras_convnext.weights.fetch import fetch
 from keras_convnext.weights.layouts import kind_of
+from keras_convnext.weights.notice import notice
 from keras_convnext.weights.plan import Plan, make_plan
 from keras_convnext.weights.readers import open_tensors
 from keras_convnext.weights.record import Record
@@ -95,7 +95,7 @@ def load(model: keras.Model, source: Record | str | os.PathLike[str]) -> Report:
     if isinstance(found, Record):
         plan.notes += _normalization_notes(model, found)
     for note in plan.notes:
-        warnings.warn(note, stacklevel=2)
+        notice(note)
     assigned = [*plan.assign, *plan.zero]
     return Report(
         source=found.name if isinstance(found, Record) else str(source),

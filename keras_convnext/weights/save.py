@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -101,7 +102,11 @@ def write(
             raise ValueError(f"{dialect} files have no {ours}, which is not zero here.")
     part = path.with_name(f".{path.name}.part")
     try:
+        # safetensors would make one that nobody else may read.
+        part.touch()
+        mode = part.stat().st_mode
         _WRITERS[path.suffix](part, tensors)
+        part.chmod(mode)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -138,7 +143,18 @@ def _table(
             return table
         if not wordless or len(lacking) < len(wordless):
             wordless = lacking
-    raise ValueError(f"{dialect} files have no word for {', '.join(wordless)}.")
+    raise ValueError(f"{dialect} files have no word for {_summed_up(wordless)}.")
+
+
+def _summed_up(names: list[str]) -> str:
+    """Names what every block has once: "stage*_block*_grn/gamma (in 12 places)"."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(re.sub(r"\d+", "*", name), []).append(name)
+    return ", ".join(
+        found[0] if len(found) == 1 else f"{pattern} (in {len(found)} places)"
+        for pattern, found in alike.items()
+    )
 
 
 def _check_ending(path: Path, dialect: str) -> None:

@@ -310,7 +310,11 @@ def test_names_of_nobody_are_refused(tiny: tuple, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "dialect", "words"),
     [
-        ("convnextv2_tiny", "torchvision", "no word for stage0_block0_grn"),
+        (
+            "convnextv2_tiny",
+            "torchvision",
+            r"stage\*_block\*_grn/gamma \(in 5 places\), stage\*_block\*_grn",
+        ),
         ("convnext_large_mlp", "meta", "no word for head_hidden"),
         ("convnext_tiny_hnf", "meta", "norm before the pooling"),
         ("convnext_tiny", "tensorflow", "no dialect 'tensorflow'"),
@@ -322,6 +326,16 @@ def test_what_a_dialect_cannot_say_is_named(
     with pytest.raises(ValueError, match=words):
         weights.save_weights_as(mini(name), tmp_path / "a.safetensors", dialect=dialect)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".npz", ".h5"])
+def test_what_is_written_may_be_read_by_whom_other_files_may(
+    ending: str, mini: Callable, tmp_path: Path
+) -> None:
+    dialect = "keras_applications" if ending == ".h5" else "timm"
+    path = weights.save_weights_as(mini(), tmp_path / f"a{ending}", dialect)
+    (tmp_path / "other").touch()
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_a_file_that_keras_applications_can_load_is_written(
