@@ -2,12 +2,16 @@
 
 import hashlib
 import http.server
+import multiprocessing
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from keras_convnext.weights import hub
@@ -16,6 +20,8 @@ from keras_convnext.weights.hub import download_from_hub
 
 CONTENT = np.random.default_rng(0).bytes(200_000)
 FILES = ("model.safetensors", "pytorch_model.bin")
+# What comes of a file before a connection breaks, and how long one may be silent.
+ARRIVES, STALL_S = 50_000, 1.0
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -30,23 +36,55 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, body: bytes) -> None:
         self.server.asked += 1
-        # /<owner>/<repository>/resolve/main/<file>
+        # /<owner>/<repository>/resolve/main/<file>, or /elsewhere/<file>
         owner, *_, name = self.path.strip("/").split("/")
         status = {"gone": 404, "gated": 403, "broken": 500}.get(owner, 200)
         error = {"gone": "RepoNotFound", "gated": "GatedRepo"}.get(owner)
         if owner == "old" and name == FILES[0]:
             status, error = 404, "EntryNotFound"
+        self.server.fetched[owner] += bool(body)
+        first = self.server.fetched[owner] == 1 and bool(body)
+        if owner == "busy" and first:
+            status = 429
+        if owner == "redirected" and body:
+            status = 302
+        start = 0
+        if body and "Range" in self.headers:
+            start = int(self.headers["Range"].removeprefix("bytes=").split("-")[0])
+            self.server.continued.append(start)
+            status = 206
         self.send_response(status)
         if error:
             self.send_header("X-Error-Code", error)
+        if status == 302:
+            self.send_header("Location", f"/elsewhere/{name}")
+        if status == 429:
+            self.send_header("Retry-After", "1")
         self.send_header("X-Repo-Commit", COMMIT)
         sha256 = hashlib.sha256(CONTENT).hexdigest()
         self.send_header("ETag", f'"{sha256}"')
-        length = len(self.server.content) if status == 200 else 0
+        length = len(self.server.content) - start if status in (200, 206) else 0
         self.send_header("Content-Length", str(length))
+        if status == 206:
+            last = len(self.server.content) - 1
+            whole = len(self.server.content)
+            self.send_header("Content-Range", f"bytes {start}-{last}/{whole}")
         self.end_headers()
-        if status == 200:
-            self.wfile.write(body)
+        if not length:
+            return
+        if first and owner in ("dropping", "stalling"):
+            self.wfile.write(body[:ARRIVES])
+            self.wfile.flush()
+            time.sleep(2 * STALL_S if owner == "stalling" else 0)
+            self.close_connection = True
+            self.connection.shutdown(2)
+        elif owner == "slow":
+            self.wfile.write(body[:ARRIVES])
+            self.wfile.flush()
+            time.sleep(0.5)
+            self.wfile.write(body[ARRIVES:])
+        else:
+            self.wfile.write(body[start:])
 
     def log_message(self, *_: object) -> None:
         pass
@@ -55,12 +93,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     content = CONTENT
-    asked = 0
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked = 0
+        self.fetched: Counter[str] = Counter()
+        self.continued: list[int] = []
+
+    def handle_error(self, *_: object) -> None:
+        """Connections that break are what is tested."""
+
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         yield server
@@ -74,7 +123,7 @@ def get(server: Server, hub_id: str, cache: Path, said: list[str]) -> Path:
         FILES,
         cache=cache,
         before=lambda: said.append(hub_id),
-        endpoint=f"http://127.0.0.1:{server.server_address[1]}",
+        endpoint=server.endpoint(),
     )
 
 
@@ -105,6 +154,60 @@ def test_a_file_that_is_not_what_the_hub_promised_is_deleted(
         get(server, "timm/tiny", tmp_path, [])
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert all(path.stat().st_size < 1000 for path in left)
+
+
+@pytest.fixture
+def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the hub's client keep what has arrived in pieces smaller than the file."""
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", ARRIVES // 5)
+
+
+@pytest.mark.usefixtures("_small_pieces")
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(
+    server: Server, tmp_path: Path
+) -> None:
+    assert get(server, "dropping/tiny", tmp_path, []).read_bytes() == CONTENT
+    assert server.continued == [ARRIVES]
+
+
+@pytest.mark.usefixtures("_small_pieces")
+def test_a_stall_is_noticed_and_the_file_taken_up_again(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", STALL_S)
+    assert get(server, "stalling/tiny", tmp_path, []).read_bytes() == CONTENT
+    assert server.continued == [ARRIVES]
+
+
+def test_a_redirect_to_where_the_hub_keeps_its_files_is_followed(
+    server: Server, tmp_path: Path
+) -> None:
+    assert get(server, "redirected/tiny", tmp_path, []).read_bytes() == CONTENT
+    assert server.fetched["elsewhere"] == 1
+
+
+def test_a_busy_hub_is_asked_again(server: Server, tmp_path: Path) -> None:
+    assert get(server, "busy/tiny", tmp_path, []).read_bytes() == CONTENT
+    assert server.fetched["busy"] == 2
+
+
+def _fetch(endpoint: str, cache: Path, results: multiprocessing.Queue) -> None:
+    path = download_from_hub("slow/tiny", FILES, cache=cache, endpoint=endpoint)
+    results.put(path.read_bytes())
+
+
+def test_two_processes_fetch_a_file_once(server: Server, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    arguments = (server.endpoint(), tmp_path, results)
+    processes = [context.Process(target=_fetch, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    contents = [results.get(timeout=30) for _ in processes]
+    for process in processes:
+        process.join()
+    assert contents == [CONTENT, CONTENT]
+    assert server.fetched["slow"] == 1
 
 
 @pytest.mark.parametrize(
