@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-# A step of a second or so, and data that is always there.
+# Steps of a part of a second, and data that is always there.
 ON_ONE_CORE = """
 import os
 
@@ -18,10 +18,12 @@ from training.step_loop import make_step_loop
 
 @tf.function
 def train_step(images, labels):
-    product = tf.eye(1500)
-    for _ in range(10):
-        product = product @ tf.eye(1500)
-    figure = tf.reduce_max(product) + tf.cast(images[0], tf.float32)
+    # Of the data, or it would be computed once, beforehand.
+    factor = tf.eye(1000) * (1.0 + images[0])
+    product = factor
+    for _ in range(4):
+        product = product @ factor
+    figure = tf.reduce_max(product)
     return {"loss": figure, "correct": figure, "gradient_norm": figure}
 
 
@@ -31,8 +33,10 @@ batches = iter(strategy.experimental_distribute_dataset(data))
 take = make_step_loop(train_step, strategy)
 take(batches, tf.constant(1))
 began = tf.timestamp()
-waited = take(batches, tf.constant(3))["waited"].numpy().sum()
-print(waited / float(tf.timestamp() - began))
+waited = take(batches, tf.constant(8))["waited"].numpy()
+seconds = float(tf.timestamp() - began)
+# Other programs may hold the core while one of the batches is fetched.
+print(sorted(waited)[len(waited) // 2] * len(waited) / seconds)
 """
 
 
