@@ -28,9 +28,10 @@ NO_NETWORK = (
     "elsewhere and give its path instead of the name"
 )
 _CHUNK_BYTES = 1 << 20
+# Answers that another attempt may change.
+TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 # More than twice the largest published ConvNeXt; a stream that never ends stops here.
 _LARGEST_BYTES = 8 << 30
-_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MEANINGS = {
     401: "the server wants you to log in",
     403: "the server does not allow it",
@@ -172,12 +173,15 @@ def _open(url: str, part: Path, timeout_s: float) -> http.client.HTTPResponse:
             part.unlink(missing_ok=True)
             raise _ComeAgainError("the server cannot go on from there") from error
         meaning = _MEANINGS.get(error.code, error.reason)
-        if error.code in _TRY_AGAIN:
-            wait = error.headers.get("Retry-After", "")
-            raise _ComeAgainError(
-                f"{meaning} ({error.code})", float(wait) if wait.isdigit() else 0.0
-            ) from error
+        if error.code in TRY_AGAIN:
+            wait_s = seconds_asked_for(error.headers.get("Retry-After"))
+            raise _ComeAgainError(f"{meaning} ({error.code})", wait_s) from error
         raise DownloadError(f"{url}: {meaning} ({error.code}).") from error
+
+
+def seconds_asked_for(retry_after: str | None) -> float:
+    """Returns how long a busy server asks to be left alone, in seconds."""
+    return float(retry_after) if retry_after and retry_after.isdigit() else 0.0
 
 
 def _start(response: http.client.HTTPResponse, part: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import string
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,15 +15,22 @@ from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
-    HfHubHTTPError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
 )
 
-from keras_convnext.weights.download import NO_NETWORK, digest
+from keras_convnext.weights.download import (
+    NO_NETWORK,
+    TRY_AGAIN,
+    Patience,
+    digest,
+    seconds_asked_for,
+)
 from keras_convnext.weights.errors import DownloadError
 
 _SHA256_DIGITS = 64
+# Not every release of the hub's client tries again, nor after every failure.
+_PATIENCE = Patience(attempts=3)
 
 
 def download_from_hub(
@@ -58,7 +66,7 @@ def download_from_hub(
     before()
     for name in files:
         try:
-            path = hf_hub_download(hub_id, name, cache_dir=cache, endpoint=endpoint)
+            path = _fetch(hub_id, name, cache, endpoint)
         except GatedRepoError as error:
             raise DownloadError(
                 f"{hub_id} is handed out only to people who accepted its terms: accept "
@@ -74,11 +82,36 @@ def download_from_hub(
             ) from error
         except EntryNotFoundError:
             continue
-        except (HfHubHTTPError, OSError) as error:
+        # What breaks a connection is called otherwise in every release.
+        except Exception as error:
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             raise DownloadError(f"{hub_id}/{name}: {first_line}") from error
         return _verified(Path(path), f"{hub_id}/{name}")
     raise DownloadError(f"{hub_id} has none of the files {', '.join(files)}.")
+
+
+def _fetch(hub_id: str, name: str, cache: Path | None, endpoint: str | None) -> str:
+    for attempt in range(1, _PATIENCE.attempts):
+        try:
+            return hf_hub_download(hub_id, name, cache_dir=cache, endpoint=endpoint)
+        except Exception as error:
+            if not _may_pass(error):
+                raise
+            headers = getattr(getattr(error, "response", None), "headers", {})
+            asked_s = seconds_asked_for(headers.get("Retry-After"))
+            pause_s = max(_PATIENCE.pause_s * 2**attempt, asked_s)
+            time.sleep(min(pause_s, _PATIENCE.longest_pause_s))
+    return hf_hub_download(hub_id, name, cache_dir=cache, endpoint=endpoint)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another attempt may end better than with this error."""
+    if isinstance(error, EntryNotFoundError | RepositoryNotFoundError):
+        return False
+    if isinstance(error, OSError) and error.errno is not None:
+        return False  # this machine's, such as a full disk
+    response = getattr(error, "response", None)
+    return response is None or response.status_code in TRY_AGAIN
 
 
 def _check_network(hub_id: str, endpoint: str) -> None:

@@ -15,6 +15,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from keras_convnext.weights import hub
+from keras_convnext.weights.download import Patience
 from keras_convnext.weights.errors import DownloadError
 from keras_convnext.weights.hub import download_from_hub
 
@@ -72,7 +73,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if not length:
             return
-        if first and owner in ("dropping", "stalling"):
+        breaks = first and owner in ("dropping", "stalling")
+        if breaks or owner == "hopeless":
             self.wfile.write(body[:ARRIVES])
             self.wfile.flush()
             time.sleep(2 * STALL_S if owner == "stalling" else 0)
@@ -168,6 +170,18 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
 ) -> None:
     assert get(server, "dropping/tiny", tmp_path, []).read_bytes() == CONTENT
     assert server.continued == [ARRIVES]
+
+
+def test_a_connection_that_always_breaks_is_one_clear_line_and_no_file(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_PATIENCE", Patience(attempts=2, pause_s=0.0))
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # the client's own pauses
+    with pytest.raises(DownloadError, match="hopeless/tiny") as caught:
+        get(server, "hopeless/tiny", tmp_path, [])
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.rglob("model.safetensors")) == []
+    assert server.fetched["hopeless"] >= 2
 
 
 @pytest.mark.usefixtures("_small_pieces")
