@@ -8,13 +8,16 @@ are integers:
 - norms: they divide by a root of a mean of squares, and one scale has to do for the
   squares of all positions, so that those of the quieter ones are rounded away;
 - residual sums: what is rounded there goes through all blocks that follow;
-- convolutions: the depthwise one is many times faster in float32 on CPUs, too.
+- convolutions and the last layer.
 
 What stays in integers are the matrix products of the blocks and the activation between
 them: most of the work, and most of the weights. In files with integers for weights
-alone it is the convolutions and the last layer that compute with float32's. The weights
-stay in 8 bits all the same, and are converted when a runtime loads the file, except
-those of the first and the last layer where they are few.
+alone it is the strided convolutions and the last layer that compute with float32's.
+
+The weights stay in 8 bits all the same, and are converted when a runtime loads the
+file, except those of the first and the last layer where they are few. Depthwise
+convolutions take and give float32, and round inside: they have a kernel for 8-bit
+weights, which is the fastest of all on CPUs (that for integers is many times slower).
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from .tflite_graph import OPERATORS, Graph
 
 _CONVOLUTIONS = {OPERATORS.CONV_2D, OPERATORS.DEPTHWISE_CONV_2D}
 _WEIGHTED = {*_CONVOLUTIONS, OPERATORS.FULLY_CONNECTED}
+# The version of the depthwise convolution with float32 around 8-bit weights.
+_MIXED_VERSION = 6
 # What an island grows from, and what joins it if it works on an island's numbers.
 _NORM_SEEDS = {
     OPERATORS.MEAN,
@@ -90,8 +95,9 @@ class _Edit:
         self._last = dense[-1:]
 
     def has_sensitive_weights(self, operator: Any) -> bool:
-        """Returns whether an operator is a convolution or the network's last layer."""
-        return self._graph.kind(operator) in _CONVOLUTIONS or self._is_last(operator)
+        """Returns whether it is a strided convolution or the network's last layer."""
+        is_strided = self._graph.kind(operator) == OPERATORS.CONV_2D
+        return is_strided or self._is_last(operator)
 
     def islands(self) -> set[int]:
         """Returns the ids of the operators that are to compute in float32."""
@@ -184,6 +190,9 @@ class _Edit:
         is_weight = graph.kind(operator) in _WEIGHTED and tensor == operator.inputs[1]
         if not is_weight:
             self._float[tensor] = graph.float_like(tensor, graph.values(tensor))
+            return []
+        if graph.kind(operator) == OPERATORS.DEPTHWISE_CONV_2D:
+            graph.need_version(operator, _MIXED_VERSION)
             return []
         exact = self._exact_weights(operator)
         twin = self._float[tensor] = graph.float_like(tensor, exact)

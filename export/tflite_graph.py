@@ -67,6 +67,11 @@ class Graph:
         # Older files have the code in a field of one byte.
         return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
+    def need_version(self, operator: Any, version: int) -> None:
+        """Says that an operator's kernel has to know what this version knows."""
+        code = self._model.operatorCodes[operator.opcodeIndex]
+        code.version = max(code.version, version)
+
     def maker(self, tensor: int) -> Any | None:
         """Returns the operator that makes a tensor, as the file was read."""
         return self._makers.get(tensor)
