@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .cluster import Cluster
+from .console import Mistake
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# What TensorFlow says on every other worker where one has died.
+_ABORTED = "Collective ops is aborted by: "
 FORMS = "all, cpu, cpu:2 (2 logical ones), gpu or gpu:0,1"
 
 
@@ -159,8 +163,37 @@ def any_worker(flag: bool, strategy: tf.distribute.Strategy, cluster: Cluster) -
     return bool(strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None) > 0)
 
 
+@contextlib.contextmanager
+def told_of_lost_workers(cluster: Cluster) -> Iterator[None]:
+    """Makes a line of what the others see where a worker dies or cannot be reached.
+
+    Args:
+        cluster: This process among those that train together.
+
+    Raises:
+        Mistake: A worker is gone.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if cluster.workers == 1 or _ABORTED not in error.message:
+            raise
+        reason = error.message.partition(_ABORTED)[2].strip().partition("\n")[0]
+        reason = reason.partition(". ")[0][:120]
+        raise Mistake(
+            f"another of the {cluster.workers} workers is gone or cannot be reached "
+            f"({reason}); start the same command on all of them again, and they go on "
+            "from the newest checkpoint"
+        ) from error
+
+
 def describe(strategy: tf.distribute.Strategy) -> str:
-    """Returns the devices in a few words, "2 CPUs" or "1 GPU (NVIDIA H200)"."""
+    """Returns the devices in a few words.
+
+    Such as "2 CPUs", "1 GPU (NVIDIA H200)", or "1 CPU in each of 2 workers".
+    """
     import tensorflow as tf
 
     names = strategy.extended.worker_devices
@@ -170,4 +203,5 @@ def describe(strategy: tf.distribute.Strategy) -> str:
         card = tf.config.list_physical_devices("GPU")[0]
         details = tf.config.experimental.get_device_details(card)
         words += f" ({details.get('device_name', 'unknown card')})"
-    return words
+    workers = strategy.num_replicas_in_sync // len(names)
+    return f"{words} in each of {workers} workers" if workers > 1 else words

@@ -123,19 +123,27 @@ def _train(argv: list[str]) -> int:
             "classes": len(source.classes),
         }
         workdir.claim({**run_identity, **counts})
+    with distribution.told_of_lost_workers(processes):
+        run = _begun(recipe, source, workdir, strategy, processes)
+        if not processes.is_chief:
+            return _follow(run)
+        with _told_how_to_go_on(run):
+            return _lead(run, watchers(workdir))
+
+
+def _begun(
+    recipe: Any, source: Any, workdir: Workdir, strategy: Any, processes: Any
+) -> Any:
+    """Returns the run, ready to go on; gives the folder back where it cannot."""
     from . import trainer
 
     try:
         with console.said_warnings(processes.is_chief):
-            run = trainer.prepare(recipe, source, workdir, strategy, cluster=processes)
+            return trainer.prepare(recipe, source, workdir, strategy, cluster=processes)
     except Mistake:
         if processes.is_chief:
             workdir.release()
         raise
-    if not processes.is_chief:
-        return _follow(run)
-    with _told_how_to_go_on(run):
-        return _lead(run, watchers(workdir))
 
 
 @contextlib.contextmanager

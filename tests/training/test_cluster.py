@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +70,7 @@ def free_addresses(count):
     return addresses
 
 
-def start(data, workdir, config):
+def start(data, workdir, config, *more):
     command = [
         *(sys.executable, "-m", "training.main", "--recipe=scratch_small"),
         *(f"--data=array:{data}", f"--workdir={workdir}"),
@@ -80,6 +82,7 @@ def start(data, workdir, config):
             "--set=clip_norm=0.5",
         ),
         *("--set=augmentation.flip=false", "--set=augmentation.crop_scale=none"),
+        *more,
     ]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     if config is not None:
@@ -106,30 +109,38 @@ def newest(workdir):
         return {name: arrays[name] for name in arrays.files if name != "position.json"}
 
 
-@pytest.mark.slow
-def test_two_worker_processes_do_what_one_process_does(tmp_path):
+@pytest.fixture
+def data(tmp_path):
     rng = np.random.default_rng(0)
-    data = tmp_path / "data.npz"
     np.savez(
-        data,
+        tmp_path / "data.npz",
         train_images=rng.integers(0, 256, (40, 16, 16, 3)).astype(np.uint8),
         train_labels=np.arange(40) % 4,
         test_images=rng.integers(0, 256, (11, 16, 16, 3)).astype(np.uint8),
         test_labels=np.arange(11) % 4,
     )
-    finish([start(data, tmp_path / "one", None)])
+    return tmp_path / "data.npz"
+
+
+def start_two(data, workdir, *more):
     jobs = {"worker": free_addresses(2)}
-    outputs = finish(
-        [
-            start(
-                data,
-                tmp_path / "two",
-                {"cluster": jobs, "task": {"type": "worker", "index": index}},
-            )
-            for index in range(2)
-        ]
-    )
+    return [
+        start(
+            data,
+            workdir,
+            {"cluster": jobs, "task": {"type": "worker", "index": index}},
+            *more,
+        )
+        for index in range(2)
+    ]
+
+
+@pytest.mark.slow
+def test_two_worker_processes_do_what_one_process_does(tmp_path, data):
+    finish([start(data, tmp_path / "one", None)])
+    outputs = finish(start_two(data, tmp_path / "two"))
     # The chief speaks for both.
+    assert outputs[0][0].startswith("1 CPU in each of 2 workers, float32, batch 8")
     assert "held-back accuracy" in outputs[0][0]
     assert outputs[1] == ("", "")
 
@@ -145,3 +156,41 @@ def test_two_worker_processes_do_what_one_process_does(tmp_path):
     assert figures[0]["top1"] == figures[1]["top1"]
     # float32 means of eleven numbers of about 1.
     assert figures[0]["loss"] == pytest.approx(figures[1]["loss"], rel=1e-5)
+
+
+def wait_for_a_checkpoint(workdir, processes):
+    ends = time.monotonic() + 300
+    while not list(workdir.glob("checkpoints/*.ckpt")):
+        assert time.monotonic() < ends
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1], ids=["the chief", "the other"])
+def test_who_is_left_says_in_a_line_that_another_is_gone(tmp_path, data, killed):
+    processes = start_two(data, tmp_path / "run", "--set=epochs=100000")
+    wait_for_a_checkpoint(tmp_path / "run", processes)
+    processes[killed].kill()
+    left = processes[1 - killed]
+    _, stderr = left.communicate(timeout=300)
+    processes[killed].communicate()
+    assert left.returncode == 2
+    *_, told = stderr.splitlines()
+    assert told.startswith("train: error: another of the 2 workers is gone or cannot")
+    assert told.endswith("they go on from the newest checkpoint")
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_worker_stops_all_after_the_same_step(tmp_path, data):
+    processes = start_two(data, tmp_path / "run", "--set=epochs=100000")
+    wait_for_a_checkpoint(tmp_path / "run", processes)
+    processes[1].terminate()
+    outputs = [process.communicate(timeout=300) for process in processes]
+    # The second was told to by SIGTERM, the chief by the second.
+    assert [process.returncode for process in processes] == [130, 143]
+    told = [stderr.splitlines()[-1] for _, stderr in outputs]
+    assert told[0] == told[1]
+    [step] = re.findall(r"stopped after step (\d+) ", told[0])
+    newest = max((tmp_path / "run" / "checkpoints").glob("*.ckpt"))
+    assert newest.name == f"step-{int(step):09d}.ckpt"

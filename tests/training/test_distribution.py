@@ -1,8 +1,11 @@
 """What `--devices` says, and that the machine has it."""
 
 import pytest
+import tensorflow as tf
 
 from training import distribution
+from training.cluster import Cluster
+from training.console import Mistake
 from training.distribution import Devices
 
 
@@ -40,3 +43,21 @@ def test_one_processor_makes_a_mirrored_strategy_of_one():
     strategy = distribution.make_strategy(Devices("cpu"))
     assert strategy.num_replicas_in_sync == 1
     assert distribution.describe(strategy) == "1 CPU"
+
+
+def lost(message, workers):
+    with distribution.told_of_lost_workers(Cluster(0, workers)):
+        raise tf.errors.UnavailableError(None, None, message)
+
+
+def test_a_worker_that_is_gone_is_a_line_on_the_others():
+    message = "{{node x}} Collective ops is aborted by: Socket closed\nMore."
+    with pytest.raises(Mistake, match=r"of the 3 workers is gone .*\(Socket closed\)"):
+        lost(message, workers=3)
+
+
+def test_other_errors_of_a_cluster_are_not_hidden():
+    with pytest.raises(tf.errors.UnavailableError):
+        lost("the disk is unavailable", workers=3)
+    with pytest.raises(tf.errors.UnavailableError):
+        lost("Collective ops is aborted by: something", workers=1)
