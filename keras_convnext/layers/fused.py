@@ -11,8 +11,8 @@ under JAX everything is compiled anyway. The forms that these agree with stand i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import keras
@@ -21,6 +21,8 @@ from keras_convnext.layers import lean
 
 _INVERSE_SQRT_2 = 1.0 / math.sqrt(2.0)
 _INVERSE_SQRT_2_PI = 1.0 / math.sqrt(2.0 * math.pi)
+# A quarter of a megabyte in float32: three such tensors stay in a core's cache.
+_PART_NUMBERS = 2**16
 
 
 def is_of_use(x: Any, training: Any) -> bool:
@@ -101,8 +103,7 @@ def _layer_norm(epsilon: float, dtype: str) -> Callable[[Any, Any, Any], Any]:
     def value(x: Any, gamma: Any, beta: Any) -> Any:
         return tf.cast(normalised(x)[0] * gamma + beta, dtype)
 
-    @_compiled
-    def slope(x: Any, gamma: Any, upstream: Any) -> tuple[Any, Any, Any]:
+    def slope(x: Any, upstream: Any, gamma: Any) -> tuple[Any, Any, Any]:
         normal, factor = normalised(x)
         upstream = _wide(upstream)
         inner = upstream * gamma
@@ -115,12 +116,95 @@ def _layer_norm(epsilon: float, dtype: str) -> Callable[[Any, Any, Any], Any]:
             tf.reduce_sum(upstream, axis=rest),
         )
 
+    @partial(_compiled, plain=slope)
+    def slope_in_parts(x: Any, upstream: Any, gamma: Any) -> Any:
+        def of_part(x: Any, upstream: Any) -> Any:
+            return slope(x, upstream, gamma)
+
+        return _part_by_part(of_part, x, upstream)
+
     @tf.custom_gradient
     def layer_norm(x: Any, gamma: Any, beta: Any) -> tuple[Any, Callable[[Any], Any]]:
-        return value(x, gamma, beta), lambda upstream: slope(x, gamma, upstream)
+        def gradient(upstream: Any) -> Any:
+            return slope_in_parts(x, upstream, gamma)
+
+        return value(x, gamma, beta), gradient
 
     function: Callable[[Any, Any, Any], Any] = layer_norm
     return function
+
+
+def _part_by_part(function: Callable[..., Any], *tensors: Any) -> Any:
+    """Returns a function's results over all positions, one part after another.
+
+    XLA makes a loop of every sum and of what follows it. On a part, all but the first
+    of these loops find their numbers in the cache.
+
+    Args:
+        function: From tensors `(positions, channels)` to one of the first one's shape
+            and type, and to float sums `(channels,)`.
+        tensors: `(..., channels)`, all of one shape.
+
+    Returns:
+        The first result in the tensors' shape, and the others summed over the parts.
+    """
+    import tensorflow as tf
+
+    like = tensors[0]
+    positions = positions_of_a_part(like.shape)
+    shape = (-1, positions, like.shape[-1])
+    parts = [_bits(tf.reshape(each, shape)) for each in tensors]
+    count = tf.shape(parts[0])[0]
+
+    def of_part(part: Any) -> tuple[Any, ...]:
+        values = (
+            tf.bitcast(each[part], all.dtype)
+            for each, all in zip(parts, tensors, strict=True)
+        )
+        first, *sums = function(*values)
+        return _bits(first), *sums
+
+    first, *sums = of_part(0)
+    results = tf.TensorArray(first.dtype, count, element_shape=first.shape)
+
+    def add(part: Any, results: Any, *sums: Any) -> tuple[Any, ...]:
+        result, *more = of_part(part)
+        added = (one + other for one, other in zip(sums, more, strict=True))
+        return part + 1, results.write(part, result), *added
+
+    _, results, *sums = tf.while_loop(
+        lambda part, *_: part < count, add, (0, results, *map(tf.zeros_like, sums))
+    )
+    joined = tf.bitcast(results.stack(), like.dtype)
+    return tf.reshape(joined, tf.shape(like)), *sums
+
+
+def _bits(x: Any) -> Any:
+    """Returns a 16-bit tensor's bits, and any other tensor as it is.
+
+    XLA would keep 16-bit floats in float32 and convert all parts at every one.
+    """
+    import tensorflow as tf
+
+    return tf.bitcast(x, tf.uint16) if x.dtype.size == 2 else x
+
+
+def positions_of_a_part(shape: Sequence[int | None]) -> int:
+    """Returns how many positions of a tensor `(..., channels)` make one part.
+
+    As many as fit into `_PART_NUMBERS` numbers, of those that divide them all.
+    """
+    most = max(1, _PART_NUMBERS // (shape[-1] or 1))
+    positions = 1
+    for size in reversed(shape[:-1]):
+        if size is None:
+            break
+        divisors = (n for n in range(1, size + 1) if size % n == 0)
+        factor = max(n for n in divisors if n == 1 or n * positions <= most)
+        positions *= factor
+        if factor < size:
+            break
+    return positions
 
 
 def _wide(x: Any) -> Any:
@@ -130,11 +214,39 @@ def _wide(x: Any) -> Any:
     return tf.cast(x, keras.backend.result_type(x.dtype.name, "float32"))
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function of tensors that XLA makes one program of for each shape."""
+def _compiled(
+    function: Callable[..., Any], plain: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
+    """Returns a function of tensors that XLA makes one program of for each shape.
+
+    Args:
+        function: What is compiled.
+        plain: What computes the same and can be differentiated; `function`, unless
+            given. Its gradient is not compiled.
+    """
     import tensorflow as tf
 
-    compiled: Callable[..., Any] = tf.function(
-        function, jit_compile=True, autograph=False
-    )
-    return compiled
+    # One for each kind of tensors: TensorFlow warns of a function that it traces often.
+    made: dict[Any, Callable[..., Any]] = {}
+
+    def compiled(*tensors: Any) -> Any:
+        kinds = tuple((each.dtype, str(each.shape)) for each in tensors)
+        if kinds not in made:
+            made[kinds] = tf.function(
+                lambda *all: function(*all), jit_compile=True, autograph=False
+            )
+        # An outer tape would have the program differentiated.
+        return made[kinds](*map(tf.stop_gradient, tensors))
+
+    @tf.custom_gradient
+    def call(*tensors: Any) -> tuple[Any, Callable[..., Any]]:
+        def gradient(*upstreams: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                results = (plain or function)(*tensors)
+            return tape.gradient(results, tensors, upstreams)
+
+        return compiled(*tensors), gradient
+
+    result: Callable[..., Any] = call
+    return result

@@ -64,6 +64,49 @@ def test_layer_norm_agrees_with_its_plain_form_forward_and_backward(shape):
     agree(derived(ours, *double), derived(plain, *double), 1e-11)
 
 
+@pytest.mark.parametrize(
+    ("shape", "positions"),
+    [
+        # Numbers of a part, at most 64 * 1024, over the channels.
+        ((16, 56, 56, 96), 8 * 56),
+        ((None, 56, 56, 96), 8 * 56),
+        ((128, 2, 2, 320), 32 * 4),
+        ((None, 2, 2, 320), 4),
+        ((7, 1, 1, 10), 7),
+        ((3, None, None, 8), 1),
+        ((30, 16), 30),
+        ((2, 5, 100_000), 1),
+    ],
+)
+def test_a_part_is_what_fits_into_the_cache_and_divides_all(shape, positions):
+    assert fused.positions_of_a_part(shape) == positions
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("static", [True, False])
+def test_the_gradients_of_many_parts_are_those_of_one(dtype, static, monkeypatch):
+    arguments = random(6, 4, 8, 16, dtype=dtype), random(16), random(16)
+
+    def gradients(epsilon):
+        @tf.function(autograph=False)
+        def found(x, gamma, beta):
+            def function(*all):
+                return fused.layer_norm(*all, epsilon, "float32")
+
+            return derived(function, x, gamma, beta)
+
+        given = [tf.TensorSpec(each.shape, each.dtype) for each in arguments]
+        if not static:
+            given[0] = tf.TensorSpec((None, None, 8, 16), dtype)
+        return found.get_concrete_function(*given)(*arguments)
+
+    whole = gradients(1e-3)
+    monkeypatch.setattr(fused, "_PART_NUMBERS", 16 * 32)
+    # Another epsilon, so that the function is made anew; too small to be seen.
+    # Sums of 192 float32 numbers of about 10, in another order.
+    agree(gradients(1.0000001e-3), whole, 1e-2 if dtype == "bfloat16" else 1e-4)
+
+
 @pytest.mark.parametrize("name", ["gelu", "layer_norm"])
 def test_sixteen_bit_numbers_are_computed_in_float32_and_rounded_once(name):
     x = random(40, 16, dtype="bfloat16")
@@ -108,6 +151,31 @@ def test_gelu_differentiates_twice():
     np.testing.assert_allclose(
         outer.gradient(first, x), (2 - x.numpy() ** 2) * density, atol=1e-7
     )
+
+
+def test_layer_norm_differentiates_twice():
+    x, gamma, beta = (
+        tf.cast(each, tf.float64) for each in (random(4, 6), random(6), random(6))
+    )
+
+    def plain(x, gamma, beta):
+        mean, variance = tf.nn.moments(x, -1, keepdims=True)
+        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-6)
+
+    def ours(*all):
+        return fused.layer_norm(*all, 1e-6, "float64")
+
+    def twice(function):
+        with tf.GradientTape() as outer:
+            outer.watch([x, gamma])
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = tf.reduce_sum(tf.sin(function(x, gamma, beta)))
+            first = inner.gradient(y, x)
+            loss = tf.reduce_sum(tf.square(first))
+        return outer.gradient(loss, [x, gamma])
+
+    agree(twice(ours), twice(plain), 1e-9)
 
 
 def test_layers_use_the_compiled_loops_while_training_and_only_then(monkeypatch):
