@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_convnext import adam_kernel
 from keras_convnext.layer_decay import lr_scales
 from keras_convnext.layers import (
     GlobalResponseNormalization,
@@ -174,26 +175,43 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
         index = self._get_variable_index(variable)
         group = self._groups_by_index[index]
         momentum, velocity = self._momentums[index], self._velocities[index]
-        dtype = variable.dtype
+        dtype = keras.backend.standardize_dtype(variable.dtype)
         rate = ops.cast(learning_rate, dtype) * group.lr_scale
-        gradient = ops.cast(gradient, dtype)
+        decay = self.decoupled_decay if group.decays else 0.0
         step = ops.cast(self.iterations + 1, dtype)
-        share_1, share_2 = 1 - self.beta_1, 1 - self.beta_2
+        begun = None
         if group.first_step:
             begun = ops.cast(self.iterations >= group.first_step, dtype)
-            rate, share_1, share_2 = rate * begun, share_1 * begun, share_2 * begun
             # The moments' start at zero is made up for from their own first step on.
             step = ops.maximum(step - group.first_step, 1)
+        if adam_kernel.is_of_use(variable):
+            adam_kernel.update(
+                variable,
+                momentum.value,
+                velocity.value,
+                gradient,
+                rate=rate,
+                decay=decay,
+                betas=(self.beta_1, self.beta_2),
+                epsilon=self.epsilon,
+                step=step,
+                begun=begun,
+            )
+            return
+        gradient = ops.cast(gradient, dtype)
+        share_1, share_2 = 1 - self.beta_1, 1 - self.beta_2
+        if begun is not None:
+            rate, share_1, share_2 = rate * begun, share_1 * begun, share_2 * begun
         # 1 - beta**step without the cancellation: beta_2 is close to 1.
-        correction_1 = -ops.expm1(step * _log(self.beta_1))
-        correction_2 = -ops.expm1(step * _log(self.beta_2))
+        correction_1 = -ops.expm1(step * adam_kernel.log(self.beta_1))
+        correction_2 = -ops.expm1(step * adam_kernel.log(self.beta_2))
 
         self.assign_add(momentum, (gradient - momentum) * share_1)
         self.assign_add(velocity, (ops.square(gradient) - velocity) * share_2)
         root = ops.sqrt(velocity / correction_2) + self.epsilon
         change = rate / correction_1 * (momentum / root)
-        if group.decays and self.decoupled_decay:
-            change = change + rate * self.decoupled_decay * variable
+        if decay:
+            change = change + rate * decay * variable
         self.assign_sub(variable, change)
 
     def get_config(self) -> dict[str, Any]:
@@ -208,10 +226,6 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
                 for path, group in self.groups.items()
             },
         }
-
-
-def _log(beta: float) -> float:
-    return math.log(beta) if beta else -math.inf
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_convnext
-from keras_convnext import optimizers
+from keras_convnext import adam_kernel, optimizers
 from keras_convnext.optimizers import LayerwiseAdamW, ParameterGroup, WarmupCosine
 
 
@@ -116,6 +116,49 @@ def test_a_parameter_stands_still_until_its_first_step_and_then_starts_afresh():
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(variable), expected, atol=1e-6
     )
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow's kernel"
+)
+def test_tensorflows_kernel_takes_the_steps_that_are_written_out(monkeypatch):
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(5, 7)).astype(np.float32)
+    gradients = rng.normal(size=(8, 5, 7)).astype(np.float32)
+    groups = {
+        "full": ParameterGroup(),
+        "slow": ParameterGroup(lr_scale=0.25),
+        "undecayed": ParameterGroup(decays=False),
+        "late": ParameterGroup(first_step=3),
+    }
+
+    def taken():
+        variables = [keras.Variable(start, name=name) for name in groups]
+        optimizer = LayerwiseAdamW(
+            WarmupCosine(0.1, 20, 2), weight_decay=0.3, groups=groups
+        )
+        optimizer.build(variables)
+        steps = []
+        for gradient in gradients:
+            optimizer.apply([keras.ops.convert_to_tensor(gradient)] * len(groups))
+            steps.append([keras.ops.convert_to_numpy(v) for v in variables])
+        moments = [keras.ops.convert_to_numpy(v) for v in optimizer.variables[2:]]
+        return steps, moments
+
+    called = []
+    update = adam_kernel.update
+    monkeypatch.setattr(
+        adam_kernel, "update", lambda *a, **k: called.append(update(*a, **k))
+    )
+    kernel, kernel_moments = taken()
+    assert len(called) == len(groups) * len(gradients)
+    monkeypatch.setattr(adam_kernel, "is_of_use", lambda variable: False)
+    written, written_moments = taken()
+    assert len(called) == len(groups) * len(gradients)
+    # float32's resolution at values of about 1, over eight steps.
+    np.testing.assert_allclose(kernel, written, atol=2e-6)
+    # float32(0.999) decays by a hundred-thousandth less than 0.999.
+    np.testing.assert_allclose(kernel_moments, written_moments, rtol=3e-5, atol=1e-7)
 
 
 def test_a_group_for_an_unknown_variable_is_refused():
