@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 
@@ -53,3 +54,14 @@ def pytest_configure(config: pytest.Config) -> None:
     budget_s = config.getoption("--time-budget")
     if budget_s is not None:
         config.pluginmanager.register(TimeBudget(budget_s), "time-budget")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Lets go of a slow test's models, which are the large ones.
+
+    A Keras model refers to itself, so that only the collector ends it; and that goes
+    by the number of objects, not by the hundreds of megabytes that one may hold.
+    """
+    if item.get_closest_marker("slow"):
+        gc.collect()
