@@ -20,6 +20,7 @@ SUMMARY = """Judges a model on the held-back part of a data set.
 
 The split is the one that training makes with the same share and seed."""
 _MOST_PRINTED_CLASSES = 20
+_WORST_PRINTED_CLASSES = 10
 
 
 def options() -> flags.FlagValues:
@@ -203,15 +204,38 @@ def _say_figures(figures: dict[str, Any]) -> None:
     say(f"  cross-entropy         {figures['loss']:.4f}")
     say(f"  calibration error     {figures['calibration_error']:.2%}")
     say(f"  pictures a second     {figures['images_per_second']:,.0f}")
-    labels = figures["labels"]
-    if len(labels) > _MOST_PRINTED_CLASSES:
-        return
+    if len(figures["labels"]) > _MOST_PRINTED_CLASSES:
+        _say_worst_classes(figures["classes"])
+    else:
+        _say_confusion(figures)
+
+
+def _say_confusion(figures: dict[str, Any]) -> None:
     width = max(len(str(max(map(max, figures["confusion"])))), 2) + 1
-    longest = max(map(len, labels))
-    say("confusion: a row for each true class, a column for each answer, same order")
-    for name, row in zip(labels, figures["confusion"], strict=True):
-        cells = "".join(f"{number or '.':>{width}}" for number in row)
-        say(f"  {name:<{longest}} {cells}")
+    longest = max(map(len, figures["labels"]))
+    say("confusion: a row for each true class, a column for each answer, share right")
+    for row, counts in zip(figures["classes"], figures["confusion"], strict=True):
+        cells = "".join(f"{number or '.':>{width}}" for number in counts)
+        say(f"  {row['class']:<{longest}} {cells}  {_share(row)}")
+
+
+def _say_worst_classes(classes: list[dict[str, Any]]) -> None:
+    """Names the classes that are told worst; --out has all of them."""
+    seen = [row for row in classes if row["examples"]]
+    worst = sorted(seen, key=lambda row: row["right"] / row["examples"])
+    worst = worst[:_WORST_PRINTED_CLASSES]
+    longest = max(len(row["class"]) for row in worst)
+    say(
+        f"told worst, of {len(seen):,} classes with pictures: how many there are, right"
+    )
+    for row in worst:
+        counts = f"{row['examples']:>7,} {row['right']:>7,}"
+        say(f"  {row['class']:<{longest}} {counts}  {_share(row)}")
+
+
+def _share(row: dict[str, Any]) -> str:
+    """Returns how many of a class's pictures are told right, in words."""
+    return f"{row['right'] / row['examples']:7.1%}" if row["examples"] else "      -"
 
 
 def _write(path: Path, figures: dict[str, Any]) -> None:

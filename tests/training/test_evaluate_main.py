@@ -163,6 +163,17 @@ def test_every_form_of_a_model_is_judged_alike(
     told = capfd.readouterr().out
     assert f"first answer right    {FIRST / COUNT:.2%}" in told
     assert "pictures a second" in told
+    # Of a thousand classes those that have pictures, the worst first.
+    used = sorted(set(labels.tolist()))
+    at = told.index(f"told worst, of {len(used)} classes with pictures")
+    lines = [line.split() for line in told[at:].splitlines()[1:]]
+    assert len(lines) == min(10, len(used))
+    shares = [float(line[-1].rstrip("%")) for line in lines]
+    assert shares == sorted(shares)
+    by_name = {row["class"]: row for row in figures["classes"]}
+    for name, examples, hits, _ in lines:
+        row = by_name[name]
+        assert (int(examples), int(hits)) == (row["examples"], row["right"])
 
 
 def by_picture(probabilities, data):
