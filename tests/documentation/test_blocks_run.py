@@ -1,9 +1,9 @@
 """Runs the blocks of every page, in order, in an empty folder with stand-ins.
 
-There are photographs (`photos/`, `photo.jpg`), the leavings of a short training run
-(`runs/demo/`), instead of published weights files of random ones that are read in by
-the same way, and instead of the hub a server on this machine. The blocks of a page
-share their names, as the reader's session would.
+There are photographs (`photos/`, `photo.jpg`), arrays of pictures, the leavings of a
+short training run (`runs/demo/`), instead of published weights files of random ones,
+read in by the same way, and instead of the hub a server on this machine. The blocks
+of a page share their names, as the reader's session would.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -52,8 +53,11 @@ def short_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def scratch(short_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the stand-ins, and random weights in place of published ones."""
-    write_photos(tmp_path / "photos")
-    Image.new("RGB", (80, 60), (120, 90, 30)).save(tmp_path / "photo.jpg")
+    for folder in ("photos", "flowers/train", "flowers/val"):
+        write_photos(tmp_path / folder)
+    for name in ("photo", "rose", "tulip"):
+        Image.new("RGB", (80, 60), (120, 90, 30)).save(tmp_path / f"{name}.jpg")
+    np.savez(tmp_path / "cifar10.npz", **arrays())
     shutil.copytree(short_run, tmp_path / "runs" / "demo")
     monkeypatch.chdir(tmp_path)
     # By its module: `keras_convnext.weights.load` is also a function.
@@ -62,6 +66,19 @@ def scratch(short_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     starting = importlib.import_module("training.starting_weights")
     monkeypatch.setattr(starting, "fetch_file", random_weights)
     return tmp_path
+
+
+def arrays() -> dict[str, np.ndarray]:
+    """Two dozen pictures of noise in the form of `--data=array:`."""
+    random = np.random.default_rng(0)
+    return {
+        f"{part}_{what}": random.integers(0, below, shape, dtype=np.uint8)
+        for part, count in (("train", 16), ("test", 8))
+        for what, below, shape in (
+            ("images", 256, (count, 32, 32, 3)),
+            ("labels", 2, (count,)),
+        )
+    }
 
 
 @pytest.fixture
