@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,18 @@ class Summaries(keras.callbacks.Callback):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
+        self.folder = folder
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         with self._writer.as_default():
             for name, value in (logs or {}).items():
                 tf.summary.scalar(name, value, step=epoch + 1)
-        self._writer.flush()
+        try:
+            self._writer.flush()
+        except tf.errors.ResourceExhaustedError as error:
+            full = errno.ENOSPC
+            raise OSError(full, os.strerror(full), str(self.folder)) from error
 
 
 class Profile(keras.callbacks.Callback):

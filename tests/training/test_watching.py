@@ -1,5 +1,7 @@
 """What TensorBoard is given."""
 
+import contextlib
+
 import pytest
 import tensorflow as tf
 
@@ -26,6 +28,22 @@ def test_every_figure_is_written_with_its_epoch(tmp_path):
         (2, "loss", 1.5),
         (2, "val_accuracy", 0.5),
     ]
+
+
+def test_a_full_disk_is_an_error_of_the_disk(tmp_path):
+    summaries = Summaries(tmp_path)
+
+    class Full:
+        def as_default(self):
+            return contextlib.nullcontext()
+
+        def flush(self):
+            raise tf.errors.ResourceExhaustedError(None, None, "No space left")
+
+    summaries._writer = Full()
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        summaries.on_epoch_end(0, {"loss": 1.0})
+    assert raised.value.filename == str(tmp_path)
 
 
 @pytest.fixture
