@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import app, flags
 
-from . import cluster, console, distribution
+from . import announcement, cluster, console, distribution
 from .console import Interrupted, Mistake, say
 from .workdir import Workdir, identity
 
@@ -115,7 +115,7 @@ def _train(argv: list[str]) -> int:
     )
     source = starting_weights.seen_alike(source, recipe)
     if processes.is_chief:
-        _say_what_was_found(source)
+        announcement.say_what_was_found(source)
         # A folder may have got or lost pictures since the run began.
         counts = {
             "train_examples": source.train_examples,
@@ -212,8 +212,8 @@ def _lead(run: Any, watchers: list[Any]) -> int:
     from .progress import Progress, clock
 
     recipe, workdir = run.recipe, run.workdir
-    say(_first_line(run))
-    say(f"recipe: {_in_short(recipe)}")
+    say(announcement.of_run(run))
+    say(announcement.of_recipe(recipe))
     if run.position.step:
         say(f"going on after step {run.position.step} (epoch {run.position.epoch + 1})")
     history = HistoryFile(workdir.history, run.position.epoch)
@@ -238,42 +238,6 @@ def _lead(run: Any, watchers: list[Any]) -> int:
     for words, command in steps(workdir):
         say(f"{words:<11} {command}")
     return 0
-
-
-def _say_what_was_found(source: Any) -> None:
-    from . import classes
-
-    for notice in (*source.notices, *classes.notices(source)):
-        say(notice)
-    if source.skipped:
-        say(f"left out {len(source.skipped)} unreadable pictures:")
-        for path, reason in source.skipped:
-            say(f"  {path}: {reason}")
-
-
-def _first_line(run: Any) -> str:
-    model = run.learner.model
-    return (
-        f"{distribution.describe(run.strategy)}, {run.recipe.precision}, batch "
-        f"{run.recipe.global_batch}, {run.recipe.variant} with "
-        f"{model.count_params():,} parameters, {run.source.train_examples:,} pictures "
-        f"of {len(run.source.classes)} classes to train on and "
-        f"{run.source.eval_examples:,} held back"
-    )
-
-
-def _in_short(recipe: Any) -> str:
-    """Returns a recipe's most telling fields on one line."""
-    ema = f", EMA {recipe.ema_decay}" if recipe.ema_decay is not None else ""
-    start = f" from {recipe.weights}" if recipe.weights else ""
-    frozen = ""
-    if recipe.frozen_epochs:
-        frozen = f" (the head alone in the first {recipe.frozen_epochs})"
-    return (
-        f"{recipe.name}{start}, {recipe.epochs} epochs{frozen} at {recipe.size_px} px, "
-        f"peak lr {recipe.peak_lr:g}, decay {recipe.weight_decay:g}, stochastic depth "
-        f"{recipe.stochastic_depth_rate:g}{ema}, seed {recipe.seed}"
-    )
 
 
 def _finished_words(workdir: Workdir, metrics: dict[str, Any]) -> str:

@@ -54,6 +54,33 @@ def changed(
     raise ValueError("; ".join(problems))
 
 
+def told(record: Any, fixed: Sequence[str] = ()) -> list[str]:
+    """Returns, as `changed` takes them, the fields that are not as they are by default.
+
+    Args:
+        record: The dataclass.
+        fixed: Fields that are left out.
+    """
+    said = []
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if field.name in fixed or value == field.default:
+            continue
+        if is_dataclass(value):
+            said += [f"{field.name}.{inner}" for inner in told(value)]
+        else:
+            said.append(f"{field.name}={_text(value)}")
+    return said
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_text, value))
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
 def _replaced(record: Any, values: dict[str, Any]) -> Any:
     own = {name: value for name, value in values.items() if "." not in name}
     inner: dict[str, dict[str, Any]] = {}

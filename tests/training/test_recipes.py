@@ -7,7 +7,7 @@ import pytest
 
 from keras_convnext import list_variants, weights
 from keras_convnext.variants import VARIANTS
-from training import recipes
+from training import recipes, settings
 from training.paper_recipes import PAPER_RECIPES
 from training.recipes import RECIPES, Recipe
 
@@ -209,6 +209,16 @@ def test_the_evaluation_crop_is_one_of_two_or_the_datas():
     assert changed.evaluation_crop == "squash"
     with pytest.raises(ValueError, match="evaluation_crop is 'middle', not one of"):
         recipes.resolve("demo", ["evaluation_crop=middle"])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_is_told_of_a_recipe_makes_it_again(name):
+    plain = Recipe("plain", "convnext_atto", 32, 1, 1, 1e-3)
+    told = settings.told(RECIPES[name], fixed=("name",))
+    again = settings.changed(plain, told)
+    assert dataclasses.replace(again, name=name) == RECIPES[name]
+    # What is as it is by default is not told.
+    assert not [text for text in told if text.startswith(("seed=", "keep_check"))]
 
 
 def test_the_name_of_a_recipe_cannot_be_set():
