@@ -61,6 +61,7 @@ def _in_short(recipe: Any) -> str:
         frozen = f" (the head alone in the first {recipe.frozen_epochs})"
     return (
         f"{recipe.name}{start}, {recipe.epochs} {epochs}{frozen} at "
-        f"{recipe.size_px} px, peak lr {recipe.peak_lr:g}, decay {recipe.weight_decay:g}, stochastic depth "
+        f"{recipe.size_px} px, peak lr {recipe.peak_lr:g}, decay "
+        f"{recipe.weight_decay:g}, stochastic depth "
         f"{recipe.stochastic_depth_rate:g}{ema}, seed {recipe.seed}"
     )
