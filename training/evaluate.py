@@ -84,6 +84,7 @@ def evaluate(
     step: Callable[[Any, Any], Any],
     collect: Callable[[Any], np.ndarray],
     classes: int,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> Verdicts:
     """Runs an evaluation step over every batch.
 
@@ -92,12 +93,14 @@ def evaluate(
         step: From `step.make_evaluation_step`.
         collect: Makes one array of what the devices hold, in their order.
         classes: How many classes there are.
+        after_batch: Called after each.
     """
     parts: dict[str, list[np.ndarray]] = {}
     for images, labels, weights in batches:
         answers = {**step(images, labels), "labels": labels, "weights": weights}
         for name, value in answers.items():
             parts.setdefault(name, []).append(collect(value))
+        after_batch()
     whole = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     real = whole["weights"] > 0
     return Verdicts(

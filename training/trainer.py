@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -84,7 +85,11 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
             is_frozen = epoch < run.recipe.frozen_epochs
             totals = _epoch(run, take_frozen if is_frozen else take, listeners, stop)
             verdicts = evaluate(
-                held_back, judge, run.collected, len(run.source.classes)
+                held_back,
+                judge,
+                run.collected,
+                len(run.source.classes),
+                after_batch=functools.partial(_heed, run, stop),
             )
             logs = _figures(run, totals, verdicts)
             listeners.on_epoch_end(epoch, logs)
@@ -118,15 +123,16 @@ def _epoch(
 ) -> Totals:
     """Takes the steps that an epoch still has, and returns the sums over all."""
     totals = Totals(**run.position.totals)
+    if run.position.batch == run.steps_per_epoch:
+        # Stopped while it was judged.
+        return totals
     batches = _batches(run)
     saved_at = time.monotonic()
     while True:
         _call(run, take, batches, totals, listeners)
         if run.position.batch == run.steps_per_epoch:
             return totals
-        if _stopping(run, stop):
-            run.save()
-            raise _interrupted(run, stop)
+        _heed(run, stop)
         if time.monotonic() - saved_at > _CHECKPOINT_SECONDS:
             run.save()
             saved_at = time.monotonic()
@@ -273,6 +279,13 @@ def _stopping(run: Run, stop: StopRequest) -> bool:
     """Returns whether any worker has been asked to stop; all get the same answer."""
     asked = stop.signal is not None
     return distribution.any_worker(asked, run.strategy, run.cluster)
+
+
+def _heed(run: Run, stop: StopRequest) -> None:
+    """Writes a checkpoint and raises Interrupted, where any worker is to stop."""
+    if _stopping(run, stop):
+        run.save()
+        raise _interrupted(run, stop)
 
 
 def _interrupted(run: Run, stop: StopRequest) -> Interrupted:

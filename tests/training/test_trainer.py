@@ -165,6 +165,35 @@ def test_a_signal_ends_the_run_between_steps_with_a_checkpoint(
     assert again.position.totals["loss"] == 1.0
 
 
+def test_a_signal_while_it_is_judged_is_heeded_and_no_step_is_taken_again(
+    prepared, tmp_path, without_network, monkeypatch
+):
+    judged = trainer.make_evaluation_step
+
+    def make_evaluation_step(forward, strategy):
+        step = judged(forward, strategy)
+
+        def evaluation_step(images, labels):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return step(images, labels)
+
+        return evaluation_step
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer, "make_evaluation_step", make_evaluation_step)
+        with pytest.raises(Interrupted, match=r"stopped after step 5 \(epoch 1 of 2"):
+            trainer.train(prepared(tmp_path))
+    again = prepared(tmp_path)
+    assert (again.position.epoch, again.position.batch) == (0, 5)
+    told = Record()
+    trainer.train(again, [told])
+    assert told.batches == [0, 1, 2, 3, 4]
+    assert [epoch for epoch, _ in told.epochs] == [0, 1]
+    # Of the steps that an earlier sitting took.
+    assert told.epochs[0][1]["loss"] == 0.5
+    assert os.listdir(again.checkpoints.folder)
+
+
 def test_a_step_that_went_wrong_within_a_call_is_named(
     prepared, tmp_path, without_network, monkeypatch
 ):
