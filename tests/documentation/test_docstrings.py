@@ -73,7 +73,7 @@ OWN = {
     *(f"keras_convnext.weights.{name}" for name in weights.__all__),
     *(
         f"keras_convnext.layers.{name}"
-        for name in ("Activation", "DepthwiseConv2D", "Rematerialized")
+        for name in ("Activation", "Dense", "DepthwiseConv2D", "Rematerialized")
     ),
     # What `fold` puts in the place of other layers.
     *(f"keras_convnext.layers.{name}" for name in ("PointwiseMLP", "UnitScale")),
