@@ -25,8 +25,8 @@ def main() -> None:
     """Writes the picture."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--report", default=str(ROOT / "runs" / "demo" / "report.html"))
-    parser.add_argument("--width_px", type=int, default=1000)
-    parser.add_argument("--height_px", type=int, default=776)
+    parser.add_argument("--width_px", type=int, default=1128)
+    parser.add_argument("--height_px", type=int, default=672)
     chosen = parser.parse_args()
     report = Path(chosen.report).resolve()
     browser = next((name for name in BROWSERS if shutil.which(name)), None)
