@@ -21,7 +21,7 @@ _LARGE_BYTES = 1 << 20
 # Tensors that are worked on ahead of the one that is wanted; each lies in memory.
 _MOST_AHEAD = 1
 # How many rows and columns of a file's matrix are copied at a time.
-_BLOCK_ROWS, _BLOCK_COLUMNS = 512, 128
+_BLOCK_ROWS, _BLOCK_COLUMNS = 512, 256
 # Numbers between the rows of a block: rows at a distance of a power of two push each
 # other out of the cache.
 _GAP = 16
