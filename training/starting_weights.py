@@ -50,8 +50,7 @@ def fetch(recipe: Recipe) -> None:
         fetch_file(found)
     except OSError as error:
         raise Mistake(
-            f"the weights {found.name} cannot be fetched: {error} Without a network, "
-            "give --weights a file that was fetched elsewhere"
+            f"the weights {found.name} cannot be fetched: {error} (--weights=FILE)"
         ) from error
 
 
