@@ -76,12 +76,28 @@ def table(publisher: str) -> list[str]:
     return rows
 
 
+def count() -> str:
+    """Says of how many of timm's names the comparison came out equal."""
+    names = [
+        record.name
+        for record in records().values()
+        if record.publisher == "timm" and record.variant in VARIANTS
+    ]
+    blocks = [ran().get(name) for name in names]
+    return (
+        f"{len(names) - blocks.count(None)} of {len(names)} are equal: "
+        f"{blocks.count('all')} with all their blocks, {blocks.count('fewer')} with "
+        "fewer."
+    )
+
+
 def page(text: str) -> str:
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     parts = [BEGIN, ""]
     for publisher, title in TITLES.items():
-        parts += [f"### {title}", "", *table(publisher), ""]
+        said = [count(), ""] if publisher == "timm" else []
+        parts += [f"### {title}", "", *said, *table(publisher), ""]
     return before + "\n".join([*parts, END]) + after
 
 
