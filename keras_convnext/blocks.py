@@ -15,6 +15,7 @@ from keras import layers
 
 from keras_convnext.layers import (
     Activation,
+    Dense,
     DepthwiseConv2D,
     GlobalResponseNormalization,
     LayerNorm,
@@ -96,7 +97,7 @@ class Style:
 
     def dense(self, width: int, name: str) -> layers.Layer:
         """Returns a dense layer over the channels."""
-        return layers.Dense(
+        return Dense(
             width, kernel_initializer=self.kernel(), name=name, dtype=self.dtype
         )
 

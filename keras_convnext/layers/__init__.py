@@ -1,6 +1,7 @@
 """Keras layers that ConvNeXt needs and Keras does not have."""
 
 from keras_convnext.layers.activations import Activation, gelu, gelu_tanh
+from keras_convnext.layers.dense import Dense
 from keras_convnext.layers.depthwise_conv import DepthwiseConv2D
 from keras_convnext.layers.grn import GlobalResponseNormalization
 from keras_convnext.layers.layer_scale import LayerScale
@@ -12,6 +13,7 @@ from keras_convnext.layers.unit_scale import UnitScale
 
 __all__ = [
     "Activation",
+    "Dense",
     "DepthwiseConv2D",
     "GlobalResponseNormalization",
     "LayerNorm",
