@@ -50,12 +50,16 @@ class Style:
         dtype: Policy of every layer.
         seeds: Gives each initializer and each StochasticDepth a seed of its own.
         remat: Whether blocks forget their inner tensors until the backward pass.
+        postponed: Given where weights will be loaded, so that most kernels need not
+            be drawn: collects by layer name what the kernels would begin as, and
+            they begin as zeros.
     """
 
     variant: Variant
     dtype: keras.DTypePolicy
     seeds: Iterator[int | None]
     remat: bool = False
+    postponed: dict[str, keras.initializers.Initializer] | None = None
 
     @property
     def head_dtype(self) -> keras.DTypePolicy:
@@ -64,17 +68,21 @@ class Style:
             return keras.DTypePolicy("float32")
         return self.dtype
 
-    def kernel(self, scale: float = 1.0) -> keras.initializers.Initializer:
-        """Returns the initializer of a kernel.
+    def kernel(self, name: str, scale: float = 1.0) -> keras.initializers.Initializer:
+        """Returns the initializer of the kernel of the layer called `name`.
 
         Source: Meta's and timm's code, `trunc_normal_(std=.02)`.
         """
         # That function cuts off at -2 and 2 and not at two deviations, so what it
         # draws is a normal distribution; Keras' TruncatedNormal would be narrower by
         # an eighth, and takes nearly twice as long.
-        return keras.initializers.RandomNormal(
+        drawn = keras.initializers.RandomNormal(
             stddev=0.02 * scale, seed=next(self.seeds)
         )
+        if self.postponed is None:
+            return drawn
+        self.postponed[name] = drawn
+        return keras.initializers.Zeros()
 
     def norm(self, name: str, dtype: keras.DTypePolicy | None = None) -> layers.Layer:
         """Returns the variant's norm over the channels."""
@@ -89,7 +97,7 @@ class Style:
         return layers.Conv2D(
             width,
             kernel_px,
-            kernel_initializer=self.kernel(),
+            kernel_initializer=self.kernel(name),
             name=name,
             dtype=self.dtype,
             **kwargs,
@@ -98,7 +106,7 @@ class Style:
     def dense(self, width: int, name: str) -> layers.Layer:
         """Returns a dense layer over the channels."""
         return Dense(
-            width, kernel_initializer=self.kernel(), name=name, dtype=self.dtype
+            width, kernel_initializer=self.kernel(name), name=name, dtype=self.dtype
         )
 
     def activation(
@@ -181,7 +189,7 @@ def branch(style: Style, stage: int, name: str, dilation: int) -> list[layers.La
             variant.kernel_sizes[stage],
             padding="same",
             dilation_rate=dilation,
-            depthwise_initializer=style.kernel(),
+            depthwise_initializer=style.kernel(f"{name}_dwconv"),
             name=f"{name}_dwconv",
             dtype=dtype,
         ),
@@ -250,7 +258,7 @@ def head(x: Any, style: Style, parts: tuple[str, ...], pooling: str | None) -> A
         elif part == "hidden":
             x = layers.Dense(
                 style.variant.widths[-1],
-                kernel_initializer=style.kernel(),
+                kernel_initializer=style.kernel("head_hidden"),
                 name="head_hidden",
                 dtype=dtype,
             )(x)
@@ -284,7 +292,7 @@ def classifier(
     return layers.Dense(
         classes,
         activation=activation,
-        kernel_initializer=style.kernel(init_scale),
+        kernel_initializer=style.kernel("head_dense", init_scale),
         name="head_dense",
         dtype=dtype,
     )(x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -107,6 +107,7 @@ def build(
         dtype=keras.dtype_policies.get(dtype or keras.config.dtype_policy()),
         seeds=_seeds(seed),
         remat=remat,
+        postponed=None if checkpoint is None else {},
     )
     x = picture
     if include_preprocessing:
@@ -127,8 +128,32 @@ def build(
     if checkpoint is not None:
         from keras_convnext import weights as weight_files
 
-        weight_files.load(model, checkpoint)
+        report = weight_files.load(model, checkpoint)
+        _draw_postponed(model, style, kept=report.kept)
     return model
+
+
+def _draw_postponed(
+    model: keras.Model, style: blocks.Style, kept: Collection[str]
+) -> None:
+    """Gives layers their initializers back, and draws what no weights were for.
+
+    Drawing every kernel takes longer than all the rest of building a model.
+
+    Args:
+        model: The model, its weights loaded.
+        style: What its layers were made with.
+        kept: "<layer>/<variable>" of what stayed as it was built.
+    """
+    by_name = layers_by_name(model)
+    for name, initializer in (style.postponed or {}).items():
+        layer = by_name[name]
+        is_depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+        kind = "depthwise" if is_depthwise else "kernel"
+        setattr(layer, f"{kind}_initializer", initializer)
+        if f"{name}/kernel" in kept:
+            kernel = layer.kernel
+            kernel.assign(initializer(kernel.shape, kernel.dtype))
 
 
 def _with_patches(variant: Variant, patch_size: int) -> Variant:

@@ -303,7 +303,7 @@ def _convolution(
     if convolution.depthwise:
         x = layers.DepthwiseConv2D(
             kernel_px,
-            depthwise_initializer=style.kernel(),
+            depthwise_initializer=style.kernel(name),
             name=name,
             dtype=style.dtype,
             **settings,

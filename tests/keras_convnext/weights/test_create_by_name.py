@@ -154,3 +154,31 @@ def test_a_card_has_its_licence_in_the_first_line_below_the_name() -> None:
             "licences",
         )
     assert "cc-by-nc-4.0" in keras_convnext.describe("convnextv2_tiny").splitlines()[1]
+
+
+def test_what_the_weights_lack_begins_as_it_would_without_them(tmp_path: Path) -> None:
+    """Kernels are drawn after loading, and only where nothing was loaded."""
+    arguments = {"classes": 7, "seed": 5, **SMALL}
+    fresh = keras_convnext.ConvNeXtV2Atto(weights=None, **arguments)
+    path = tmp_path / "a.safetensors"
+    weights.save_weights_as(keras_convnext.ConvNeXtV2Atto(weights=None, **SMALL), path)
+    with pytest.warns(UserWarning, match="stays as it was built"):
+        model = keras_convnext.ConvNeXtV2Atto(weights=path, **arguments)
+    head, expected = (each.get_layer("head_dense") for each in (model, fresh))
+    np.testing.assert_array_equal(head.kernel, expected.kernel)
+    assert np.std(head.kernel) > 0
+    # The first layer is the input, which Keras numbers.
+    for layer, other in zip(model.layers[1:], fresh.layers[1:], strict=True):
+        assert layer.get_config() == other.get_config()
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_a_copy_of_a_model_with_weights_is_drawn_anew(
+    remat: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.safetensors"
+    weights.save_weights_as(keras_convnext.ConvNeXtAtto(weights=None, **SMALL), path)
+    model = keras_convnext.ConvNeXtAtto(weights=path, remat=remat, **SMALL)
+    for kernel in keras.models.clone_model(model).weights:
+        if kernel.name == "kernel":
+            assert np.std(kernel) > 0, kernel.path
