@@ -6,6 +6,7 @@
 # does the same with the oldest supported versions.
 
 VENV = .venv
+BASE =
 CONSTRAINTS = constraints.txt
 EXTRAS = test,lint,hub,serve,tuner
 # How long `make slow` may take; it stops between two tests and says what it left out.
@@ -62,14 +63,14 @@ lint: $(INSTALLED)
 	$(VENV)/bin/python -m mypy
 
 # In an environment of its own: PyTorch is larger than all the rest.
-parity:
-	@$(MAKE) --no-print-directory VENV=.venv-parity EXTRAS=test,parity \
+parity: $(INSTALLED)
+	@$(MAKE) --no-print-directory VENV=.venv-parity BASE=$(VENV) EXTRAS=test,parity \
 	    CONSTRAINTS=constraints-parity.txt .venv-parity/installed
 	.venv-parity/bin/python -m pytest -m "not network" $(PARITY_TESTS)
 
 # Exported files in OpenVINO, in ONNX Runtime and in a program of plain C.
-interop:
-	@$(MAKE) --no-print-directory VENV=.venv-interop EXTRAS=interop \
+interop: $(INSTALLED)
+	@$(MAKE) --no-print-directory VENV=.venv-interop BASE=$(VENV) EXTRAS=interop \
 	    CONSTRAINTS=constraints-interop.txt .venv-interop/installed
 	.venv-interop/bin/python -m pytest -m "not network" $(INTEROP_TESTS)
 
@@ -119,7 +120,8 @@ clean:
 	rm -rf $(VENV) .venv-addons .venv-bench .venv-docs .venv-interop .venv-parity site runs build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
 
 # pip alone cannot tell a half-made environment from a whole one, so one that does not
-# answer is made anew; the stamp is written last. The demo does not wait for what only
+# answer is made anew; the stamp is written last. What the environment BASE has already
+# is used from there: TensorFlow alone takes 2 GB. The demo does not wait for what only
 # tests and tools need; what comes after it, the server, is there.
 $(DEMO_INSTALLED): EXTRAS = demo,serve
 $(INSTALLED) $(DEMO_INSTALLED): setup.py $(CONSTRAINTS)
@@ -135,6 +137,11 @@ $(INSTALLED) $(DEMO_INSTALLED): setup.py $(CONSTRAINTS)
 	fi; \
 	if ! $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then \
 	    $$python -m venv --clear $(VENV); \
+	fi; \
+	if [ -n "$(BASE)" ]; then \
+	    packages="import sysconfig; print(sysconfig.get_path('purelib'))"; \
+	    echo "import site; site.addsitedir('`$(BASE)/bin/python -c "$$packages"`')" \
+	        > `$(VENV)/bin/python -c "$$packages"`/base.pth; \
 	fi; \
 	echo "Installing into $(VENV) what $(CONSTRAINTS) pins; the first time takes minutes."; \
 	$(INSTALL) pip setuptools wheel; \
