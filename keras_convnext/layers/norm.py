@@ -109,7 +109,8 @@ class RMSNorm(_ChannelNorm):
     """
 
     def normalize(self, x: Any) -> Any:
-        mean_square = ops.mean(ops.square(x), axis=-1, keepdims=True)
+        # A product, as in LayerNorm.
+        mean_square = ops.mean(x * x, axis=-1, keepdims=True)
         return x * ops.rsqrt(mean_square + self.epsilon) * ops.cast(self.gamma, x.dtype)
 
 
@@ -133,5 +134,6 @@ class SimpleNorm(_ChannelNorm):
     def normalize(self, x: Any) -> Any:
         channels = x.shape[-1]
         centred = x - ops.mean(x, axis=-1, keepdims=True)
-        variance = ops.sum(ops.square(centred), axis=-1, keepdims=True) / (channels - 1)
+        # A product, as in LayerNorm.
+        variance = ops.sum(centred * centred, axis=-1, keepdims=True) / (channels - 1)
         return x * ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, x.dtype)
