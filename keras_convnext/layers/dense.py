@@ -30,6 +30,12 @@ class Dense(keras.layers.Dense):
         kernel, bias = (ops.cast(v, inputs.dtype) for v in (self.kernel, self.bias))
         return _affine()(inputs, kernel, bias)
 
+    def quantize(
+        self, mode: str | None = None, type_check: bool = True, **kwargs: Any
+    ) -> None:
+        # With its check Keras refuses every layer that derives from its own.
+        super().quantize(mode, type_check=False, **kwargs)
+
     def _is_fast(self, inputs: Any, training: Any) -> bool:
         return (
             fused.is_of_use(inputs, training)

@@ -108,3 +108,15 @@ def test_it_differentiates_twice():
         return outer.gradient(squares, x)
 
     np.testing.assert_allclose(second(layer), second(plain), rtol=1e-4, atol=1e-4)
+
+
+def test_it_is_quantized_as_that_of_keras():
+    x = random(2, 3, 3, 8)
+    ours, theirs = pair(8, 4)
+    before = ours(x)
+    for layer in (ours, theirs):
+        layer.quantize("int8")
+    assert ours.kernel.dtype == "int8"
+    assert not ours._is_fast(x, True)
+    assert np.abs(ours(x) - before).max() > 0
+    np.testing.assert_array_equal(ours(x), theirs(x))
