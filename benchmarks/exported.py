@@ -3,7 +3,9 @@
 The files are made once into --folder; then all SavedModels take turns (A B A B), and
 after them all TFLite files, so that drift of the machine's speed hits each alike.
 Both networks have random weights with layer scale raised, so that no branch is near
-zero. Prints JSON: ratios of medians first, then milliseconds a picture and bytes.
+zero. One more TFLite file has the network's convolutions and products alone, without
+norms, activations and residual sums: with the same kernels no file is faster. Prints
+JSON: ratios of medians first, then milliseconds a picture and bytes.
 
     python -m benchmarks.exported --folder /tmp/exported --rounds 0   # only make them
     python -m benchmarks.exported --folder /tmp/exported --rounds 20
@@ -27,7 +29,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 SIZE_PX = 224
-OURS, THEIRS = "keras_convnext", "keras_applications"
+OURS, THEIRS, LEAST = "keras_convnext", "keras_applications", "products_alone"
 PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
 # Enough for the file's speed and size, which do not depend on the ranges.
 CALIBRATION_PICTURES = 4
@@ -80,6 +82,27 @@ def make_theirs(folder: Path) -> None:
     fixed = keras.Model(given, model(given))
     file = folder / f"{THEIRS}_float32.tflite"
     fixed.export(str(file), format="litert", verbose=False)
+
+
+def make_least(folder: Path) -> None:
+    """Exports ConvNeXt-T's convolutions and products, and nothing between them."""
+    import keras
+    from keras import layers
+
+    from keras_convnext.variants import VARIANTS
+
+    tiny = VARIANTS["convnext_tiny"]
+    given = keras.Input(batch_shape=(1, SIZE_PX, SIZE_PX, 3))
+    x = layers.Conv2D(tiny.widths[0], 4, 4)(given)
+    for stage, (depth, width) in enumerate(zip(tiny.depths, tiny.widths, strict=True)):
+        if stage:
+            x = layers.Conv2D(width, 2, 2)(x)
+        for _ in range(depth):
+            x = layers.DepthwiseConv2D(7, padding="same")(x)
+            x = layers.Dense(width)(layers.Dense(4 * width)(x))
+    made = layers.Dense(1000)(layers.GlobalAveragePooling2D()(x))
+    file = folder / f"{LEAST}_float32.tflite"
+    keras.Model(given, made).export(str(file), format="litert", verbose=False)
 
 
 def saved_model_call(folder: Path, picture: np.ndarray) -> Callable[[], Any]:
@@ -144,6 +167,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         make_ours(folder, pictures)
         make_theirs(folder)
+        make_least(folder)
         done.touch()
     if not options.rounds:
         return
@@ -169,6 +193,9 @@ def main() -> None:
             ),
             "TFLite float32 than keras.applications": round(
                 median[theirs] / median[ours], 2
+            ),
+            "products alone than keras.applications": round(
+                median[theirs] / median[f"{LEAST}_float32 tflite"], 2
             ),
             "TFLite dynamic int8 than float32": round(
                 median[ours] / median[dynamic], 2
