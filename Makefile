@@ -62,7 +62,7 @@ lint: $(INSTALLED)
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
 
-# In an environment of its own: PyTorch is larger than all the rest.
+# In an environment of its own upon .venv: PyTorch is larger than all the rest.
 parity: $(INSTALLED)
 	@$(MAKE) --no-print-directory VENV=.venv-parity BASE=$(VENV) EXTRAS=test,parity \
 	    CONSTRAINTS=constraints-parity.txt .venv-parity/installed

@@ -41,13 +41,7 @@ _NORM_SEEDS = {
     OPERATORS.SOFTMAX,
 }
 _SEEDS = {*_NORM_SEEDS, *_CONVOLUTIONS, OPERATORS.ADD}
-_ELEMENTWISE = {
-    OPERATORS.SUB,
-    OPERATORS.MUL,
-    OPERATORS.DIV,
-    OPERATORS.MAXIMUM,
-    OPERATORS.SQUARE,
-}
+_ELEMENTWISE = {OPERATORS.SUB, OPERATORS.MUL, OPERATORS.DIV, OPERATORS.MAXIMUM}
 # The share of the network's weights that may be stored in 32 bits instead of 8 at
 # either end of it: less than 1/600 of the float32 file.
 _FEW = 0.002
@@ -171,8 +165,8 @@ class _Edit:
     def _belongs(self, operator: Any, tensors: set[int]) -> bool:
         """Returns whether an elementwise operator is part of a norm."""
         graph = self._graph
-        one, other = int(operator.inputs[0]), int(operator.inputs[-1])
-        if one == other:  # a square
+        one, other = (int(tensor) for tensor in operator.inputs)
+        if one == other:
             (output,) = map(int, operator.outputs)
             squares_for = [graph.kind(user) for user in graph.users(output)]
             return one in tensors or all(kind in _NORM_SEEDS for kind in squares_for)

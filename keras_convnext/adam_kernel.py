@@ -62,8 +62,7 @@ def update(
     dtype = variable.dtype
     # What the kernel takes for them: 1 - float32(0.999) is a hundred-thousandth off.
     rounded = [float(np.asarray(beta, dtype.as_numpy_dtype)) for beta in betas]
-    # 1 - beta**step without the cancellation: beta_2 is close to 1.
-    correction_1, correction_2 = (-tf.math.expm1(step * log(beta)) for beta in rounded)
+    correction_1, correction_2 = (correction(beta, step) for beta in rounded)
     root = tf.sqrt(correction_2)
     kept = [tf.constant(beta, dtype) for beta in rounded]
     if begun is not None:
@@ -87,6 +86,12 @@ def update(
     )
 
 
-def log(beta: float) -> float:
-    """Returns the logarithm of a decay in [0, 1)."""
-    return math.log(beta) if beta else -math.inf
+def correction(beta: float, step: Any) -> Any:
+    """Returns `1 - beta**step`, which makes up for a moment's start at zero.
+
+    Args:
+        beta: The moment's decay, in [0, 1).
+        step: Number of the step, from 1.
+    """
+    # Without the cancellation: beta_2 is close to 1.
+    return -ops.expm1(step * (math.log(beta) if beta else -math.inf))

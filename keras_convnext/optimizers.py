@@ -202,9 +202,8 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
         share_1, share_2 = 1 - self.beta_1, 1 - self.beta_2
         if begun is not None:
             rate, share_1, share_2 = rate * begun, share_1 * begun, share_2 * begun
-        # 1 - beta**step without the cancellation: beta_2 is close to 1.
-        correction_1 = -ops.expm1(step * adam_kernel.log(self.beta_1))
-        correction_2 = -ops.expm1(step * adam_kernel.log(self.beta_2))
+        correction_1 = adam_kernel.correction(self.beta_1, step)
+        correction_2 = adam_kernel.correction(self.beta_2, step)
 
         self.assign_add(momentum, (gradient - momentum) * share_1)
         self.assign_add(velocity, (ops.square(gradient) - velocity) * share_2)

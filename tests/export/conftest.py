@@ -31,6 +31,17 @@ def randomized(model, seed=0):
     return model
 
 
+def smooth_pictures(count, size_px=32):
+    """Blurred noise: colours and edges as in photographs."""
+    coarse = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3))
+    return np.stack(
+        [
+            np.asarray(Image.fromarray(image).resize((size_px, size_px), 3))
+            for image in coarse.astype(np.uint8)
+        ]
+    ).astype(np.float32)
+
+
 @pytest.fixture(scope="session")
 def tiny_variant():
     from keras_convnext.variants import VARIANTS

@@ -17,22 +17,11 @@ from keras_convnext.folding import fold
 from keras_convnext.models import build
 from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.variants import VARIANTS
-from tests.export.conftest import randomized
+from tests.export.conftest import randomized, smooth_pictures
 
 
 def export(*arguments):
     return command.main(["export", *map(str, arguments)])
-
-
-def smooth_pictures(count, size_px=32):
-    """Blurred noise: colours and edges as in photographs."""
-    coarse = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3))
-    return np.stack(
-        [
-            np.asarray(Image.fromarray(image).resize((size_px, size_px), 3))
-            for image in coarse.astype(np.uint8)
-        ]
-    ).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

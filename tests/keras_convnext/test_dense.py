@@ -62,6 +62,7 @@ def test_under_mixed_bfloat16_it_rounds_no_more_than_it_must(channels, units):
 
 def test_the_turned_product_is_the_plain_one():
     x, upstream = random(50, 12), random(50, 5)
+    # Sums of 50 products of float32 numbers near 1.
     np.testing.assert_allclose(
         dense.kernel_gradient(x, upstream), x.numpy().T @ upstream.numpy(), atol=1e-4
     )
@@ -107,6 +108,7 @@ def test_it_differentiates_twice():
             squares = tf.reduce_sum(tf.square(first))
         return outer.gradient(squares, x)
 
+    # float32 numbers of about 1, through two sums of a few and their derivatives.
     np.testing.assert_allclose(second(layer), second(plain), rtol=1e-4, atol=1e-4)
 
 
