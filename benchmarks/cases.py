@@ -239,5 +239,7 @@ COMMANDS = {
     "startup": (("startup.py", "--runs=3"), False),
     "growth": (("growth.py",), False),
     "pipeline": (("pipeline.py",), True),
+    "limits": (("limits.py",), False),
+    "kernels": (("kernels.py",), False),
 }
 SUITES = (*dict.fromkeys(case.suite for case in CASES), *COMMANDS)

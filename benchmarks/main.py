@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -45,7 +46,8 @@ def main() -> None:
     """Runs the races that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--suite", default="inference,bfloat16,training,startup,growth,pipeline"
+        "--suite",
+        default="inference,bfloat16,training,startup,growth,pipeline,limits,kernels",
     )
     parser.add_argument("--only", default="", help="races whose name has this in it")
     parser.add_argument("--rounds", type=int, default=4, help="turns of each")
@@ -53,6 +55,8 @@ def main() -> None:
     parser.add_argument("--peers_python", type=Path, default=".venv-bench/bin/python")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
     options = parser.parse_args()
+    # As in the project's own commands; for keras.applications just as well.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     wanted = options.suite.split(",")
     unknown = sorted(set(wanted) - set(cases.SUITES))
     if unknown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -71,6 +72,10 @@ def quiet_libraries() -> None:
             "exporting needs Keras' TensorFlow backend, but KERAS_BACKEND is "
             f"{backend}: unset it"
         )
+    if platform.machine() in ("x86_64", "AMD64"):
+        # As keras_convnext/quiet_start.py, which says why and cannot be asked: it
+        # comes with Keras.
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with native_stderr_held():
         import tensorflow as tf

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_convnext.initializers import TableNormal
 from keras_convnext.layers import (
     Activation,
     Dense,
@@ -76,9 +77,7 @@ class Style:
         # That function cuts off at -2 and 2 and not at two deviations, so what it
         # draws is a normal distribution; Keras' TruncatedNormal would be narrower by
         # an eighth, and takes nearly twice as long.
-        drawn = keras.initializers.RandomNormal(
-            stddev=0.02 * scale, seed=next(self.seeds)
-        )
+        drawn = TableNormal(stddev=0.02 * scale, seed=next(self.seeds))
         if self.postponed is None:
             return drawn
         self.postponed[name] = drawn

@@ -11,6 +11,9 @@ import pytest
 # Before anything imports TensorFlow or matplotlib.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# What the commands choose for themselves: a test and the processes that it starts then
+# round alike.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 class TimeBudget:

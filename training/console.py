@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import sys
 import tempfile
 import warnings
@@ -134,6 +135,10 @@ def import_tensorflow() -> None:
             f"training runs on Keras' TensorFlow backend; KERAS_BACKEND is {chosen!r}. "
             "Unset it or set it to tensorflow."
         )
+    if platform.machine() in ("x86_64", "AMD64"):
+        # As keras_convnext/quiet_start.py, which says why and cannot be asked: it
+        # comes with Keras.
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     quiet = level != "0"
     with held_stderr() if quiet else contextlib.nullcontext():

@@ -47,17 +47,24 @@ def test_it_is_keras_dense_forward_and_backward(shape, channels, units):
 
 @pytest.mark.parametrize(("channels", "units"), [(8, 32), (32, 8)])
 def test_under_mixed_bfloat16_it_rounds_no_more_than_it_must(channels, units):
-    ours, _ = pair(channels, units, dtype="mixed_bfloat16")
+    ours, theirs = pair(channels, units, dtype="mixed_bfloat16")
     x = random(2, 3, 5, channels, dtype="bfloat16")
     exact, _ = pair(channels, units)
     exact.set_weights(ours.get_weights())
     assert ours(x, training=True).dtype == tf.bfloat16
     upstream = random(2, 3, 5, units, dtype="bfloat16")
     expected = results(exact, tf.cast(x, tf.float32), upstream)
-    for one, other in zip(results(ours, x, upstream), expected, strict=True):
+    of_keras = results(theirs, x, upstream)
+    for one, other, wanted in zip(
+        results(ours, x, upstream), of_keras, expected, strict=True
+    ):
         # bfloat16 has 8 binary digits; the kernel and every result are rounded to it.
-        error = np.abs(one - other).max() / np.abs(other).max()
-        assert error < 2 * 2**-8
+        # Processors without products of such numbers round sums on the way too.
+        error, error_of_keras = (
+            np.abs(found - wanted).max() / np.abs(wanted).max()
+            for found in (one, other)
+        )
+        assert error < max(2 * 2**-8, 1.1 * error_of_keras)
 
 
 def test_the_turned_product_is_the_plain_one():

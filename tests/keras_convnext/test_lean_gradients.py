@@ -113,6 +113,9 @@ def test_the_filters_gradient_takes_any_number_of_pictures(pictures):
         strides=[1, 1, 1, 1],
         padding="SAME",
     )
+    if not pictures:
+        # TensorFlow's own operator leaves what the memory held before.
+        expected = np.zeros((5, 5, 16, 1), np.float32)
     # Sums of 14,000 float32 products; they are about 100 in size.
     np.testing.assert_allclose(of_any_number(x, upstream), expected, atol=2e-3)
 

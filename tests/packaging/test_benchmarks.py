@@ -18,7 +18,7 @@ def benchmarks(monkeypatch):
     import race
 
     yield cases, race, page
-    for name in ("cases", "race", "page"):
+    for name in ("cases", "race", "page", "limits"):
         sys.modules.pop(name, None)
 
 
@@ -106,6 +106,31 @@ def test_the_page_shows_what_the_commands_measured_and_what_they_did_not(benchma
     shown = "| growth of the cost of a pixel | at most 1.15 | **1.20** (missed) |"
     assert shown in lines
     assert "pipeline was not measured: no environment" in lines
+
+
+def test_the_limit_is_every_dense_product_of_the_network_and_its_profile(benchmarks):
+    cases, _, page = benchmarks
+    import limits
+
+    # Counted by hand: the stem, three downsamplings, and 18 blocks that cost the same.
+    products = 3136 * 48 * 96 + 3 * (784 * 384 * 192) + 18 * (3136 * 8 * 96**2)
+    case = cases.Case("limits", "inference", "convnext_tiny", 2, ())
+    assert limits.products(case)[1] == 2 * 2 * products
+    case = cases.Case("limits", "training", "convnext_tiny", 2, ())
+    assert limits.products(case)[1] == 2 * 2 * 3 * products
+
+    case = cases.Case("limits", "inference", "convnext_atto", 2, (), 32, classes=10)
+    found = limits.measure(cases.FOLDED, case, rounds=2)
+    assert found["products_share"] > 0
+    assert found["large_product_gflops"] > 0
+    operators = found["operators"]
+    assert sum(operators.values()) == pytest.approx(1)
+    # The convolutions may be called by another name; a product is one.
+    assert any("MatMul" in kind for kind in operators)
+    assert not any("inference" in kind for kind in operators)
+    text = "\n".join(page.limits([found]))
+    assert found["name"] in text
+    assert "MatMul" in text
 
 
 def test_a_missing_environment_is_named(benchmarks, tmp_path):

@@ -1,6 +1,7 @@
 """One line for a mistake, the right exit code, and silence otherwise."""
 
 import os
+import platform
 import subprocess
 import sys
 import warnings
@@ -79,6 +80,34 @@ def test_tensorflow_loads_without_a_word():
         cwd=Path(__file__).resolve().parents[2],
     )
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN's default is x86's"
+)
+@pytest.mark.parametrize(
+    "load", ["training.console.import_tensorflow", "export.console.quiet_libraries"]
+)
+@pytest.mark.parametrize("chosen", [None, "0"])
+def test_fast_kernels_are_on_unless_they_were_turned_off(load, chosen):
+    program = (
+        f"import {load.rpartition('.')[0]}; {load}(); "
+        "from tensorflow.python.util import _pywrap_util_port; "
+        "print(_pywrap_util_port.IsMklEnabled())"
+    )
+    environment = {**os.environ}
+    environment.pop("TF_ENABLE_ONEDNN_OPTS", None)
+    if chosen is not None:
+        environment["TF_ENABLE_ONEDNN_OPTS"] = chosen
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        env=environment,
+        check=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert done.stdout.strip() == str(chosen is None)
 
 
 def test_what_the_library_warns_of_is_said_once_and_not_on_stderr(capfd):

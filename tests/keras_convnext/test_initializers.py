@@ -1,0 +1,117 @@
+"""How kernels begin."""
+
+from __future__ import annotations
+
+import gc
+import os
+
+import keras
+import numpy as np
+import pytest
+from scipy import stats
+
+import keras_convnext
+from keras_convnext import initializers
+from keras_convnext.initializers import TableNormal, drawn
+
+# Several pieces, and a part of one.
+COUNT = 3 * (1 << 17) + 5
+
+
+def test_the_numbers_are_normally_distributed():
+    values = drawn(1_000_000, seed=1, mean=0.5, stddev=0.02)
+    # A million true draws stay below 0.00195 in 999 of 1,000 cases.
+    assert stats.kstest(values, "norm", (0.5, 0.02)).statistic < 0.00195
+    assert abs(values.mean() - 0.5) < 5 * 0.02 / 1000
+    assert abs(values.std() / 0.02 - 1) < 5 / np.sqrt(2e6)
+    assert abs(stats.kurtosis(values)) < 5 * np.sqrt(24 / 1e6)
+
+
+def test_neighbours_have_nothing_to_do_with_each_other():
+    values = drawn(COUNT, seed=2)
+    for distance in (1, 2, 4, 1 << 17):
+        with_another = np.corrcoef(values[:-distance], values[distance:])[0, 1]
+        assert abs(with_another) < 5 / np.sqrt(COUNT - distance), distance
+
+
+def test_the_table_is_that_of_the_normal_distribution():
+    wanted = stats.norm.ppf((np.arange(1 << 16) + 0.5) / (1 << 16))
+    # Its deviation is a hundred-thousandth too small without the correction.
+    np.testing.assert_allclose(initializers._quantiles(), wanted, rtol=2e-5)
+    assert initializers._quantiles().std() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 1 << 17, COUNT])
+def test_the_numbers_do_not_depend_on_the_cores(count, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    alone = drawn(count, seed=3)
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert alone.shape == (count,)
+    np.testing.assert_array_equal(drawn(count, seed=3), alone)
+
+
+def test_seeds_decide():
+    def values(seed):
+        return np.array(TableNormal(seed=seed)((4, 5)))
+
+    np.testing.assert_array_equal(values(5), values(5))
+    seeds = (5, 6, 0, -1, 2**40, None)
+    assert len({values(seed).tobytes() for seed in seeds}) == len(seeds)
+    keras.utils.set_random_seed(9)
+    first = values(None)
+    keras.utils.set_random_seed(9)
+    np.testing.assert_array_equal(values(None), first)
+
+
+def test_a_seed_generator_is_left_to_keras():
+    seeds = keras.random.SeedGenerator(4)
+    initializer = TableNormal(seed=seeds)
+    first, second = np.array(initializer((9,))), np.array(initializer((9,)))
+    assert (first != second).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_any_float_is_made(dtype):
+    values = TableNormal(stddev=0.02, seed=6)((8, 16), dtype=dtype)
+    assert keras.backend.standardize_dtype(values.dtype) == dtype
+    exact = drawn(128, 6, stddev=0.02).reshape(8, 16)
+    np.testing.assert_allclose(
+        np.array(keras.ops.cast(values, "float32")), exact, rtol=4e-3
+    )
+
+
+def test_a_variable_is_changed_alone():
+    initializer = TableNormal(seed=7)
+    first, second = (keras.Variable(initializer, shape=(300, 9)) for _ in range(2))
+    first.assign_add(keras.ops.ones((300, 9)))
+    np.testing.assert_array_equal(np.array(second), np.array(initializer((300, 9))))
+
+
+def test_it_is_saved_with_a_model():
+    config = keras.initializers.serialize(TableNormal(stddev=0.3, seed=8))
+    again = keras.initializers.deserialize(config)
+    assert isinstance(again, TableNormal)
+    assert (again.mean, again.stddev, again.seed) == (0.0, 0.3, 8)
+
+
+def test_kernels_begin_with_it():
+    model = keras_convnext.create("convnext_atto", seed=0)
+    kernel = np.array(model.get_layer("stage3_block1_expand").kernel)
+    assert kernel.std() == pytest.approx(0.02, rel=0.01)
+    assert abs(kernel.mean()) < 2e-4
+
+
+@pytest.mark.parametrize("collects", [True, False])
+@pytest.mark.parametrize("classes", [10, -1])
+def test_garbage_is_collected_afterwards_as_it_was_before(collects, classes):
+    was = gc.isenabled()
+    try:
+        (gc.enable if collects else gc.disable)()
+        if classes < 0:
+            with pytest.raises(ValueError, match="classes"):
+                keras_convnext.create("test_convnext", classes=classes)
+        else:
+            keras_convnext.create("test_convnext", classes=classes)
+        assert gc.isenabled() is collects
+    finally:
+        (gc.enable if was else gc.disable)()
