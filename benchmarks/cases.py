@@ -238,7 +238,7 @@ CASES = (
 COMMANDS = {
     "startup": (("startup.py", "--runs=3"), False),
     "growth": (("growth.py",), False),
-    "pipeline": (("pipeline.py",), True),
+    "pipeline": (("pipeline.py", "--rounds=11"), True),
     "limits": (("limits.py",), False),
     "kernels": (("kernels.py",), False),
 }

@@ -22,6 +22,7 @@ _SEEDS = 1 << 64
 # Each piece has a stream of its own, so that the numbers do not depend on how many
 # threads draw them. What a piece needs fits into a core's cache.
 _PIECE = 1 << 17
+_FEW_PIECES = 2
 # TensorFlow takes memory as it is where it begins at a multiple of this.
 _ALIGNMENT_BYTES = 64
 
@@ -77,12 +78,23 @@ def drawn(count: int, seed: int, mean: float = 0.0, stddev: float = 1.0) -> np.n
         np.take(table, places.astype(np.intp), out=piece, mode="wrap")
 
     pieces = range(-(-count // _PIECE))
-    if len(pieces) > 1:
-        with ThreadPoolExecutor(min(len(pieces), os.cpu_count() or 1)) as threads:
-            list(threads.map(fill, pieces))
-    elif pieces:
-        fill(0)
+    if len(pieces) > _FEW_PIECES:
+        list(_threads().map(fill, pieces))
+    else:
+        for number in pieces:
+            fill(number)
     return values
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """Returns threads for all kernels; starting some takes as long as a small one."""
+    return ThreadPoolExecutor(os.cpu_count() or 1)
+
+
+if hasattr(os, "register_at_fork"):
+    # Threads do not live on in a process that is forked off.
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 
 import keras
@@ -14,8 +15,8 @@ import keras_convnext
 from keras_convnext import initializers
 from keras_convnext.initializers import TableNormal, drawn
 
-# Several pieces, and a part of one.
-COUNT = 3 * (1 << 17) + 5
+# More pieces than one thread takes, and a part of one.
+COUNT = 5 * (1 << 17) + 5
 
 
 def test_the_numbers_are_normally_distributed():
@@ -43,11 +44,31 @@ def test_the_table_is_that_of_the_normal_distribution():
 
 @pytest.mark.parametrize("count", [0, 1, 3, 1 << 17, COUNT])
 def test_the_numbers_do_not_depend_on_the_cores(count, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    alone = drawn(count, seed=3)
-    monkeypatch.setattr(os, "cpu_count", lambda: 7)
-    assert alone.shape == (count,)
-    np.testing.assert_array_equal(drawn(count, seed=3), alone)
+    results = []
+    for cores in (1, 7):
+        initializers._threads.cache_clear()
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        values = drawn(count, seed=3)
+        assert values.shape == (count,)
+        # A piece is the same numbers wherever it stands.
+        begin = count - count % (1 << 17)
+        alone = drawn(begin, seed=3) if begin else values[:0]
+        np.testing.assert_array_equal(values[:begin], alone)
+        results.append(values)
+    initializers._threads.cache_clear()
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_that_was_forked_off_draws_too():
+    expected = drawn(COUNT, seed=4)  # the threads are there
+    program = multiprocessing.get_context("fork")
+    receiver, sender = program.Pipe(duplex=False)
+    process = program.Process(target=lambda: sender.send(drawn(COUNT, seed=4)))
+    process.start()
+    assert receiver.poll(60), "the child waits for threads that it does not have"
+    np.testing.assert_array_equal(receiver.recv(), expected)
+    process.join()
 
 
 def test_seeds_decide():
