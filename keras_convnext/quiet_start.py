@@ -33,7 +33,7 @@ def choose_fast_kernels() -> None:
     """Lets TensorFlow use oneDNN unless the person has decided.
 
     TensorFlow has these kernels and leaves them off on x86 processors without AVX-512
-    VNNI or AMX, where they take about a fifth of the time away (docs/performance.md).
+    VNNI or AMX, where they save an eighth to a third of the time (docs/performance.md).
     """
     if platform.machine() in ("x86_64", "AMD64"):
         os.environ.setdefault(_FAST_KERNELS, "1")
