@@ -42,7 +42,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 LARGE = 2048
 PROFILED_CALLS = 3
 # What is shown of the profile: operators with at least so much of the time.
-SHOWN = 0.02
+SHOWN = 0.03
 
 
 def products(case: cases.Case) -> tuple[Callable[[], Any], float]:

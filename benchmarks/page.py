@@ -13,6 +13,7 @@ from typing import Any
 
 import cases
 import matplotlib
+from limits import SHOWN
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -27,8 +28,6 @@ START_S = {
 PIPELINE_RATIO = 1.5
 # The target is one for a folded model that has several pictures a call.
 RATE_SHARE, RATE_WORK = 0.8, "inference, convnext_tiny, 224 px, batch 8"
-# Operators with at least so much of the time are named.
-SHOWN_SHARE = 0.03
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -132,7 +131,7 @@ def limits(works: list[dict[str, Any]]) -> list[str]:
         operators = [
             f"{kind.removeprefix('_MklNative').removeprefix('_Mkl')} {share:.0%}"
             for kind, share in work["operators"].items()
-            if share >= SHOWN_SHARE
+            if share >= SHOWN
         ]
         rows.append(
             [

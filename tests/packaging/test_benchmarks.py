@@ -1,6 +1,7 @@
 """The races of benchmarks/ run, and say who could not take part."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def benchmarks(monkeypatch):
     import race
 
     yield cases, race, page
-    for name in ("cases", "race", "page", "limits"):
+    for name in ("cases", "race", "page", "limits", "kernels"):
         sys.modules.pop(name, None)
 
 
@@ -131,6 +132,28 @@ def test_the_limit_is_every_dense_product_of_the_network_and_its_profile(benchma
     text = "\n".join(page.limits([found]))
     assert found["name"] in text
     assert "MatMul" in text
+
+
+def test_onednn_is_off_in_one_process_and_on_in_the_other(benchmarks, monkeypatch):
+    cases, race, page = benchmarks
+    import kernels
+
+    class Recorded:
+        def __init__(self, contestant, case, python):
+            self.call_s = {"0": 3.0, "1": 2.0}[os.environ[kernels.SWITCH]]
+
+        def order(self, words):
+            return {"seconds": [self.call_s]}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(race, "Runner", Recorded)
+    monkeypatch.setenv(kernels.SWITCH, "1")
+    found = kernels.measure(*kernels.WORKS[0], rounds=2, seconds=1.0)
+    assert (found["own_s"], found["onednn_s"], found["gain"]) == (3.0, 2.0, 1.5)
+    row = f"| {found['name']} | 3000 | 2000 | **1.50** |"
+    assert row in page.kernels([found])
 
 
 def test_a_missing_environment_is_named(benchmarks, tmp_path):
