@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -39,6 +40,10 @@ def machine() -> dict[str, Any]:
         facts["instructions"] = [flag for flag in wanted if flag in flags]
     except (OSError, KeyError, ValueError):
         facts["cpu"] = platform.processor()
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        told = subprocess.run(command, capture_output=True, text=True, check=True)
+        facts["gpu"], facts["driver"] = told.stdout.splitlines()[0].split(", ")
     return facts
 
 

@@ -45,7 +45,8 @@ class Runner:
         if not python.exists():
             raise Missing(f"its environment is not there ({python})")
         self.contestant = contestant
-        paths = os.pathsep.join([str(HERE), str(HERE.parent)])
+        given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        paths = os.pathsep.join([str(HERE), str(HERE.parent), *filter(None, given)])
         # A file and not a pipe, which nobody would empty.
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in close()
         self._process = subprocess.Popen(

@@ -9,7 +9,7 @@ It answers each line on standard input with one line of JSON on standard output:
     (at the start)  {"versions": ..., "import_s": ..., "base_mb": ..., "build_s": ...,
                      "first_call_s": ...}
     run SECONDS     {"seconds": [...]}: calls timed one by one, for so long
-    end             {"peak_mb": ...}, and the process is over
+    end             {"peak_mb": ..., "device_peak_mb": ...}, and the process is over
 
 What libraries print goes to standard error.
 """
@@ -70,7 +70,8 @@ def main() -> None:
             call()
             seconds.append(time.perf_counter() - start)
         answer(seconds=seconds)
-    answer(peak_mb=resident_mb("VmHWM"))
+    of_device = getattr(contestant, "device_peak_mb", lambda: None)
+    answer(peak_mb=resident_mb("VmHWM"), device_peak_mb=of_device())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # root.
 sys.path.insert(0, str(ROOT))
 
-from training.augment import Augmentation  # noqa: E402
+from training.augmentation import Augmentation  # noqa: E402
 from training.paper_recipes import PAPER_RECIPES  # noqa: E402
 from training.recipes import RECIPES, Recipe  # noqa: E402
 

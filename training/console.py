@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import platform
 import sys
@@ -147,6 +148,19 @@ def import_tensorflow() -> None:
 
     logging.set_verbosity(logging.ERROR)
     tf.get_logger().setLevel("ERROR")
+
+
+def require_jax() -> None:
+    """Makes sure that JAX is there.
+
+    Raises:
+        Mistake: It is not.
+    """
+    if importlib.util.find_spec("jax") is None:
+        raise Mistake(
+            "KERAS_BACKEND is 'jax' and JAX is not installed; install it "
+            "(pip install 'keras-convnext[jax]') or unset KERAS_BACKEND"
+        )
 
 
 @contextlib.contextmanager

@@ -15,10 +15,11 @@ import tensorflow as tf
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
 from . import pipeline
-from .augment import Augmentation
+from .augmentation import Augmentation
 from .cropping import evaluated
+from .data_error import DataError
 from .datasets import arrays, folder, named, records
-from .examples import DataError, Examples
+from .examples import Examples, Pixels
 
 __all__ = ["DataError", "Source", "from_arrays", "load"]
 
@@ -234,8 +235,9 @@ def from_arrays(
     Raises:
         DataError: The arrays have other shapes or types, or labels without a class.
     """
-    training = arrays.pixels(train_images, train_labels, len(classes), "training")
-    held_back = arrays.pixels(eval_images, eval_labels, len(classes), "evaluation")
+    count = len(classes)
+    training = Pixels(*arrays.checked(train_images, train_labels, count, "training"))
+    held_back = Pixels(*arrays.checked(eval_images, eval_labels, count, "evaluation"))
     source = Source(name, tuple(classes), training, held_back, _WHOLE)
     size_px = size_px or training.images.shape[1]
     chosen = preprocessing or replace(_WHOLE, size_px=size_px)
@@ -321,7 +323,7 @@ def _load_array_records(path: str, options: _Options) -> Source:
 def _load_array(path: str, options: _Options) -> Source:
     del options  # The file says which pictures are held back.
     classes, training, held_back = arrays.load(path)
-    return Source(path, classes, training, held_back, _WHOLE)
+    return Source(path, classes, Pixels(*training), Pixels(*held_back), _WHOLE)
 
 
 _KINDS: dict[str, Callable[[str, _Options], Source]] = {

@@ -21,10 +21,6 @@ from . import decoding
 from .decoding import Window
 
 
-class DataError(ValueError):
-    """The data cannot be used; its text says why and what to do."""
-
-
 class Examples(Protocol):
     """Labelled pictures in some store."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -12,8 +12,10 @@ from keras_convnext import optimizers, weights
 
 from . import network
 from .console import Mistake
-from .loss_scale import LossScale
 from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from .loss_scale import LossScale
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,11 @@ def make(
         groups=groups,
     )
     optimizer.build(model.trainable_variables)
-    loss_scale = LossScale() if recipe.precision == "mixed_float16" else None
+    loss_scale = None
+    if recipe.precision == "mixed_float16":
+        from .loss_scale import LossScale  # TensorFlow's, which JAX does without
+
+        loss_scale = LossScale()
     return Learner(model, optimizer, averaged, loss_scale, frozen_steps)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -87,6 +88,8 @@ def _train(argv: list[str]) -> int:
     console.require(chosen, ("recipe", "data", "workdir"))
     workdir = Workdir(Path(chosen.workdir))
     workdir.check_writable()
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        return _train_under_jax(chosen, workdir)
     devices = console.checked(distribution.parse, chosen.devices)
     processes = console.checked(cluster.read)
 
@@ -129,6 +132,27 @@ def _train(argv: list[str]) -> int:
             return _follow(run)
         with _told_how_to_go_on(run):
             return _lead(run, watchers(workdir))
+
+
+def _train_under_jax(chosen: flags.FlagValues, workdir: Workdir) -> int:
+    asked = [
+        f"--{name}"
+        for name in ("devices", "skip_bad_images", "tensorboard", "profile_steps")
+        if chosen[name].value != chosen[name].default
+    ]
+    if asked:
+        raise Mistake(f"{', '.join(asked)} cannot be had under Keras' JAX backend")
+    console.require_jax()
+    from . import jax_run
+
+    recipe = console.checked(_recipe, chosen)
+    jax_run.check(recipe, chosen.data)
+    workdir.check_same(identity(recipe, chosen.data))
+    finished = workdir.finished()
+    if finished is not None:
+        say(_finished_words(workdir, finished))
+        return 0
+    return console.checked(jax_run.train, recipe, chosen.data, workdir)
 
 
 def _begun(

@@ -11,7 +11,7 @@ import functools
 
 import tensorflow as tf
 
-from .augment import Augmentation
+from .augmentation import Augmentation
 from .cropping import to_uint8
 
 

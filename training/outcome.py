@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from . import atomic, drawings, network, report
+from . import atomic, drawings, network, report, results
 from .evaluate import LEAST_PROBABILITY, Verdicts, evaluate
 from .run import Run
 from .step import make_evaluation_step
@@ -35,7 +34,7 @@ def leave(run: Run, rows: list[dict[str, float]]) -> dict[str, Any]:
             run.recipe, run.learner.kept, run.source.preprocessing
         )
     verdicts = _judge(run, model)
-    metrics = {**_metrics(run, model, verdicts, rows), "kept_epoch": kept_epoch}
+    metrics = results.metrics(run, model, verdicts, rows, kept_epoch)
     if run.cluster.is_chief:
         _write(run, model, verdicts, metrics, rows)
     return metrics
@@ -49,10 +48,7 @@ def _write(
     rows: list[dict[str, float]],
 ) -> None:
     workdir = run.workdir
-    with atomic.replacing(workdir.model) as partial:
-        model.save(partial)
-    atomic.write_text(workdir.labels, "".join(f"{c}\n" for c in run.source.classes))
-    atomic.write_json(workdir.preprocessing, asdict(run.source.preprocessing))
+    results.write_model(workdir, model, run.source)
     pictures = drawings.leave(run, model, verdicts, rows)
     atomic.write_text(
         workdir.report,
@@ -71,26 +67,3 @@ def _judge(run: Run, model: keras.Model) -> Verdicts:
         run.collected,
         len(run.source.classes),
     )
-
-
-def _metrics(
-    run: Run, model: keras.Model, verdicts: Verdicts, rows: list[dict[str, float]]
-) -> dict[str, Any]:
-    best = max(rows, key=lambda row: row["val_accuracy"], default=None)
-    return {
-        "top1": verdicts.top1,
-        "top5": verdicts.top5,
-        "loss": verdicts.loss,
-        "mean_class_accuracy": verdicts.mean_class_accuracy(),
-        "calibration_error": verdicts.calibration_error(),
-        "train_examples": run.source.train_examples,
-        "eval_examples": run.source.eval_examples,
-        "skipped_examples": len(run.source.skipped),
-        "classes": len(run.source.classes),
-        "parameters": model.count_params(),
-        "epochs": run.position.epoch,
-        "steps": run.position.step,
-        "train_seconds": round(run.position.seconds, 1),
-        "best_epoch": int(best["epoch"]) if best else None,
-        "best_top1": best["val_accuracy"] if best else None,
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from .augment import Augmentation
+from .augmentation import Augmentation
 from .recipe import Recipe
 
 # From this size on the official code evaluates the whole picture, squashed.

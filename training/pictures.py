@@ -24,7 +24,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from keras_convnext import image
 
 from . import decoding
-from .examples import DataError
+from .data_error import DataError
 
 # What cameras write beside their JPEGs. As TIFF it would be read, and be a thumbnail.
 RAW_SUFFIXES = frozenset({".cr2", ".nef", ".arw", ".dng"})

@@ -10,8 +10,10 @@ import tensorflow as tf
 from keras_convnext import image
 from keras_convnext.preprocessing import Preprocessing
 
-from .augment import Augmentation, augmented, crop
-from .examples import DataError, Examples, epoch_key
+from .augment import augmented, crop
+from .augmentation import Augmentation
+from .data_error import DataError
+from .examples import Examples, epoch_key
 from .mixing import mixed
 
 # Evaluation pictures are kept in memory after the first pass up to so many bytes.

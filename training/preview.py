@@ -11,7 +11,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from . import plots
-from .augment import Augmentation
+from .augmentation import Augmentation
 from .cropping import evaluated
 from .data import Source
 from .decoding import Window

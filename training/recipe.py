@@ -8,11 +8,12 @@ from typing import Any
 
 from keras_convnext.layer_decay import ASSIGNMENTS
 
-from .augment import Augmentation
-from .objective import LOSSES
+from .augmentation import Augmentation
 
 NO_AUGMENTATION = Augmentation()
 KEPT = ("last", "best")
+# Those of `objective`, which needs TensorFlow; a recipe does not.
+LOSSES = ("softmax", "sigmoid")
 CROP_MODES = ("center", "squash")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 

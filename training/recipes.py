@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 
 from . import settings
-from .augment import Augmentation
+from .augmentation import Augmentation
 from .paper_recipes import PAPER_RECIPES
 from .recipe import Recipe
 

@@ -17,7 +17,7 @@ from keras_convnext import roadmap
 from keras_convnext.preprocessing import Preprocessing
 
 from . import atomic, recipes, settings, trainer
-from .augment import Augmentation
+from .augmentation import Augmentation
 from .console import Mistake, say
 from .history import HistoryFile
 from .progress import Progress, clock

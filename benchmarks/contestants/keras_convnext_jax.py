@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 os.environ["KERAS_BACKEND"] = "jax"
+# The other contestants are on the card too.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +28,13 @@ def versions() -> dict[str, str]:
         "keras-convnext": keras_convnext.__version__,
         "device": jax.devices()[0].device_kind,
     }
+
+
+def device_peak_mb() -> float | None:
+    """Returns the most memory that the device has held; None on a processor."""
+    held = jax.devices()[0].memory_stats() or {}
+    peak = held.get("peak_bytes_in_use")
+    return peak and peak / 1e6
 
 
 def build(case: dict[str, Any], activation: str | None) -> keras.Model:

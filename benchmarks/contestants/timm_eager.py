@@ -6,9 +6,16 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from contestants.with_torch import build, device, inputs, synchronise, versions
+from contestants.with_torch import (
+    build,
+    device,
+    device_peak_mb,
+    inputs,
+    synchronise,
+    versions,
+)
 
-__all__ = ["prepare", "versions"]
+__all__ = ["device_peak_mb", "prepare", "versions"]
 
 
 def prepare(case: dict[str, Any], compiled: bool = False) -> Callable[[], Any]:

@@ -23,6 +23,13 @@ def versions() -> dict[str, str]:
     return {"torch": torch.__version__, "timm": timm.__version__}
 
 
+def device_peak_mb() -> float | None:
+    """Returns the most memory that the device has held; None on a processor."""
+    if not torch.cuda.is_available():
+        return None
+    return torch.cuda.max_memory_allocated() / 1e6
+
+
 def device() -> str:
     """Returns where the work is done."""
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from training import data
-from training.augment import Augmentation
+from training.augmentation import Augmentation
 from training.recipes import Recipe
 
 SIDE_PX = 16

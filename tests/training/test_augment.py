@@ -11,7 +11,7 @@ from PIL import Image
 
 from keras_convnext.preprocessing import Preprocessing
 from training import augment, cropping, decoding, examples
-from training.augment import Augmentation
+from training.augmentation import Augmentation
 
 REFERENCES = Path(__file__).parent / "references"
 WINDOWS = json.loads((REFERENCES / "crop_windows.json").read_text())

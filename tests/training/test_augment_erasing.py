@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance
 
 from keras_convnext.preprocessing import Preprocessing
 from training import color_jitter, data, erasing
-from training.augment import Augmentation
+from training.augmentation import Augmentation
 
 BOXES = json.loads(
     (Path(__file__).parent / "references" / "erased_boxes.json").read_text()

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from training import mixing, objective
-from training.augment import Augmentation
+from training.augmentation import Augmentation
 
 RECORDED = np.load(Path(__file__).parent / "references" / "mixing.npz")
 SMOOTHING = float(RECORDED["smoothing"])

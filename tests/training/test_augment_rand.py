@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from training import picture_geometry as geometry
 from training import picture_operations as operations
-from training import rand_augment
+from training import rand_augment, rand_augment_policy
 
 RECORDED = np.load(Path(__file__).parent / "references" / "rand_augment.npz")
 FILL = tuple(int(level) for level in RECORDED["fill"])
@@ -198,9 +198,11 @@ def test_every_dose_is_timms(name, done):
 
 
 def test_the_papers_words_mean_what_timm_understands():
-    policy = rand_augment.parsed("rand-m9-mstd0.5-inc1")
+    policy = rand_augment_policy.parsed("rand-m9-mstd0.5-inc1")
     magnitude, std, layers, probability = RECORDED["policy"]
-    assert policy == rand_augment.Policy(magnitude, std, int(layers), probability)
+    assert policy == rand_augment_policy.Policy(
+        magnitude, std, int(layers), probability
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_the_papers_words_mean_what_timm_understands():
 )
 def test_words_that_mean_something_else_are_refused(words):
     with pytest.raises(ValueError, match="rand_augment is"):
-        rand_augment.parsed(words)
+        rand_augment_policy.parsed(words)
 
 
 def test_each_operation_comes_up_as_often_as_the_others(monkeypatch):
@@ -229,7 +231,7 @@ def test_each_operation_comes_up_as_often_as_the_others(monkeypatch):
         for amount, name in enumerate(NAMES, 1)
     }
     monkeypatch.setattr(rand_augment, "OPERATIONS", marks)
-    one_layer = rand_augment.parsed("rand-m9-n1-inc1")
+    one_layer = rand_augment_policy.parsed("rand-m9-n1-inc1")
     zero = tf.zeros([2, 2, 3], tf.uint8)
     seeds = tf.data.Dataset.range(count).map(
         lambda n: rand_augment.applied(
@@ -250,7 +252,7 @@ def test_magnitudes_are_drawn_around_the_mean_and_signs_are_even(monkeypatch):
 
     marks = dict.fromkeys(NAMES, shows_dose)
     monkeypatch.setattr(rand_augment, "OPERATIONS", marks)
-    policy = rand_augment.parsed("rand-m5-mstd0.5-n1-p1-inc1")
+    policy = rand_augment_policy.parsed("rand-m5-mstd0.5-n1-p1-inc1")
     zero = tf.zeros([1, 1, 3], tf.uint8)
     drawn = tf.data.Dataset.range(1000).map(
         lambda n: rand_augment.applied(

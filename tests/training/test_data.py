@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_convnext.preprocessing import Preprocessing
 from training import data
-from training.augment import Augmentation
+from training.augmentation import Augmentation
 
 NOTHING = Augmentation()
 LIVELY = Augmentation(crop_scale=(0.3, 1.0), flip=True, shift_px=2, mixup=0.8, cutmix=1)

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from training import data
-from training.augment import Augmentation
+from training.augmentation import Augmentation
 
 
 def builder_class(name: str, features: dict, splits: dict[str, int], supervised):

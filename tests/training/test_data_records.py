@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from keras_convnext import image
 from training import data
-from training.augment import Augmentation
+from training.augmentation import Augmentation
 from training.datasets import example_proto
 
 array_records = pytest.importorskip("array_record.python.array_record_module")

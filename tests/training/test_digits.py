@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from training import data
-from training.augment import Augmentation
+from training.augmentation import Augmentation
 from training.datasets import digits
 
 ORIGINAL = pytest.importorskip(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from training import data
-from training.augment import Augmentation
+from training.augmentation import Augmentation
 
 SIZE_PX = 16
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from training import preview, preview_main
-from training.augment import Augmentation
+from training.augmentation import Augmentation
 from training.recipes import RECIPES
 
 PLAIN = replace(RECIPES["demo"], size_px=16, augmentation=Augmentation())

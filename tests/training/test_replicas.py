@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 import keras_convnext
 from training import cluster, data, distribution
-from training.augment import Augmentation
+from training.augmentation import Augmentation
 devices, out = sys.argv[1:]
 processes = cluster.read()
 strategy = distribution.make_strategy(distribution.parse(devices), processes)

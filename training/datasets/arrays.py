@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..examples import DataError, Pixels
+from ..data_error import DataError
+
+# uint8 pictures `(count, height, width, 3)` and int32 labels `(count,)`.
+Labelled = tuple[np.ndarray, np.ndarray]
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
-def pixels(images: Any, labels: Any, classes: int, part: str) -> Pixels:
-    """Returns arrays as examples.
+def checked(images: Any, labels: Any, classes: int, part: str) -> Labelled:
+    """Returns pictures and labels as they are trained on.
 
     Args:
         images: uint8 `(count, height, width, 3)`; without the last axis, or with 1
@@ -52,11 +55,11 @@ def pixels(images: Any, labels: Any, classes: int, part: str) -> Pixels:
         raise DataError(f"The {part} arrays cannot be used: {'; '.join(problems)}.")
     if images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
-    return Pixels(images, labels.astype(np.int32))
+    return images, labels.astype(np.int32)
 
 
-def load(path: str) -> tuple[tuple[str, ...], Pixels, Pixels]:
-    """Returns the class names, training and evaluation examples of an .npz file.
+def load(path: str) -> tuple[tuple[str, ...], Labelled, Labelled]:
+    """Returns the class names, training and evaluation pictures of an .npz file.
 
     It holds train_images, train_labels, test_images, test_labels and, where the
     classes have names, classes.
@@ -78,8 +81,8 @@ def load(path: str) -> tuple[tuple[str, ...], Pixels, Pixels]:
     classes = class_names(found.get("classes"), found["train_labels"])
     return (
         classes,
-        pixels(found[KEYS[0]], found[KEYS[1]], len(classes), "training"),
-        pixels(found[KEYS[2]], found[KEYS[3]], len(classes), "test"),
+        checked(found[KEYS[0]], found[KEYS[1]], len(classes), "training"),
+        checked(found[KEYS[2]], found[KEYS[3]], len(classes), "test"),
     )
 
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from .. import pictures
 from ..console import held_stderr
-from ..examples import DataError, Files
+from ..data_error import DataError
+from ..examples import Files
 from . import class_folders
 from .class_folders import first_few
 

@@ -17,7 +17,8 @@ from urllib.request import getproxies
 import numpy as np
 import tensorflow as tf
 
-from ..examples import DataError, Encoded, Examples, Pixels, Records
+from ..data_error import DataError
+from ..examples import Encoded, Examples, Pixels, Records
 
 # Sets of equally large pictures are read into memory up to so many bytes.
 _MEMORY_BYTES = 2**30

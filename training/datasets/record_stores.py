@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..examples import DataError
+from ..data_error import DataError
 from .class_folders import first_few
 from .example_proto import Buffer, Place
 

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ..examples import DataError, Records
+from ..data_error import DataError
+from ..examples import Records
 from . import example_proto
 from .class_folders import EVALUATION_NAMES, TRAIN_NAMES, first_few
 from .record_stores import STORES, Record, Store

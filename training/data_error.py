@@ -1,0 +1,7 @@
+"""What is raised where pictures cannot be used."""
+
+from __future__ import annotations
+
+
+class DataError(ValueError):
+    """The data cannot be used; its text says why and what to do."""
