@@ -265,9 +265,11 @@ def _lead(run: Any, watchers: list[Any]) -> int:
 
 
 def _finished_words(workdir: Workdir, metrics: dict[str, Any]) -> str:
+    # A run under JAX leaves no report.
+    shown = workdir.report if workdir.report.exists() else workdir.model
     return (
-        f"{workdir.path} is finished: held-back accuracy {metrics['top1']:.2%}, report "
-        f"{workdir.report}. To train again, take another --workdir."
+        f"{workdir.path} is finished: held-back accuracy {metrics['top1']:.2%}, "
+        f"{shown}. To train again, take another --workdir."
     )
 
 

@@ -36,15 +36,17 @@ _TABLE = (
         variant="convnext_atto",
         size_px=32,
         patch_size=2,
-        layer_scale_init_value=1e-2,
+        layer_scale_init_value=1.0,
         stochastic_depth_rate=0.1,
-        epochs=50,
+        epochs=100,
         warmup_epochs=5,
         global_batch=128,
         peak_lr=2e-3,
         clip_norm=1.0,
-        ema_decay=0.999,
-        augmentation=Augmentation(crop_scale=(0.4, 1.0), flip=True),
+        ema_decay=0.998,
+        augmentation=Augmentation(
+            flip=True, shift_px=4, cutmix=1.0, mix_probability=0.5
+        ),
     ),
     # Hundreds of photographs, from weights trained on ImageNet: the new head first,
     # then all of it, the layers near the picture the least.

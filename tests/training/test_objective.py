@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import objective
+from training import objective, recipe
 
 LOGITS = np.array([[2.0, -1.0, 0.0], [0.5, 30.0, -40.0]], np.float32)
 TARGETS = np.array([[0.7, 0.3, 0.0], [0.05, 0.9, 0.05]], np.float32)
@@ -64,3 +64,7 @@ def test_no_loss_mixes_pictures(name):
     alone = loss(tf.constant(TARGETS[:1]), tf.constant(LOGITS[:1]))
     both = loss(tf.constant(TARGETS), tf.constant(LOGITS))
     np.testing.assert_array_equal(alone, both[:1])
+
+
+def test_recipes_name_the_losses_that_there_are():
+    assert tuple(objective.LOSSES) == recipe.LOSSES
