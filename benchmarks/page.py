@@ -1,6 +1,7 @@
 """Writes docs/performance.md and its plot from what `main.py` measured.
 
 python benchmarks/page.py runs/benchmarks/results.json
+python benchmarks/page.py --part=gpu runs/gpu/results.json
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ START_S = {
 PIPELINE_RATIO = 1.5
 # The target is one for a folded model that has several pictures a call.
 RATE_SHARE, RATE_WORK = 0.8, "inference, convnext_tiny, 224 px, batch 8"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+# The parts of the page that are written, each between its two marks.
+PARTS = ("measured", "gpu")
+# What a card's matrix units can do a second with 16-bit factors, by a word of its name.
+# Source: NVIDIA's data sheets, without sparsity.
+PEAK_FLOPS = {"H100": 989e12, "H200": 989e12}
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -45,8 +50,9 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
 def machine(facts: dict[str, Any]) -> list[str]:
     """Returns what the figures were taken on, in words."""
     instructions = ", ".join(facts.get("instructions", [])) or "none of AVX-512"
+    card = f"{facts['gpu']} (driver {facts['driver']}), " if "gpu" in facts else ""
     return [
-        f"Machine: {facts.get('cpu')}, {facts.get('cores')} cores "
+        f"Machine: {card}{facts.get('cpu')}, {facts.get('cores')} cores "
         f"({instructions}), {facts['system']}, Python {facts['python']}.",
         "",
     ]
@@ -90,6 +96,8 @@ def at_most(reached: float | None, most: float) -> list[str]:
 
 def commands(others: dict[str, Any]) -> list[str]:
     """Returns what the commands of their own measured."""
+    if not others:
+        return []
     lines = ["### Start, growth and the data pipeline", ""]
     for name, found in others.items():
         if "missing" in found:
@@ -149,7 +157,7 @@ def limits(works: list[dict[str, Any]]) -> list[str]:
         "of a large product's rate",
         "time of operators",
     ]
-    return ["### What stands in the way", "", *table(head, rows)]
+    return ["### What stands in the way", "", *table(head, rows)] if rows else []
 
 
 def kernels(works: list[dict[str, Any]]) -> list[str]:
@@ -164,7 +172,50 @@ def kernels(works: list[dict[str, Any]]) -> list[str]:
         for work in works
     ]
     head = ["work", "TensorFlow's own kernels, ms", "oneDNN, ms", "times as fast"]
-    return ["### TensorFlow's own kernels and oneDNN", "", *table(head, rows)]
+    title = "### TensorFlow's own kernels and oneDNN"
+    return [title, "", *table(head, rows)] if rows else []
+
+
+def utilisation(case: dict[str, Any], rate: float, card: str) -> float | None:
+    """Returns the share of a card's peak that a model's own arithmetic takes.
+
+    Two operations a multiplication; a training step counts as three forward passes.
+
+    Args:
+        case: The race.
+        rate: Pictures a second.
+        card: The card's name; None is returned for one that is not in PEAK_FLOPS.
+    """
+    peaks = [peak for word, peak in PEAK_FLOPS.items() if word in card]
+    if not peaks or case["precision"] != "mixed_bfloat16":
+        return None
+    # It brings Keras, which nothing else here needs.
+    from keras_convnext.variants import VARIANTS, multiply_accumulates
+
+    variant = VARIANTS[case["model"]]
+    passes = 3 if case["work"] == "training" else 1
+    work = multiply_accumulates(variant, case["size_px"], case["classes"])
+    return 2 * passes * work * rate / peaks[0]
+
+
+def on_the_card(races: list[dict[str, Any]], card: str) -> list[str]:
+    """Returns what the contestants took of a card's memory and of its arithmetic."""
+    rows = []
+    for race in races:
+        for name, each in race["results"].items():
+            share = utilisation(race["case"], each["samples_per_s"], card)
+            peak = each.get("device_peak_mb")
+            rows.append(
+                [
+                    race["case"]["name"],
+                    cases.TITLES[name],
+                    f"{each['samples_per_s']:,.0f}",
+                    "" if share is None else f"{share:.1%}",
+                    f"{peak / 1000:.2f}" if peak else "",
+                ]
+            )
+    head = ["work", "", "img/s", "model FLOP utilisation", "the card's memory, GB"]
+    return table(head, rows)
 
 
 def figures(race: dict[str, Any]) -> list[str]:
@@ -237,24 +288,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("--page", type=Path, default=DOCS / "performance.md")
+    parser.add_argument("--part", choices=PARTS, default=PARTS[0])
     options = parser.parse_args()
+    begin, end = (f"<!-- {options.part}: {word} -->" for word in ("begin", "end"))
     found = json.loads(options.results.read_text(encoding="utf-8"))
     races = [race for race in found["races"] if race["results"]]
-    picture = options.page.with_suffix(".png")
+    suffix = "" if options.part == PARTS[0] else f"_{options.part}"
+    picture = options.page.with_name(f"{options.page.stem}{suffix}.png")
     plot(races, picture)
+    card = found["machine"].get("gpu", "")
     versions: dict[str, str] = {}
     for race in races:
         for each in race["results"].values():
             versions |= each["versions"]
+    versions.pop("device", None)
     said = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     lines = [
-        BEGIN,
+        begin,
         "",
         *machine(found["machine"]),
         f"Versions: {said}. Measured on {max(race['date'] for race in races)}.",
         "",
         *targets(races),
         *memory(races),
+        *(on_the_card(races, card) if card else []),
         *commands(found.get("others", {})),
         *limits(found.get("others", {}).get("limits", {}).get("works", [])),
         *kernels(found.get("others", {}).get("kernels", {}).get("works", [])),
@@ -264,9 +321,9 @@ def main() -> None:
     for race in races:
         lines += figures(race)
     text = options.page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    text = before + "\n".join([*lines, END]) + after
+    before, _, rest = text.partition(begin)
+    after = rest.partition(end)[2]
+    text = before + "\n".join([*lines, end]) + after
     options.page.write_text(text, encoding="utf-8")
     print(f"wrote {options.page} and {picture}")
 

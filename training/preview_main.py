@@ -73,7 +73,8 @@ def _preview(argv: list[str]) -> int:
 
     recipe = console.checked(recipes.resolve, chosen.recipe, chosen.set)
     if not chosen.mix:
-        unmixed = replace(recipe.augmentation, mixup=0.0, cutmix=0.0)
+        off = {"mixup": 0.0, "cutmix": 0.0, "mix_probability": 1.0}
+        unmixed = replace(recipe.augmentation, **off)
         recipe = replace(recipe, augmentation=unmixed)
     source = console.checked(
         data.load,

@@ -76,7 +76,8 @@ def test_the_command_draws_a_png_of_as_many_cells_as_asked(tmp_path, capfd, bars
             sizes.append(picture.size)
     assert sizes[1][0] > 1.5 * sizes[0][0]
     assert sizes[1][1] > 1.7 * sizes[0][1]
-    assert "crop_scale=(0.4, 1.0), flip=True" in capfd.readouterr().out
+    told = capfd.readouterr().out
+    assert "flip=True, shift_px=4\n" in told
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
 
 
