@@ -166,20 +166,17 @@ def load(data: str, recipe: Recipe) -> Pictures:
     return pictures
 
 
-def train(recipe: Recipe, data: str, workdir: Workdir) -> int:
-    """Trains a recipe, or goes on where the same run was stopped.
+def prepare(recipe: Recipe, data: str, workdir: Workdir) -> Run:
+    """Reads the pictures, builds the network, and finds the newest checkpoint.
 
     Args:
         recipe: The run's numbers; `check` has looked at them.
         data: What `--data` says.
         workdir: Where everything is left.
 
-    Returns:
-        The exit code.
-
     Raises:
-        Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
-        Mistake: The loss is no longer a number, or the disk is full.
+        DataError: The file of the pictures holds something else.
+        Mistake: The pictures or the workdir are another run's.
     """
     source = load(data, recipe)
     counts = {
@@ -188,29 +185,12 @@ def train(recipe: Recipe, data: str, workdir: Workdir) -> int:
         "classes": len(source.classes),
     }
     workdir.claim({**identity(recipe, data), **counts})
-    run = _prepared(recipe, source, workdir)
-    say(_words(run))
-    say(announcement.of_recipe(recipe))
-    if run.position.step:
-        say(f"going on after step {run.position.step} (epoch {run.position.epoch + 1})")
-    history = HistoryFile(workdir.history, run.position.epoch)
-    with StopRequest() as stop:
-        _epochs(run, history, stop)
-    figures = _leave(run, history.rows)
-    say(
-        f"held-back accuracy {figures['top1']:.2%} "
-        f"({figures['eval_examples']} pictures), trained in "
-        f"{clock(figures['train_seconds'])}"
-    )
-    say(f"model {workdir.model}, curves {workdir.pictures / 'curves.png'}")
-    for words, command in next_steps.steps(workdir):
-        say(f"{words:<11} {command}")
-    return 0
-
-
-def _prepared(recipe: Recipe, source: Pictures, workdir: Workdir) -> Run:
     total = recipe.epochs * (source.train_examples // recipe.global_batch)
-    made = learner.make(recipe, source, total)
+    try:
+        made = learner.make(recipe, source, total)
+    except Mistake:
+        workdir.release()
+        raise
     checkpoints = Checkpoints(
         workdir.checkpoints, made.variables(), recipe.keep_checkpoints
     )
@@ -222,6 +202,36 @@ def _prepared(recipe: Recipe, source: Pictures, workdir: Workdir) -> Run:
         for line in damaged:
             say(line)
     return run
+
+
+def train(run: Run) -> int:
+    """Goes on with a run until its last epoch is done, and writes what it leaves.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
+        Mistake: The loss is no longer a number, or the disk is full.
+    """
+    say(_words(run))
+    say(announcement.of_recipe(run.recipe))
+    if run.position.step:
+        say(f"going on after step {run.position.step} (epoch {run.position.epoch + 1})")
+    history = HistoryFile(run.workdir.history, run.position.epoch)
+    with StopRequest() as stop:
+        _epochs(run, history, stop)
+    figures = _leave(run, history.rows)
+    say(
+        f"held-back accuracy {figures['top1']:.2%} "
+        f"({figures['eval_examples']} pictures), trained in "
+        f"{clock(figures['train_seconds'])}"
+    )
+    workdir = run.workdir
+    say(f"model {workdir.model}, curves {workdir.pictures / 'curves.png'}")
+    for words, command in next_steps.steps(workdir):
+        say(f"{words:<11} {command}")
+    return 0
 
 
 def _words(run: Run) -> str:

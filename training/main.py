@@ -152,7 +152,9 @@ def _train_under_jax(chosen: flags.FlagValues, workdir: Workdir) -> int:
     if finished is not None:
         say(_finished_words(workdir, finished))
         return 0
-    return console.checked(jax_run.train, recipe, chosen.data, workdir)
+    run = console.checked(jax_run.prepare, recipe, chosen.data, workdir)
+    with _told_how_to_go_on(run):
+        return jax_run.train(run)
 
 
 def _begun(
