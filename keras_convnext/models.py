@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -135,7 +135,9 @@ def build(
             preprocessing = getattr(checkpoint, "preprocessing", IMAGENET)
         x = _normalize(x, preprocessing, style)
     x = blocks.stem(x, style)
-    x = _stages(x, style, stochastic_depth_rate, output_stride)
+    # All are made before the first is called: their kernels are drawn meanwhile.
+    for part in list(_stages(style, stochastic_depth_rate, output_stride)):
+        x = part(x)
     if include_top:
         x = blocks.head(x, style, variant.head, "avg")
         x = blocks.classifier(
@@ -276,7 +278,10 @@ def _normalize(x: Any, preprocessing: Preprocessing, style: blocks.Style) -> Any
     )(x)
 
 
-def _stages(x: Any, style: blocks.Style, rate: float, output_stride: int) -> Any:
+def _stages(
+    style: blocks.Style, rate: float, output_stride: int
+) -> Iterator[Callable[[Any], Any]]:
+    """Makes what lies between stem and head: functions of a tensor, in order."""
     depths = style.variant.depths
     # Source: Meta's code; the rate rises over all blocks, not within a stage.
     rates = iter(np.linspace(0.0, rate, sum(depths)).tolist())
@@ -288,10 +293,9 @@ def _stages(x: Any, style: blocks.Style, rate: float, output_stride: int) -> Any
                 dilation *= 2
             else:
                 stride *= 2
-            x = blocks.downsample(x, style, stage, (before, dilation))
+            yield blocks.downsample(style, stage, (before, dilation))
         for index in range(depth):
-            x = blocks.block(x, style, stage, index, next(rates), dilation)
-    return x
+            yield blocks.block(style, stage, index, next(rates), dilation)
 
 
 def layers_by_name(model: keras.Model) -> dict[str, keras.layers.Layer]:

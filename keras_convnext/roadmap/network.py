@@ -242,7 +242,7 @@ def _block(
     """Adds a residual branch to `x`, or to what a shortcut convolution makes of it."""
     name = f"stage{block.stage}_block{block.index}"
     if block.shortcut is None and _is_library_block(design):
-        return blocks.block(x, style, block.stage, block.index, drop_rate)
+        return blocks.block(style, block.stage, block.index, drop_rate)(x)
     shortcut = x
     if block.shortcut is not None:
         shortcut = _convolution(x, block.shortcut, name, design, style)
@@ -295,7 +295,7 @@ def _convolution(
             x
         )
         padding = "valid"
-    settings = {
+    settings: dict[str, Any] = {
         "strides": stride_px,
         "padding": padding,
         "use_bias": convolution.bias,
