@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_convnext.initializers import TableNormal
+from keras_convnext.initializers import Constant, TableNormal
 from keras_convnext.layers import (
     Activation,
     Dense,
@@ -92,7 +92,7 @@ class Style:
                 drawn.begin(shape)
             return drawn
         self.postponed[name] = drawn
-        return keras.initializers.Zeros()
+        return Constant(0.0)
 
     def norm(self, name: str, dtype: keras.DTypePolicy | None = None) -> layers.Layer:
         """Returns the variant's norm over the channels."""
@@ -122,6 +122,7 @@ class Style:
             width,
             kernel_px,
             kernel_initializer=self.kernel(name, shape),
+            bias_initializer=Constant(0.0),
             name=name,
             dtype=self.dtype,
             **kwargs,
@@ -132,6 +133,7 @@ class Style:
         return Dense(
             width,
             kernel_initializer=self.kernel(name, (channels, width)),
+            bias_initializer=Constant(0.0),
             name=name,
             dtype=self.dtype,
         )
@@ -225,6 +227,7 @@ def branch(style: Style, stage: int, name: str, dilation: int) -> list[layers.La
             depthwise_initializer=style.kernel(
                 f"{name}_dwconv", (kernel_px, kernel_px, width, 1)
             ),
+            bias_initializer=Constant(0.0),
             name=f"{name}_dwconv",
             dtype=dtype,
         ),
@@ -304,6 +307,7 @@ def head(x: Any, style: Style, parts: tuple[str, ...], pooling: str | None) -> A
             x = layers.Dense(
                 style.variant.widths[-1],
                 kernel_initializer=style.kernel("head_hidden"),
+                bias_initializer=Constant(0.0),
                 name="head_hidden",
                 dtype=dtype,
             )(x)
@@ -338,6 +342,7 @@ def classifier(
         classes,
         activation=activation,
         kernel_initializer=style.kernel("head_dense", scale=init_scale),
+        bias_initializer=Constant(0.0),
         name="head_dense",
         dtype=dtype,
     )(x)

@@ -75,6 +75,33 @@ class TableNormal(keras.initializers.RandomNormal):
         return _begin(math.prod(shape), self.seed, self.mean, self.stddev, ahead)
 
 
+@keras.saving.register_keras_serializable(package="keras_convnext")
+class Constant(keras.initializers.Constant):
+    """Gives every entry one value, as Keras' `Constant` does, in memory of NumPy's.
+
+    A model has hundreds of biases, scales and offsets, and three operations of
+    TensorFlow take longer than to write one of them down.
+
+    Args:
+        value: Of every entry.
+    """
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """Returns a tensor.
+
+        Args:
+            shape: Of the tensor.
+            dtype: Of its numbers; None is Keras' default.
+        """
+        dtype = keras.backend.standardize_dtype(dtype)
+        if dtype != "float32":
+            return super().__call__(shape, dtype)
+        values = _aligned(math.prod(shape))
+        if self.value:
+            values.fill(self.value)
+        return _as_tensor(values.reshape(shape), dtype)
+
+
 def drawn(count: int, seed: int, mean: float = 0.0, stddev: float = 1.0) -> np.ndarray:
     """Returns normally distributed numbers, drawn by all cores.
 

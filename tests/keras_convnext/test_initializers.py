@@ -15,7 +15,7 @@ from scipy import stats
 
 import keras_convnext
 from keras_convnext import initializers
-from keras_convnext.initializers import TableNormal, drawn
+from keras_convnext.initializers import Constant, TableNormal, drawn
 
 # More pieces than one thread takes, and a part of one.
 COUNT = 5 * (1 << 17) + 5
@@ -202,6 +202,33 @@ def test_it_is_saved_with_a_model():
     again = keras.initializers.deserialize(config)
     assert isinstance(again, TableNormal)
     assert (again.mean, again.stddev, again.seed) == (0.0, 0.3, 8)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-6, -3])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", None])
+def test_a_constant_is_that_of_keras(value, dtype):
+    for shape in ((), (0,), (7,), (3, 1, 5)):
+        ours = Constant(value)(shape, dtype)
+        theirs = keras.initializers.Constant(value)(shape, dtype)
+        assert keras.backend.standardize_dtype(ours.dtype) == (dtype or "float32")
+        assert ours.shape == theirs.shape == shape
+        ours, theirs = (keras.ops.cast(each, "float64") for each in (ours, theirs))
+        np.testing.assert_array_equal(np.array(ours), np.array(theirs))
+
+
+def test_a_constant_is_changed_in_one_variable_alone():
+    initializer = Constant(2.0)
+    first, second = (keras.Variable(initializer, shape=(9,)) for _ in range(2))
+    first.assign_add(keras.ops.ones((9,)))
+    np.testing.assert_array_equal(np.array(first), np.full(9, 3.0))
+    np.testing.assert_array_equal(np.array(second), np.full(9, 2.0))
+
+
+def test_a_constant_is_saved_with_a_model():
+    config = keras.initializers.serialize(Constant(0.25))
+    again = keras.initializers.deserialize(config)
+    assert type(again) is Constant
+    assert again.value == 0.25
 
 
 def test_kernels_begin_with_it():
