@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_convnext import blocks
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
+from keras_convnext.style import Style
 from keras_convnext.variants import Variant, patchify
 
 OUTPUT_STRIDES = (8, 16, 32)
@@ -122,7 +123,7 @@ def build(
     )
     checkpoint = _resolve(variant, weights)
     picture, inputs = _input(variant, input_tensor, input_shape, include_top)
-    style = blocks.Style(
+    style = Style(
         variant=variant,
         dtype=keras.dtype_policies.get(dtype or keras.config.dtype_policy()),
         seeds=_seeds(seed),
@@ -155,9 +156,7 @@ def build(
     return model
 
 
-def _draw_postponed(
-    model: keras.Model, style: blocks.Style, kept: Collection[str]
-) -> None:
+def _draw_postponed(model: keras.Model, style: Style, kept: Collection[str]) -> None:
     """Gives layers their initializers back, and draws what no weights were for.
 
     Drawing every kernel takes longer than all the rest of building a model.
@@ -268,7 +267,7 @@ def _seeds(seed: int | None) -> Iterator[int | None]:
     return itertools.repeat(None) if seed is None else itertools.count(seed)
 
 
-def _normalize(x: Any, preprocessing: Preprocessing, style: blocks.Style) -> Any:
+def _normalize(x: Any, preprocessing: Preprocessing, style: Style) -> Any:
     mean, variance = preprocessing.normalization(x.shape[-1])
     return keras.layers.Normalization(
         mean=mean,
@@ -279,7 +278,7 @@ def _normalize(x: Any, preprocessing: Preprocessing, style: blocks.Style) -> Any
 
 
 def _stages(
-    style: blocks.Style, rate: float, output_stride: int
+    style: Style, rate: float, output_stride: int
 ) -> Iterator[Callable[[Any], Any]]:
     """Makes what lies between stem and head: functions of a tensor, in order."""
     depths = style.variant.depths
