@@ -1,120 +1,32 @@
 """The parts of a ConvNeXt: stem, downsampling, block and head.
 
-Each function takes a tensor of the functional API and returns the next one. What
-a variant decides comes in its row; what a caller decides comes in `Style`.
+Each function takes a tensor of the functional API and returns the next one;
+`downsample` and `block` make their layers first and return such a function. What a
+variant decides comes in its row; what a caller decides comes in `Style`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-import keras
 from keras import layers
 
-from keras_convnext.initializers import TableNormal
+from keras_convnext.initializers import Constant
 from keras_convnext.layers import (
-    Activation,
-    Dense,
     DepthwiseConv2D,
     GlobalResponseNormalization,
-    LayerNorm,
     LayerScale,
     Rematerialized,
-    RMSNorm,
-    SimpleNorm,
     StochasticDepth,
-    gelu,
-    gelu_tanh,
 )
-from keras_convnext.variants import EXPANSION, StemConv, Variant
+from keras_convnext.style import Style
+from keras_convnext.variants import EXPANSION, StemConv
 
-NORMS = {"layer": LayerNorm, "rms": RMSNorm, "simple": SimpleNorm}
-ACTIVATIONS = {
-    "gelu": gelu,
-    "gelu_tanh": gelu_tanh,
-    "silu": keras.activations.silu,
-}
 POOLS = {
     "avg": layers.GlobalAveragePooling2D,
     "max": layers.GlobalMaxPooling2D,
 }
-
-
-@dataclass(frozen=True)
-class Style:
-    """What all layers of one model are made with.
-
-    Attributes:
-        variant: The row that is built.
-        dtype: Policy of every layer.
-        seeds: Gives each initializer and each StochasticDepth a seed of its own.
-        remat: Whether blocks forget their inner tensors until the backward pass.
-        postponed: Given where weights will be loaded, so that most kernels need not
-            be drawn: collects by layer name what the kernels would begin as, and
-            they begin as zeros.
-    """
-
-    variant: Variant
-    dtype: keras.DTypePolicy
-    seeds: Iterator[int | None]
-    remat: bool = False
-    postponed: dict[str, keras.initializers.Initializer] | None = None
-
-    @property
-    def head_dtype(self) -> keras.DTypePolicy:
-        """The policy of the head: float32 where the model computes in 16 bits."""
-        if self.dtype.compute_dtype in ("float16", "bfloat16"):
-            return keras.DTypePolicy("float32")
-        return self.dtype
-
-    def kernel(self, name: str, scale: float = 1.0) -> keras.initializers.Initializer:
-        """Returns the initializer of the kernel of the layer called `name`.
-
-        Source: Meta's and timm's code, `trunc_normal_(std=.02)`.
-        """
-        # That function cuts off at -2 and 2 and not at two deviations, so what it
-        # draws is a normal distribution; Keras' TruncatedNormal would be narrower by
-        # an eighth, and takes nearly twice as long.
-        drawn = TableNormal(stddev=0.02 * scale, seed=next(self.seeds))
-        if self.postponed is None:
-            return drawn
-        self.postponed[name] = drawn
-        return keras.initializers.Zeros()
-
-    def norm(self, name: str, dtype: keras.DTypePolicy | None = None) -> layers.Layer:
-        """Returns the variant's norm over the channels."""
-        return NORMS[self.variant.norm](
-            epsilon=self.variant.norm_epsilon, name=name, dtype=dtype or self.dtype
-        )
-
-    def conv(
-        self, width: int, kernel_px: int, name: str, **kwargs: Any
-    ) -> layers.Layer:
-        """Returns a dense convolution of `width` output channels."""
-        return layers.Conv2D(
-            width,
-            kernel_px,
-            kernel_initializer=self.kernel(name),
-            name=name,
-            dtype=self.dtype,
-            **kwargs,
-        )
-
-    def dense(self, width: int, name: str) -> layers.Layer:
-        """Returns a dense layer over the channels."""
-        return Dense(
-            width, kernel_initializer=self.kernel(name), name=name, dtype=self.dtype
-        )
-
-    def activation(
-        self, name: str, dtype: keras.DTypePolicy | None = None
-    ) -> layers.Layer:
-        """Returns the variant's activation."""
-        return Activation(
-            ACTIVATIONS[self.variant.activation], name=name, dtype=dtype or self.dtype
-        )
 
 
 def stem(x: Any, style: Style) -> Any:
@@ -146,26 +58,32 @@ def stem(x: Any, style: Style) -> Any:
     return x
 
 
-def downsample(x: Any, style: Style, stage: int, dilation: tuple[int, int]) -> Any:
+def downsample(
+    style: Style, stage: int, dilation: tuple[int, int]
+) -> Callable[[Any], Any]:
     """Halves the picture between two stages: norm, then a 2x2 convolution.
 
     Args:
-        x: Tensor `(batch, height, width, channels)`.
         style: What the layers are made with.
         stage: Number of the stage that follows, from 1.
         dilation: Of the stage before and of this one. Where they differ, the
             resolution is kept (stride 1) and the kernels spread instead.
+
+    Returns:
+        A function of a tensor `(batch, height, width, channels)`.
     """
     before, after = dilation
     kept = {"strides": 1, "padding": "same", "dilation_rate": before}
     halved = {"strides": 2}
-    x = style.norm(f"stage{stage}_downsample_norm")(x)
-    return style.conv(
+    norm = style.norm(f"stage{stage}_downsample_norm")
+    conv = style.conv(
         style.variant.widths[stage],
         2,
         f"stage{stage}_downsample_conv",
+        style.variant.widths[stage - 1],
         **(halved if before == after == 1 else kept),
-    )(x)
+    )
+    return lambda x: conv(norm(x))
 
 
 def branch(style: Style, stage: int, name: str, dilation: int) -> list[layers.Layer]:
@@ -181,24 +99,27 @@ def branch(style: Style, stage: int, name: str, dilation: int) -> list[layers.La
         dilation: Distance between the taps of the depthwise kernel.
     """
     variant, dtype = style.variant, style.dtype
-    width = variant.widths[stage]
+    width, kernel_px = variant.widths[stage], variant.kernel_sizes[stage]
     chain = [
         # A grouped Conv2D computes the same and is tens of times slower on CPU.
         DepthwiseConv2D(
-            variant.kernel_sizes[stage],
+            kernel_px,
             padding="same",
             dilation_rate=dilation,
-            depthwise_initializer=style.kernel(f"{name}_dwconv"),
+            depthwise_initializer=style.kernel(
+                f"{name}_dwconv", (kernel_px, kernel_px, width, 1)
+            ),
+            bias_initializer=Constant(0.0),
             name=f"{name}_dwconv",
             dtype=dtype,
         ),
         style.norm(f"{name}_norm"),
-        style.dense(EXPANSION * width, f"{name}_expand"),
+        style.dense(width, EXPANSION * width, f"{name}_expand"),
         style.activation(f"{name}_gelu"),
     ]
     if variant.grn:
         chain.append(GlobalResponseNormalization(name=f"{name}_grn", dtype=dtype))
-    chain.append(style.dense(width, f"{name}_project"))
+    chain.append(style.dense(EXPANSION * width, width, f"{name}_project"))
     if variant.layer_scale_init_value is not None:
         chain.append(
             LayerScale(
@@ -209,34 +130,44 @@ def branch(style: Style, stage: int, name: str, dilation: int) -> list[layers.La
 
 
 def block(
-    x: Any, style: Style, stage: int, index: int, drop_rate: float, dilation: int = 1
-) -> Any:
-    """Adds one residual branch to `x`; the shape does not change.
+    style: Style, stage: int, index: int, drop_rate: float, dilation: int = 1
+) -> Callable[[Any], Any]:
+    """Makes a residual branch.
 
     Args:
-        x: Tensor `(batch, height, width, channels)`.
         style: What the layers are made with.
         stage: Number of the stage, from 0.
         index: Number of the block in its stage, from 0.
         drop_rate: Probability that stochastic depth drops the branch.
         dilation: Distance between the taps of the depthwise kernel.
+
+    Returns:
+        A function that adds the branch to a tensor `(batch, height, width, channels)`;
+        the shape does not change.
     """
     name = f"stage{stage}_block{index}"
     chain = branch(style, stage, name, dilation)
     if style.remat:
         chain = [Rematerialized(chain, name=f"{name}_branch", dtype=style.dtype)]
-    y = x
-    for layer in chain:
-        y = layer(y)
     # Present at rate 0 too, so that a model's structure (and with it its weight
     # files) does not depend on the rate.
-    y = StochasticDepth(
-        drop_rate,
-        seed=next(style.seeds),
-        name=f"{name}_stochastic_depth",
-        dtype=style.dtype,
-    )(y)
-    return layers.Add(name=f"{name}_add", dtype=style.dtype)([x, y])
+    chain.append(
+        StochasticDepth(
+            drop_rate,
+            seed=next(style.seeds),
+            name=f"{name}_stochastic_depth",
+            dtype=style.dtype,
+        )
+    )
+    add = layers.Add(name=f"{name}_add", dtype=style.dtype)
+
+    def residual(x: Any) -> Any:
+        y = x
+        for layer in chain:
+            y = layer(y)
+        return add([x, y])
+
+    return residual
 
 
 def head(x: Any, style: Style, parts: tuple[str, ...], pooling: str | None) -> Any:
@@ -258,6 +189,7 @@ def head(x: Any, style: Style, parts: tuple[str, ...], pooling: str | None) -> A
             x = layers.Dense(
                 style.variant.widths[-1],
                 kernel_initializer=style.kernel("head_hidden"),
+                bias_initializer=Constant(0.0),
                 name="head_hidden",
                 dtype=dtype,
             )(x)
@@ -291,7 +223,8 @@ def classifier(
     return layers.Dense(
         classes,
         activation=activation,
-        kernel_initializer=style.kernel("head_dense", init_scale),
+        kernel_initializer=style.kernel("head_dense", scale=init_scale),
+        bias_initializer=Constant(0.0),
         name="head_dense",
         dtype=dtype,
     )(x)

@@ -3,6 +3,7 @@
 Most of the time that building a large model takes would go into random numbers:
 ConvNeXt-XLarge has 350 million. Behind each one of Keras' `RandomNormal` stands a
 formula with a logarithm and two trigonometric functions; here it is a place in a table.
+What is known to be needed can be drawn meanwhile, by cores that have nothing to do.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import NormalDist
 from typing import Any
@@ -22,7 +24,6 @@ _SEEDS = 1 << 64
 # Each piece has a stream of its own, so that the numbers do not depend on how many
 # threads draw them. What a piece needs fits into a core's cache.
 _PIECE = 1 << 17
-_FEW_PIECES = 2
 # TensorFlow takes memory as it is where it begins at a multiple of this.
 _ALIGNMENT_BYTES = 64
 
@@ -42,6 +43,21 @@ class TableNormal(keras.initializers.RandomNormal):
             `keras.utils.set_random_seed` sets. With a `SeedGenerator` Keras draws.
     """
 
+    def __init__(
+        self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None
+    ) -> None:
+        super().__init__(mean, stddev, seed)
+        self._begun: dict[tuple[int, ...], Callable[[], np.ndarray]] = {}
+
+    def begin(self, shape: tuple[int, ...]) -> None:
+        """Has other cores draw what the next call for this shape returns.
+
+        Args:
+            shape: Of the tensor.
+        """
+        if isinstance(self.seed, int):
+            self._begun[shape] = self._draw(shape, ahead=True)
+
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor.
 
@@ -51,8 +67,39 @@ class TableNormal(keras.initializers.RandomNormal):
         """
         if not isinstance(self.seed, int):
             return super().__call__(shape, dtype=dtype)
-        values = drawn(math.prod(shape), self.seed, self.mean, self.stddev)
-        return _as_tensor(values.reshape(shape), keras.backend.standardize_dtype(dtype))
+        draw = self._begun.pop(tuple(shape), None) or self._draw(shape)
+        values = draw().reshape(shape)
+        return _as_tensor(values, keras.backend.standardize_dtype(dtype))
+
+    def _draw(self, shape: Any, ahead: bool = False) -> Callable[[], np.ndarray]:
+        return _begin(math.prod(shape), self.seed, self.mean, self.stddev, ahead)
+
+
+@keras.saving.register_keras_serializable(package="keras_convnext")
+class Constant(keras.initializers.Constant):
+    """Gives every entry one value, as Keras' `Constant` does, in memory of NumPy's.
+
+    A model has hundreds of biases, scales and offsets, and three operations of
+    TensorFlow take longer than to write one of them down.
+
+    Args:
+        value: Of every entry.
+    """
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """Returns a tensor.
+
+        Args:
+            shape: Of the tensor.
+            dtype: Of its numbers; None is Keras' default.
+        """
+        dtype = keras.backend.standardize_dtype(dtype)
+        if dtype != "float32":
+            return super().__call__(shape, dtype)
+        values = _aligned(math.prod(shape))
+        if self.value:
+            values.fill(self.value)
+        return _as_tensor(values.reshape(shape), dtype)
 
 
 def drawn(count: int, seed: int, mean: float = 0.0, stddev: float = 1.0) -> np.ndarray:
@@ -67,29 +114,62 @@ def drawn(count: int, seed: int, mean: float = 0.0, stddev: float = 1.0) -> np.n
     Returns:
         float32 `(count,)`.
     """
-    table = (mean + stddev * _quantiles()).astype(np.float32)
+    return _begin(count, seed, mean, stddev, ahead=False)()
+
+
+def _begin(
+    count: int, seed: int, mean: float, stddev: float, ahead: bool
+) -> Callable[[], np.ndarray]:
+    """Has other cores begin to draw; returns what helps them and gives the numbers.
+
+    Args:
+        count: How many.
+        seed: Which ones.
+        mean: Of the distribution.
+        stddev: Its standard deviation.
+        ahead: Whether the numbers are not needed yet.
+    """
+    table = _table(float(mean), float(stddev))
     values = _aligned(count)
+    last = -(-count // _PIECE)
+    # Whoever has time takes the next one.
+    waiting = iter(range(last))
 
-    def fill(number: int) -> None:
-        piece = values[number * _PIECE : (number + 1) * _PIECE]
-        stream = np.random.SFC64(np.random.SeedSequence((seed % _SEEDS, number)))
-        places = stream.random_raw(-(-piece.size // 4)).view(np.uint16)[: piece.size]
-        # No place is outside of the table: "wrap" only saves looking.
-        np.take(table, places.astype(np.intp), out=piece, mode="wrap")
+    def work() -> None:
+        for number in waiting:
+            piece = values[number * _PIECE : (number + 1) * _PIECE]
+            stream = np.random.SFC64(np.random.SeedSequence((seed % _SEEDS, number)))
+            places = stream.random_raw(-(-piece.size // 4)).view(np.uint16)
+            # No place is outside of the table: "wrap" only saves looking.
+            places = places[: piece.size].astype(np.intp)
+            np.take(table, places, out=piece, mode="wrap")
 
-    pieces = range(-(-count // _PIECE))
-    if len(pieces) > _FEW_PIECES:
-        list(_threads().map(fill, pieces))
-    else:
-        for number in pieces:
-            fill(number)
-    return values
+    threads, most = _threads()
+    # Without time ahead one piece is the caller's.
+    helpers = min(most, last if ahead else last - 1)
+    others = [threads.submit(work) for _ in range(helpers)]
+
+    def numbers() -> np.ndarray:
+        work()
+        for other in others:
+            if not other.cancel():  # it has begun, and may be at a piece
+                other.result()
+        return values
+
+    return numbers
+
+
+@functools.lru_cache(maxsize=16)
+def _table(mean: float, stddev: float) -> np.ndarray:
+    """Returns the quantiles of a normal distribution, float32 `(65536,)`."""
+    return (mean + stddev * _quantiles()).astype(np.float32)
 
 
 @functools.cache
-def _threads() -> ThreadPoolExecutor:
-    """Returns threads for all kernels; starting some takes as long as a small one."""
-    return ThreadPoolExecutor(os.cpu_count() or 1)
+def _threads() -> tuple[ThreadPoolExecutor, int]:
+    """Returns threads for all kernels, and how many: the one that asks draws too."""
+    count = max(1, (os.cpu_count() or 1) - 1)
+    return ThreadPoolExecutor(count), count
 
 
 if hasattr(os, "register_at_fork"):
@@ -112,9 +192,11 @@ def _quantiles() -> np.ndarray:
 
 
 def _aligned(count: int) -> np.ndarray:
-    """Returns float32 `(count,)`, of any content, that TensorFlow need not copy."""
-    memory = np.empty(4 * count + _ALIGNMENT_BYTES, np.uint8)
-    begin = -memory.ctypes.data % _ALIGNMENT_BYTES
+    """Returns float32 `(count,)`, zero, that TensorFlow need not copy."""
+    # Much memory comes with zeros from the system, which writes none until it is used.
+    memory = np.zeros(4 * count + _ALIGNMENT_BYTES, np.uint8)
+    address: int = memory.__array_interface__["data"][0]
+    begin = -address % _ALIGNMENT_BYTES
     return memory[begin : begin + 4 * count].view(np.float32)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_convnext import blocks
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
+from keras_convnext.style import Style
 from keras_convnext.variants import Variant, patchify
 
 OUTPUT_STRIDES = (8, 16, 32)
@@ -122,7 +123,7 @@ def build(
     )
     checkpoint = _resolve(variant, weights)
     picture, inputs = _input(variant, input_tensor, input_shape, include_top)
-    style = blocks.Style(
+    style = Style(
         variant=variant,
         dtype=keras.dtype_policies.get(dtype or keras.config.dtype_policy()),
         seeds=_seeds(seed),
@@ -135,7 +136,9 @@ def build(
             preprocessing = getattr(checkpoint, "preprocessing", IMAGENET)
         x = _normalize(x, preprocessing, style)
     x = blocks.stem(x, style)
-    x = _stages(x, style, stochastic_depth_rate, output_stride)
+    # All are made before the first is called: their kernels are drawn meanwhile.
+    for part in list(_stages(style, stochastic_depth_rate, output_stride)):
+        x = part(x)
     if include_top:
         x = blocks.head(x, style, variant.head, "avg")
         x = blocks.classifier(
@@ -153,9 +156,7 @@ def build(
     return model
 
 
-def _draw_postponed(
-    model: keras.Model, style: blocks.Style, kept: Collection[str]
-) -> None:
+def _draw_postponed(model: keras.Model, style: Style, kept: Collection[str]) -> None:
     """Gives layers their initializers back, and draws what no weights were for.
 
     Drawing every kernel takes longer than all the rest of building a model.
@@ -266,7 +267,7 @@ def _seeds(seed: int | None) -> Iterator[int | None]:
     return itertools.repeat(None) if seed is None else itertools.count(seed)
 
 
-def _normalize(x: Any, preprocessing: Preprocessing, style: blocks.Style) -> Any:
+def _normalize(x: Any, preprocessing: Preprocessing, style: Style) -> Any:
     mean, variance = preprocessing.normalization(x.shape[-1])
     return keras.layers.Normalization(
         mean=mean,
@@ -276,7 +277,10 @@ def _normalize(x: Any, preprocessing: Preprocessing, style: blocks.Style) -> Any
     )(x)
 
 
-def _stages(x: Any, style: blocks.Style, rate: float, output_stride: int) -> Any:
+def _stages(
+    style: Style, rate: float, output_stride: int
+) -> Iterator[Callable[[Any], Any]]:
+    """Makes what lies between stem and head: functions of a tensor, in order."""
     depths = style.variant.depths
     # Source: Meta's code; the rate rises over all blocks, not within a stage.
     rates = iter(np.linspace(0.0, rate, sum(depths)).tolist())
@@ -288,10 +292,9 @@ def _stages(x: Any, style: blocks.Style, rate: float, output_stride: int) -> Any
                 dilation *= 2
             else:
                 stride *= 2
-            x = blocks.downsample(x, style, stage, (before, dilation))
+            yield blocks.downsample(style, stage, (before, dilation))
         for index in range(depth):
-            x = blocks.block(x, style, stage, index, next(rates), dilation)
-    return x
+            yield blocks.block(style, stage, index, next(rates), dilation)
 
 
 def layers_by_name(model: keras.Model) -> dict[str, keras.layers.Layer]:

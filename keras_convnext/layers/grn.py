@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_convnext.initializers import Constant
+
 # Added under the square root: the gradient of sqrt at an all-zero channel would
 # be infinite. Its own contribution, sqrt(1e-12) = 1e-6, is below float32's
 # resolution of any response that matters.
@@ -40,8 +42,10 @@ class GlobalResponseNormalization(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         shape = (input_shape[-1],)
-        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="zeros")
-        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros")
+        self.gamma = self.add_weight(
+            name="gamma", shape=shape, initializer=Constant(0.0)
+        )
+        self.beta = self.add_weight(name="beta", shape=shape, initializer=Constant(0.0))
 
     def call(self, inputs: Any) -> Any:
         dtype = keras.backend.result_type(inputs.dtype, "float32")

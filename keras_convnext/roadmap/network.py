@@ -17,6 +17,7 @@ from keras_convnext.roadmap import designs, plan
 from keras_convnext.roadmap.designs import Design
 from keras_convnext.roadmap.plan import Block, Convolution
 from keras_convnext.roadmap.shapes import as_variant
+from keras_convnext.style import Style
 
 ACTIVATIONS = {"relu": keras.activations.relu, "gelu": gelu}
 # torchvision's: a tenth of each batch goes into the running statistics.
@@ -161,7 +162,7 @@ def _build(
     variant = replace(
         as_variant(design, patch_size), layer_scale_init_value=layer_scale_init_value
     )
-    style = blocks.Style(
+    style = Style(
         variant=variant,
         dtype=keras.dtype_policies.get(dtype or keras.config.dtype_policy()),
         seeds=itertools.repeat(None) if seed is None else itertools.count(seed),
@@ -215,7 +216,7 @@ def _check(
         raise ValueError(f"No model can be built: {'; '.join(problems)}.")
 
 
-def _normalized(x: Any, preprocessing: Preprocessing, style: blocks.Style) -> Any:
+def _normalized(x: Any, preprocessing: Preprocessing, style: Style) -> Any:
     mean, variance = preprocessing.normalization(x.shape[-1])
     return layers.Normalization(
         mean=mean,
@@ -225,7 +226,7 @@ def _normalized(x: Any, preprocessing: Preprocessing, style: blocks.Style) -> An
     )(x)
 
 
-def _stem(x: Any, design: Design, style: blocks.Style, patch_size: int) -> Any:
+def _stem(x: Any, design: Design, style: Style, patch_size: int) -> Any:
     convolution, pooled = plan.stem(design, patch_size)
     padded = design.stem != "patchify"
     x = _convolution(x, convolution, "stem", design, style, padded=padded)
@@ -236,13 +237,11 @@ def _stem(x: Any, design: Design, style: blocks.Style, patch_size: int) -> Any:
     return x
 
 
-def _block(
-    x: Any, block: Block, design: Design, style: blocks.Style, drop_rate: float
-) -> Any:
+def _block(x: Any, block: Block, design: Design, style: Style, drop_rate: float) -> Any:
     """Adds a residual branch to `x`, or to what a shortcut convolution makes of it."""
     name = f"stage{block.stage}_block{block.index}"
     if block.shortcut is None and _is_library_block(design):
-        return blocks.block(x, style, block.stage, block.index, drop_rate)
+        return blocks.block(style, block.stage, block.index, drop_rate)(x)
     shortcut = x
     if block.shortcut is not None:
         shortcut = _convolution(x, block.shortcut, name, design, style)
@@ -281,7 +280,7 @@ def _convolution(
     convolution: Convolution,
     name: str,
     design: Design,
-    style: blocks.Style,
+    style: Style,
     padded: bool = True,
 ) -> Any:
     """Convolves, and applies the norm and the activation that follow."""
@@ -295,7 +294,7 @@ def _convolution(
             x
         )
         padding = "valid"
-    settings = {
+    settings: dict[str, Any] = {
         "strides": stride_px,
         "padding": padding,
         "use_bias": convolution.bias,
@@ -319,13 +318,13 @@ def _convolution(
     return x
 
 
-def _norm(x: Any, name: str, design: Design, style: blocks.Style) -> Any:
+def _norm(x: Any, name: str, design: Design, style: Style) -> Any:
     if design.norm == "layer":
         return style.norm(name)(x)
     return layers.BatchNormalization(name=name, dtype=style.dtype, **_BATCH_NORM)(x)
 
 
-def _activation(x: Any, name: str, design: Design, style: blocks.Style) -> Any:
+def _activation(x: Any, name: str, design: Design, style: Style) -> Any:
     return layers.Activation(
         ACTIVATIONS[design.activation],
         name=f"{name}_{design.activation}",

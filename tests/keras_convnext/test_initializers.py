@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import multiprocessing
 import os
+import threading
 
 import keras
 import numpy as np
@@ -13,7 +15,7 @@ from scipy import stats
 
 import keras_convnext
 from keras_convnext import initializers
-from keras_convnext.initializers import TableNormal, drawn
+from keras_convnext.initializers import Constant, TableNormal, drawn
 
 # More pieces than one thread takes, and a part of one.
 COUNT = 5 * (1 << 17) + 5
@@ -57,6 +59,92 @@ def test_the_numbers_do_not_depend_on_the_cores(count, monkeypatch):
         results.append(values)
     initializers._threads.cache_clear()
     np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5 * (1 << 10) + 5])
+def test_what_is_drawn_ahead_is_what_would_be_drawn(rows):
+    shape = (rows, 1 << 7)
+    initializer = TableNormal(stddev=0.02, seed=9)
+    initializer.begin(shape)
+    ahead, again = (np.array(initializer(shape)) for _ in range(2))
+    wanted = drawn(rows << 7, seed=9, stddev=0.02).reshape(shape)
+    np.testing.assert_array_equal(ahead, wanted)
+    np.testing.assert_array_equal(again, wanted)
+    # A kernel of another shape is another kernel.
+    initializer.begin(shape)
+    np.testing.assert_array_equal(
+        np.array(initializer((3, 5))).ravel(), drawn(15, seed=9, stddev=0.02)
+    )
+
+
+def test_what_is_drawn_ahead_is_for_one_variable_alone():
+    shape = (1 << 10, 1 << 8)
+    initializer = TableNormal(seed=10)
+    initializer.begin(shape)
+    first, second = (keras.Variable(initializer, shape=shape) for _ in range(2))
+    first.assign_add(keras.ops.ones(shape))
+    np.testing.assert_array_equal(np.array(second), np.array(initializer(shape)))
+
+
+def test_whoever_waits_draws_what_no_thread_has_begun():
+    threads, count = initializers._threads()
+    free = threading.Event()
+    busy = [threads.submit(free.wait, 60) for _ in range(count)]
+    try:
+        initializer = TableNormal(stddev=1.0, seed=11)
+        initializer.begin((COUNT,))
+        values = np.array(initializer((COUNT,)))
+        assert not any(each.done() for each in busy)
+    finally:
+        free.set()
+    np.testing.assert_array_equal(values, drawn(COUNT, seed=11))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("convnext_atto", {}),
+        ("convnext_atto", {"output_stride": 8, "remat": True}),
+        ("convnext_atto", {"patch_size": 2, "input_shape": (32, 32, 5)}),
+        ("convnextv2_atto", {"include_top": False}),
+        ("convnext_isotropic_small", {}),
+    ],
+)
+def test_kernels_of_blocks_are_drawn_ahead(name, arguments, monkeypatch):
+    begun = []
+
+    def begin(initializer, shape):
+        begun.append(initializer)
+        original(initializer, shape)
+
+    original = TableNormal.begin
+    monkeypatch.setattr(TableNormal, "begin", begin)
+    model = keras_convnext.create(name, weights=None, **arguments)
+    kernels = [v for v in model.weights if v.path.endswith("kernel")]
+    between = [v for v in kernels if v.path.startswith("stage")]
+    assert len(between) > 18
+    assert len(begun) == len(between)
+    # What was drawn for a shape that no layer asked for would still be there.
+    assert not any(each._begun for each in begun)
+
+
+def test_with_weights_to_load_no_kernel_is_drawn_ahead(tmp_path, monkeypatch):
+    path = str(tmp_path / "test.weights.h5")
+    keras_convnext.create("test_convnext", weights=None).save_weights(path)
+    monkeypatch.setattr(TableNormal, "begin", pytest.fail)
+    keras_convnext.create("test_convnext", weights=path)
+
+
+def test_layers_take_seeds_in_the_order_of_the_network():
+    model = keras_convnext.create("test_convnext", weights=None, seed=20)
+    seeds = itertools.count(20)
+    for layer in model.layers:
+        if layer.name.endswith("_stochastic_depth"):
+            assert layer.seed == next(seeds), layer.name
+        elif hasattr(layer, "kernel"):
+            kernel = np.array(layer.kernel)
+            wanted = drawn(kernel.size, next(seeds), stddev=0.02)
+            np.testing.assert_array_equal(kernel.ravel(), wanted, layer.name)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -114,6 +202,33 @@ def test_it_is_saved_with_a_model():
     again = keras.initializers.deserialize(config)
     assert isinstance(again, TableNormal)
     assert (again.mean, again.stddev, again.seed) == (0.0, 0.3, 8)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-6, -3])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", None])
+def test_a_constant_is_that_of_keras(value, dtype):
+    for shape in ((), (0,), (7,), (3, 1, 5)):
+        ours = Constant(value)(shape, dtype)
+        theirs = keras.initializers.Constant(value)(shape, dtype)
+        assert ours.dtype == theirs.dtype
+        assert ours.shape == theirs.shape == shape
+        ours, theirs = (keras.ops.cast(each, "float64") for each in (ours, theirs))
+        np.testing.assert_array_equal(np.array(ours), np.array(theirs))
+
+
+def test_a_constant_is_changed_in_one_variable_alone():
+    initializer = Constant(2.0)
+    first, second = (keras.Variable(initializer, shape=(9,)) for _ in range(2))
+    first.assign_add(keras.ops.ones((9,)))
+    np.testing.assert_array_equal(np.array(first), np.full(9, 3.0))
+    np.testing.assert_array_equal(np.array(second), np.full(9, 2.0))
+
+
+def test_a_constant_is_saved_with_a_model():
+    config = keras.initializers.serialize(Constant(0.25))
+    again = keras.initializers.deserialize(config)
+    assert type(again) is Constant
+    assert again.value == 0.25
 
 
 def test_kernels_begin_with_it():
