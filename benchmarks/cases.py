@@ -239,6 +239,7 @@ COMMANDS = {
     "startup": (("startup.py", "--runs=3"), False),
     "growth": (("growth.py",), False),
     "pipeline": (("pipeline.py", "--rounds=11"), True),
+    "pipeline_profile": (("pipeline_profile.py",), False),
     "limits": (("limits.py",), False),
     "kernels": (("kernels.py",), False),
 }

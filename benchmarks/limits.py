@@ -115,14 +115,14 @@ def large_product() -> tuple[Callable[[], Any], float]:
     return lambda: tf.matmul(matrix, matrix)[0, 0].numpy(), 2.0 * LARGE**3
 
 
-def profile(call: Callable[[], Any]) -> dict[str, float]:
-    """Returns each kind of operator's share of the operators' time, largest first."""
+def traced(call: Callable[[], Any], calls: int = PROFILED_CALLS) -> dict[str, float]:
+    """Returns the seconds of everything that TensorFlow's profiler saw, by name."""
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
-        for _ in range(PROFILED_CALLS):
+        for _ in range(calls):
             call()
         tf.profiler.experimental.stop()
         (file,) = Path(folder).rglob("*.xplane.pb")
@@ -132,12 +132,26 @@ def profile(call: Callable[[], Any]) -> dict[str, float]:
         names = {key: each.name for key, each in plane.event_metadata.items()}
         for line in plane.lines:
             for event in line.events:
-                # "name:Operator"; what runs operators has "::" or no colon.
-                name, _, kind = names[event.metadata_id].rpartition(":")
-                if name and not name.endswith(":") and not _runs_others(kind):
-                    times[kind] += event.duration_ps
+                times[names[event.metadata_id]] += event.duration_ps
+    return {name: picoseconds * 1e-12 for name, picoseconds in times.items()}
+
+
+def by_kind(times: dict[str, float]) -> collections.Counter[str]:
+    """Returns the seconds of each kind of operator, of those of everything."""
+    found: collections.Counter[str] = collections.Counter()
+    for each, seconds in times.items():
+        # "name:Operator"; what runs operators has "::" or no colon.
+        name, _, kind = each.rpartition(":")
+        if name and not name.endswith(":") and not _runs_others(kind):
+            found[kind] += seconds
+    return found
+
+
+def profile(call: Callable[[], Any]) -> dict[str, float]:
+    """Returns each kind of operator's share of the operators' time, largest first."""
+    times = by_kind(traced(call))
     total = sum(times.values())
-    return {kind: time / total for kind, time in times.most_common()}
+    return {kind: seconds / total for kind, seconds in times.most_common()}
 
 
 def _runs_others(kind: str) -> bool:

@@ -52,7 +52,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--suite",
-        default="inference,bfloat16,training,startup,growth,pipeline,limits,kernels",
+        default="inference,bfloat16,training,startup,growth,pipeline,"
+        "pipeline_profile,limits,kernels",
     )
     parser.add_argument("--only", default="", help="races whose name has this in it")
     parser.add_argument("--rounds", type=int, default=4, help="turns of each")

@@ -160,6 +160,23 @@ def limits(works: list[dict[str, Any]]) -> list[str]:
     return ["### What stands in the way", "", *table(head, rows)] if rows else []
 
 
+def pipeline_profile(found: dict[str, Any]) -> list[str]:
+    """Returns where a picture's time goes in the data pipeline, and the floor of it."""
+    if "spent" not in found:
+        return []
+    rates = found["images_per_second_per_core"]
+    rows = [
+        [f"{side}, img/s on one core", f"{rate:.0f}"] for side, rate in rates.items()
+    ]
+    rows.append(["of a picture's time, decoding alone", f"**{found['ratio']:.0%}**"])
+    rows += [
+        [f"operators: {purpose}", f"{share:.0%}"]
+        for purpose, share in found["spent"].items()
+    ]
+    title = "### Where a picture's time goes in the data pipeline"
+    return [title, "", *table(["what", "measured"], rows)]
+
+
 def kernels(works: list[dict[str, Any]]) -> list[str]:
     """Returns what TensorFlow's faster set of kernels gains."""
     rows = [
@@ -313,6 +330,7 @@ def main() -> None:
         *memory(races),
         *(on_the_card(races, card) if card else []),
         *commands(found.get("others", {})),
+        *pipeline_profile(found.get("others", {}).get("pipeline_profile", {})),
         *limits(found.get("others", {}).get("limits", {}).get("works", [])),
         *kernels(found.get("others", {}).get("kernels", {}).get("works", [])),
         f"![Pictures a second of every contestant]({picture.name})",

@@ -17,6 +17,7 @@ FOLDER/CLASS/*.jpg are taken.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -68,15 +69,15 @@ def files_of(folder: Path) -> tuple[list[str], list[int]]:
     return [file for file, _ in found], [label for _, label in found]
 
 
-def batches_here(folder: Path, batch: int) -> Iterator[Any]:
-    """Yields this project's training batches, epoch after epoch."""
+def source_here(folder: Path) -> Any:
+    """Returns a folder's pictures as this project's training gets them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import numpy as np
     import tensorflow as tf
 
+    from keras_convnext.preprocessing import IMAGENET
     from training import data, decoding
     from training.examples import Files
-    from training.paper_recipes import _STRONG
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     paths, labels = files_of(folder)
@@ -87,13 +88,38 @@ def batches_here(folder: Path, batch: int) -> Iterator[Any]:
     ways = np.array([found[path] for path in paths], np.int32)
     files = Files(tuple(paths), numbers, ways)
     names = tuple(map(str, range(max(labels) + 1)))
-    from keras_convnext.preprocessing import IMAGENET
+    return data.Source("bench", names, files, files, IMAGENET)
 
-    source = data.Source("bench", names, files, files, IMAGENET)
+
+def batches_here(folder: Path, batch: int) -> Iterator[Any]:
+    """Yields this project's training batches, epoch after epoch."""
+    from training.paper_recipes import _STRONG
+
+    source = source_here(folder)
     epoch = 0
     while True:
         yield from source.train(batch, epoch=epoch, seed=0, augment=_STRONG)
         epoch += 1
+
+
+def decoded_here(folder: Path, batch: int) -> Iterator[Any]:
+    """Yields one pixel each of the parts that `batches_here` decodes, and no more."""
+    import tensorflow as tf
+
+    from training.augment import crop
+    from training.examples import epoch_key
+    from training.paper_recipes import _STRONG
+
+    examples = source_here(folder).training
+    key = epoch_key(0, 0)
+
+    def corner(position: Any, record: Any) -> Any:
+        picture, _ = examples.picture(record, crop(tf.stack([key, position]), _STRONG))
+        return picture[0, 0]
+
+    records = examples.shuffled(0, 0).enumerate()
+    pixels = records.map(corner, num_parallel_calls=tf.data.AUTOTUNE)
+    yield from pixels.batch(batch).prefetch(tf.data.AUTOTUNE).repeat()
 
 
 def batches_there(folder: Path, batch: int) -> Iterator[Any]:
@@ -159,9 +185,11 @@ def batches_there(folder: Path, batch: int) -> Iterator[Any]:
             yield mixing(images, numbers)
 
 
+OURS, THEIRS, DECODING = "keras_convnext", "torchvision and timm", "decoding alone"
 SIDES: dict[str, Callable[[Path, int], Iterator[Any]]] = {
-    "keras_convnext": batches_here,
-    "torchvision and timm": batches_there,
+    OURS: batches_here,
+    THEIRS: batches_there,
+    DECODING: decoded_here,
 }
 
 
@@ -205,12 +233,11 @@ def start(side: str, python: str, options: argparse.Namespace) -> subprocess.Pop
     return process
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Returns the rates of both sides and their ratio."""
-    pythons = dict(zip(SIDES, (sys.executable, options.torch_python), strict=True))
+def measure(pythons: dict[str, str], options: argparse.Namespace) -> dict[str, Any]:
+    """Returns the rates of two sides, each run by its Python, and their ratio."""
     processes = {side: start(side, python, options) for side, python in pythons.items()}
-    rates: dict[str, list[float]] = {side: [] for side in SIDES}
-    worked: dict[str, list[float]] = {side: [] for side in SIDES}
+    rates: dict[str, list[float]] = {side: [] for side in pythons}
+    worked: dict[str, list[float]] = {side: [] for side in pythons}
     for _ in range(options.rounds):
         for side, process in processes.items():
             process.send_signal(signal.SIGCONT)
@@ -226,25 +253,24 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         {side: statistics.median(found) for side, found in each.items()}
         for each in (rates, worked)
     )
-    ours, theirs = medians.values()
-    ours_by_work, theirs_by_work = by_work.values()
+    first, second = medians.values()
+    first_by_work, second_by_work = by_work.values()
     return {
         "images_per_second_per_core": medians,
         "rounds": rates,
-        "ratio": ours / theirs,
+        "ratio": first / second,
         # What other programs take of the core does not count here.
         "images_per_second_of_work": by_work,
-        "ratio_of_work": ours_by_work / theirs_by_work,
+        "ratio_of_work": first_by_work / second_by_work,
         "batch": options.batch,
         "files": len(set(files_of(Path(options.folder))[0])),
         "size_px": SIZE_PX,
     }
 
 
-def main() -> None:
-    """Measures, prints and writes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--torch_python", help="interpreter with torch and timm")
+def arguments(words: str) -> argparse.ArgumentParser:
+    """Returns the arguments that say what is measured, and how long."""
+    parser = argparse.ArgumentParser(description=words.splitlines()[0])
     parser.add_argument("--folder", help="folder of class folders of .jpg files")
     parser.add_argument("--pictures", type=int, default=200, help="to draw")
     parser.add_argument("--drawn", default="500x375", help="their width and height")
@@ -252,7 +278,25 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=12, help="of a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--core", type=int, default=0, help="number of the core")
-    parser.add_argument("--out", help="JSON file for the figures")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    return parser
+
+
+@contextlib.contextmanager
+def pictures(options: argparse.Namespace) -> Iterator[None]:
+    """Draws pictures where no folder of them is given, for as long as it is needed."""
+    with tempfile.TemporaryDirectory() as drawn:
+        if not options.folder:
+            options.folder = drawn
+            width, height = map(int, options.drawn.split("x"))
+            draw_pictures(Path(drawn), options.pictures, width, height)
+        yield
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    parser = arguments(__doc__)
+    parser.add_argument("--torch_python", help="interpreter with torch and timm")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -260,12 +304,8 @@ def main() -> None:
         return
     if not options.torch_python:
         parser.error("--torch_python is the interpreter to compare with")
-    with tempfile.TemporaryDirectory() as drawn:
-        if not options.folder:
-            options.folder = drawn
-            width, height = map(int, options.drawn.split("x"))
-            draw_pictures(Path(drawn), options.pictures, width, height)
-        figures = measure(options)
+    with pictures(options):
+        figures = measure({OURS: sys.executable, THEIRS: options.torch_python}, options)
     for side, rate in figures["images_per_second_per_core"].items():
         print(f"{side:22s} {rate:7.1f} img/s on one core")
     print(
@@ -273,7 +313,7 @@ def main() -> None:
         f"{figures['ratio_of_work']:.2f}"
     )
     if options.out:
-        Path(options.out).write_text(json.dumps(figures, indent=1) + "\n")
+        options.out.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,12 @@ def pasted_around(
 @_compiled
 def _pasted(images: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     top, left, bottom, right = tf.unstack(box)
-    rows = tf.range(tf.shape(images)[1])[:, None, None]
-    columns = tf.range(tf.shape(images)[2])[None, :, None]
-    inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
-    return tf.where(inside, images[::-1], images)
+    shape = tf.shape(images)
+    # Whole rows are chosen from, three levels a pixel: a loop over a pixel's levels
+    # would be run for every pixel.
+    lines = tf.reshape(images, (shape[0], shape[1], 3 * shape[2]))
+    rows = tf.range(shape[1])[:, None]
+    levels = tf.range(3 * shape[2])[None, :]
+    inside = (rows >= top) & (rows < bottom) & (levels >= 3 * left)
+    inside &= levels < 3 * right
+    return tf.reshape(tf.where(inside, lines[::-1], lines), shape)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def benchmarks(monkeypatch):
     import race
 
     yield cases, race, page
-    for name in ("cases", "race", "page", "limits", "kernels"):
+    own = ("cases", "race", "page", "limits", "kernels", "pipeline", "pipeline_profile")
+    for name in own:
         sys.modules.pop(name, None)
 
 
@@ -132,6 +134,48 @@ def test_the_limit_is_every_dense_product_of_the_network_and_its_profile(benchma
     text = "\n".join(page.limits([found]))
     assert found["name"] in text
     assert "MatMul" in text
+
+
+def test_a_pictures_time_is_told_by_purpose_and_beside_decoding_alone(
+    benchmarks, tmp_path
+):
+    _, _, page = benchmarks
+    out = tmp_path / "found.json"
+    core = min(os.sched_getaffinity(0))
+    command = [sys.executable, ROOT / "benchmarks/pipeline_profile.py", f"--out={out}"]
+    few = ["--pictures=5", "--batch=2", "--batches=2", "--rounds=1", f"--core={core}"]
+    ran = subprocess.run([*command, *few], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(out.read_text())
+    # Who only decodes has less to do than who also does everything after it.
+    assert 0 < found["ratio"] < 1
+    assert sum(found["spent"].values()) == pytest.approx(1)
+    assert {"decoding", "resizing", "reading files"} <= set(found["spent"])
+    assert found["spent"]["decoding"] > found["spent"]["reading files"]
+    lines = page.pipeline_profile(found)
+    assert f"| operators: decoding | {found['spent']['decoding']:.0%} |" in lines
+    assert page.pipeline_profile({"missing": "it failed"}) == []
+
+
+def test_what_is_compiled_is_told_as_one_and_waiting_is_no_work(benchmarks):
+    import pipeline_profile
+
+    times = {
+        "a:DecodeAndCropJpeg": 3.0,
+        "b:Transpose": 1.0,
+        "c:Add": 0.5,
+        "d:Mul": 0.5,
+        "CpuExecutable::ExecuteAsyncOnStream": 5.0,
+        "main: some_fusion": 5.0,
+        "next:IteratorGetNext": 10.0,
+        "PrefetchProduce": 10.0,
+    }
+    assert pipeline_profile.spent(times) == {
+        "compiled augmentation": 0.5,
+        "decoding": 0.3,
+        "transposes of resizing": 0.1,
+        "other operators": 0.1,
+    }
 
 
 def test_onednn_is_off_in_one_process_and_on_in_the_other(benchmarks, monkeypatch):
