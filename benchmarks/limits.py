@@ -30,6 +30,7 @@ import cases
 WORKS = (
     (cases.FOLDED, cases.Case("limits", "inference", "convnext_tiny", 1, ())),
     (cases.FOLDED, cases.Case("limits", "inference", "convnext_tiny", 8, ())),
+    (cases.OURS, cases.Case("limits", "inference", "convnext_tiny", 16, ())),
     (cases.OURS, cases.Case("limits", "training", "convnext_tiny", 16, ())),
     (
         cases.OURS,

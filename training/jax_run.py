@@ -247,7 +247,7 @@ def _words(run: Run) -> str:
 
 def _epochs(run: Run, history: HistoryFile, stop: StopRequest) -> None:
     recipe, source = run.recipe, run.source
-    trainer = jax_trainer.Trainer(run.learner, recipe, len(source.classes))
+    step = jax_trainer.make_train_step(run.learner, recipe, len(source.classes))
     judge = jax_trainer.make_judge(run.learner.model, jax.nn.softmax)
     images, labels = (jnp.asarray(each) for each in source.training)
     held_back = jnp.asarray(source.held_back[0])
@@ -255,7 +255,9 @@ def _epochs(run: Run, history: HistoryFile, stop: StopRequest) -> None:
     key = jax.random.key(recipe.seed)
     began = saved = time.monotonic()
     before = run.position.seconds
-    epoch_of_steps = trainer.compiled_epoch(state, images, labels)
+    epoch_of_steps = jax_trainer.compiled_epoch(
+        step, recipe.global_batch, state, images, labels
+    )
     say(f"compiled in {clock(time.monotonic() - began)}")
     while run.position.epoch < recipe.epochs:
         epoch, start = run.position.epoch, time.monotonic()

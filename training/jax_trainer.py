@@ -7,7 +7,6 @@ once, and nothing comes back before the epoch is done.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -51,42 +50,32 @@ def _variables(learner: Learner) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Trainer:
-    """The compiled parts of a run.
+def make_train_step(
+    learner: Learner, recipe: Recipe, classes: int
+) -> Callable[[State, Any, Any, Any], tuple[State, Any, Any]]:
+    """Returns the function that one training step is; `step` is TensorFlow's.
 
-    Attributes:
+    It takes a state, uint8 pictures `(batch, size, size, 3)`, class numbers `(batch,)`
+    and a key that decides what happens to the pictures. It returns the state after
+    the step, the mean loss, and the share of pictures whose highest logit is their
+    label's.
+
+    Args:
         learner: Gives the network and the optimizer; its variables stay as they are.
         recipe: The run's numbers.
         classes: Outputs of the network.
     """
+    model, optimizer = learner.model, learner.optimizer
+    smooth, follow = recipe.label_smoothing, 1.0 - (recipe.ema_decay or 0.0)
 
-    learner: Learner
-    recipe: Recipe
-    classes: int
-
-    def step(self, state: State, images: Any, labels: Any, key: Any) -> Any:
-        """Takes one training step.
-
-        Args:
-            state: Of `state_of`.
-            images: uint8 `(batch, size, size, 3)`.
-            labels: Class numbers `(batch,)`.
-            key: Decides what happens to the pictures.
-
-        Returns:
-            (the state after it, the mean loss, the share of pictures whose highest
-            logit is their label's).
-        """
-        recipe, model = self.recipe, self.learner.model
+    def step(state: State, images: Any, labels: Any, key: Any) -> Any:
         view_key, mix_key = jax.random.split(key)
         images = jax_pictures.augmented(images, view_key, recipe.augmentation)
-        targets = jax.nn.one_hot(labels, self.classes)
+        targets = jax.nn.one_hot(labels, classes)
         images, targets = jax_pictures.mixed(
             images, targets, mix_key, recipe.augmentation
         )
-        smooth = recipe.label_smoothing
-        sought = targets * (1.0 - smooth) + smooth / self.classes
+        sought = targets * (1.0 - smooth) + smooth / classes
 
         def loss_of(trained: list[Any]) -> Any:
             logits, others = model.stateless_call(
@@ -98,14 +87,15 @@ class Trainer:
 
         gradient = jax.value_and_grad(loss_of, has_aux=True)
         (loss, (logits, others)), gradients = gradient(state["trained"])
-        trained, slots = self.learner.optimizer.stateless_apply(
+        trained, slots = optimizer.stateless_apply(
             state["slots"], clipped(gradients, recipe.clip_norm), state["trained"]
         )
-        follow = 1.0 - (recipe.ema_decay or 0.0)
-        averaged = [
-            average + (value - average) * follow
-            for average, value in zip(state["averaged"], trained, strict=False)
-        ]
+        averaged = state["averaged"]
+        if averaged:
+            averaged = [
+                average + (value - average) * follow
+                for average, value in zip(averaged, trained, strict=True)
+            ]
         hits = logits.argmax(axis=1) == targets.argmax(axis=1)
         after = {
             "trained": trained,
@@ -115,32 +105,51 @@ class Trainer:
         }
         return after, loss, jnp.mean(hits, dtype=jnp.float32)
 
-    def epoch(self, state: State, images: Any, labels: Any, key: Any) -> Any:
-        """Takes every step of an epoch; the arguments are those of `step`, for all.
+    return step
 
-        Returns:
-            (the state after it, the mean loss, the share answered right).
-        """
-        batch, count = self.recipe.global_batch, len(labels)
-        steps = count // batch
+
+def compiled_epoch(
+    step: Callable[[State, Any, Any, Any], tuple[State, Any, Any]],
+    batch: int,
+    state: State,
+    images: Any,
+    labels: Any,
+) -> Callable[[State, Any, Any, Any], tuple[State, Any, Any]]:
+    """Returns a function that takes every step of an epoch.
+
+    It takes and returns what a step does, with all pictures instead of a batch of
+    them, means over the steps, and a key that decides the order too. It uses up the
+    state that it is given. What is left of the pictures, less than a batch, is another
+    part in every epoch.
+
+    Args:
+        step: Of `make_train_step`.
+        batch: Pictures a step.
+        state: Of `state_of`; this and the next two are what it is compiled for.
+        images: All of them.
+        labels: All of them.
+    """
+    count = len(labels)
+    steps = count // batch
+
+    def epoch(state: State, images: Any, labels: Any, key: Any) -> Any:
         order_key, steps_key = jax.random.split(key)
         order = jax.random.permutation(order_key, count)[: steps * batch]
 
         def one(state: State, given: Any) -> Any:
             rows, key = given
-            state, loss, right = self.step(state, images[rows], labels[rows], key)
+            state, loss, right = step(state, images[rows], labels[rows], key)
             return state, (loss, right)
 
-        keys = jax.random.split(steps_key, steps)
-        rows = order.reshape(steps, batch)
-        state, (losses, rights) = jax.lax.scan(one, state, (rows, keys))
+        each = (order.reshape(steps, batch), jax.random.split(steps_key, steps))
+        state, (losses, rights) = jax.lax.scan(one, state, each)
         return state, jnp.mean(losses), jnp.mean(rights)
 
-    def compiled_epoch(self, state: State, images: Any, labels: Any) -> Callable:
-        """Returns `epoch` compiled for such arguments; it uses up the state."""
-        key = jax.random.key(0)
-        compiled = jax.jit(self.epoch, donate_argnums=0)
-        return compiled.lower(state, images, labels, key).compile()
+    lowered = jax.jit(epoch, donate_argnums=0).lower(
+        state, images, labels, jax.random.key(0)
+    )
+    compiled: Callable[..., Any] = lowered.compile()
+    return compiled
 
 
 def clipped(gradients: list[Any], clip_norm: float | None) -> list[Any]:

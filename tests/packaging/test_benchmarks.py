@@ -224,3 +224,37 @@ def test_the_mode_for_a_gpu_runs_on_a_processor(benchmarks, work, tmp_path):
     page.plot(races, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
     assert "did not take part" in "\n".join(page.figures(races[0]))
+
+
+def on_a_card(work, precision="mixed_bfloat16"):
+    case = {
+        "name": f"{work}, convnext_tiny",
+        "work": work,
+        "model": "convnext_tiny",
+        "size_px": 224,
+        "classes": 1000,
+        "precision": precision,
+    }
+    figures = {"samples_per_s": 10_000.0, "device_peak_mb": 2_345.0}
+    return {"case": case, "results": {"keras_convnext_jax": figures}}
+
+
+@pytest.mark.parametrize(("work", "passes"), [("inference", 1), ("training", 3)])
+def test_the_share_of_a_cards_arithmetic_is_told(benchmarks, work, passes):
+    *_, page = benchmarks
+    race = on_a_card(work)
+    # The paper's 4.5 billion multiplications a picture, two operations each, and
+    # 989e12 operations a second.
+    share = passes * 2 * 4.5e9 * 10_000 / 989e12
+    found = page.utilisation(race["case"], 10_000.0, "NVIDIA H200")
+    assert found == pytest.approx(share, rel=0.02)
+    assert f"| {found:.1%} | 2.35 |" in "\n".join(page.on_the_card([race], "an H200"))
+
+
+def test_no_share_is_made_up_for_other_cards_and_types(benchmarks):
+    *_, page = benchmarks
+    race = on_a_card("inference")
+    assert page.utilisation(race["case"], 1.0, "NVIDIA T4") is None
+    race = on_a_card("inference", precision="float32")
+    assert page.utilisation(race["case"], 1.0, "NVIDIA H200") is None
+    assert "|  | 2.35 |" in "\n".join(page.on_the_card([race], "NVIDIA H200"))

@@ -98,8 +98,8 @@ losses = []
 if keras.backend.backend() == "jax":
     import jax
     from training import jax_trainer
-    trainer = jax_trainer.Trainer(made, recipe, 3)
-    state, step = jax_trainer.state_of(made), jax.jit(trainer.step)
+    step = jax.jit(jax_trainer.make_train_step(made, recipe, 3))
+    state = jax_trainer.state_of(made)
     for some in zip(images, labels):
         state, loss, right = step(state, *some, jax.random.key(0))
         losses.append([float(loss), float(right)])
