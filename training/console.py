@@ -150,17 +150,22 @@ def import_tensorflow() -> None:
     tf.get_logger().setLevel("ERROR")
 
 
-def require_jax() -> None:
-    """Makes sure that JAX is there.
+def import_jax() -> None:
+    """Loads JAX as quietly as TensorFlow, whose log level its libraries heed.
 
     Raises:
-        Mistake: It is not.
+        Mistake: It is not installed.
     """
     if importlib.util.find_spec("jax") is None:
         raise Mistake(
             "KERAS_BACKEND is 'jax' and JAX is not installed; install it "
             "(pip install 'keras-convnext[jax]') or unset KERAS_BACKEND"
         )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import jax  # noqa: F401
+    from absl import logging
+
+    logging.set_verbosity(logging.ERROR)
 
 
 @contextlib.contextmanager

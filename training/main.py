@@ -142,7 +142,7 @@ def _train_under_jax(chosen: flags.FlagValues, workdir: Workdir) -> int:
     ]
     if asked:
         raise Mistake(f"{', '.join(asked)} cannot be had under Keras' JAX backend")
-    console.require_jax()
+    console.import_jax()
     from . import jax_run
 
     recipe = console.checked(_recipe, chosen)

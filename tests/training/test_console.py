@@ -68,8 +68,15 @@ def test_another_backend_is_a_mistake(monkeypatch):
         console.import_tensorflow()
 
 
-def test_tensorflow_loads_without_a_word():
-    program = "from training import console; console.import_tensorflow()"
+def test_jax_that_is_not_there_is_a_mistake(monkeypatch):
+    monkeypatch.setattr(console.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(Mistake, match="JAX is not installed"):
+        console.import_jax()
+
+
+@pytest.mark.parametrize("load", ["import_tensorflow", "import_jax"])
+def test_the_backend_loads_without_a_word(load):
+    program = f"from training import console; console.{load}()"
     environment = {**os.environ}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
     done = subprocess.run(
