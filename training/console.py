@@ -161,8 +161,13 @@ def import_jax() -> None:
             "KERAS_BACKEND is 'jax' and JAX is not installed; install it "
             "(pip install 'keras-convnext[jax]') or unset KERAS_BACKEND"
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import jax  # noqa: F401
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with held_stderr() if level != "0" else contextlib.nullcontext():
+        import jax  # noqa: F401
+
+        # Where it is installed Keras would load it later, with a line or two.
+        with contextlib.suppress(ImportError):
+            import tensorflow  # noqa: F401
     from absl import logging
 
     logging.set_verbosity(logging.ERROR)

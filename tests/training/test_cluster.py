@@ -81,7 +81,8 @@ def start(data, workdir, config, *more):
             "--set=stochastic_depth_rate=0",
             "--set=clip_norm=0.5",
         ),
-        *("--set=augmentation.flip=false", "--set=augmentation.crop_scale=none"),
+        *("--set=augmentation.flip=false", "--set=augmentation.shift_px=0"),
+        "--set=augmentation.cutmix=0",
         *more,
     ]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
