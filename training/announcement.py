@@ -1,11 +1,13 @@
-"""What a run says at its beginning."""
+"""What a run says at its beginning and at its end."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from . import distribution
+from . import next_steps
 from .console import say
 
 _INDENT = "  "
@@ -24,16 +26,52 @@ def say_what_was_found(source: Any) -> None:
             say(f"  {path}: {reason}")
 
 
-def of_run(run: Any) -> str:
-    """Returns a line on the devices, the network and the pictures of a run."""
-    model = run.learner.model
-    return (
-        f"{distribution.describe(run.strategy)}, {run.recipe.precision}, batch "
+def say_what_begins(run: Any, devices: str) -> None:
+    """Says what a run is, and from where it goes on.
+
+    Args:
+        run: A `run.Run` or a `jax_run.Run`.
+        devices: What it runs on, in words.
+    """
+    say(
+        f"{devices}, {run.recipe.precision}, batch "
         f"{run.recipe.global_batch}, {run.recipe.variant} with "
-        f"{model.count_params():,} parameters, {run.source.train_examples:,} pictures "
-        f"of {len(run.source.classes)} classes to train on and "
-        f"{run.source.eval_examples:,} held back"
+        f"{run.learner.model.count_params():,} parameters, "
+        f"{run.source.train_examples:,} pictures of {len(run.source.classes)} classes "
+        f"to train on and {run.source.eval_examples:,} held back"
     )
+    say(of_recipe(run.recipe))
+    if run.position.step:
+        say(f"going on after step {run.position.step} (epoch {run.position.epoch + 1})")
+
+
+def say_what_came_out(
+    run: Any, metrics: Mapping[str, Any], shown: Path, seconds: float
+) -> None:
+    """Says how good the model is, where it lies, and what to type next.
+
+    Args:
+        run: As in `say_what_begins`.
+        metrics: What metrics.json holds.
+        shown: What to look at.
+        seconds: How long it took to judge the model and to draw that.
+    """
+    # Importing it loads Keras, which is to be done quietly before.
+    from .progress import clock
+
+    say(
+        f"held-back accuracy {metrics['top1']:.2%} "
+        f"({metrics['eval_examples']} pictures), trained in "
+        f"{clock(metrics['train_seconds'])}, {shown.stem} made in {clock(seconds)}"
+    )
+    if metrics["kept_epoch"] != metrics["epochs"]:
+        say(
+            f"kept the weights of epoch {metrics['kept_epoch']}, the best of "
+            f"{metrics['epochs']} on the held-back pictures"
+        )
+    say(f"model {run.workdir.model}, {shown.stem} {shown}")
+    for words, command in next_steps.steps(run.workdir):
+        say(f"{words:<11} {command}")
 
 
 def of_recipe(recipe: Any) -> str:

@@ -167,6 +167,19 @@ class Checkpoints:
         start = f"goes on from {newest}" if newest else "begins anew"
         return f"the same command {start}"
 
+    def not_a_number(self, what: str) -> Mistake:
+        """Returns the word on a loss or a gradient that is no number any more.
+
+        Args:
+            what: Which, and where in the run.
+        """
+        newest = self.newest()
+        kept = f"{newest} is from before" if newest else "there is no checkpoint yet"
+        return Mistake(
+            f"{what}; {kept}. Try a lower peak_lr, a longer warmup_epochs or "
+            "clip_norm=1 in a new --workdir"
+        )
+
     def best(self) -> Path | None:
         """Returns the checkpoint with the highest score, the earliest of equals."""
         scores = {path: _score(path) for path in self._newest_first()}

@@ -22,7 +22,6 @@ from . import (
     jax_trainer,
     learner,
     network,
-    next_steps,
     plots,
     results,
 )
@@ -34,10 +33,10 @@ from .evaluate import Verdicts, verdicts_of
 from .history import HistoryFile
 from .jax_pictures import NOT_HERE
 from .learner import Learner
-from .progress import clock
+from .progress import clock, epoch_line
 from .recipe import DEFAULTS, Recipe
 from .stopping import StopRequest
-from .workdir import Workdir, identity
+from .workdir import Workdir, counts, identity
 
 # A power cut costs at most this much.
 _CHECKPOINT_SECONDS = 60.0
@@ -179,12 +178,7 @@ def prepare(recipe: Recipe, data: str, workdir: Workdir) -> Run:
         Mistake: The pictures or the workdir are another run's.
     """
     source = load(data, recipe)
-    counts = {
-        "train_examples": source.train_examples,
-        "eval_examples": source.eval_examples,
-        "classes": len(source.classes),
-    }
-    workdir.claim({**identity(recipe, data), **counts})
+    workdir.claim({**identity(recipe, data), **counts(source)})
     total = recipe.epochs * (source.train_examples // recipe.global_batch)
     try:
         made = learner.make(recipe, source, total)
@@ -214,35 +208,16 @@ def train(run: Run) -> int:
         Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
         Mistake: The loss is no longer a number, or the disk is full.
     """
-    say(_words(run))
-    say(announcement.of_recipe(run.recipe))
-    if run.position.step:
-        say(f"going on after step {run.position.step} (epoch {run.position.epoch + 1})")
+    announcement.say_what_begins(run, f"JAX on {jax.devices()[0].device_kind}")
     history = HistoryFile(run.workdir.history, run.position.epoch)
     with StopRequest() as stop:
         _epochs(run, history, stop)
-    figures = _leave(run, history.rows)
-    say(
-        f"held-back accuracy {figures['top1']:.2%} "
-        f"({figures['eval_examples']} pictures), trained in "
-        f"{clock(figures['train_seconds'])}"
-    )
-    workdir = run.workdir
-    say(f"model {workdir.model}, curves {workdir.pictures / 'curves.png'}")
-    for words, command in next_steps.steps(workdir):
-        say(f"{words:<11} {command}")
+    started = time.monotonic()
+    metrics = _leave(run, history.rows)
+    seconds = time.monotonic() - started
+    curves = run.workdir.pictures / "curves.png"
+    announcement.say_what_came_out(run, metrics, curves, seconds)
     return 0
-
-
-def _words(run: Run) -> str:
-    device = jax.devices()[0]
-    return (
-        f"JAX on {device.device_kind}, {run.recipe.precision}, batch "
-        f"{run.recipe.global_batch}, {run.recipe.variant} with "
-        f"{run.learner.model.count_params():,} parameters, "
-        f"{run.source.train_examples:,} pictures of {len(run.source.classes)} classes "
-        f"to train on and {run.source.eval_examples:,} held back"
-    )
 
 
 def _epochs(run: Run, history: HistoryFile, stop: StopRequest) -> None:
@@ -266,7 +241,9 @@ def _epochs(run: Run, history: HistoryFile, stop: StopRequest) -> None:
         told = {"loss": float(loss), "accuracy": float(right)}
         seconds = time.monotonic() - start
         if not np.isfinite(told["loss"]):
-            raise _not_finite(run, told["loss"])
+            raise run.checkpoints.not_a_number(
+                f"the loss is {told['loss']} in epoch {epoch + 1}"
+            )
         kept = state["averaged"] or state["trained"]
         probabilities = judge(kept, state["others"], held_back)
         verdicts = verdicts_of(source.held_back[1], probabilities)
@@ -279,7 +256,8 @@ def _epochs(run: Run, history: HistoryFile, stop: StopRequest) -> None:
         )
         logs = {**told, **_figures(run, verdicts, seconds)}
         history.on_epoch_end(epoch, logs)
-        say(_epoch_line(run, logs, (now - start) * (recipe.epochs - epoch - 1)))
+        left = clock((now - start) * (recipe.epochs - epoch - 1))
+        say(epoch_line(f"epoch {epoch + 1}/{recipe.epochs}", logs, f"{left} left"))
         last = run.position.epoch == recipe.epochs
         due = now - saved >= _CHECKPOINT_SECONDS or recipe.keep == "best"
         if last or due or stop.signal is not None:
@@ -306,24 +284,6 @@ def _figures(run: Run, verdicts: Verdicts, seconds: float) -> dict[str, float]:
         "images_per_second": run.steps_per_epoch * run.recipe.global_batch / seconds,
         "data_wait": 0.0,
     }
-
-
-def _epoch_line(run: Run, logs: dict[str, float], left: float) -> str:
-    return (
-        f"epoch {run.position.epoch}/{run.recipe.epochs}  loss {logs['loss']:.3f}"
-        f"  accuracy {logs['accuracy']:.1%}  |  held back: loss {logs['val_loss']:.3f}"
-        f"  accuracy {logs['val_accuracy']:.2%}"
-        f"  |  {logs['images_per_second']:,.0f} img/s  {clock(left)} left"
-    )
-
-
-def _not_finite(run: Run, loss: float) -> Mistake:
-    newest = run.checkpoints.newest()
-    kept = f"{newest} is from before" if newest else "there is no checkpoint yet"
-    return Mistake(
-        f"the loss is {loss} in epoch {run.position.epoch + 1}; {kept}. Try a lower "
-        "peak_lr, a longer warmup_epochs or clip_norm=1 in a new --workdir"
-    )
 
 
 def _leave(run: Run, rows: Sequence[dict[str, float]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from absl import app, flags
 
 from . import announcement, cluster, console, distribution
 from .console import Interrupted, Mistake, say
-from .workdir import Workdir, identity
+from .workdir import Workdir, counts, identity
 
 COMMAND = "train"
 # Full, above a quota, read-only, broken; or a limit on the length of files.
@@ -120,12 +120,7 @@ def _train(argv: list[str]) -> int:
     if processes.is_chief:
         announcement.say_what_was_found(source)
         # A folder may have got or lost pictures since the run began.
-        counts = {
-            "train_examples": source.train_examples,
-            "eval_examples": source.eval_examples,
-            "classes": len(source.classes),
-        }
-        workdir.claim({**run_identity, **counts})
+        workdir.claim({**run_identity, **counts(source)})
     with distribution.told_of_lost_workers(processes):
         run = _begun(recipe, source, workdir, strategy, processes)
         if not processes.is_chief:
@@ -234,14 +229,10 @@ def _follow(run: Any) -> int:
 def _lead(run: Any, watchers: list[Any]) -> int:
     from . import outcome, trainer
     from .history import HistoryFile
-    from .next_steps import steps
-    from .progress import Progress, clock
+    from .progress import Progress
 
     recipe, workdir = run.recipe, run.workdir
-    say(announcement.of_run(run))
-    say(announcement.of_recipe(recipe))
-    if run.position.step:
-        say(f"going on after step {run.position.step} (epoch {run.position.epoch + 1})")
+    announcement.say_what_begins(run, distribution.describe(run.strategy))
     history = HistoryFile(workdir.history, run.position.epoch)
     progress = Progress(
         recipe.epochs, run.steps_per_epoch, recipe.global_batch, run.position.step
@@ -249,20 +240,8 @@ def _lead(run: Any, watchers: list[Any]) -> int:
     trainer.train(run, [history, *watchers, progress])
     started = time.monotonic()
     metrics = outcome.leave(run, history.rows)
-    say(
-        f"held-back accuracy {metrics['top1']:.2%} "
-        f"({metrics['eval_examples']} pictures), trained in "
-        f"{clock(metrics['train_seconds'])}, report made in "
-        f"{clock(time.monotonic() - started)}"
-    )
-    if metrics["kept_epoch"] != metrics["epochs"]:
-        say(
-            f"kept the weights of epoch {metrics['kept_epoch']}, the best of "
-            f"{metrics['epochs']} on the held-back pictures"
-        )
-    say(f"model {workdir.model}, report {workdir.report}")
-    for words, command in steps(workdir):
-        say(f"{words:<11} {command}")
+    seconds = time.monotonic() - started
+    announcement.say_what_came_out(run, metrics, workdir.report, seconds)
     return 0
 
 

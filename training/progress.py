@@ -65,15 +65,7 @@ class Progress(keras.callbacks.Callback):
             self._show_step(batch + 1, logs or {})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        logs = logs or {}
-        line = (
-            f"{self._epoch_words()}  loss {logs['loss']:.3f}"
-            f"  accuracy {logs['accuracy']:.1%}"
-            f"  |  held back: loss {logs['val_loss']:.3f}"
-            f"  accuracy {logs['val_accuracy']:.2%}"
-            f"  |  {logs['images_per_second']:,.0f} img/s{_wait_words(logs)}"
-            f"  {self._time_left()}"
-        )
+        line = epoch_line(self._epoch_words(), logs or {}, self._time_left())
         self._write(line, done=True)
         self._last_shown = time.monotonic()
 
@@ -112,6 +104,22 @@ class Progress(keras.callbacks.Callback):
         if not self.steps_per_second:
             return "-:-- left"
         return f"{clock(left / self.steps_per_second)} left"
+
+
+def epoch_line(epoch: str, logs: dict[str, Any], left: str) -> str:
+    """Returns what is said of an epoch that is done.
+
+    Args:
+        epoch: Which, "epoch  3/25".
+        logs: Its figures, as callbacks get them.
+        left: How long the rest will take.
+    """
+    return (
+        f"{epoch}  loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.1%}"
+        f"  |  held back: loss {logs['val_loss']:.3f}"
+        f"  accuracy {logs['val_accuracy']:.2%}"
+        f"  |  {logs['images_per_second']:,.0f} img/s{_wait_words(logs)}  {left}"
+    )
 
 
 def _wait_words(logs: dict[str, Any]) -> str:

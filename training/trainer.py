@@ -263,15 +263,10 @@ def _check_finite(run: Run, batch: int, results: dict[str, float]) -> None:
         names.remove("gradient_norm")
     for name in names:
         if not math.isfinite(results[name]):
-            newest = run.checkpoints.newest()
-            kept = (
-                f"{newest} is from before" if newest else "there is no checkpoint yet"
-            )
-            raise Mistake(
+            raise run.checkpoints.not_a_number(
                 f"the {name.replace('_', ' ')} is {results[name]} at step "
                 f"{run.position.step + 1} (epoch {run.position.epoch + 1}, batch "
-                f"{batch + 1}); {kept}. Try a lower peak_lr, a longer warmup_epochs or "
-                "clip_norm=1 in a new --workdir"
+                f"{batch + 1})"
             )
 
 

@@ -178,3 +178,16 @@ def identity(recipe: Any, data: str) -> dict[str, Any]:
         data: What `--data` says.
     """
     return {**asdict(recipe), "data": data}
+
+
+def counts(source: Any) -> dict[str, int]:
+    """Returns how much data a run has, which makes it this run too.
+
+    Args:
+        source: A `training.data.Source` or a `jax_run.Pictures`.
+    """
+    return {
+        "train_examples": source.train_examples,
+        "eval_examples": source.eval_examples,
+        "classes": len(source.classes),
+    }
