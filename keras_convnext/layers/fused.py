@@ -21,6 +21,10 @@ from keras_convnext.layers import lean
 
 _INVERSE_SQRT_2 = 1.0 / math.sqrt(2.0)
 _INVERSE_SQRT_2_PI = 1.0 / math.sqrt(2.0 * math.pi)
+# Added under the square root of a response's norm: the gradient of sqrt at an all-zero
+# channel would be infinite. Its own contribution, sqrt(1e-12) = 1e-6, is below
+# float32's resolution of any response that matters.
+SQRT_GUARD = 1e-12
 # A quarter of a megabyte in float32: three such tensors stay in a core's cache.
 _PART_NUMBERS = 2**16
 
@@ -60,6 +64,22 @@ def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float, dtype: str) -> Any
         dtype: Type of the result.
     """
     return _layer_norm(epsilon, dtype)(x, gamma, beta)
+
+
+def grn(x: Any, gamma: Any, beta: Any, epsilon: float, dtype: str) -> Any:
+    """Returns `x * (1 + gamma * share) + beta`, as `grn.GlobalResponseNormalization`.
+
+    Keeps `x` and a few numbers a channel for the gradient.
+
+    Args:
+        x: Tensor `(batch, height, width, channels)`; 16-bit types are computed in
+            float32.
+        gamma: Tensor `(channels,)`.
+        beta: Tensor `(channels,)`.
+        epsilon: Added to the mean of the norms.
+        dtype: Type of the result.
+    """
+    return _grn(epsilon, dtype)(x, gamma, beta)
 
 
 # Made on the first call: no TensorFlow is imported under another backend.
@@ -132,6 +152,81 @@ def _layer_norm(epsilon: float, dtype: str) -> Callable[[Any, Any, Any], Any]:
 
     function: Callable[[Any, Any, Any], Any] = layer_norm
     return function
+
+
+@cache
+def _grn(epsilon: float, dtype: str) -> Callable[[Any, Any, Any], Any]:
+    import tensorflow as tf
+
+    def mean(x: Any) -> Any:
+        return tf.reduce_mean(x, axis=-1, keepdims=True)
+
+    # A program for every pass over memory: in one of all of them XLA computes what
+    # stands between the passes again at every position.
+    @_compiled
+    def squares(x: Any) -> Any:
+        (total,) = _over_rows(lambda row: (row * row,), x)
+        return total
+
+    @_compiled
+    def value(x: Any, factor: Any, beta: Any) -> Any:
+        return tf.cast(_wide(x) * factor + beta, dtype)
+
+    @_compiled
+    def sums(x: Any, upstream: Any) -> Any:
+        return _over_rows(lambda row, above: (row * above, above), x, upstream)
+
+    @_compiled
+    def slope(x: Any, upstream: Any, factor: Any, inward: Any) -> Any:
+        return tf.cast(_wide(upstream) * factor + _wide(x) * inward, x.dtype)
+
+    @tf.custom_gradient
+    def grn(x: Any, gamma: Any, beta: Any) -> tuple[Any, Callable[[Any], Any]]:
+        norms = tf.sqrt(squares(x) + SQRT_GUARD)
+        middle = mean(norms) + epsilon
+        share = norms / middle
+        factor = 1.0 + gamma * share
+
+        def gradient(upstream: Any) -> tuple[Any, Any, Any]:
+            along, total = sums(x, upstream)
+            inner = gamma * along
+            # The gradient of a norm, over the norm: its own is x over the norm.
+            inward = (inner - mean(inner * share)) / (middle * norms)
+            return (
+                slope(x, upstream, factor, inward),
+                tf.reduce_sum(share * along, axis=(0, 1, 2)),
+                tf.reduce_sum(total, axis=(0, 1, 2)),
+            )
+
+        return value(x, factor, beta), gradient
+
+    function: Callable[[Any, Any, Any], Any] = grn
+    return function
+
+
+def _over_rows(function: Callable[..., tuple[Any, ...]], *tensors: Any) -> Any:
+    """Returns sums over the positions of each picture, `(batch, 1, 1, channels)`.
+
+    XLA writes what is summed over two axes into memory before it adds it up. Here it
+    adds a row of all pictures to a sum that stays in the cache.
+
+    Args:
+        function: From rows `(batch, width, channels)`, float32 at least, to numbers of
+            the same shape for each sum.
+        tensors: `(batch, height, width, channels)`, all of one shape.
+    """
+    import tensorflow as tf
+
+    def of_row(row: Any) -> tuple[Any, ...]:
+        return function(*(_wide(each[:, row]) for each in tensors))
+
+    def add(row: Any, *sums: Any) -> tuple[Any, ...]:
+        added = (one + other for one, other in zip(sums, of_row(row), strict=True))
+        return row + 1, *added
+
+    rows = tf.shape(tensors[0])[1]
+    _, *sums = tf.while_loop(lambda row, *_: row < rows, add, (1, *of_row(0)))
+    return tuple(tf.reduce_sum(each[:, None], axis=2, keepdims=True) for each in sums)
 
 
 def _part_by_part(function: Callable[..., Any], *tensors: Any) -> Any:

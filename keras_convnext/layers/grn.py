@@ -8,11 +8,7 @@ import keras
 from keras import ops
 
 from keras_convnext.initializers import Constant
-
-# Added under the square root: the gradient of sqrt at an all-zero channel would
-# be infinite. Its own contribution, sqrt(1e-12) = 1e-6, is below float32's
-# resolution of any response that matters.
-_SQRT_GUARD = 1e-12
+from keras_convnext.layers import fused
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
@@ -47,14 +43,15 @@ class GlobalResponseNormalization(keras.layers.Layer):
         )
         self.beta = self.add_weight(name="beta", shape=shape, initializer=Constant(0.0))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         dtype = keras.backend.result_type(inputs.dtype, "float32")
+        gamma, beta = (ops.cast(each, dtype) for each in (self.gamma, self.beta))
+        if fused.is_of_use(inputs, training):
+            return fused.grn(inputs, gamma, beta, self.epsilon, self.compute_dtype)
         x = ops.cast(inputs, dtype)
         squares = ops.sum(ops.square(x), axis=(1, 2), keepdims=True)
-        norms = ops.sqrt(squares + _SQRT_GUARD)
+        norms = ops.sqrt(squares + fused.SQRT_GUARD)
         share = norms / (ops.mean(norms, axis=-1, keepdims=True) + self.epsilon)
-        gamma = ops.cast(self.gamma, dtype)
-        beta = ops.cast(self.beta, dtype)
         # gamma * share is one number a channel: one pass over x, not three.
         outputs = x * (1.0 + gamma * share) + beta
         return ops.cast(outputs, self.compute_dtype)

@@ -1,13 +1,14 @@
 """The loops that a training step is compiled to agree with the plain layers."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-import keras_convnext
-from keras_convnext import layers
+from keras_convnext import builders, layers, variants
 from keras_convnext.layers import fused, lean
 
 RANDOM = np.random.default_rng(0)
@@ -47,21 +48,59 @@ def test_gelu_agrees_with_its_plain_form_forward_and_backward():
     agree(derived(fused.gelu, single), derived(plain, single), 5e-6)
 
 
+def plain_layer_norm(x, gamma, beta):
+    mean, variance = tf.nn.moments(x, -1, keepdims=True)
+    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-6)
+
+
 @pytest.mark.parametrize("shape", [(6, 16), (3, 4, 5, 16)])
 def test_layer_norm_agrees_with_its_plain_form_forward_and_backward(shape):
     arguments = random(*shape), random(16), random(16)
-
-    def plain(x, gamma, beta):
-        mean, variance = tf.nn.moments(x, -1, keepdims=True)
-        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-6)
 
     def ours(*arguments):
         return fused.layer_norm(*arguments, 1e-6, arguments[0].dtype.name)
 
     # Sums of up to 60 float32 numbers of about 10.
-    agree(derived(ours, *arguments), derived(plain, *arguments), 1e-4)
+    agree(derived(ours, *arguments), derived(plain_layer_norm, *arguments), 1e-4)
     double = [tf.cast(each, tf.float64) for each in arguments]
-    agree(derived(ours, *double), derived(plain, *double), 1e-11)
+    agree(derived(ours, *double), derived(plain_layer_norm, *double), 1e-11)
+
+
+def plain_grn(x, gamma, beta, epsilon=1e-6):
+    norms = tf.sqrt(tf.reduce_sum(x * x, axis=(1, 2), keepdims=True) + 1e-12)
+    share = norms / (tf.reduce_mean(norms, axis=-1, keepdims=True) + epsilon)
+    return x + beta + gamma * x * share
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5, 6), (2, 1, 1, 6), (1, 7, 3, 6)])
+def test_grn_agrees_with_its_plain_form_forward_and_backward(shape):
+    arguments = random(*shape), random(6), random(6)
+
+    def ours(*arguments):
+        return fused.grn(*arguments, 1e-6, arguments[0].dtype.name)
+
+    # Sums of up to 60 float32 numbers of about 10.
+    agree(derived(ours, *arguments), derived(plain_grn, *arguments), 1e-4)
+    double = [tf.cast(each, tf.float64) for each in arguments]
+    agree(derived(ours, *double), derived(plain_grn, *double), 1e-11)
+
+
+def test_grn_has_no_infinite_gradient_where_there_is_no_response():
+    arguments = tf.zeros((2, 3, 3, 4)), random(4), random(4)
+    for one in derived(lambda *all: fused.grn(*all, 1e-6, "float32"), *arguments):
+        assert np.isfinite(one).all()
+
+
+@pytest.mark.parametrize("shape", [(None, 4, 5, 6), (None, None, None, 6)])
+def test_grn_takes_pictures_of_a_size_that_a_graph_does_not_know(shape):
+    arguments = random(3, 4, 5, 6), random(6), random(6)
+
+    def ours(*all):
+        return derived(lambda *all: fused.grn(*all, 1e-6, "float32"), *all)
+
+    given = tf.TensorSpec(shape), tf.TensorSpec((6,)), tf.TensorSpec((6,))
+    graph = tf.function(ours, autograph=False).get_concrete_function(*given)
+    agree(graph(*arguments), derived(plain_grn, *arguments), 1e-4)
 
 
 @pytest.mark.parametrize(
@@ -107,16 +146,22 @@ def test_the_gradients_of_many_parts_are_those_of_one(dtype, static, monkeypatch
     agree(gradients(1.0000001e-3), whole, 1e-2 if dtype == "bfloat16" else 1e-4)
 
 
-@pytest.mark.parametrize("name", ["gelu", "layer_norm"])
+@pytest.mark.parametrize("name", ["gelu", "layer_norm", "grn"])
 def test_sixteen_bit_numbers_are_computed_in_float32_and_rounded_once(name):
-    x = random(40, 16, dtype="bfloat16")
-    upstream = random(40, 16, dtype="bfloat16")
+    x = random(2, 4, 5, 16, dtype="bfloat16")
+    upstream = random(2, 4, 5, 16, dtype="bfloat16")
     gamma, beta = random(16), random(16)
     function, wide, *others = {
         "gelu": (fused.gelu, lean.gelu),
         "layer_norm": (
             lambda *all: fused.layer_norm(*all, 1e-6, "bfloat16"),
             lambda *all: lean.layer_norm(*all, 1e-6),
+            gamma,
+            beta,
+        ),
+        "grn": (
+            lambda *all: fused.grn(*all, 1e-6, "bfloat16"),
+            plain_grn,
             gamma,
             beta,
         ),
@@ -153,17 +198,17 @@ def test_gelu_differentiates_twice():
     )
 
 
-def test_layer_norm_differentiates_twice():
+@pytest.mark.parametrize(
+    ("function", "plain"),
+    [(fused.layer_norm, plain_layer_norm), (fused.grn, plain_grn)],
+)
+def test_a_norm_differentiates_twice(function, plain):
     x, gamma, beta = (
-        tf.cast(each, tf.float64) for each in (random(4, 6), random(6), random(6))
+        tf.cast(each, tf.float64) for each in (random(2, 3, 2, 6), random(6), random(6))
     )
 
-    def plain(x, gamma, beta):
-        mean, variance = tf.nn.moments(x, -1, keepdims=True)
-        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-6)
-
     def ours(*all):
-        return fused.layer_norm(*all, 1e-6, "float64")
+        return function(*all, 1e-6, "float64")
 
     def twice(function):
         with tf.GradientTape() as outer:
@@ -180,7 +225,7 @@ def test_layer_norm_differentiates_twice():
 
 def test_layers_use_the_compiled_loops_while_training_and_only_then(monkeypatch):
     called = []
-    for name in ("gelu", "layer_norm"):
+    for name in ("gelu", "layer_norm", "grn"):
         function = getattr(fused, name)
         monkeypatch.setattr(
             fused,
@@ -189,13 +234,23 @@ def test_layers_use_the_compiled_loops_while_training_and_only_then(monkeypatch)
                 called.append(name) or function(*all)
             ),
         )
-    norm, gelu = layers.LayerNorm(), layers.Activation(layers.gelu)
-    silu = layers.Activation("silu")
+    chain = (
+        layers.LayerNorm(),
+        layers.Activation(layers.gelu),
+        layers.GlobalResponseNormalization(),
+        layers.Activation("silu"),
+    )
+
+    def run(training):
+        x = random(2, 3, 3, 4)
+        for layer in chain:
+            x = layer(x, training=training)
+
     for training in (False, None):
-        silu(gelu(norm(random(2, 4))), training=training)
+        run(training)
     assert called == []
-    silu(gelu(norm(random(2, 4), training=True), training=True), training=True)
-    assert called == ["layer_norm", "gelu"]
+    run(True)
+    assert called == ["layer_norm", "gelu", "grn"]
 
 
 def compiled_by_xla(graph):
@@ -203,20 +258,22 @@ def compiled_by_xla(graph):
     return sum(each.attr["_XlaMustCompile"].b for each in graph.library.function)
 
 
-def model_of_two_stages(**arguments):
-    return keras_convnext.create(
-        "test_convnext",
-        input_shape=(32, 32, 3),
-        classes=3,
-        layer_scale_init_value=0.5,
-        seed=0,
-        **arguments,
-    )
+def small_model(grn=False, **arguments):
+    row = variants.find_variant("test_convnext")
+    row = dataclasses.replace(row, activation="gelu", grn=grn)
+    return builders.build(row, input_shape=(32, 32, 3), classes=3, seed=0, **arguments)
 
 
+@pytest.mark.parametrize("grn", [False, True])
 @pytest.mark.parametrize("remat", [False, True])
-def test_a_model_has_the_gradients_that_plain_operators_give_it(remat, monkeypatch):
-    model = model_of_two_stages(remat=remat)
+def test_a_model_has_the_gradients_that_plain_operators_give_it(
+    remat, grn, monkeypatch
+):
+    model = small_model(grn, remat=remat)
+    for variable in model.trainable_variables:
+        # Layer scale and GRN begin with values that let next to nothing through.
+        if len(variable.shape) == 1:
+            variable.assign(tf.abs(random(*variable.shape)) * 0.1 + 0.1)
     pictures = random(4, 32, 32, 3) * 50.0
 
     def gradients():
@@ -243,7 +300,7 @@ def test_a_model_has_the_gradients_that_plain_operators_give_it(remat, monkeypat
 
 
 def test_nothing_of_it_is_in_an_exported_model(tmp_path):
-    model = model_of_two_stages()
+    model = small_model()
     model(random(1, 32, 32, 3), training=True)
     model.export(tmp_path, verbose=False)
     saved = saved_model_pb2.SavedModel()
