@@ -74,6 +74,7 @@ class Case:
         classes: Of the classifier.
         targets: What the race is meant to show of speed.
         memory: What it is meant to show of memory.
+        profiled: Whether each contestant's kernels are told, after all turns.
     """
 
     suite: str
@@ -86,6 +87,7 @@ class Case:
     classes: int = 1000
     targets: tuple[Target, ...] = ()
     memory: tuple[MemoryLimit, ...] = ()
+    profiled: bool = False
 
     @property
     def name(self) -> str:
@@ -216,6 +218,7 @@ CASES = (
         256,
         (JAX, EAGER, COMPILE),
         targets=(Target(JAX, COMPILE, 1.0),),
+        profiled=True,
         **_BF16,
     ),
     Case(
@@ -225,13 +228,23 @@ CASES = (
         256,
         (JAX, EAGER, COMPILE),
         targets=(Target(JAX, COMPILE, 1.0),),
+        profiled=True,
         **_BF16,
     ),
     # The same path on a processor in a minute: shows that the mode works, no more.
-    Case(
-        "gpu_rehearsal", "inference", "convnext_atto", 4, (JAX, EAGER), 32, classes=10
+    *(
+        Case(
+            "gpu_rehearsal",
+            work,
+            "convnext_atto",
+            4,
+            (JAX, EAGER),
+            32,
+            classes=10,
+            profiled=True,
+        )
+        for work in ("inference", "training")
     ),
-    Case("gpu_rehearsal", "training", "convnext_atto", 4, (JAX, EAGER), 32, classes=10),
 )
 # What is measured by a command of its own: its arguments, and whether it compares
 # with PyTorch.

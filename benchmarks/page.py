@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,21 @@ PARTS = ("measured", "gpu")
 # What a card's matrix units can do a second with 16-bit factors, by a word of its name.
 # Source: NVIDIA's data sheets, without sparsity.
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12}
+# What a card's kernels do, by a part of their names: the first row that fits. What fits
+# none is a loop or a sum over memory too. XLA's and Triton's loops are named after the
+# operations in them, copies among them, so that they come before these.
+LOOPS = "loops and sums"
+KERNELS = (
+    ("matrix products", ("gemm_fusion", "nvjet", "cublas", "triton_tem_")),
+    (LOOPS, ("fusion", "triton_")),
+    ("copies", ("memcpy", "memset", "copy", "transpose", "nhwctonchw", "nchwtonhwc")),
+    ("depthwise convolutions", ("depthwise", "grouped", "_c1_k1_")),
+    ("other convolutions", ("convolution", "conv2d", "fprop", "dgrad", "wgrad")),
+    ("matrix products", ("gemm", "cutlass", "matmul")),
+)
+KINDS = tuple(dict.fromkeys(kind for kind, _ in KERNELS))
+# Kernels told by name, of each contestant.
+LONGEST = 8
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -235,6 +250,47 @@ def on_the_card(races: list[dict[str, Any]], card: str) -> list[str]:
     return table(head, rows)
 
 
+def by_kind(kernels: Mapping[str, float]) -> dict[str, float]:
+    """Returns the seconds of each kind of kernel, of those of every kernel by name."""
+    found = dict.fromkeys(KINDS, 0.0)
+    for name, seconds in kernels.items():
+        fits = (
+            kind
+            for kind, words in KERNELS
+            if any(word in name.lower() for word in words)
+        )
+        found[next(fits, LOOPS)] += seconds
+    return found
+
+
+def profiles(races: list[dict[str, Any]]) -> list[str]:
+    """Returns where a card's time goes: by kind, and the longest kernels by name."""
+    lines = []
+    for race in races:
+        told = {
+            cases.TITLES[name]: each["kernels"]
+            for name, each in race["results"].items()
+            if "kernels" in each
+        }
+        if not told:
+            continue
+        kinds = {title: by_kind(kernels) for title, kernels in told.items()}
+        rows = [
+            [kind, *(f"{each[kind] * 1e3:.2f}" for each in kinds.values())]
+            for kind in KINDS
+        ]
+        lines += [
+            f"### Where the card's time goes: {race['case']['name']}",
+            "",
+            *table(["kernels, ms a call", *told], rows),
+        ]
+        for title, kernels in told.items():
+            order = sorted(kernels, key=lambda name: -kernels[name])[:LONGEST]
+            longest = (f"`{name[:60]}` {kernels[name] * 1e3:.2f}" for name in order)
+            lines += [f"{title}, the longest kernels: {', '.join(longest)}.", ""]
+    return lines
+
+
 def figures(race: dict[str, Any]) -> list[str]:
     """Returns one race's table, the fastest first."""
     rows = []
@@ -329,6 +385,7 @@ def main() -> None:
         *targets(races),
         *memory(races),
         *(on_the_card(races, card) if card else []),
+        *profiles(races),
         *commands(found.get("others", {})),
         *pipeline_profile(found.get("others", {}).get("pipeline_profile", {})),
         *limits(found.get("others", {}).get("limits", {}).get("works", [])),

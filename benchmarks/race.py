@@ -84,8 +84,7 @@ class Runner:
         self._process.stdin.write(words + "\n")
         self._process.stdin.flush()
         answer = self._answer()
-        if words != "end":
-            self._pause()
+        self._pause()
         return answer
 
     def close(self) -> None:
@@ -109,8 +108,8 @@ def run(
     Returns:
         "case", "results" by contestant (`seconds` of all calls, `median_s`, `min_s`,
         `spread` as the interquartile range over the median, `samples_per_s`, memory
-        and start-up times), "missing" by contestant, and "targets" and "memory" with
-        what was reached.
+        and start-up times, `kernels` where they are asked for), "missing" by
+        contestant, and "targets" and "memory" with what was reached.
     """
     runners: list[Runner] = []
     missing: dict[str, str] = {}
@@ -133,10 +132,16 @@ def run(
             runner.contestant: {
                 **summary(turns[runner.contestant], case.batch),
                 **runner.start,
-                **runner.order("end"),
+                **runner.order("memory"),
             }
             for runner in runners
         }
+        for runner in runners if case.profiled else ():
+            # The last of all: what was measured is not lost by a profiler that fails.
+            try:
+                results[runner.contestant] |= runner.order("profile")
+            except Missing as reason:
+                print(f"  {runner.contestant} has no profile: {reason}", flush=True)
     finally:
         for runner in runners:
             runner.close()

@@ -9,7 +9,10 @@ It answers each line on standard input with one line of JSON on standard output:
     (at the start)  {"versions": ..., "import_s": ..., "base_mb": ..., "build_s": ...,
                      "first_call_s": ...}
     run SECONDS     {"seconds": [...]}: calls timed one by one, for so long
-    end             {"peak_mb": ..., "device_peak_mb": ...}, and the process is over
+    memory          {"peak_mb": ..., "device_peak_mb": ...}
+    profile         {"kernels": {NAME: SECONDS}}: the device's time in one call
+
+It is over when standard input is, or when it is killed.
 
 What libraries print goes to standard error.
 """
@@ -61,8 +64,13 @@ def main() -> None:
     )
     for line in sys.stdin:
         order, *values = line.split()
-        if order == "end":
-            break
+        if order == "memory":
+            of_device = getattr(contestant, "device_peak_mb", lambda: None)
+            answer(peak_mb=resident_mb("VmHWM"), device_peak_mb=of_device())
+            continue
+        if order == "profile":
+            answer(kernels=contestant.kernels(call))
+            continue
         end = time.perf_counter() + float(values[0])
         seconds: list[float] = []
         while not seconds or time.perf_counter() < end:
@@ -70,8 +78,6 @@ def main() -> None:
             call()
             seconds.append(time.perf_counter() - start)
         answer(seconds=seconds)
-    of_device = getattr(contestant, "device_peak_mb", lambda: None)
-    answer(peak_mb=resident_mb("VmHWM"), device_peak_mb=of_device())
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ os.environ["KERAS_BACKEND"] = "jax"
 # The other contestants are on the card too.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
+import collections
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -35,6 +38,32 @@ def device_peak_mb() -> float | None:
     held = jax.devices()[0].memory_stats() or {}
     peak = held.get("peak_bytes_in_use")
     return peak and peak / 1e6
+
+
+def kernels(call: Callable[[], Any], calls: int = 3) -> dict[str, float]:
+    """Returns the seconds of each of the device's kernels in one call, by name.
+
+    Args:
+        call: The work, compiled already.
+        calls: How many are profiled.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            for _ in range(calls):
+                call()
+        (file,) = Path(folder).rglob("*.xplane.pb")
+        planes = list(jax.profiler.ProfileData.from_file(str(file)).planes)
+    cards = [plane for plane in planes if plane.name.startswith("/device:")]
+    # A card's streams; on a processor, the threads that run what XLA has compiled.
+    word = "Stream" if cards else "tf_XLA"
+    found: collections.Counter[str] = collections.Counter()
+    for plane in cards or planes:
+        for line in plane.lines:
+            for event in line.events if line.name.startswith(word) else ():
+                # What has these in it waits for others or runs them.
+                if cards or not ("::" in event.name or event.name.startswith("end: ")):
+                    found[event.name] += event.duration_ns * 1e-9 / calls
+    return dict(found.most_common())
 
 
 def build(case: dict[str, Any], activation: str | None) -> keras.Model:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from contestants import timm_eager
-from contestants.with_torch import device_peak_mb, versions
+from contestants.with_torch import device_peak_mb, kernels, versions
 
-__all__ = ["device_peak_mb", "prepare", "versions"]
+__all__ = ["device_peak_mb", "kernels", "prepare", "versions"]
 
 
 def prepare(case: dict[str, Any]) -> Callable[[], Any]:

@@ -11,11 +11,12 @@ from contestants.with_torch import (
     device,
     device_peak_mb,
     inputs,
+    kernels,
     synchronise,
     versions,
 )
 
-__all__ = ["device_peak_mb", "prepare", "versions"]
+__all__ = ["device_peak_mb", "kernels", "prepare", "versions"]
 
 
 def prepare(case: dict[str, Any], compiled: bool = False) -> Callable[[], Any]:

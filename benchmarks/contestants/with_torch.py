@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,6 +41,27 @@ def synchronise() -> None:
     """Comes back when the device is done."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def kernels(call: Callable[[], Any], calls: int = 3) -> dict[str, float]:
+    """Returns the seconds of each of the device's kernels in one call, by name.
+
+    Args:
+        call: The work, compiled already.
+        calls: How many are profiled.
+    """
+    on_card = torch.cuda.is_available()
+    kind = torch.profiler.ProfilerActivity.CUDA
+    if not on_card:
+        kind = torch.profiler.ProfilerActivity.CPU
+    with torch.profiler.profile(activities=[kind]) as profiler:
+        for _ in range(calls):
+            call()
+    found: collections.Counter[str] = collections.Counter()
+    for each in profiler.key_averages():
+        spent = each.self_device_time_total if on_card else each.self_cpu_time_total
+        found[each.key] += spent * 1e-6 / calls
+    return {name: seconds for name, seconds in found.most_common() if seconds > 0}
 
 
 def build(case: dict[str, Any]) -> torch.nn.Module:

@@ -219,11 +219,71 @@ def test_the_mode_for_a_gpu_runs_on_a_processor(benchmarks, work, tmp_path):
     assert set(result["missing"]) == {cases.EAGER}
     assert result["results"][cases.JAX]["median_s"] > 0
     assert "cpu" in result["results"][cases.JAX]["versions"]["device"].lower()
+    # A processor with other threads beside may take longer; with fewer, never more.
+    kernels = result["results"][cases.JAX]["kernels"]
+    assert 0 < sum(kernels.values()) < 60
+    assert any("fusion" in name for name in kernels)
     # What the page and its plot are made of.
     races = [json.loads(json.dumps({**result, "date": "2000-01-01"}))]
     page.plot(races, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
     assert "did not take part" in "\n".join(page.figures(races[0]))
+
+
+def test_a_profiler_that_fails_takes_no_figures_with_it(
+    benchmarks, monkeypatch, capsys
+):
+    cases, race, _ = benchmarks
+
+    class Recorded:
+        def __init__(self, contestant, case, python):
+            self.contestant, self.start = contestant, {"base_mb": 1.0}
+
+        def order(self, words):
+            if words == "profile" and self.contestant == "fails":
+                raise race.Missing("no permission")
+            return {"peak_mb": 2.0, "seconds": [1.0], "kernels": {"a": 0.5}}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(race, "Runner", Recorded)
+    case = cases.Case("s", "training", "m", 1, ("fails", "works"), profiled=True)
+    pythons = dict.fromkeys(case.contestants, ROOT)
+    results = race.run(case, pythons, rounds=1, seconds=1.0)["results"]
+    assert results["fails"]["median_s"] == results["works"]["median_s"] == 1.0
+    assert results["works"]["kernels"] == {"a": 0.5}
+    assert "fails has no profile: no permission" in capsys.readouterr().out
+
+
+def test_a_cards_kernels_are_told_by_what_they_do(benchmarks):
+    *_, page = benchmarks
+    # Names as cuDNN, cuBLAS, XLA, Triton and CUDA give them.
+    kernels = {
+        "void cudnn::cnn::wgrad2d_grouped_direct_kernel<false, true>": 4e-3,
+        "void cudnn::cnn::conv2d_c1_k1_nhwc_kernel<__nv_bfloat16>": 1e-3,
+        "nvjet_tst_128x256_64x4_1x2_h_bz_TNT": 3e-3,
+        "gemm_fusion_dot_12": 1e-3,
+        "sm90_xmma_fprop_implicit_gemm_bf16": 2e-3,
+        "loop_convert_fusion_3": 1e-3,
+        "triton_per_fused__to_copy_convolution_native_layer_norm_0": 2e-3,
+        "void at::native::elementwise_kernel<128, 4>": 1e-3,
+        "Memcpy DtoD (Device -> Device)": 5e-4,
+    }
+    expected = {
+        "depthwise convolutions": 5e-3,
+        "matrix products": 4e-3,
+        "other convolutions": 2e-3,
+        "loops and sums": 4e-3,
+        "copies": 5e-4,
+    }
+    assert page.by_kind(kernels) == pytest.approx(expected)
+    race = on_a_card("training")
+    assert page.profiles([race]) == []
+    race["results"]["keras_convnext_jax"]["kernels"] = kernels
+    lines = page.profiles([race])
+    assert "| depthwise convolutions | 5.00 |" in lines
+    assert any("`nvjet_tst_128x256_64x4_1x2_h_bz_TNT` 3.00" in line for line in lines)
 
 
 def on_a_card(work, precision="mixed_bfloat16"):
