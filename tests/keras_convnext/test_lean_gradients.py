@@ -98,6 +98,40 @@ def test_depthwise_convolution_is_that_of_keras_forward_and_backward(shape, kern
     agree(both(ours), both(theirs), 2e-4)
 
 
+@pytest.mark.parametrize(
+    ("batch", "height", "width", "few"),
+    [
+        (1, 4, 4, True),
+        (1, 4, 5, False),
+        (31, 7, 9, False),
+        (32, 8, 8, True),
+        (128, 12, 12, True),
+        (128, 12, 13, False),
+        (None, 12, 12, True),
+        (None, 14, 14, False),
+    ],
+)
+def test_products_give_the_filters_gradient_of_small_maps_and_large_batches(
+    batch, height, width, few, monkeypatch
+):
+    assert depthwise_conv._has_few_positions(batch, height, width) is few
+    if batch is None:
+        return
+    x, upstream = RANDOM.normal(size=(2, batch, height, width, 3)).astype("float32")
+    expected = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
+        input=x,
+        filter_sizes=(5, 5, 3, 1),
+        out_backprop=upstream,
+        strides=[1, 1, 1, 1],
+        padding="SAME",
+    )
+    other = "_by_convolutions" if few else "_by_products"
+    monkeypatch.setattr(depthwise_conv, other, None)
+    # Sums of up to 20,000 float32 products; they are about 140 in size.
+    found = depthwise_conv.filter_gradient(x, upstream, kernel_px=5)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
 @pytest.mark.parametrize("pictures", [0, 1, 5, 24])
 def test_the_filters_gradient_takes_any_number_of_pictures(pictures):
     # 7 pictures of 24x24x16 share a convolution.
