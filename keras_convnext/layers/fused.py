@@ -1,11 +1,12 @@
-"""GELU and layer normalisation of a training step, each a loop over memory.
+"""GELU and norms of a training step, each a few loops over memory.
 
-Operation by operation, GELU and its gradient pass over memory some fifteen times and
-layer normalisation twenty, and on processors that takes longer than the matrix
-products between them. Here XLA compiles each into one loop. Only for TensorFlow on
-processors and only while training: what is exported is made of plain operators, and
-under JAX everything is compiled anyway. The forms that these agree with stand in
-`lean` and where these are called (`activations.Activation`, `norm.LayerNorm`).
+Operation by operation, GELU and its gradient pass over memory some fifteen times, layer
+and Global Response Normalization some twenty, and on processors that takes longer than
+the matrix products between them. Here XLA compiles each pass that is needed into one
+loop. Only for TensorFlow on processors and only while training: what is
+exported is made of plain operators, and under JAX everything is compiled anyway. The
+forms that these agree with stand in `lean` and where these are called
+(`activations.Activation`, `norm.LayerNorm`, `grn.GlobalResponseNormalization`).
 """
 
 from __future__ import annotations
