@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import cases
 import matplotlib
+from card_kernels import KINDS, by_kind
 from limits import SHOWN
 
 matplotlib.use("Agg")
@@ -34,19 +35,6 @@ PARTS = ("measured", "gpu")
 # What a card's matrix units can do a second with 16-bit factors, by a word of its name.
 # Source: NVIDIA's data sheets, without sparsity.
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12}
-# What a card's kernels do, by a part of their names: the first row that fits. What fits
-# none is a loop or a sum over memory too. XLA's and Triton's loops are named after the
-# operations in them, copies among them, so that they come before these.
-LOOPS = "loops and sums"
-KERNELS = (
-    ("matrix products", ("gemm_fusion", "nvjet", "cublas", "triton_tem_")),
-    (LOOPS, ("fusion", "triton_")),
-    ("copies", ("memcpy", "memset", "copy", "transpose", "nhwctonchw", "nchwtonhwc")),
-    ("depthwise convolutions", ("depthwise", "grouped", "_c1_k1_")),
-    ("other convolutions", ("convolution", "conv2d", "fprop", "dgrad", "wgrad")),
-    ("matrix products", ("gemm", "cutlass", "matmul")),
-)
-KINDS = tuple(dict.fromkeys(kind for kind, _ in KERNELS))
 # Kernels told by name, of each contestant.
 LONGEST = 8
 
@@ -248,19 +236,6 @@ def on_the_card(races: list[dict[str, Any]], card: str) -> list[str]:
             )
     head = ["work", "", "img/s", "model FLOP utilisation", "the card's memory, GB"]
     return table(head, rows)
-
-
-def by_kind(kernels: Mapping[str, float]) -> dict[str, float]:
-    """Returns the seconds of each kind of kernel, of those of every kernel by name."""
-    found = dict.fromkeys(KINDS, 0.0)
-    for name, seconds in kernels.items():
-        fits = (
-            kind
-            for kind, words in KERNELS
-            if any(word in name.lower() for word in words)
-        )
-        found[next(fits, LOOPS)] += seconds
-    return found
 
 
 def profiles(races: list[dict[str, Any]]) -> list[str]:

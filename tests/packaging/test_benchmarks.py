@@ -20,7 +20,10 @@ def benchmarks(monkeypatch):
     import race
 
     yield cases, race, page
-    own = ("cases", "race", "page", "limits", "kernels", "pipeline", "pipeline_profile")
+    own = (
+        *("cases", "race", "page", "limits", "kernels", "pipeline"),
+        *("pipeline_profile", "card_kernels"),
+    )
     for name in own:
         sys.modules.pop(name, None)
 
