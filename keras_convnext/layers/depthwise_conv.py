@@ -105,7 +105,7 @@ def filter_gradient(x: Any, upstream: Any, kernel_px: int) -> Any:
 def _has_few_positions(batch: int | None, height: int, width: int) -> bool:
     """Returns whether products are sooner done; a batch of unknown size is a large one.
 
-    Measured from 7x7 to 14x14 positions, with 8 to 128 pictures.
+    Measured from 7x7 to 12x12 positions, with 8 to 128 pictures.
     """
     most = _MOST_POSITIONS
     if batch is not None:

@@ -53,36 +53,32 @@ def plain_layer_norm(x, gamma, beta):
     return tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-6)
 
 
-@pytest.mark.parametrize("shape", [(6, 16), (3, 4, 5, 16)])
-def test_layer_norm_agrees_with_its_plain_form_forward_and_backward(shape):
-    arguments = random(*shape), random(16), random(16)
-
-    def ours(*arguments):
-        return fused.layer_norm(*arguments, 1e-6, arguments[0].dtype.name)
-
-    # Sums of up to 60 float32 numbers of about 10.
-    agree(derived(ours, *arguments), derived(plain_layer_norm, *arguments), 1e-4)
-    double = [tf.cast(each, tf.float64) for each in arguments]
-    agree(derived(ours, *double), derived(plain_layer_norm, *double), 1e-11)
-
-
-def plain_grn(x, gamma, beta, epsilon=1e-6):
+def plain_grn(x, gamma, beta):
     norms = tf.sqrt(tf.reduce_sum(x * x, axis=(1, 2), keepdims=True) + 1e-12)
-    share = norms / (tf.reduce_mean(norms, axis=-1, keepdims=True) + epsilon)
+    share = norms / (tf.reduce_mean(norms, axis=-1, keepdims=True) + 1e-6)
     return x + beta + gamma * x * share
 
 
-@pytest.mark.parametrize("shape", [(3, 4, 5, 6), (2, 1, 1, 6), (1, 7, 3, 6)])
-def test_grn_agrees_with_its_plain_form_forward_and_backward(shape):
-    arguments = random(*shape), random(6), random(6)
+@pytest.mark.parametrize(
+    ("function", "plain", "shape"),
+    [
+        (fused.layer_norm, plain_layer_norm, (6, 16)),
+        (fused.layer_norm, plain_layer_norm, (3, 4, 5, 16)),
+        (fused.grn, plain_grn, (3, 4, 5, 6)),
+        (fused.grn, plain_grn, (2, 1, 1, 6)),
+        (fused.grn, plain_grn, (1, 7, 3, 6)),
+    ],
+)
+def test_a_norm_agrees_with_its_plain_form_forward_and_backward(function, plain, shape):
+    arguments = random(*shape), random(shape[-1]), random(shape[-1])
 
     def ours(*arguments):
-        return fused.grn(*arguments, 1e-6, arguments[0].dtype.name)
+        return function(*arguments, 1e-6, arguments[0].dtype.name)
 
     # Sums of up to 60 float32 numbers of about 10.
-    agree(derived(ours, *arguments), derived(plain_grn, *arguments), 1e-4)
+    agree(derived(ours, *arguments), derived(plain, *arguments), 1e-4)
     double = [tf.cast(each, tf.float64) for each in arguments]
-    agree(derived(ours, *double), derived(plain_grn, *double), 1e-11)
+    agree(derived(ours, *double), derived(plain, *double), 1e-11)
 
 
 def test_grn_has_no_infinite_gradient_where_there_is_no_response():

@@ -98,6 +98,16 @@ def test_depthwise_convolution_is_that_of_keras_forward_and_backward(shape, kern
     agree(both(ours), both(theirs), 2e-4)
 
 
+def tensorflows_filter_gradient(x, upstream, kernel_px):
+    return tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
+        input=x,
+        filter_sizes=(kernel_px, kernel_px, x.shape[-1], 1),
+        out_backprop=upstream,
+        strides=[1, 1, 1, 1],
+        padding="SAME",
+    )
+
+
 @pytest.mark.parametrize(
     ("batch", "height", "width", "few"),
     [
@@ -115,20 +125,18 @@ def test_products_give_the_filters_gradient_of_small_maps_and_large_batches(
     batch, height, width, few, monkeypatch
 ):
     assert depthwise_conv._has_few_positions(batch, height, width) is few
-    if batch is None:
-        return
-    x, upstream = RANDOM.normal(size=(2, batch, height, width, 3)).astype("float32")
-    expected = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
-        input=x,
-        filter_sizes=(5, 5, 3, 1),
-        out_backprop=upstream,
-        strides=[1, 1, 1, 1],
-        padding="SAME",
+    # A batch of unknown size is taken for a large one; here it is of 128 pictures.
+    x, upstream = RANDOM.normal(size=(2, batch or 128, height, width, 3)).astype(
+        "float32"
     )
+    expected = tensorflows_filter_gradient(x, upstream, 5)
     other = "_by_convolutions" if few else "_by_products"
     monkeypatch.setattr(depthwise_conv, other, None)
-    # Sums of up to 20,000 float32 products; they are about 140 in size.
-    found = depthwise_conv.filter_gradient(x, upstream, kernel_px=5)
+    # Sums of up to 25,000 float32 products; they are about 160 in size.
+    found = tf.function(
+        lambda *both: depthwise_conv.filter_gradient(*both, kernel_px=5),
+        input_signature=[tf.TensorSpec((batch, height, width, 3))] * 2,
+    )(x, upstream)
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
@@ -140,13 +148,7 @@ def test_the_filters_gradient_takes_any_number_of_pictures(pictures):
         lambda *both: depthwise_conv.filter_gradient(*both, kernel_px=5),
         input_signature=[tf.TensorSpec((None, 24, 24, 16))] * 2,
     )
-    expected = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
-        input=x,
-        filter_sizes=(5, 5, 16, 1),
-        out_backprop=upstream,
-        strides=[1, 1, 1, 1],
-        padding="SAME",
-    )
+    expected = tensorflows_filter_gradient(x, upstream, 5)
     if not pictures:
         # TensorFlow's own operator leaves what the memory held before.
         expected = np.zeros((5, 5, 16, 1), np.float32)
