@@ -14,6 +14,9 @@ SLOW_SECONDS = 10800
 INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
     --constraint $(CONSTRAINTS)
 PYTEST = $(VENV)/bin/python -m pytest
+# Most of a test's time is Python's, which uses one core. Not more of them than two,
+# however many cores there are: each grows to several gigabytes.
+SIDE_BY_SIDE = --numprocesses=2 --dist=worksteal
 
 PARITY_TESTS = tests/keras_convnext/test_parity_live.py \
     tests/keras_convnext/test_backends.py \
@@ -52,10 +55,10 @@ demo: $(DEMO_INSTALLED)
 	@$(VENV)/bin/python -m export.summary_main --workdir=$(DEMO) --out=$(DEMO)/export
 
 test: $(INSTALLED)
-	$(PYTEST)
+	$(PYTEST) $(SIDE_BY_SIDE)
 
 slow: $(INSTALLED)
-	$(PYTEST) -m "slow and not network" --time-budget=$(SLOW_SECONDS) --durations=10
+	$(PYTEST) $(SIDE_BY_SIDE) -m "slow and not network" --time-budget=$(SLOW_SECONDS) --durations=10
 
 lint: $(INSTALLED)
 	$(VENV)/bin/python -m ruff check .

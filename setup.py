@@ -81,6 +81,7 @@ EXTRAS = {
         "pytest>=8.4",
         "pytest-cov>=6.0",
         "pytest-timeout>=2.3.1",
+        "pytest-xdist>=3.6.1",
         "PyYAML>=6.0.3",
         "requests>=2.34.2",
         "setuptools>=77.0.1",

@@ -52,6 +52,7 @@ def files():
         yield file.getvalue()
 
 
+@pytest.mark.slow
 def test_every_signature_answers_in_tensorflow_2_15(
     model, addons_python, addons_environment, tmp_path
 ):

@@ -255,8 +255,13 @@ def compiled_by_xla(graph):
 
 
 def small_model(grn=False, **arguments):
-    row = variants.find_variant("test_convnext")
-    row = dataclasses.replace(row, activation="gelu", grn=grn)
+    row = dataclasses.replace(
+        variants.find_variant("test_convnext"),
+        depths=(1, 2),
+        widths=(24, 32),
+        activation="gelu",
+        grn=grn,
+    )
     return builders.build(row, input_shape=(32, 32, 3), classes=3, seed=0, **arguments)
 
 

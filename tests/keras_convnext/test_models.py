@@ -23,6 +23,8 @@ MINI = replace(
     VARIANTS["convnext_atto"], name="mini", depths=(1, 1, 2, 1), widths=(8, 16, 24, 32)
 )
 MINI_V2 = replace(MINI, name="mini_v2", grn=True, layer_scale_init_value=None)
+# Each kind of layer there is, for what takes seconds a layer: tracing and compiling.
+TWO_STAGES = {"depths": (1, 1), "widths": (8, 16)}
 
 
 def raise_gains(model, seed=1):
@@ -259,6 +261,7 @@ def test_input_tensor_may_be_another_layers_output():
 @pytest.mark.parametrize("variant", [MINI, MINI_V2], ids=["v1", "v2"])
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_trains_with_stochastic_depth(variant, policy):
+    variant = replace(variant, **TWO_STAGES)
     model = mini(variant, dtype=policy, stochastic_depth_rate=0.5)
     assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
@@ -266,6 +269,7 @@ def test_half_precision_trains_with_stochastic_depth(variant, policy):
     if policy == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
+    optimizer.build(model.trainable_variables)  # or Keras traces the step twice
     before = model.get_weights()
     x, y = pictures(8), RANDOM.integers(0, 10, 8)
     history = model.fit(x, y, epochs=2, batch_size=4, verbose=0)
@@ -288,8 +292,10 @@ def test_half_precision_is_close_to_full_precision():
 
 
 def test_jit_compile_works_for_training():
-    model = mini(MINI_V2, stochastic_depth_rate=0.3, input_shape=(32, 32, 3))
+    variant = replace(MINI_V2, **TWO_STAGES)
+    model = mini(variant, stochastic_depth_rate=0.3, input_shape=(32, 32, 3))
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True)
+    model.optimizer.build(model.trainable_variables)  # or Keras traces it twice
     loss = model.train_on_batch(pictures(2, 32, 32), np.array([1, 2]))
     assert np.isfinite(loss)
 
@@ -349,6 +355,7 @@ def test_fit_works_under_a_mirrored_strategy_and_replicas_drop_different_rows():
                           stochastic_depth_rate=0.5)
             model.compile("adamw", "sparse_categorical_crossentropy",
                           jit_compile=False)
+            model.optimizer.build(model.trainable_variables)
             layer = StochasticDepth(0.5, seed=1)
         x = np.random.uniform(0, 255, (8, 32, 32, 3)).astype("float32")
         history = model.fit(x, np.arange(8) % 3, batch_size=8, epochs=2, verbose=0)

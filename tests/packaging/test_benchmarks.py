@@ -139,6 +139,7 @@ def test_the_limit_is_every_dense_product_of_the_network_and_its_profile(benchma
     assert "MatMul" in text
 
 
+@pytest.mark.slow
 def test_a_pictures_time_is_told_by_purpose_and_beside_decoding_alone(
     benchmarks, tmp_path
 ):

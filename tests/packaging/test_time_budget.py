@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CONFTEST = Path(__file__).resolve().parents[1] / "conftest.py"
 THREE_TESTS = """
 import time
@@ -16,12 +18,12 @@ def test_third(): pass
 
 
 def run(
-    folder: Path, budget_s: str, second: bool = True
+    folder: Path, budget_s: str, *options: str, second: bool = True
 ) -> subprocess.CompletedProcess[str]:
     shutil.copy(CONFTEST, folder)
     (folder / "test_three.py").write_text(THREE_TESTS.format(second=second))
     return subprocess.run(
-        [sys.executable, "-m", "pytest", f"--time-budget={budget_s}", folder],
+        [sys.executable, "-m", "pytest", f"--time-budget={budget_s}", *options, folder],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -29,8 +31,11 @@ def run(
     )
 
 
-def test_a_spent_budget_leaves_tests_out_names_them_and_passes(tmp_path: Path) -> None:
-    finished = run(tmp_path, "0.5")
+@pytest.mark.parametrize("options", [[], ["--numprocesses=1"]], ids=["here", "xdist"])
+def test_a_spent_budget_leaves_tests_out_names_them_and_passes(
+    tmp_path: Path, options: list[str]
+) -> None:
+    finished = run(tmp_path, "0.5", *options)
     assert finished.returncode == 0, finished.stdout
     assert "2 tests were NOT RUN" in finished.stdout
     assert "not run: test_three.py::test_third" in finished.stdout

@@ -93,9 +93,13 @@ def test_the_backend_loads_without_a_word(load):
     platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN's default is x86's"
 )
 @pytest.mark.parametrize(
-    "load", ["training.console.import_tensorflow", "export.console.quiet_libraries"]
+    ("load", "chosen"),
+    [
+        ("training.console.import_tensorflow", None),
+        ("training.console.import_tensorflow", "0"),
+        ("export.console.quiet_libraries", None),
+    ],
 )
-@pytest.mark.parametrize("chosen", [None, "0"])
 def test_fast_kernels_are_on_unless_they_were_turned_off(load, chosen):
     program = (
         f"import {load.rpartition('.')[0]}; {load}(); "
