@@ -86,6 +86,25 @@ def test_arrays_tf_data_and_pydataset_train_alike():
             np.testing.assert_allclose(value, expected, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize(("built", "traced"), [(True, 1), (False, 2)])
+def test_keras_traces_a_step_once_where_the_optimizer_is_built_before(
+    built, traced, monkeypatch
+):
+    # The least model: it is Keras of which this is said.
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(CLASSES)])
+    model.build((None, SIDE_PX, SIDE_PX, 3))
+    model.compile("adamw", "sparse_categorical_crossentropy", jit_compile=False)
+    if built:
+        model.optimizer.build(model.trainable_variables)
+    train_step, calls = model.train_step, []
+    monkeypatch.setattr(
+        model, "train_step", lambda data: (calls.append(data), train_step(data))[1]
+    )
+    images, labels = bars(16, seed=1)
+    model.fit(images, labels, batch_size=8, epochs=2, verbose=0)
+    assert len(calls) == traced
+
+
 @pytest.mark.slow
 def test_the_tensorboard_callback_writes_what_tensorboard_reads(tmp_path):
     accumulator = pytest.importorskip(
