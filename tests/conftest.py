@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Takes what exists by now, a few million objects, out of the collector's sight.
+    """Takes what exists by now, half a million objects, out of the collector's sight.
 
     Every collection would walk through it again, half a second each time.
     """
