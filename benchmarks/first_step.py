@@ -2,8 +2,9 @@
 
     python benchmarks/first_step.py --runs=3
 
-Nearly all of it is Keras tracing the step. It does so twice where the optimizer makes
-its variables during the first time, so `optimizer.build` before `fit` saves one.
+Most of it is Keras tracing the step, the rest TensorFlow compiling it. Keras traces
+twice where the optimizer makes its variables during the first time, so
+`optimizer.build` before `fit` saves one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long import, building and the first call take, in fresh processes.
+"""How long import and building take, in fresh processes.
 
     python benchmarks/startup.py --runs=5
 
