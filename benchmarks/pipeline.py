@@ -83,7 +83,8 @@ def source_here(folder: Path) -> Any:
     paths, labels = files_of(folder)
     numbers = np.array(labels, np.int32)
     found = {
-        path: int(decoding.inspected(Path(path).read_bytes())[1]) for path in set(paths)
+        path: int(decoding.way_by_headers(Path(path).read_bytes()))
+        for path in set(paths)
     }
     ways = np.array([found[path] for path in paths], np.int32)
     files = Files(tuple(paths), numbers, ways)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_convnext import image, image_headers, image_orientation
+from keras_convnext import image_files, image_headers, image_orientation
 
 # From a picture's height and width to the top, left, height and width of a part.
 Window = Callable[
@@ -27,29 +27,6 @@ _SIGNATURES = {UPRIGHT_JPEG: b"\xff\xd8\xff", UPRIGHT_PNG: b"\x89PNG\r\n\x1a\n"}
 # The part of a file that is searched for notes on its orientation. One segment of a
 # JPEG is no longer than this, and cameras write the notes before everything else.
 _HEAD_BYTES = 1 << 16
-
-
-@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
-def decoded(contents: tf.Tensor) -> tf.Tensor:
-    """Returns `image.decode` of a file; its graph is built once, not every epoch."""
-    return image.decode(contents)
-
-
-@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
-@tf.autograph.experimental.do_not_convert
-def inspected(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the pixels of a file, and by which way it can be read again.
-
-    Args:
-        contents: The file, a scalar string.
-
-    Returns:
-        uint8 `(height, width, 3)`, and GENERAL, UPRIGHT_JPEG or UPRIGHT_PNG.
-
-    Raises:
-        tf.errors.InvalidArgumentError: It cannot be read.
-    """
-    return image.decode(contents), _way_by_headers(contents)
 
 
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
@@ -76,10 +53,17 @@ def way_of(contents: tf.Tensor) -> tf.Tensor:
             way = tf.where(starts == signature, kind, way)
         return way
 
-    return tf.cond(noted, lambda: _way_by_headers(contents), by_first_bytes)
+    return tf.cond(noted, lambda: way_by_headers(contents), by_first_bytes)
 
 
-def _way_by_headers(contents: tf.Tensor) -> tf.Tensor:
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+@tf.autograph.experimental.do_not_convert
+def way_by_headers(contents: tf.Tensor) -> tf.Tensor:
+    """Returns what `way_of` does, by the headers of the whole file.
+
+    Args:
+        contents: The file, a scalar string.
+    """
     data = image_headers.read(contents)
     kind = image_headers.picture_format(data)
     is_upright = image_orientation.orientation_of(data, kind) == 1
@@ -131,7 +115,7 @@ def cut_out(picture: tf.Tensor, window: Window | None) -> tf.Tensor:
 
 
 def _general(contents: tf.Tensor, window: Window | None) -> tf.Tensor:
-    return cut_out(decoded(contents), window)
+    return cut_out(image_files.decode(contents), window)
 
 
 def _jpeg(contents: tf.Tensor, window: Window | None) -> tf.Tensor:

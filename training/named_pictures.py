@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_convnext import image
+from keras_convnext import image, image_files
 from keras_convnext.preprocessing import Preprocessing
 
-from . import pictures
 from .console import Mistake, held_stderr
 
 MAX_DOWNLOAD_BYTES = 32 * 2**20
@@ -71,7 +70,7 @@ def _in_folder(folder: Path) -> list[str]:
     files = sorted(
         str(path)
         for path in folder.rglob("*")
-        if path.suffix.lower() in pictures.SUFFIXES and path.is_file()
+        if path.suffix.lower() in image_files.SUFFIXES and path.is_file()
     )
     if not files:
         raise Mistake(f"there are no pictures in the folder {folder}")
@@ -115,7 +114,7 @@ def views(
 
 def view(name: str, preprocessing: Preprocessing) -> View:
     """Reads one picture, as training does; never raises for what is wrong with it."""
-    if problem := pictures.named_problem(Path(name)):
+    if problem := image_files.named_problem(Path(name)):
         return View(name, None, f"{name}: {problem}")
     try:
         is_address = _ADDRESS.match(name)
@@ -125,8 +124,8 @@ def view(name: str, preprocessing: Preprocessing) -> View:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return View(name, None, f"{name} cannot be read: {reason}")
     try:
-        picture = tf.constant(pictures.pixels(contents))
-    except pictures.Unreadable as error:
+        picture = tf.constant(image_files.read_pixels(contents))
+    except image_files.Unreadable as error:
         return View(name, None, f"{name}: {error}")
     return View(name, image.evaluation_view(picture, preprocessing).numpy())
 

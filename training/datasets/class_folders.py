@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import pictures
+from keras_convnext import image_files
 
 TRAIN_NAMES = ("train", "training")
 # In the order of preference, where there are several.
@@ -115,7 +115,7 @@ def listed(root: Path) -> ClassFolders:
                 continue
             if entry.is_dir():
                 nested.append(entry)
-            elif entry.suffix.lower() in pictures.SUFFIXES:
+            elif entry.suffix.lower() in image_files.SUFFIXES:
                 files.append(entry)
             else:
                 endings[entry.suffix.lower()] += 1
@@ -123,7 +123,7 @@ def listed(root: Path) -> ClassFolders:
     beside = tuple(
         entry
         for entry in sorted(root.iterdir())
-        if entry.suffix.lower() in pictures.SUFFIXES
+        if entry.suffix.lower() in image_files.SUFFIXES
         and not _hidden(entry)
         and entry.is_file()
     )
