@@ -16,12 +16,12 @@ block's norm, expand, gelu, grn, project and layer_scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
 from typing import Any
 
 import keras
 
+from keras_convnext.functional_graph import Key, Step, keys_in, map_keys, read
 from keras_convnext.fusions import NORMS, TRAINING_ONLY, copy, fuse
 from keras_convnext.layers import LayerScale, Rematerialized
 
@@ -73,34 +73,6 @@ def fold_with_reasons(model: keras.Model) -> tuple[keras.Model, dict[str, str]]:
     return walk.folded, walk.left
 
 
-@dataclass(frozen=True)
-class _Step:
-    """One layer of a functional model and what it is called with.
-
-    Attributes:
-        layer: The layer, or a Keras operation that is none.
-        args: Its positional arguments; tensors stand as `_Key`.
-        kwargs: Its named arguments, likewise.
-    """
-
-    layer: Any
-    args: Any
-    kwargs: Any
-
-    @property
-    def inputs(self) -> list[_Key]:
-        """The tensors among the arguments."""
-        return _keys_in((self.args, self.kwargs))
-
-
-@dataclass(frozen=True)
-class _Key:
-    """A tensor: output number `index` of the layer called `name`."""
-
-    name: str
-    index: int = 0
-
-
 class _Walk:
     """One pass over a model from its inputs to its outputs.
 
@@ -110,39 +82,44 @@ class _Walk:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        if isinstance(model, keras.Sequential) and model.built:
-            model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
         self.left: dict[str, str] = {}
-        config, self._steps = _read(model)
-        outputs = _with_keys(config["output_layers"])
-        self._outputs = set(_keys_in(outputs))
-        self._consumers: dict[_Key, list[_Step]] = {}
+        graph = read(model)
+        used = Counter(step.layer.name for step in graph.steps)
+        for name, times in used.items():
+            if times > 1:
+                raise ValueError(
+                    "fold takes models that use each layer once; "
+                    f"{name!r} is used {times} times."
+                )
+        self._steps = graph.steps
+        self._outputs = set(keys_in(graph.outputs))
+        self._consumers: dict[Key, list[Step]] = {}
         for step in self._steps:
             for key in step.inputs:
                 self._consumers.setdefault(key, []).append(step)
-        self._new: dict[_Key, Any] = {
-            _Key(layer.name): keras.Input(
+        self._new: dict[Key, Any] = {
+            Key(layer.name): keras.Input(
                 batch_shape=layer.batch_shape, dtype=layer.dtype, name=layer.name
             )
-            for layer in model.layers
+            for layer in graph.layers
             if isinstance(layer, keras.layers.InputLayer)
         }
-        inputs = self._filled(_with_keys(config["input_layers"]))
+        inputs = self._filled(graph.inputs)
         fused: set[str] = set()
         for step in self._steps:
             if step.layer.name not in fused:
                 fused |= self._add(step)
-        self.folded = keras.Model(inputs, self._filled(outputs), name=model.name)
+        self.folded = keras.Model(inputs, self._filled(graph.outputs), name=model.name)
 
     def _filled(self, structure: Any) -> Any:
         """Returns the structure with the new model's tensors in it."""
-        return _map_keys(self._new.__getitem__, structure)
+        return map_keys(self._new.__getitem__, structure)
 
-    def _chain(self, step: _Step) -> list[_Step]:
+    def _chain(self, step: Step) -> list[Step]:
         """Returns `step` and those behind it that nothing else is fed by."""
         chain = [step]
         while True:
-            key = _Key(chain[-1].layer.name)
+            key = Key(chain[-1].layer.name)
             followers = self._consumers.get(key, [])
             if key in self._outputs or len(followers) != 1:
                 return chain
@@ -150,7 +127,7 @@ class _Walk:
                 return chain
             chain.append(followers[0])
 
-    def _add(self, step: _Step) -> set[str]:
+    def _add(self, step: Step) -> set[str]:
         """Adds a layer, or it and what is fused with it; returns their names."""
         args, kwargs = self._filled(step.args), self._filled(step.kwargs)
         chain = [one.layer for one in self._chain(step)]
@@ -158,16 +135,16 @@ class _Walk:
         if fusion is None:
             if len(chain) > 1:
                 reason = f"{chain[1].name} behind it cannot take it in"
-            elif _Key(step.layer.name) in self._outputs:
+            elif Key(step.layer.name) in self._outputs:
                 reason = "its output is an output of the model"
             else:
                 reason = "its output goes to more than one layer"
             made = self._copied(step.layer, reason, *args, **kwargs)
             for index, tensor in enumerate(keras.tree.flatten(made)):
-                self._new[_Key(step.layer.name, index)] = tensor
+                self._new[Key(step.layer.name, index=index)] = tensor
             return {step.layer.name}
         fused = chain[: fusion.length]
-        self._new[_Key(fused[-1].name)] = fusion.call(*args)
+        self._new[Key(fused[-1].name)] = fusion.call(*args)
         return {layer.name for layer in fused}
 
     def _copied(self, layer: Any, reason: str, *args: Any, **kwargs: Any) -> Any:
@@ -206,64 +183,3 @@ class _Walk:
             else:
                 x, layers = fusion.call(x), layers[fusion.length :]
         return x
-
-
-def _read(model: keras.Model) -> tuple[dict[str, Any], list[_Step]]:
-    """Returns a functional model's configuration and its layers in order.
-
-    The configuration is Keras' public description of the graph: `layer.input` would
-    not do, since a model inside of a model answers with its own.
-
-    Raises:
-        ValueError: The model is not functional or uses a layer twice.
-    """
-    config = model.get_config() if getattr(model, "inputs", None) else {}
-    if "output_layers" not in config:
-        raise ValueError(
-            "fold wants a functional Keras model that has been built; got "
-            f"{type(model).__name__} {getattr(model, 'name', '')!r}."
-        )
-    operations = {operation.name: operation for operation in model.operations}
-    steps = []
-    for entry in config["layers"]:
-        nodes = entry["inbound_nodes"]
-        if len(nodes) > 1:
-            raise ValueError(
-                "fold takes models that use each layer once; "
-                f"{entry['name']!r} is used {len(nodes)} times."
-            )
-        for node in nodes:
-            args, kwargs = _with_keys(node["args"]), _with_keys(node["kwargs"])
-            steps.append(_Step(operations[entry["name"]], args, kwargs))
-    return config, steps
-
-
-def _with_keys(structure: Any) -> Any:
-    """Returns a part of a configuration with `_Key`s for the tensors in it."""
-    if isinstance(structure, dict):
-        if structure.get("class_name") == "__keras_tensor__":
-            return _with_keys(structure["config"]["keras_history"])
-        if "class_name" in structure:
-            return keras.saving.deserialize_keras_object(structure)
-        return {name: _with_keys(value) for name, value in structure.items()}
-    if isinstance(structure, list | tuple):
-        if [type(value) for value in structure] == [str, int, int]:
-            return _Key(structure[0], structure[2])
-        return type(structure)(_with_keys(value) for value in structure)
-    return structure
-
-
-def _map_keys(function: Callable[[_Key], Any], structure: Any) -> Any:
-    if isinstance(structure, _Key):
-        return function(structure)
-    if isinstance(structure, dict):
-        return {name: _map_keys(function, part) for name, part in structure.items()}
-    if isinstance(structure, list | tuple):
-        return type(structure)(_map_keys(function, part) for part in structure)
-    return structure
-
-
-def _keys_in(structure: Any) -> list[_Key]:
-    found: list[_Key] = []
-    _map_keys(found.append, structure)
-    return found
