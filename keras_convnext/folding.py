@@ -8,7 +8,8 @@ and can be done to the matrices beforehand, once, in float64:
   behind it, which leaves the division by the deviation (`UnitScale`),
 - layer scale goes into the projection, the offset of Global Response Normalization
   into the projection's bias,
-- what only trains (stochastic depth, dropout) goes.
+- what only trains (stochastic depth, dropout) goes, and what LoRA has learnt goes into
+  the kernels.
 
 Layers that stay keep their names. `stage{s}_block{b}_mlp` is new and stands for a
 block's norm, expand, gelu, grn, project and layer_scale.
@@ -24,6 +25,7 @@ import keras
 from keras_convnext.functional_graph import Key, Step, keys_in, map_keys, read
 from keras_convnext.fusions import NORMS, TRAINING_ONLY, copy, fuse
 from keras_convnext.layers import LayerScale, Rematerialized
+from keras_convnext.merged_weights import check_floats, merged_values, own_variables
 
 _FOLDABLE = (keras.layers.Normalization, LayerScale, *NORMS)
 
@@ -43,7 +45,7 @@ def fold(model: keras.Model) -> keras.Model:
         `(batch, height, width, channels)` and `(batch, classes)`.
 
     Raises:
-        ValueError: The model is not functional or uses a layer twice.
+        ValueError: The model is not functional, uses a layer twice, or is quantized.
     """
     return fold_with_reasons(model)[0]
 
@@ -69,6 +71,7 @@ def fold_with_reasons(model: keras.Model) -> tuple[keras.Model, dict[str, str]]:
     Raises:
         ValueError: As `fold`.
     """
+    check_floats(model, "fold")
     walk = _Walk(model)
     return walk.folded, walk.left
 
@@ -169,7 +172,9 @@ class _Walk:
         new = copy(layer)
         made = new(*args, **kwargs)
         if isinstance(layer, keras.layers.Layer):
-            new.set_weights(layer.get_weights())
+            values = merged_values(layer)
+            for variable, value in zip(own_variables(new), values, strict=True):
+                variable.assign(value)
         return made
 
     def _run(self, layers: list[keras.layers.Layer], x: Any) -> Any:

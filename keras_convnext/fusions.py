@@ -23,6 +23,7 @@ from keras_convnext.layers import (
     StochasticDepth,
     UnitScale,
 )
+from keras_convnext.merged_weights import merged_values
 
 NORMS = {LayerNorm: "layer", RMSNorm: "rms", SimpleNorm: "simple"}
 TRAINING_ONLY = (StochasticDepth, keras_layers.Dropout)
@@ -70,7 +71,7 @@ class Affine:
 
 
 def _arrays(layer: keras.layers.Layer) -> list[np.ndarray]:
-    return [np.asarray(value, np.float64) for value in layer.get_weights()]
+    return [value.astype(np.float64) for value in merged_values(layer)]
 
 
 def _without_norm(norm: keras.layers.Layer, target: Affine) -> Affine:
@@ -81,8 +82,13 @@ def _without_norm(norm: keras.layers.Layer, target: Affine) -> Affine:
 
 
 def copy(layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
-    """Returns a new layer with the same settings, not built."""
-    return type(layer).from_config({**layer.get_config(), **changes})
+    """Returns a new layer with the same settings, but no LoRA, not built."""
+    settings = {
+        name: value
+        for name, value in layer.get_config().items()
+        if not name.startswith("lora_")
+    }
+    return type(layer).from_config({**settings, **changes})
 
 
 def call_with(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Mapping
 
 import keras
@@ -11,6 +10,12 @@ import numpy as np
 
 from keras_convnext.models import layers_by_name
 from keras_convnext.weights.assign import are_finite, assign_all
+from keras_convnext.weights.convnext_layers import (
+    check_lora,
+    convnext_layers,
+    is_norm_first,
+    variables_of,
+)
 from keras_convnext.weights.dialects import recognise
 from keras_convnext.weights.dialects.own import OWN
 from keras_convnext.weights.dialects.table import Match
@@ -27,31 +32,6 @@ from keras_convnext.weights.stem import adapt_channels
 from keras_convnext.weights.tensor_file import TensorFile
 
 _STEM = "stem_conv/kernel"
-_LAYERS = re.compile(
-    r"stem_(conv|norm)\d*|head_(norm|hidden|dense)|stage\d+_downsample_(norm|conv)"
-    r"|stage\d+_block\d+_(dwconv|norm|expand|grn|project|layer_scale)"
-)
-
-
-def variables_by_path(model: keras.Model) -> dict[str, keras.Variable]:
-    """Returns the variables of a model's ConvNeXt, by "<layer>/<variable>".
-
-    Layers that are not a ConvNeXt's (a head of your own) are left out.
-    """
-    return {
-        f"{name}/{variable.name}": variable
-        for name, layer in layers_by_name(model).items()
-        if _LAYERS.fullmatch(name)
-        for variable in layer.weights
-    }
-
-
-def is_norm_first(model: keras.Model) -> bool | None:
-    """Whether the last norm stands before the pooling; None if there is no pooling."""
-    layers = list(layers_by_name(model))
-    if "head_norm" not in layers or "head_pool" not in layers:
-        return None
-    return layers.index("head_norm") < layers.index("head_pool")
 
 
 def load(model: keras.Model, source: Record | str | os.PathLike[str]) -> Report:
@@ -76,12 +56,9 @@ def load(model: keras.Model, source: Record | str | os.PathLike[str]) -> Report:
         DownloadError: The weights could not be fetched.
         ValueError: There are no weights of that name.
     """
-    variables = variables_by_path(model)
-    if not variables:
-        raise ValueError(
-            f"The model {model.name!r} has no layers that are named as this library's "
-            "ConvNeXts name them; weights can only be loaded into those."
-        )
+    layers = convnext_layers(model, "load_weights")
+    check_lora(layers)
+    variables = variables_of(layers)
     found = locate(source)
     path = fetch(found) if isinstance(found, Record) else found
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}

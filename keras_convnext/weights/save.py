@@ -12,12 +12,17 @@ import keras
 import numpy as np
 import safetensors.numpy
 
+from keras_convnext.merged_weights import merged_values, own_variables
 from keras_convnext.models import layers_by_name
 from keras_convnext.variants import VARIANTS
+from keras_convnext.weights.convnext_layers import (
+    convnext_layers,
+    is_norm_first,
+    variables_of,
+)
 from keras_convnext.weights.dialects import DIALECTS, TABLES
 from keras_convnext.weights.dialects.table import Form, Table
 from keras_convnext.weights.layouts import kind_of
-from keras_convnext.weights.load import is_norm_first, variables_by_path
 
 _OWN = "keras_convnext"
 _KERAS_APPLICATIONS = "keras_applications"
@@ -27,6 +32,8 @@ def save_weights_as(
     model: keras.Model, path: str | os.PathLike[str], dialect: str = "timm"
 ) -> Path:
     """Writes a model's weights as another project would, in float32.
+
+    What LoRA has learnt is in the kernels that are written.
 
     Args:
         model: A model of this library, or one that contains one.
@@ -42,14 +49,16 @@ def save_weights_as(
         ValueError: There is no such dialect or format, or the dialect has no word
             for a part of the model; the parts are named.
     """
-    variables = variables_by_path(model)
-    if not variables:
-        raise ValueError(f"{model.name!r} has no layers of this library's ConvNeXts.")
+    layers = convnext_layers(model, "save_weights_as")
+
+    def value_of(ours: str) -> np.ndarray:
+        layer = layers[ours.partition("/")[0]]
+        names = [f"{layer.name}/{variable.name}" for variable in own_variables(layer)]
+        return merged_values(layer)[names.index(ours)].astype(np.float32)
+
     return write(
-        {ours: tuple(variable.shape) for ours, variable in variables.items()},
-        lambda ours: np.asarray(
-            keras.ops.convert_to_numpy(variables[ours]), np.float32
-        ),
+        {ours: tuple(each.shape) for ours, each in variables_of(layers).items()},
+        value_of,
         Path(path),
         dialect,
         norm_first=_norm_first(model),
