@@ -17,8 +17,6 @@ _SAMPLE_PICTURES = 8
 _EMBEDDED_PICTURES = 225
 _WORST_MISTAKES = 24
 _EXPLAINED_PICTURES = 6
-# Above this a confusion matrix is unreadable as a picture.
-_MOST_CONFUSION_CLASSES = 100
 _BATCH = 32
 
 
@@ -44,7 +42,7 @@ def leave(
         ),
         "calibration.png": insight_plots.calibration(verdicts),
     }
-    if len(classes) <= _MOST_CONFUSION_CLASSES:
+    if len(classes) <= plots.MOST_CONFUSION_CLASSES:
         drawn["confusion.png"] = plots.confusion(verdicts.confusion(), classes)
     if len(images) > 2:
         drawn["embedding.png"] = insight_plots.embedding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,21 @@ import numpy as np
 TOP = 5
 # Stands in for a probability that has been rounded to 0.
 LEAST_PROBABILITY = 1e-30
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Counts of each class, each `(classes,)`.
+
+    Attributes:
+        images: How many images are of the class.
+        right: How many of them got it as their answer.
+        answered: How many images of any class got it as their answer.
+    """
+
+    images: np.ndarray
+    right: np.ndarray
+    answered: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -68,15 +83,39 @@ class Verdicts:
         Every class counts alike, however few pictures it has; those without any are
         left out.
         """
-        counts = self.confusion()
-        totals = counts.sum(axis=1)
-        return float(np.mean(np.diag(counts)[totals > 0] / totals[totals > 0]))
+        counts = self.by_class()
+        seen = counts.images > 0
+        return float(np.mean(counts.right[seen] / counts.images[seen]))
+
+    def by_class(self) -> ClassCounts:
+        """Returns the counts of each class; memory grows with the classes alone."""
+        answers = self.top[:, 0]
+        images, right, answered = (
+            np.bincount(chosen, minlength=self.classes)
+            for chosen in (self.labels, answers[answers == self.labels], answers)
+        )
+        return ClassCounts(images, right, answered)
 
     def confusion(self) -> np.ndarray:
-        """Returns counts `(classes, classes)`: row is the label, column the answer."""
+        """Returns counts `(classes, classes)`: row is the label, column the answer.
+
+        Memory grows with the square of the classes; `confusion_pairs` and
+        `confusion_row` are for very many.
+        """
         counts = np.zeros((self.classes, self.classes), np.int64)
         np.add.at(counts, (self.labels, self.top[:, 0]), 1)
         return counts
+
+    def confusion_pairs(self) -> np.ndarray:
+        """Returns rows (label, answer, count), `(pairs, 3)`: what occurs, sorted."""
+        pairs = np.stack([self.labels, self.top[:, 0]], axis=1).astype(np.int64)
+        found, counts = np.unique(pairs, axis=0, return_counts=True)
+        return np.concatenate([found, counts[:, None]], axis=1)
+
+    def confusion_row(self, label: int) -> np.ndarray:
+        """Returns how often images of a class got each answer, `(classes,)`."""
+        answers = self.top[self.labels == label, 0]
+        return np.bincount(answers, minlength=self.classes)
 
 
 def evaluate(
@@ -110,6 +149,15 @@ def evaluate(
         losses=whole["loss"][real],
         classes=classes,
     )
+
+
+def join(parts: Sequence[Verdicts]) -> Verdicts:
+    """Returns the verdicts of several batches as those of one set of images."""
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("labels", "top", "confidence", "losses")
+    }
+    return Verdicts(**arrays, classes=parts[0].classes)
 
 
 def verdicts_of(labels: np.ndarray, probabilities: np.ndarray) -> Verdicts:

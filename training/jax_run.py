@@ -302,10 +302,9 @@ def _leave(run: Run, rows: Sequence[dict[str, float]]) -> dict[str, Any]:
     verdicts = verdicts_of(labels, judge(trained, others, images))
     figures = results.metrics(run, model, verdicts, rows, kept_epoch)
     results.write_model(workdir, model, source)
-    drawn = {
-        "curves.png": plots.curves(rows),
-        "confusion.png": plots.confusion(verdicts.confusion(), source.classes),
-    }
+    drawn = {"curves.png": plots.curves(rows)}
+    if len(source.classes) <= plots.MOST_CONFUSION_CLASSES:
+        drawn["confusion.png"] = plots.confusion(verdicts.confusion(), source.classes)
     for name, png in drawn.items():
         with atomic.replacing(workdir.pictures / name) as partial:
             partial.write_bytes(png)

@@ -19,6 +19,8 @@ HELD_BACK = "#0b6bcb"
 WRONG = "#c4320a"
 INK = "#1f2733"
 FAINT = "#e4e8ee"
+# Above this a confusion matrix is unreadable as a picture.
+MOST_CONFUSION_CLASSES = 100
 _DPI = 120
 _MOST_WRITTEN_CLASSES = 20
 _DARK = 0.4

@@ -198,12 +198,13 @@ def _class_section(verdicts: Verdicts, run: Any) -> str:
 
 
 def _classes(verdicts: Verdicts, run: Any) -> str:
-    counts = verdicts.confusion()
+    counts = verdicts.by_class()
+    recall = counts.right / np.maximum(counts.images, 1)
     trained = class_counts(run.source.training, len(run.source.classes))
     lines = []
-    for number in np.argsort(_recall(counts), kind="stable")[:_MOST_CLASSES]:
-        row = counts[number].copy()
-        total, right = int(row.sum()), int(row[number])
+    for number in np.argsort(recall, kind="stable")[:_MOST_CLASSES]:
+        row = verdicts.confusion_row(number)
+        total, right = int(counts.images[number]), int(counts.right[number])
         row[number] = 0
         taken_for = run.source.classes[row.argmax()] if row.any() else ""
         share = f"{right / total:.1%}" if total else "-"
@@ -227,10 +228,6 @@ def _classes(verdicts: Verdicts, run: Any) -> str:
         "share",
     )
     return _table(head, lines, numbers=4)
-
-
-def _recall(counts: np.ndarray) -> np.ndarray:
-    return np.diag(counts) / np.maximum(counts.sum(axis=1), 1)
 
 
 def _recipe(fields: Mapping[str, Any]) -> str:

@@ -72,3 +72,45 @@ def test_padding_counts_for_nothing(one_device):
     np.testing.assert_array_equal(verdicts.top[:, 0], [0, 2, 1, 1])
     np.testing.assert_allclose(verdicts.losses, at_hand.losses, rtol=1e-6)
     np.testing.assert_allclose(verdicts.confidence, [0.7, 0.6, 0.5, 0.5], rtol=1e-6)
+
+
+def test_the_counts_of_each_class_are_those_of_the_matrix():
+    rng = np.random.default_rng(0)
+    labels, answers = rng.integers(0, 7, (2, 200))
+    verdicts = evaluate.Verdicts(
+        labels, answers[:, None], np.ones(200), np.zeros(200), classes=9
+    )
+    matrix = np.zeros((9, 9), int)
+    for label, answer in zip(labels, answers, strict=True):
+        matrix[label, answer] += 1
+    counts = verdicts.by_class()
+    np.testing.assert_array_equal(counts.images, matrix.sum(axis=1))
+    np.testing.assert_array_equal(counts.right, np.diag(matrix))
+    np.testing.assert_array_equal(counts.answered, matrix.sum(axis=0))
+    for label in range(9):
+        np.testing.assert_array_equal(verdicts.confusion_row(label), matrix[label])
+    pairs = verdicts.confusion_pairs()
+    assert len(pairs) == np.count_nonzero(matrix)
+    assert all(matrix[label, answer] == count for label, answer, count in pairs)
+
+
+def test_a_million_classes_need_no_matrix():
+    """A matrix of them would be eight terabytes."""
+    labels = np.array([0, 999_999, 5])
+    verdicts = evaluate.Verdicts(
+        labels, labels[::-1, None], np.ones(3), np.zeros(3), classes=1_000_000
+    )
+    # The first and the last are taken for each other, the middle one is right.
+    assert verdicts.mean_class_accuracy() == pytest.approx(1 / 3)
+    np.testing.assert_array_equal(
+        verdicts.confusion_pairs(), [[0, 5, 1], [5, 0, 1], [999_999, 999_999, 1]]
+    )
+
+
+def test_batches_joined_are_one_set():
+    parts = [evaluate.verdicts_of(LABELS[:1], PROBABILITIES[:1])]
+    parts.append(evaluate.verdicts_of(LABELS[1:], PROBABILITIES[1:]))
+    joined, whole = evaluate.join(parts), evaluate.verdicts_of(LABELS, PROBABILITIES)
+    for name in ("labels", "top", "confidence", "losses"):
+        np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))
+    assert joined.classes == 3
