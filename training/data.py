@@ -36,6 +36,8 @@ class Source:
         preprocessing: How evaluation pictures are made, and of what size.
         skipped: Path and reason of each picture left out.
         notices: Remarks worth a line each.
+        drawn: Whether the evaluation examples were drawn by share and seed; the data
+            had no such part of their own.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Source:
     preprocessing: Preprocessing
     skipped: tuple[tuple[str, str], ...] = ()
     notices: tuple[str, ...] = ()
+    drawn: bool = False
 
     @property
     def train_examples(self) -> int:
@@ -170,6 +173,7 @@ def load(
     skip_bad_images: bool = False,
     preprocessing: Preprocessing | None = None,
     data_dir: str | None = None,
+    split: str = "validation",
 ) -> Source:
     """Finds the data, checks all of it, and splits it where it is not split.
 
@@ -184,6 +188,9 @@ def load(
         preprocessing: How to evaluate; None for the way of the kind of data.
         data_dir: Where tensorflow-datasets' data sets lie. None is its own place,
             and the user's cache for the digits.
+        split: Which examples are `held_back`, "validation", "train", "test" or
+            "all". With the last two `training` is the same examples: the data need no
+            part to train on.
 
     Raises:
         DataError: The data cannot be used; says all that is wrong.
@@ -196,7 +203,8 @@ def load(
     kind, colon, rest = spec.partition(":")
     if not colon:
         kind, rest = ("digits", "") if spec == "digits" else ("tfds", spec)
-    options = _Options(validation_share, seed, skip_bad_images, data_dir)
+    whole = split if split in ("test", "all") else None
+    options = _Options(validation_share, seed, skip_bad_images, data_dir, whole)
     loader = _KINDS.get(kind)
     if loader is None or not (rest or kind == "digits"):
         raise DataError(
@@ -205,6 +213,8 @@ def load(
             "data set such as imagenet2012."
         )
     source = loader(rest, options)
+    if split == "train":
+        source = replace(source, held_back=source.training)
     chosen = preprocessing or replace(source.preprocessing, size_px=size_px)
     return replace(source, name=spec, preprocessing=chosen)
 
@@ -260,6 +270,7 @@ class _Options:
     seed: int
     skip_bad_images: bool
     data_dir: str | None
+    whole: str | None
 
 
 def _load_digits(_: str, options: _Options) -> Source:
@@ -277,6 +288,7 @@ def _load_named(name: str, options: _Options, quiet: bool = False) -> Source:
         data_dir=options.data_dir,
         validation_share=options.validation_share,
         quiet=quiet,
+        whole=options.whole,
     )
     return Source(
         name,
@@ -284,17 +296,24 @@ def _load_named(name: str, options: _Options, quiet: bool = False) -> Source:
         found.train,
         found.evaluation,
         _WHOLE if found.is_small else IMAGENET,
+        drawn=found.drawn,
     )
 
 
 def _load_folder(path: str, options: _Options) -> Source:
-    found = folder.load(
-        path,
-        validation_share=options.validation_share,
-        seed=options.seed,
-        skip_bad_images=options.skip_bad_images,
-        copies=cache_folder() / "pictures",
-    )
+    copies, skip = cache_folder() / "pictures", options.skip_bad_images
+    if options.whole is not None:
+        found = folder.load_whole(
+            path, part=options.whole, skip_bad_images=skip, copies=copies
+        )
+    else:
+        found = folder.load(
+            path,
+            validation_share=options.validation_share,
+            seed=options.seed,
+            skip_bad_images=skip,
+            copies=copies,
+        )
     return Source(
         path,
         found.classes,
@@ -303,14 +322,28 @@ def _load_folder(path: str, options: _Options) -> Source:
         IMAGENET,
         found.skipped,
         found.notices,
+        found.drawn,
     )
 
 
 def _load_records(spec: str, options: _Options, store: str) -> Source:
-    found = records.load(
-        spec, store=store, validation_share=options.validation_share, seed=options.seed
+    if options.whole is not None:
+        found = records.load_whole(spec, store=store, part=options.whole)
+    else:
+        found = records.load(
+            spec,
+            store=store,
+            validation_share=options.validation_share,
+            seed=options.seed,
+        )
+    return Source(
+        spec,
+        found.classes,
+        found.train,
+        found.evaluation,
+        IMAGENET,
+        drawn=found.drawn,
     )
-    return Source(spec, found.classes, found.train, found.evaluation, IMAGENET)
 
 
 def _load_array_records(path: str, options: _Options) -> Source:
@@ -321,7 +354,10 @@ def _load_array_records(path: str, options: _Options) -> Source:
 
 
 def _load_array(path: str, options: _Options) -> Source:
-    del options  # The file says which pictures are held back.
+    if options.whole is not None:
+        classes, images = arrays.load_whole(path, part=options.whole)
+        return Source(path, classes, Pixels(*images), Pixels(*images), _WHOLE)
+    # The file says which pictures are held back.
     classes, training, held_back = arrays.load(path)
     return Source(path, classes, Pixels(*training), Pixels(*held_back), _WHOLE)
 

@@ -10,17 +10,22 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from . import atomic, console
+from . import atomic, console, run_split
 from .console import Mistake, say
+from .run_split import SPLITS
 
 COMMAND = "evaluate"
-SUMMARY = """Judges a model on the held-back part of a data set.
+SUMMARY = """Judges a model on the validation images of its own run, or on others.
 
-  python -m training.evaluate_main --model=runs/demo/model.keras --data=digits
+  python -m training.evaluate_main --model=runs/demo --data=digits
+  python -m training.evaluate_main --model=runs/photos --data=folder:test --split=all
 
-The split is the one that training makes with the same share and seed."""
+Without --data a run's model is judged on the run's own data. Seed and share of the
+split are those of its recipe.json, unless --seed and --validation_share are given."""
 _MOST_PRINTED_CLASSES = 20
 _WORST_PRINTED_CLASSES = 10
+# The matrix of ImageNet-1k's classes has a million numbers, that of 21k 480 million.
+_MOST_MATRIX_CLASSES = 1000
 
 
 def options() -> flags.FlagValues:
@@ -39,15 +44,24 @@ def options() -> flags.FlagValues:
     flags.DEFINE_integer(
         "batch", 64, "pictures at a time", lower_bound=1, flag_values=values
     )
+    flags.DEFINE_enum(
+        "split",
+        "validation",
+        SPLITS,
+        "which images: validation, train, test, or all of them",
+        flag_values=values,
+    )
     flags.DEFINE_float(
         "validation_share",
-        0.2,
-        "held back where the data has no split",
+        None,
+        "where the data have no split [the run's, or 0.2]; 1 judges all",
         lower_bound=0.0,
         upper_bound=1.0,
         flag_values=values,
     )
-    flags.DEFINE_integer("seed", 0, "of that split", flag_values=values)
+    flags.DEFINE_integer(
+        "seed", None, "of that split [the run's, or 0]", flag_values=values
+    )
     flags.DEFINE_bool(
         "skip_bad_images", False, "leave unreadable pictures out", flag_values=values
     )
@@ -72,22 +86,21 @@ def _evaluate(argv: list[str]) -> int:
         say(console.help_text(SUMMARY, chosen))
         return 0
     console.no_more_arguments(chosen(argv))
-    console.require(chosen, ("model", "data"))
+    console.require(chosen, ("model",))
+    run = run_split.read(chosen.model)
+    spec: str = chosen.data or (run.data if run else "")
+    if not spec:
+        console.require(chosen, ("data",))
+    choice = run_split.choose(chosen.split, chosen.validation_share, chosen.seed, run)
     console.import_tensorflow()
-    from . import classifier, data
+    from . import classifier
 
     model = classifier.open_model(chosen.model)
     for notice in model.notices:
         say(notice)
-    source = console.checked(
-        data.load,
-        chosen.data,
-        size_px=model.preprocessing.size_px,
-        validation_share=chosen.validation_share,
-        seed=chosen.seed,
-        skip_bad_images=chosen.skip_bad_images,
-        preprocessing=model.preprocessing,
-    )
+    source = _source(spec, choice, model.preprocessing, chosen.skip_bad_images)
+    for line in (*source.notices, *run_split.words(choice, source, spec)):
+        say(line)
     order = _order(source.classes, model)
     right = _right_classes(chosen.real_labels, source, order)
     started = time.monotonic()
@@ -95,7 +108,8 @@ def _evaluate(argv: list[str]) -> int:
     seconds = time.monotonic() - started
     figures = {
         "model": model.name,
-        "data": chosen.data,
+        "data": spec,
+        "split": choice.split,
         "top1": verdicts.top1,
         "top5": verdicts.top5,
         "loss": verdicts.loss,
@@ -105,13 +119,41 @@ def _evaluate(argv: list[str]) -> int:
         "seconds": round(seconds, 2),
         "images_per_second": round(len(verdicts.labels) / seconds, 1),
         "labels": list(model.labels),
-        "confusion": verdicts.confusion().tolist(),
+        **_confusion(verdicts),
         "classes": _by_class(verdicts, model.labels),
     }
     _say_figures(figures)
     if chosen.out:
         _write(Path(chosen.out), figures)
     return 0
+
+
+def _source(
+    spec: str, choice: run_split.Choice, preprocessing: Any, skip_bad_images: bool
+) -> Any:
+    """Returns the data whose held-back images are those to judge.
+
+    Raises:
+        Mistake: The data cannot be used.
+    """
+    from . import data
+    from .data_error import SplitError
+
+    try:
+        return console.checked(
+            data.load,
+            spec,
+            size_px=preprocessing.size_px,
+            validation_share=choice.validation_share,
+            seed=choice.seed,
+            skip_bad_images=skip_bad_images,
+            preprocessing=preprocessing,
+            split=choice.split,
+        )
+    except Mistake as mistake:
+        if isinstance(mistake.__cause__, SplitError):
+            raise Mistake(f"{mistake} --split=all judges every image.") from mistake
+        raise
 
 
 def _order(classes: Sequence[str], model: Any) -> np.ndarray:
@@ -167,30 +209,33 @@ def _real_figures(verdicts: Any, right: list[list[int]] | None) -> dict[str, Any
 
 
 def _verdicts(model: Any, source: Any, order: np.ndarray, batch: int) -> Any:
-    from .evaluate import verdicts_of
+    from .evaluate import join, verdicts_of
 
-    answers = []
+    # Batch by batch: all probabilities of very many classes would fill the memory.
+    parts = []
     for images, labels, weights in source.evaluation(batch):
         real = weights.numpy() > 0
         probabilities = model.probabilities(images.numpy()[real].astype(np.float32))
-        answers.append((order[labels.numpy()[real]], probabilities))
-    labels, probabilities = (
-        np.concatenate(part) for part in zip(*answers, strict=True)
-    )
-    return verdicts_of(labels, probabilities)
+        parts.append(verdicts_of(order[labels.numpy()[real]], probabilities))
+    return join(parts)
+
+
+def _confusion(verdicts: Any) -> dict[str, Any]:
+    """Returns the matrix; of very many classes only the pairs that occur."""
+    if verdicts.classes <= _MOST_MATRIX_CLASSES:
+        return {"confusion": verdicts.confusion().tolist()}
+    return {"confusion_pairs": verdicts.confusion_pairs().tolist()}
 
 
 def _by_class(verdicts: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
     """Returns a row for each class: how many pictures, how many were told right."""
-    counts = verdicts.confusion()
+    counts = verdicts.by_class()
+    columns = (counts.images, counts.right, counts.answered)
     return [
-        {
-            "class": name,
-            "examples": int(counts[number].sum()),
-            "right": int(counts[number, number]),
-            "answers": int(counts[:, number].sum()),
-        }
-        for number, name in enumerate(labels)
+        {"class": name, "examples": images, "right": right, "answers": answers}
+        for name, images, right, answers in zip(
+            labels, *(column.tolist() for column in columns), strict=True
+        )
     ]
 
 

@@ -208,3 +208,23 @@ def test_imagenet_itself_takes_this_road(tmp_path: Path):
     assert labels[:4].tolist() == [0, 100, 200, 300]
     assert images[:4, 9, 9, 1].tolist() == [0.0, 10.0, 20.0, 30.0]
     assert weights.tolist() == [1.0] * 4 + [0.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "examples"),
+    [
+        ("convnext_photos", "validation", 5),
+        ("convnext_photos", "test", 3),
+        ("convnext_photos", "all", 20),
+        ("convnext_no_train", "test", 4),
+        ("convnext_no_train", "all", 4),
+        ("convnext_small", "all", 13),
+        ("convnext_small", "train", 9),
+    ],
+)
+def test_a_split_is_judged_whole(data_dir: str, name: str, split: str, examples: int):
+    source = data.load(name, size_px=8, data_dir=data_dir, split=split)
+    judged = list(source.evaluation(4).as_numpy_iterator())
+    assert source.eval_examples == examples
+    assert sum(int((weights > 0).sum()) for *_, weights in judged) == examples
+    assert not source.drawn

@@ -344,3 +344,19 @@ def test_without_a_network_a_data_set_that_is_not_here_is_one_line(
     assert str(tmp_path) in message
     assert "TFDS_DATA_DIR" in message
     assert "\n" not in message
+
+
+def test_records_are_judged_whole_or_by_their_names(places, tmp_path):
+    spec = places["tfrecord"]
+    folder = Path(spec.partition(":")[2].partition(",")[0])
+    assert data.load(spec, size_px=24, split="all").eval_examples == 18
+    with pytest.raises(data.DataError, match="no files whose name says test"):
+        data.load(spec, size_px=24, split="test")
+    (tmp_path / "labels.txt").write_text("cat\ndog\nowl\n")
+    for file in folder.glob("validation*"):
+        name = file.name.replace("validation", "test")
+        (tmp_path / name).write_bytes(file.read_bytes())
+    alone = f"tfrecord:{tmp_path},first_label=1"
+    for split in ("test", "all"):
+        found = data.load(alone, size_px=24, split=split)
+        assert found.held_back.names() == load(spec).held_back.names()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data_error import DataError
+from ..data_error import DataError, SplitError
 
 # uint8 pictures `(count, height, width, 3)` and int32 labels `(count,)`.
 Labelled = tuple[np.ndarray, np.ndarray]
@@ -67,23 +67,58 @@ def load(path: str) -> tuple[tuple[str, ...], Labelled, Labelled]:
     Raises:
         DataError: The file cannot be read or holds something else.
     """
-    file = Path(path).expanduser()
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            found = {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file} cannot be read as an .npz file: {error}") from error
-    missing = [key for key in KEYS if key not in found]
-    if missing:
-        raise DataError(
-            f"{file} has no {', '.join(missing)}; it has {', '.join(sorted(found))}."
-        )
+    found = _read(path, KEYS)
     classes = class_names(found.get("classes"), found["train_labels"])
     return (
         classes,
         checked(found[KEYS[0]], found[KEYS[1]], len(classes), "training"),
         checked(found[KEYS[2]], found[KEYS[3]], len(classes), "test"),
     )
+
+
+def load_whole(path: str, *, part: str) -> tuple[tuple[str, ...], Labelled]:
+    """Returns the class names and the images of an .npz file that are only judged.
+
+    Args:
+        path: The file; test_images and test_labels are enough.
+        part: "test", or "all" for the training images too where there are any.
+
+    Raises:
+        DataError: The file cannot be read or holds something else.
+    """
+    found = _read(path, KEYS[2:])
+    pairs = [KEYS[2:]]
+    if part == "all" and all(key in found for key in KEYS):
+        pairs.append(KEYS[:2])
+    every = np.concatenate([np.asarray(found[labels]).ravel() for _, labels in pairs])
+    classes = class_names(found.get("classes"), every)
+    read = [
+        checked(found[images], found[labels], len(classes), images.split("_")[0])
+        for images, labels in pairs
+    ]
+    if len({images.shape[1:] for images, _ in read}) > 1:
+        raise DataError(
+            f"{path} has training and test images of different sizes; judge them one "
+            "after the other with --split=train and --split=test."
+        )
+    images, labels = (np.concatenate(arrays) for arrays in zip(*read, strict=True))
+    return classes, (images, labels)
+
+
+def _read(path: str, needed: Sequence[str]) -> dict[str, Any]:
+    """Returns the arrays of an .npz file; some must be there."""
+    file = Path(path).expanduser()
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {key: arrays[key] for key in arrays.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file} cannot be read as an .npz file: {error}") from error
+    missing = [key for key in needed if key not in found]
+    if missing:
+        raise SplitError(
+            f"{file} has no {', '.join(missing)}; it has {', '.join(sorted(found))}."
+        )
+    return found
 
 
 def class_names(given: Sequence[Any] | None, labels: Any) -> tuple[str, ...]:

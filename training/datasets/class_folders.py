@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from keras_convnext import image_files
 
 TRAIN_NAMES = ("train", "training")
 # In the order of preference, where there are several.
-EVALUATION_NAMES = ("val", "validation", "valid", "test", "testing")
+VALIDATION_NAMES = ("val", "validation", "valid")
+TEST_NAMES = ("test", "testing")
+EVALUATION_NAMES = (*VALIDATION_NAMES, *TEST_NAMES)
 # How many of a long list of names a message shows.
 SHOWN = 5
 
@@ -77,17 +79,27 @@ def find_roots(root: Path) -> tuple[Path, Path | None]:
     The second is None where the folder is not split: it has no train/, or nothing
     beside it.
     """
+    train = part_roots(root, TRAIN_NAMES)
+    evaluation = part_roots(root, EVALUATION_NAMES)
+    if not train:
+        return root, None
+    return train[0], evaluation[0] if evaluation else None
+
+
+def part_roots(root: Path, names: Sequence[str]) -> list[Path]:
+    """Returns the folders below one that hold class folders and have such a name.
+
+    Args:
+        root: The folder.
+        names: In small letters, the preferred first.
+    """
     # A folder "train" full of pictures is a class: of trains, or of exercises.
     folders = {
         folder.name.lower(): folder
         for folder in _folders(root)
         if any(True for _ in _folders(folder))
     }
-    train = [folders[name] for name in TRAIN_NAMES if name in folders]
-    evaluation = [folders[name] for name in EVALUATION_NAMES if name in folders]
-    if not train:
-        return root, None
-    return train[0], evaluation[0] if evaluation else None
+    return [folders[name] for name in names if name in folders]
 
 
 def left_over(root: Path) -> list[str]:

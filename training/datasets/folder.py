@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import pictures
 from ..console import held_stderr
-from ..data_error import DataError
+from ..data_error import DataError, SplitError
 from ..examples import Files
 from . import class_folders
 from .class_folders import first_few
@@ -36,6 +36,7 @@ class Folder:
         evaluation: Evaluation pictures.
         skipped: Path and reason of each picture left out.
         notices: Remarks worth a line each.
+        drawn: Whether the evaluation images were drawn by share and seed.
     """
 
     classes: tuple[str, ...]
@@ -43,6 +44,7 @@ class Folder:
     evaluation: Files
     skipped: tuple[tuple[str, str], ...]
     notices: tuple[str, ...]
+    drawn: bool = False
 
 
 def load(
@@ -66,10 +68,7 @@ def load(
     Raises:
         DataError: With all that is wrong.
     """
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise DataError(f"The data folder {root} {what}.")
+    root = _existing(path)
     parts = _parts(root)
     checked = _checked([file for part in parts for file in part.files], copies)
     bad = [picture for picture in checked.values() if picture.problem]
@@ -93,7 +92,66 @@ def load(
             *(line for part in parts for line in part.notices()),
             *_black(checked),
         ),
+        drawn=len(parts) == 1,
     )
+
+
+def load_whole(path: str, *, part: str, skip_bad_images: bool, copies: Path) -> Folder:
+    """Lists and checks images that are only judged: nothing is held back for training.
+
+    A single class, and a single image of a class, are enough.
+
+    Args:
+        path: The folder.
+        part: "test" for test/ below it, "all" for every part, or for the class folders
+            of a folder without parts.
+        skip_bad_images: As in `load`.
+        copies: As in `load`.
+
+    Returns:
+        What was found; the training and the evaluation images are the same.
+
+    Raises:
+        DataError: With all that is wrong.
+    """
+    root = _existing(path)
+    parts = [class_folders.listed(found) for found in _whole_roots(root, part)]
+    files = [file for part in parts for file in part.files]
+    if not files:
+        raise DataError(f"{root} has no images in class folders.")
+    checked = _checked(files, copies)
+    bad = [picture for picture in checked.values() if picture.problem]
+    if bad and not skip_bad_images:
+        raise DataError(_unreadable(bad, len(checked)))
+    by_class: dict[str, tuple[Path, ...]] = {}
+    for part_found in parts:
+        for name, found in _usable(part_found.by_class, checked).items():
+            by_class[name] = by_class.get(name, ()) + found
+    empty = sorted(name for name, found in by_class.items() if not found)
+    classes = tuple(sorted(by_class.keys() - set(empty)))
+    images = _files(by_class, classes, checked)
+    notices = [line for part_found in parts for line in part_found.notices()]
+    if empty:
+        notices.append(f"{root}: no images of {first_few(empty)}.")
+    return Folder(
+        classes,
+        images,
+        images,
+        tuple((str(picture.path), picture.problem) for picture in bad),
+        (*notices, *_black(checked)),
+    )
+
+
+def _whole_roots(root: Path, part: str) -> list[Path]:
+    """Returns the folders of class folders that a part consists of."""
+    test = class_folders.part_roots(root, class_folders.TEST_NAMES)
+    if part == "test":
+        if not test:
+            raise DataError(f"{root} has no folder test/ with class folders in it.")
+        return test[:1]
+    train = class_folders.part_roots(root, class_folders.TRAIN_NAMES)
+    validation = class_folders.part_roots(root, class_folders.VALIDATION_NAMES)
+    return [*train[:1], *validation[:1], *test[:1]] or [root]
 
 
 def split(by_class: _ByClass, share: float, seed: int) -> tuple[_ByClass, _ByClass]:
@@ -108,11 +166,11 @@ def split(by_class: _ByClass, share: float, seed: int) -> tuple[_ByClass, _ByCla
         The files of each class for training and for evaluation.
 
     Raises:
-        DataError: A class has a single picture.
+        SplitError: A class has a single picture.
     """
     single = [name for name, files in by_class.items() if len(files) < 2]
     if single:
-        raise DataError(
+        raise SplitError(
             f"One picture alone cannot be split into training and evaluation: "
             f"{first_few(single)}. Add pictures, or make train/ and val/ yourself."
         )
@@ -127,21 +185,30 @@ def split(by_class: _ByClass, share: float, seed: int) -> tuple[_ByClass, _ByCla
     return kept, held_back
 
 
+def _existing(path: str) -> Path:
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise DataError(f"The data folder {root} {what}.")
+    return root
+
+
 def _parts(root: Path) -> list[class_folders.ClassFolders]:
     """Returns the listed folders: one, or training and evaluation."""
     train_root, evaluation_root = class_folders.find_roots(root)
     train = class_folders.listed(train_root)
     if evaluation_root is None:
-        _refuse(class_folders.problems(train, None))
+        kind = SplitError if len(train.by_class) == 1 else DataError
+        _refuse(class_folders.problems(train, None), kind)
         return [train]
     evaluation = class_folders.listed(evaluation_root)
     _refuse(class_folders.problems(train, evaluation))
     return [train, evaluation]
 
 
-def _refuse(found: Sequence[str]) -> None:
+def _refuse(found: Sequence[str], kind: type[DataError] = DataError) -> None:
     if found:
-        raise DataError("\n".join(found))
+        raise kind("\n".join(found))
 
 
 def _black(checked: Mapping[Path, pictures.Picture]) -> list[str]:

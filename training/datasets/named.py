@@ -17,7 +17,7 @@ from urllib.request import getproxies
 import numpy as np
 import tensorflow as tf
 
-from ..data_error import DataError
+from ..data_error import DataError, SplitError
 from ..examples import Encoded, Examples, Pixels, Records
 
 # Sets of equally large pictures are read into memory up to so many bytes.
@@ -38,11 +38,13 @@ class Named:
         classes: Their names, in the order of the labels.
         train: Training examples.
         evaluation: Evaluation examples.
+        drawn: Whether these are a share of the only split.
     """
 
     classes: tuple[str, ...]
     train: Examples
     evaluation: Examples
+    drawn: bool = False
 
     @property
     def is_small(self) -> bool:
@@ -51,7 +53,12 @@ class Named:
 
 
 def load(
-    name: str, *, data_dir: str | None, validation_share: float, quiet: bool = False
+    name: str,
+    *,
+    data_dir: str | None,
+    validation_share: float,
+    quiet: bool = False,
+    whole: str | None = None,
 ) -> Named:
     """Finds, prepares where needed, and opens a data set.
 
@@ -62,6 +69,8 @@ def load(
         validation_share: Part of the training split that evaluation gets where the
             data set has neither a validation nor a test split.
         quiet: Show nothing of the download and the preparation.
+        whole: "test" or "all": that part alone, for training and evaluation alike, to
+            judge a model on it. None looks for both.
 
     Raises:
         DataError: There is no such data set, it cannot be had, or it does not hold
@@ -71,11 +80,14 @@ def load(
         builder = _builder(name, data_dir)
         image_key, label_key = _keys(name, builder.info)
         _prepare(name, builder)
-        splits = _splits(name, builder.info, validation_share)
-        train, evaluation = (
-            _examples(builder, split, image_key, label_key) for split in splits
+        splits = (
+            _splits(name, builder.info, validation_share)
+            if whole is None
+            else (_whole(name, builder.info, whole),)
         )
-    return Named(tuple(builder.info.features[label_key].names), train, evaluation)
+        parts = [_examples(builder, split, image_key, label_key) for split in splits]
+    classes = tuple(builder.info.features[label_key].names)
+    return Named(classes, parts[0], parts[-1], drawn="[" in splits[-1])
 
 
 def prepared_in(path: str) -> str | None:
@@ -194,7 +206,7 @@ def _splits(name: str, info: Any, validation_share: float) -> tuple[str, str]:
     """Returns the two splits, in tensorflow-datasets' words."""
     found = list(info.splits)
     if "train" not in found:
-        raise DataError(
+        raise SplitError(
             f"{name!r} has no split 'train'; it has {', '.join(found) or 'none'}."
         )
     for split in _EVALUATION_SPLITS:
@@ -203,11 +215,21 @@ def _splits(name: str, info: Any, validation_share: float) -> tuple[str, str]:
     count = info.splits["train"].num_examples
     held_back = max(1, round(count * validation_share))
     if held_back >= count:
-        raise DataError(
+        raise SplitError(
             f"{name!r} has {count} pictures in its only split, too few to hold "
             f"{validation_share:.0%} back."
         )
     return f"train[{held_back}:]", f"train[:{held_back}]"
+
+
+def _whole(name: str, info: Any, part: str) -> str:
+    """Returns one part, or all of them, in tensorflow-datasets' words."""
+    found = list(info.splits)
+    if part == "test" and part not in found:
+        raise DataError(f"{name!r} has no split 'test'; it has {', '.join(found)}.")
+    # Others are shares of these, or images without a label.
+    known = [one for one in ("train", *_EVALUATION_SPLITS) if one in found]
+    return "test" if part == "test" else "+".join(known or found)
 
 
 def _examples(builder: Any, split: str, image_key: str, label_key: str) -> Examples:

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from ..data_error import DataError
+from ..data_error import DataError, SplitError
 from ..examples import Records
 from . import example_proto
-from .class_folders import EVALUATION_NAMES, TRAIN_NAMES, first_few
+from .class_folders import EVALUATION_NAMES, TEST_NAMES, TRAIN_NAMES, first_few
 from .record_stores import STORES, Record, Store
 
 LABELS = "labels.txt"
@@ -55,11 +55,13 @@ class RecordFiles:
         classes: Their names, from labels.txt beside the files; else their numbers.
         train: Training pictures.
         evaluation: Evaluation pictures.
+        drawn: Whether these were drawn by share and seed.
     """
 
     classes: tuple[str, ...]
     train: Records
     evaluation: Records
+    drawn: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +127,35 @@ def load(
         held_rows, rows = _split(rows, validation_share, seed, pattern)
     labels = np.concatenate([train.labels, held_back.labels])
     classes = _class_names(train_files[0].parent, labels, features)
-    return RecordFiles(classes, train.records(rows), held_back.records(held_rows))
+    return RecordFiles(
+        classes,
+        train.records(rows),
+        held_back.records(held_rows),
+        drawn=not evaluation_files,
+    )
+
+
+def load_whole(spec: str, *, store: str, part: str) -> RecordFiles:
+    """Finds record files that are only judged: nothing is held back for training.
+
+    Args:
+        spec: As in `load`.
+        store: As in `load`.
+        part: "test" for the files whose names say so, or "all".
+
+    Raises:
+        DataError: With all that is wrong.
+    """
+    pattern, features = _parsed(spec)
+    files = _files(pattern)
+    if part == "test":
+        files = _named(files, TEST_NAMES)
+        if not files:
+            raise DataError(f"{pattern} has no files whose name says test.")
+    found = _indexed(files, features, STORES[store])
+    classes = _class_names(files[0].parent, found.labels, features)
+    images = found.records(np.arange(len(found.labels)))
+    return RecordFiles(classes, images, images)
 
 
 def _parsed(spec: str) -> tuple[str, Features]:
@@ -146,8 +176,8 @@ def _parsed(spec: str) -> tuple[str, Features]:
     return pattern, Features(**changes)
 
 
-def _parts(pattern: str) -> tuple[list[Path], list[Path]]:
-    """Returns the files of training and of evaluation; the second may be empty."""
+def _files(pattern: str) -> list[Path]:
+    """Returns the record files that a folder or a pattern names, in order."""
     path = Path(pattern).expanduser()
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if _RECORD_FILE.search(p.name))
@@ -158,16 +188,27 @@ def _parts(pattern: str) -> tuple[list[Path], list[Path]]:
     files = [file for file in files if file.is_file()]
     if not files:
         raise DataError(f"{path} {what}.")
-    by_word = {
-        word: [file for file in files if word in re.split("[^a-z]+", file.name.lower())]
-        for word in (*TRAIN_NAMES, *EVALUATION_NAMES)
-    }
-    train = [file for word in TRAIN_NAMES for file in by_word[word]]
-    evaluation = next((by_word[w] for w in EVALUATION_NAMES if by_word[w]), [])
+    return files
+
+
+def _named(files: Sequence[Path], words: Sequence[str]) -> list[Path]:
+    """Returns the files whose names hold the first of some words that any holds."""
+    by_word = (
+        [file for file in files if word in re.split("[^a-z]+", file.name.lower())]
+        for word in words
+    )
+    return next((found for found in by_word if found), [])
+
+
+def _parts(pattern: str) -> tuple[list[Path], list[Path]]:
+    """Returns the files of training and of evaluation; the second may be empty."""
+    files = _files(pattern)
+    train = [file for word in TRAIN_NAMES for file in _named(files, [word])]
+    evaluation = _named(files, EVALUATION_NAMES)
     if evaluation and not train:
-        raise DataError(
-            f"{path} has files to evaluate on, such as {evaluation[0].name}, and none "
-            "whose name says train."
+        raise SplitError(
+            f"{pattern} has files to evaluate on, such as {evaluation[0].name}, and "
+            "none whose name says train."
         )
     return train or files, evaluation
 
@@ -178,7 +219,7 @@ def _split(
     """Returns rows drawn to be held back, and the others, each in order."""
     count = max(1, round(len(rows) * share))
     if count >= len(rows):
-        raise DataError(
+        raise SplitError(
             f"{pattern} has {len(rows)} records, too few to hold {share:.0%} back."
         )
     drawn = np.random.default_rng(seed).permutation(len(rows))
