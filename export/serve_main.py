@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -24,6 +25,10 @@ answers http://127.0.0.1:8501/v1/models/default:predict, gRPC at port 8500, and 
 page to try a picture at http://127.0.0.1:8501/. Ctrl-C ends it."""
 # What `keras-convnext-export --out=DIR` calls the folder of versions in DIR.
 _VERSIONS = "saved_model"
+_OTHER_NAMES = {
+    "model_base_path": "model_dir",
+    "file_system_poll_wait_seconds": "poll_seconds",
+}
 
 
 def options() -> flags.FlagValues:
@@ -51,7 +56,16 @@ def options() -> flags.FlagValues:
     text("model_dir", None, "an export's folder, or one with versions 1, 2, ... in it")
     text("model_name", "default", "what clients call the model")
     text("model_config_file", None, "several models: TensorFlow Serving's model.config")
-    text("host", "127.0.0.1", "address to listen at; 0.0.0.0 for all of this machine")
+    number(
+        "model_config_file_poll_wait_seconds",
+        0,
+        "how often that file is read again; 0 for never",
+    )
+    text(
+        "host",
+        "127.0.0.1",
+        "address to listen at; 0.0.0.0 or :: for all of this machine",
+    )
     whole("rest_api_port", 8501, "HTTP; 0 for none")
     whole("port", 8500, "gRPC; 0 for none")
     whole("max_batch_size", 32, "pictures computed together, and in a request", 1)
@@ -67,7 +81,16 @@ def options() -> flags.FlagValues:
     whole("max_requests", 64, "requests worked on at once, of each protocol", 1)
     number("request_timeout_seconds", 30, "for a request to arrive; for its answer")
     number("poll_seconds", 1, "how often new versions are looked for; 0 for never")
+    flags.DEFINE_boolean(
+        "rest_api_enable_cors_support",
+        False,
+        "web pages from elsewhere may read the answers [false]",
+        flag_values=values,
+    )
     number("drain_seconds", 30, "how long requests may still take after SIGTERM")
+    # What TensorFlow Serving calls them.
+    for name, original in _OTHER_NAMES.items():
+        flags.DEFINE_alias(name, original, flag_values=values)
     return values
 
 
@@ -114,10 +137,11 @@ def _serve(argv: list[str]) -> int:
         server = app.Server(settings, _say)
     except errors.Refusal as refusal:
         raise Mistake(str(refusal)) from None
-    if values.rest_api_port:
-        _say(f"http://{values.host}:{values.rest_api_port}/ for people and REST")
-    if values.port:
-        _say(f"{values.host}:{values.port} for gRPC")
+    if settings.rest_port:
+        place = app.address(settings.host, settings.rest_port)
+        _say(f"http://{place}/ for people and REST")
+    if settings.grpc_port:
+        _say(f"{app.address(settings.host, settings.grpc_port)} for gRPC")
     _say("ready")
     told_to_stop.recv(1)
     _say("stopping: no new requests are taken")
@@ -160,8 +184,10 @@ def _versions_folder(given: str) -> Path:
     folder = Path(given).expanduser()
     if not folder.is_dir():
         raise Mistake(f"--model_dir: there is no folder {folder}")
+    from .server import version_folders
+
     for place in (folder, folder / _VERSIONS):
-        if any(path.name.isdecimal() for path in place.glob("*/")):
+        if version_folders.find(place):
             return place
     if (folder / "saved_model.pb").is_file():
         raise Mistake(
@@ -183,9 +209,12 @@ def _settings(values: Any, folder: Path | None) -> Any:
     from .server.versions import ModelConfig
 
     if folder is not None:
+        read_models = None
         models = [ModelConfig(values.model_name, folder)]
     else:
-        models = model_config.read(Path(values.model_config_file).expanduser())
+        file = Path(values.model_config_file).expanduser()
+        read_models = functools.partial(model_config.read, file)
+        models = read_models()
     if values.batching_parameters_file:
         batching = batching_file.read(Path(values.batching_parameters_file))
     else:
@@ -197,13 +226,17 @@ def _settings(values: Any, folder: Path | None) -> Any:
         )
     return Settings(
         models=models,
-        host=values.host,
+        read_models=read_models,
+        read_seconds=values.model_config_file_poll_wait_seconds if read_models else 0,
+        # As an address of the sixth kind stands in a URL, too.
+        host=values.host.strip("[]"),
         rest_port=values.rest_api_port,
         grpc_port=values.port,
         poll_seconds=values.poll_seconds,
         timeout_seconds=values.request_timeout_seconds,
         drain_seconds=values.drain_seconds,
         may_reload=folder is None,
+        cors=values.rest_api_enable_cors_support,
         batching=batching,
         limits=Limits(
             max_request_bytes=values.max_request_bytes,

@@ -26,8 +26,9 @@ from .core import Core
 from .grpc_service import ModelService, PredictionService
 from .limits import Limits, protocol
 from .metrics import Metrics
+from .polling import Poller
 from .rest import Rest
-from .versions import ModelConfig, Models, Poller
+from .versions import ModelConfig, Models
 
 _BACKLOG = 2048
 # How long clients are still answered, and told to go elsewhere, on open connections.
@@ -44,9 +45,12 @@ class Settings:
         rest_port: The port for HTTP; 0 for none.
         grpc_port: The port for gRPC; 0 for none.
         poll_seconds: How often new versions are looked for; 0 for never.
+        read_models: Reads again what is to be served; raises `Refusal` where it cannot.
+        read_seconds: How often that is done; 0 for never.
         timeout_seconds: The longest that a request may take.
         drain_seconds: The longest that stopping may take.
         may_reload: Whether clients may say which models are served.
+        cors: Whether web pages that come from elsewhere may read answers.
         batching: How requests are put together.
         limits: What a client may take.
     """
@@ -56,9 +60,12 @@ class Settings:
     rest_port: int = 8501
     grpc_port: int = 8500
     poll_seconds: float = 1.0
+    read_models: Callable[[], Sequence[ModelConfig]] | None = None
+    read_seconds: float = 0.0
     timeout_seconds: float = 30.0
     drain_seconds: float = 30.0
     may_reload: bool = False
+    cors: bool = False
     batching: Parameters = field(default_factory=Parameters)
     limits: Limits = field(default_factory=Limits)
 
@@ -111,19 +118,44 @@ class _HttpServer:
         self._server.force_exit = True
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def address(host: str, port: int) -> str:
+    """Returns host and port as clients write them: `[::1]:8500`, `localhost:8500`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listen(host: str, port: int, flag: str) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise Mistake(
-            f"cannot listen at {host}:{port} ({error.strerror or error}); choose "
-            "another with --host and --rest_api_port"
+            f"cannot listen at {address(host, port)} "
+            f"({getattr(error, 'strerror', None) or error}); choose another with "
+            f"--host and --{flag}"
         ) from None
     return listening
+
+
+def _grpc_server(settings: Settings) -> grpc.Server:
+    """Returns a server that has its port and has not begun to answer."""
+    limits = settings.limits
+    server = grpc.server(
+        ThreadPoolExecutor(limits.max_requests, "grpc"),
+        maximum_concurrent_rpcs=limits.max_requests,
+        options=[
+            ("grpc.max_receive_message_length", limits.max_request_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+            ("grpc.server_handshake_timeout_ms", int(1e3 * limits.header_seconds)),
+        ],
+    )
+    # Says why there is no listening there; gRPC does not.
+    _listen(settings.host, settings.grpc_port, "port").close()
+    server.add_insecure_port(address(settings.host, settings.grpc_port))
+    return server
 
 
 class Server:
@@ -142,12 +174,15 @@ class Server:
         """
         self._settings = settings
         self._say = say
+        self._http = self._grpc = listening = None
         with contextlib.ExitStack() as undo:
-            listening = None
+            # Both before the models are loaded: that takes longer.
             if settings.rest_port:
-                # Before the models are loaded: that takes longer.
-                listening = _listen(settings.host, settings.rest_port)
+                listening = _listen(settings.host, settings.rest_port, "rest_api_port")
                 undo.callback(listening.close)
+            if settings.grpc_port:
+                self._grpc = _grpc_server(settings)
+                undo.callback(self._grpc.stop, None)
             self.models = Models(servable.load, say)
             self.models.configure(settings.models)
             failures = self.models.failures()
@@ -159,45 +194,36 @@ class Server:
             self.core = Core(
                 self.models, self._batcher, metrics, settings.timeout_seconds
             )
-            self._grpc = self._start_grpc() if settings.grpc_port else None
-            self._http = None
+            if self._grpc:
+                self._start_grpc(self._grpc)
             if listening is not None:
-                rest = Rest(self.core, settings.limits)
+                rest = Rest(self.core, settings.limits, settings.cors)
                 self._http = _HttpServer(rest, listening, settings)
                 self._http.start()
-            self._poller = Poller(self.models, settings.poll_seconds)
-            if settings.poll_seconds:
-                self._poller.start()
+            self._pollers = [
+                Poller(self.models.reconcile, settings.poll_seconds, say),
+                Poller(self._read_models, settings.read_seconds, say),
+            ]
             undo.pop_all()
 
-    def _start_grpc(self) -> grpc.Server:
-        settings, limits = self._settings, self._settings.limits
-        server = grpc.server(
-            ThreadPoolExecutor(limits.max_requests, "grpc"),
-            maximum_concurrent_rpcs=limits.max_requests,
-            options=[
-                ("grpc.max_receive_message_length", limits.max_request_bytes),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", 0),
-                ("grpc.server_handshake_timeout_ms", int(1e3 * limits.header_seconds)),
-            ],
-        )
-        most = limits.max_request_bytes
+    def _start_grpc(self, server: grpc.Server) -> None:
+        most = self._settings.limits.max_request_bytes
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
             PredictionService(self.core, most), server
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(self.core, most, settings.may_reload), server
+            ModelService(self.core, most, self._settings.may_reload), server
         )
-        try:
-            server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
-        except RuntimeError:
-            raise Mistake(
-                f"cannot listen at {settings.host}:{settings.grpc_port}; choose "
-                "another with --host and --port"
-            ) from None
         server.start()
-        return server
+
+    def _read_models(self) -> None:
+        """Serves what is to be served now, if that is not what it was."""
+        assert self._settings.read_models is not None
+        configs = list(self._settings.read_models())
+        if configs != self.models.configs:
+            self.models.configure(configs)
+            for failure in self.models.failures():
+                self._say(failure)
 
     def stop(self) -> tuple[int, int]:
         """Answers what has been taken, and ends.
@@ -220,7 +246,7 @@ class Server:
             self._http.stop(left())
         if stopped:
             stopped.wait(left())
-        if self._settings.poll_seconds:
-            self._poller.stop(left())
+        for poller in self._pollers:
+            poller.stop(left())
         self._batcher.close(left())
         return self.core.counts

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from . import errors, examples
 from .batching import Batcher
-from .errors import Code, Refusal, invalid
+from .errors import Code, Refusal
 from .metrics import Metrics
-from .servable import DEFAULT_SIGNATURE, Arrays, Signature
+from .servable import Arrays, Signature
 from .versions import Models
 
 
@@ -38,6 +38,7 @@ class Target:
 class Answer:
     """Outputs, and who computed them."""
 
+    model: str
     number: int
     signature: str
     outputs: Arrays
@@ -105,6 +106,7 @@ class Core:
         target: Target,
         make_inputs: Callable[[Signature], Arrays],
         timeout_s: float | None = None,
+        unsigned: Code = Code.INVALID_ARGUMENT,
     ) -> Answer:
         """Returns a signature's outputs.
 
@@ -112,16 +114,15 @@ class Core:
             target: What is asked for.
             make_inputs: Makes the inputs, once it is known who gets them.
             timeout_s: How long the client waits.
+            unsigned: What a client is told who asks for a signature that is not there.
 
         Raises:
             Refusal: There is no answer.
         """
-        if not target.model:
-            raise invalid("Missing ModelSpec")
         wait_s = min(self.timeout_s, timeout_s or self.timeout_s)
         deadline = time.monotonic() + wait_s
         with self.models.held(target.model, target.number, target.label) as handle:
-            signature = handle.servable.signature(target.signature)
+            signature = handle.servable.signature(target.signature, unsigned)
             arrays = make_inputs(signature)
             signature.require(arrays)
             pending = self._batcher.submit(signature, arrays, deadline)
@@ -131,15 +132,20 @@ class Core:
                 raise Refusal(
                     Code.DEADLINE_EXCEEDED, f"Timed out after {wait_s:.1f} s"
                 ) from None
-            return Answer(handle.number, target.signature or DEFAULT_SIGNATURE, outputs)
+            return Answer(handle.model, handle.number, signature.name, outputs)
 
-    def classify(
-        self, target: Target, serialized: list[bytes], timeout_s: float | None = None
-    ) -> tuple[Answer, list[list[tuple[str, float]]]]:
-        """Returns the classes of examples.
+    def ask_examples(
+        self,
+        kind: examples.Kind,
+        target: Target,
+        serialized: list[bytes],
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """Returns the outputs of a signature that takes examples.
 
         Args:
-            target: What is asked for.
+            kind: What is asked for.
+            target: Who is asked.
             serialized: The examples.
             timeout_s: How long the client waits.
 
@@ -148,19 +154,7 @@ class Core:
         """
 
         def inputs(signature: Signature) -> Arrays:
-            examples.require(signature, examples.CLASSIFICATION)
+            examples.require(signature, kind)
             return examples.tensor(serialized)
 
-        answer = self.predict(target, inputs, timeout_s)
-        return answer, examples.classes(answer.outputs, len(serialized))
-
-    def regress(self, target: Target) -> None:
-        """Refuses: regression is not what classifiers do.
-
-        Raises:
-            Refusal: Always.
-        """
-        with self.models.held(target.model, target.number, target.label) as handle:
-            signature = handle.servable.signature(target.signature)
-            examples.require(signature, examples.REGRESSION)
-        raise Refusal(Code.UNIMPLEMENTED, "Regress is not implemented by this server")
+        return self.predict(target, inputs, timeout_s)

@@ -1,4 +1,4 @@
-"""`tf.train.Example`s: what classify takes, and the classes it gives."""
+"""`tf.train.Example`s: what classify and regress take, and what they give."""
 
 from __future__ import annotations
 
@@ -7,25 +7,35 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from tensorflow.core.example import example_pb2, feature_pb2
 
-from .errors import Code, Refusal, invalid
+from .errors import invalid
+from .json_values import from_base64, from_text, is_binary, is_too_large
 from .servable import Arrays, Signature
-from .tensors import from_base64, is_binary
+from .tensors import plain
 
-INPUTS, CLASSES, SCORES = "inputs", "classes", "scores"
+INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What is done with examples: the word for it, and the outputs that it needs."""
+    """What is done with examples.
+
+    Attributes:
+        word: What messages call it.
+        outputs: The type of each output that it is made of; a signature has one of
+            them at least.
+        most: How many outputs a signature may have.
+    """
 
     word: str
-    outputs: tuple[str, ...]
+    outputs: Mapping[str, tf.DType]
+    most: int
 
 
-CLASSIFICATION = Kind("classification", (CLASSES, SCORES))
-REGRESSION = Kind("regression", ("outputs",))
+CLASSIFICATION = Kind("classification", {CLASSES: tf.string, SCORES: tf.float32}, 2)
+REGRESSION = Kind("regression", {OUTPUTS: tf.float32}, 1)
 
 
 def require(signature: Signature, kind: Kind) -> None:
@@ -39,22 +49,26 @@ def require(signature: Signature, kind: Kind) -> None:
         Refusal: It has other inputs or outputs.
     """
     definition = signature.definition
-    if INPUTS not in definition.inputs or len(definition.inputs) != 1:
+    if set(definition.inputs) != {INPUTS}:
         raise invalid(
             f"No {kind.word} inputs found in SignatureDef: {signature.name} takes "
             f"{', '.join(sorted(definition.inputs))}; ask it with predict"
         )
-    if not set(kind.outputs) & set(definition.outputs):
+    given = set(definition.outputs)
+    if len(given) > kind.most or not set(kind.outputs) & given:
         wanted = " or ".join(f'"{name}"' for name in kind.outputs)
         raise invalid(
             f"Expected {kind.word} signature outputs to contain at least one of "
-            f"{wanted}: {signature.name} gives {', '.join(sorted(definition.outputs))}"
+            f"{wanted}, and {kind.most} at most: {signature.name} gives "
+            f"{', '.join(sorted(given))}"
         )
 
 
 def _feature(name: str, content: Any) -> feature_pb2.Feature:
     """Returns a JSON value, or a list of them, as a feature."""
     values = content if isinstance(content, list) else [content]
+    if not values:
+        return feature_pb2.Feature()
     kinds = {type(value) for value in values}
     if kinds <= {bool, int}:
         try:
@@ -65,11 +79,11 @@ def _feature(name: str, content: Any) -> feature_pb2.Feature:
             raise invalid(
                 f"Feature: {name} has an element out of the range of int64"
             ) from None
-    if kinds == {float}:
+    if kinds == {float} and not any(map(is_too_large, values)):
         return feature_pb2.Feature(float_list=feature_pb2.FloatList(value=values))
     if all(isinstance(value, str) or is_binary(value) for value in values):
         contents = [
-            from_base64(value) if is_binary(value) else value.encode()
+            from_base64(value) if is_binary(value) else from_text(value)
             for value in values
         ]
         return feature_pb2.Feature(bytes_list=feature_pb2.BytesList(value=contents))
@@ -153,6 +167,24 @@ def tensor(serialized: Sequence[bytes]) -> Arrays:
     return {INPUTS: array}
 
 
+def _found(outputs: Arrays, kind: Kind, count: int) -> dict[str, np.ndarray]:
+    """Returns the outputs that a kind of answer consists of.
+
+    Raises:
+        Refusal: One of them has another type, or not a row for each example.
+    """
+    found = {name: outputs[name] for name in kind.outputs if name in outputs}
+    for name, array in found.items():
+        given, wanted = tf.dtypes.as_dtype(array.dtype), kind.outputs[name]
+        if given != wanted or array.shape[:1] != (count,):
+            raise invalid(
+                f"Expected {kind.word} output {name} to be {wanted.name} with a row "
+                f"for each of {count} examples, got {given.name} of the shape "
+                f"{list(array.shape)}"
+            )
+    return found
+
+
 def classes(outputs: Arrays, count: int) -> list[list[tuple[str, float]]]:
     """Returns label and score of each class of each example.
 
@@ -162,24 +194,41 @@ def classes(outputs: Arrays, count: int) -> list[list[tuple[str, float]]]:
         count: How many examples there were.
 
     Raises:
-        Refusal: The outputs have other shapes.
+        Refusal: The outputs have other shapes or types.
     """
-    found = [outputs[name] for name in (CLASSES, SCORES) if name in outputs]
-    if any(array.ndim != 2 or len(array) != count for array in found) or (
-        len({array.shape for array in found}) != 1
-    ):
-        raise Refusal(
-            Code.INVALID_ARGUMENT,
-            "Expected classes and scores of the shape [batch_size, number_of_classes] "
-            f"for {count} examples, got {[list(array.shape) for array in found]}",
+    found = _found(outputs, CLASSIFICATION, count)
+    shapes = {array.shape for array in found.values()}
+    if len(shapes) != 1 or any(len(shape) != 2 for shape in shapes):
+        raise invalid(
+            "Expected classes and scores of the shape [batch_size, number_of_classes], "
+            f"got {[list(array.shape) for array in found.values()]}"
         )
-    shape = found[0].shape
-    labels = outputs.get(CLASSES, np.full(shape, b"", dtype=object))
-    scores = outputs.get(SCORES, np.zeros(shape, np.float32))
+    (shape,) = shapes
+    labels = found.get(CLASSES, np.full(shape, b"", dtype=object))
+    scores = found.get(SCORES, np.zeros(shape, np.float32))
     return [
         [
-            (label.decode("utf-8", errors="replace"), float(score))
+            (label.decode("utf-8", errors="replace"), score)
             for label, score in zip(*row, strict=True)
         ]
-        for row in zip(labels, scores, strict=True)
+        for row in zip(labels, plain(scores), strict=True)
     ]
+
+
+def values(outputs: Arrays, count: int) -> list[float]:
+    """Returns the value of each example.
+
+    Args:
+        outputs: `outputs`, float32 `(batch,)` or `(batch, 1)`.
+        count: How many examples there were.
+
+    Raises:
+        Refusal: The output has another shape or type.
+    """
+    array = _found(outputs, REGRESSION, count)[OUTPUTS]
+    if array.shape not in ((count,), (count, 1)):
+        raise invalid(
+            "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] "
+            f"but got {list(array.shape)}"
+        )
+    return plain(array.reshape(count))

@@ -16,10 +16,11 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
 from . import examples, model_config, protos, tensors
-from .core import Core, Target
+from .core import Answer, Core, Target
 from .errors import Code, Refusal, invalid
 from .servable import Arrays, Signature
 
@@ -27,18 +28,19 @@ _Response = TypeVar("_Response")
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def _target(spec: Any) -> Target:
-    if not spec.name:
+def _target(request: Any) -> Target:
+    if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
+    spec = request.model_spec
     number = spec.version.value if spec.HasField("version") else None
     return Target(spec.name, number, spec.version_label, spec.signature_name)
 
 
-def _answered(spec: Any, target: Target, number: int, signature: str = "") -> None:
+def _answered(spec: Any, answer: Answer) -> None:
     """Says in an answer who gave it."""
-    spec.name = target.model
-    spec.version.value = number
-    spec.signature_name = signature
+    spec.name = answer.model
+    spec.version.value = answer.number
+    spec.signature_name = answer.signature
 
 
 class _Service:
@@ -66,7 +68,7 @@ class _Service:
 class PredictionService(
     _Service, prediction_service_pb2_grpc.PredictionServiceServicer
 ):
-    """Predict, Classify and GetModelMetadata; the rest is refused."""
+    """All but MultiInference."""
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         def inputs(signature: Signature) -> Arrays:
@@ -76,10 +78,14 @@ class PredictionService(
             }
 
         def work() -> predict_pb2.PredictResponse:
-            target = _target(request.model_spec)
-            answer = self._core.predict(target, inputs, context.time_remaining())
+            answer = self._core.predict(
+                _target(request),
+                inputs,
+                context.time_remaining(),
+                unsigned=Code.FAILED_PRECONDITION,
+            )
             response = predict_pb2.PredictResponse()
-            _answered(response.model_spec, target, answer.number, answer.signature)
+            _answered(response.model_spec, answer)
             for name in _chosen(request.output_filter, answer.outputs):
                 proto = _tensor_proto(answer.outputs[name])
                 response.outputs[name].CopyFrom(proto)
@@ -87,16 +93,24 @@ class PredictionService(
 
         return self._run(context, request.model_spec.name, "predict", work)
 
+    def _ask_examples(
+        self, kind: examples.Kind, request: Any, context: grpc.ServicerContext
+    ) -> tuple[Answer, int]:
+        """Returns the answer to a request's examples, and how many they are."""
+        serialized = examples.from_proto(request.input)
+        answer = self._core.ask_examples(
+            kind, _target(request), serialized, context.time_remaining()
+        )
+        return answer, len(serialized)
+
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> classification_pb2.ClassificationResponse:
-            target = _target(request.model_spec)
-            serialized = examples.from_proto(request.input)
-            answer, rows = self._core.classify(
-                target, serialized, context.time_remaining()
+            answer, count = self._ask_examples(
+                examples.CLASSIFICATION, request, context
             )
             response = classification_pb2.ClassificationResponse()
-            _answered(response.model_spec, target, answer.number, answer.signature)
-            for row in rows:
+            _answered(response.model_spec, answer)
+            for row in examples.classes(answer.outputs, count):
                 classifications = response.result.classifications.add()
                 for label, score in row:
                     classifications.classes.add(label=label, score=score)
@@ -105,8 +119,13 @@ class PredictionService(
         return self._run(context, request.model_spec.name, "classify", work)
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
-        def work() -> None:
-            self._core.regress(_target(request.model_spec))
+        def work() -> regression_pb2.RegressionResponse:
+            answer, count = self._ask_examples(examples.REGRESSION, request, context)
+            response = regression_pb2.RegressionResponse()
+            _answered(response.model_spec, answer)
+            for value in examples.values(answer.outputs, count):
+                response.result.regressions.add(value=value)
+            return response
 
         return self._run(context, request.model_spec.name, "regress", work)
 
@@ -120,7 +139,7 @@ class PredictionService(
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> get_model_metadata_pb2.GetModelMetadataResponse:
-            target = _target(request.model_spec)
+            target = _target(request)
             if not request.metadata_field:
                 raise invalid(
                     "GetModelMetadataRequest must specify at least one metadata_field"
@@ -130,7 +149,8 @@ class PredictionService(
                     raise invalid(f"Metadata field {field} is not supported")
             number, signatures = protos.metadata(self._core.models, target)
             response = get_model_metadata_pb2.GetModelMetadataResponse()
-            _answered(response.model_spec, target, number)
+            response.model_spec.name = target.model
+            response.model_spec.version.value = number
             response.metadata[protos.SIGNATURES].Pack(signatures)
             return response
 
@@ -146,7 +166,7 @@ class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> Any:
-            return protos.status(self._core.models, _target(request.model_spec))
+            return protos.status(self._core.models, _target(request))
 
         return self._run(context, request.model_spec.name, "status", work)
 
@@ -162,11 +182,12 @@ class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
                     "--model_config_file",
                 )
             response = model_management_pb2.ReloadConfigResponse()
-            configs = model_config.from_proto(request.config, Path())
-            self._core.models.configure(configs)
-            failures = self._core.models.failures()
-            if failures:
-                raise Refusal(Code.FAILED_PRECONDITION, "; ".join(failures))
+            if request.config.WhichOneof("config"):
+                configs = model_config.from_proto(request.config, Path())
+                self._core.models.configure(configs)
+                failures = self._core.models.failures()
+                if failures:
+                    raise Refusal(Code.UNKNOWN, "; ".join(failures))
             response.status.error_code = int(Code.OK)
             return response
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import io
 import threading
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .errors import Code, Refusal
+from .errors import Code, Refusal, invalid
 
 _TOO_LARGE = 413
 _TOO_SLOW = 408
+# Of a packed body that are unpacked at a time.
+_PART_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Limits:
     """The limits.
 
     Attributes:
-        max_request_bytes: Of a request's body.
+        max_request_bytes: Of a request's body, packed and unpacked.
         max_bytes: Of all bodies together that have not been answered.
         max_requests: Requests that are worked on at once, of each protocol.
         header_seconds: From a connection's first moment, or a request's first byte,
@@ -69,36 +74,33 @@ class Body:
     def __init__(self, room: Room, limits: Limits):
         self._room = room
         self._limits = limits
+        self._most = limits.max_request_bytes
         self._taken = 0
 
     async def read(self, request: Request) -> bytes:
-        """Returns the body.
+        """Returns the body, unpacked where it came with gzip.
 
         Args:
             request: The request.
 
         Raises:
             Refusal: It is too large, which is known before it is read where the
-                client says how long it is, or it comes too slowly.
+                client says how long it is, or it comes too slowly, or is not packed
+                as it says.
             ClientDisconnect: The client has gone.
         """
-        most = self._limits.max_request_bytes
-        too_large = Refusal(
-            Code.RESOURCE_EXHAUSTED,
-            f"The request is larger than {most} bytes",
-            _TOO_LARGE,
-        )
         # h11 has refused whatever is not a number.
-        if int(request.headers.get("content-length", "0")) > most:
-            raise too_large
+        if int(request.headers.get("content-length", "0")) > self._most:
+            raise self._too_large()
+        encoding = request.headers.get("content-encoding", "identity").lower()
+        packed = "gzip" in encoding
+        if not packed and encoding != "identity":
+            raise invalid(f"Content-Encoding {encoding} is not supported: send gzip")
         parts: list[bytes] = []
         try:
             async with asyncio.timeout(self._limits.body_seconds):
                 async for part in request.stream():
-                    if self._taken + len(part) > most:
-                        raise too_large
-                    self._room.take(len(part))
-                    self._taken += len(part)
+                    self._take(part)
                     parts.append(part)
         except TimeoutError:
             raise Refusal(
@@ -106,7 +108,43 @@ class Body:
                 f"The request did not arrive in {self._limits.body_seconds:.0f} s",
                 _TOO_SLOW,
             ) from None
+        contents = b"".join(parts)
+        if packed and contents:
+            self.release()
+            contents = await asyncio.to_thread(self._unpacked, contents)
+        return contents
+
+    def _unpacked(self, contents: bytes) -> bytes:
+        """Returns what gzip made smaller, a part at a time: it may be a thousandfold.
+
+        Raises:
+            Refusal: It is too large, or was not packed by gzip.
+        """
+        parts: list[bytes] = []
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(contents)) as file:
+                while part := file.read(_PART_BYTES):
+                    self._take(part)
+                    parts.append(part)
+        except (OSError, EOFError, zlib.error):
+            raise invalid(
+                "The body cannot be unpacked: its Content-Encoding says gzip"
+            ) from None
         return b"".join(parts)
+
+    def _take(self, part: bytes) -> None:
+        """Takes the room of another part of the body."""
+        if self._taken + len(part) > self._most:
+            raise self._too_large()
+        self._room.take(len(part))
+        self._taken += len(part)
+
+    def _too_large(self) -> Refusal:
+        return Refusal(
+            Code.RESOURCE_EXHAUSTED,
+            f"The request is larger than {self._most} bytes",
+            _TOO_LARGE,
+        )
 
     def release(self) -> None:
         """Gives the room back."""

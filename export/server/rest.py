@@ -16,17 +16,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import examples, metrics, protos, tensors
+from . import examples, json_values, metrics, protos, tensors, version_folders
 from .core import Core, Target
 from .errors import Code, Refusal, invalid
 from .limits import Body, ClientDisconnect, Limits, Room
+from .servable import Arrays
 
 _MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 _ASK = re.compile(rf"(?i:{_MODEL}:(classify|regress|predict))", re.ASCII)
 _LOOK = re.compile(rf"(?i:{_MODEL}(/metadata)?)", re.ASCII)
 # All of them, since what TensorFlow Serving says to a wrong one is not 405.
 _METHODS_OF_HTTP = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-_MOST_VERSION = 2**63 - 1
+# More of them are no number for Python, and no version for anybody.
+_MOST_DIGITS = 100
+# What lets a web page that comes from elsewhere read an answer, where that is wanted.
+_CORS_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
 _PAGE = Path(__file__).with_name("page.html")
 _MODELS_MARK = "/*MODELS*/[]"
 _PAGE_HEADERS = {
@@ -40,7 +48,9 @@ _PAGE_HEADERS = {
 
 def _target(match: re.Match[str], signature: str = "") -> Target:
     name, number, label = match[1], match[2], match[3]
-    if number is not None and int(number) > _MOST_VERSION:
+    if number is not None and (
+        len(number) > _MOST_DIGITS or int(number) > version_folders.MOST_VERSION
+    ):
         raise invalid(f"Failed to convert version: {number} to numeric.")
     return Target(
         unquote(name), None if number is None else int(number), unquote(label or ""),
@@ -49,25 +59,32 @@ def _target(match: re.Match[str], signature: str = "") -> Target:
 
 
 def _predict(core: Core, match: re.Match[str], body: bytes) -> dict[str, Any]:
-    document = tensors.parse(body)
-    target = _target(match, tensors.signature_name(document))
+    document = json_values.parse(body)
+    target = _target(match, json_values.signature_name(document))
     answer = core.predict(
         target, lambda signature: tensors.from_json(document, signature)
     )
     return tensors.to_json(answer.outputs, document)
 
 
+def _ask_examples(
+    core: Core, kind: examples.Kind, match: re.Match[str], body: bytes
+) -> tuple[Arrays, int]:
+    """Returns the outputs for a request's examples, and how many they are."""
+    document = json_values.parse(body)
+    target = _target(match, json_values.signature_name(document))
+    serialized = examples.from_json(document)
+    return core.ask_examples(kind, target, serialized).outputs, len(serialized)
+
+
 def _classify(core: Core, match: re.Match[str], body: bytes) -> dict[str, Any]:
-    document = tensors.parse(body)
-    target = _target(match, tensors.signature_name(document))
-    _, results = core.classify(target, examples.from_json(document))
-    return {"results": results}
+    answer = _ask_examples(core, examples.CLASSIFICATION, match, body)
+    return {"results": examples.classes(*answer)}
 
 
 def _regress(core: Core, match: re.Match[str], body: bytes) -> dict[str, Any]:
-    document = tensors.parse(body)
-    core.regress(_target(match, tensors.signature_name(document)))
-    return {}
+    answer = _ask_examples(core, examples.REGRESSION, match, body)
+    return {"results": examples.values(*answer)}
 
 
 _METHODS: dict[str, Callable[[Core, re.Match[str], bytes], dict[str, Any]]] = {
@@ -104,6 +121,19 @@ def _refused(refusal: Refusal, close: bool = False) -> Response:
     return response
 
 
+def _preflight(request: Request) -> Response:
+    """Answers a browser that asks whether a web page may ask.
+
+    Raises:
+        Refusal: It does not say where the page comes from.
+    """
+    if not re.search("https?://", request.headers.get("origin", "")):
+        raise Refusal(
+            Code.FAILED_PRECONDITION, "Origin header is missing in CORS preflight"
+        )
+    return Response()
+
+
 class Rest:
     """The HTTP side of the server.
 
@@ -111,14 +141,16 @@ class Rest:
         app: The ASGI application.
     """
 
-    def __init__(self, core: Core, limits: Limits):
+    def __init__(self, core: Core, limits: Limits, cors: bool = False):
         """Makes it.
 
         Args:
             core: Answers.
             limits: What a client may take.
+            cors: Whether web pages from elsewhere may read the answers.
         """
         self._core = core
+        self._headers = _CORS_HEADERS if cors else {}
         self._limits = limits
         self._bytes = Room(limits.max_bytes, "too many bytes of requests wait")
         self._places = Room(limits.max_requests, "too many requests are worked on")
@@ -127,7 +159,7 @@ class Rest:
         self.app = Starlette(
             routes=[
                 Route("/", self._page),
-                Route(metrics.PATH, self._metrics),
+                Route(metrics.PATH, self._metrics, methods=_METHODS_OF_HTTP),
                 Route("/{path:path}", self._any, methods=_METHODS_OF_HTTP),
             ]
         )
@@ -147,20 +179,23 @@ class Rest:
             return Response(status_code=499)
         finally:
             body.release()
+        response.headers.update(self._headers)
         if self._closing:
             response.headers["Connection"] = "close"
         return response
 
     async def _respond(self, request: Request, body: Body) -> Response:
         path = request.scope["raw_path"].decode("ascii", errors="replace")
-        ask = _ASK.fullmatch(path) if request.method == "POST" else None
-        look = _LOOK.fullmatch(path) if request.method in ("GET", "HEAD") else None
         if not path.lower().startswith("/v1/"):
             raise Refusal(Code.NOT_FOUND, f"Not found: {path}")
+        if request.method == "OPTIONS":
+            return _preflight(request)
+        if request.scope["query_string"]:
+            path += "?" + request.scope["query_string"].decode("ascii", "replace")
+        ask = _ASK.fullmatch(path) if request.method == "POST" else None
+        look = _LOOK.fullmatch(path) if request.method == "GET" else None
         if ask is None and look is None:
             raise invalid(f"Malformed request: {request.method} {path}")
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise invalid("Content-Encoding is not supported")
         contents = await body.read(request)
         if ask:
             method = ask[4].lower()

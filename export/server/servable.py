@@ -18,6 +18,8 @@ from .errors import Code, Refusal, invalid
 Arrays = dict[str, np.ndarray]
 DEFAULT_SIGNATURE = "serving_default"
 _GRAPH = "saved_model.pb"
+# What the graph for serving is tagged with, and with nothing else.
+_TAGS = ["serve"]
 # What TensorFlow Serving reads of them.
 _MOST_WARM_UPS = 1000
 
@@ -123,25 +125,38 @@ class Servable:
     """
 
     def __init__(self, folder: Path):
-        graph = saved_model_pb2.SavedModel.FromString((folder / _GRAPH).read_bytes())
+        saved = saved_model_pb2.SavedModel.FromString((folder / _GRAPH).read_bytes())
+        graphs = {frozenset(g.meta_info_def.tags): g for g in saved.meta_graphs}
+        graph = graphs.get(frozenset(_TAGS))
+        if graph is None:
+            tags = "; ".join(", ".join(sorted(tags)) or "none" for tags in graphs)
+            raise Refusal(
+                Code.NOT_FOUND,
+                "Could not find meta graph def matching supplied tags: "
+                f"{{ {' '.join(_TAGS)} }} (tags found: {tags})",
+            )
         # The functions do not keep alive the object that owns their variables.
-        self._loaded = tf.saved_model.load(str(folder))
-        definitions = graph.meta_graphs[0].signature_def
+        self._loaded = tf.saved_model.load(str(folder), tags=_TAGS)
+        definitions = graph.signature_def
         self.signatures = {
             name: Signature(name, definitions[name], function)
             for name, function in self._loaded.signatures.items()
         }
 
-    def signature(self, name: str) -> Signature:
-        """Returns a function by name; the default one where the name is empty.
+    def signature(self, name: str, unsigned: Code = Code.INVALID_ARGUMENT) -> Signature:
+        """Returns a function by name.
+
+        Args:
+            name: Its name; the default one's where it is empty.
+            unsigned: The code of the refusal where there is none of that name.
 
         Raises:
             Refusal: There is none of that name.
         """
         name = name or DEFAULT_SIGNATURE
         if name not in self.signatures:
-            raise invalid(
-                f'Serving signature name: "{name}" not found in signature def'
+            raise Refusal(
+                unsigned, f'Serving signature name: "{name}" not found in signature def'
             )
         return self.signatures[name]
 

@@ -7,8 +7,6 @@ picture, `inputs` a column for each input; binary values are `{"b64": "..."}`.
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -18,102 +16,47 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
 from .errors import invalid
+from .json_values import (
+    from_base64,
+    from_text,
+    is_binary,
+    is_too_large,
+    shown,
+    type_name,
+)
 from .servable import Arrays, Signature, dtype_name
 
-# How much of a wrong value is repeated in the message about it.
-_SHOWN_CHARACTERS = 80
-_JSON_TYPES = {
-    type(None): "Null",
-    bool: "Bool",
-    dict: "Object",
-    list: "Array",
-    str: "String",
-    int: "Number",
-    float: "Number",
+# What JSON values become tensors of which type; 3 is a float too, 3.5 no integer. The
+# types are those that TensorFlow Serving can read from JSON and write to it.
+_TAKEN: dict[tf.DType, set[type]] = {
+    tf.float32: {int, float},
+    tf.float64: {int, float},
+    tf.bool: {bool},
+    tf.int8: {int},
+    tf.int16: {int},
+    tf.int32: {int},
+    tf.int64: {int},
+    tf.uint8: {int},
+    tf.uint32: {int},
+    tf.uint64: {int},
 }
-# What JSON values become tensors of which kind; 3 is a float too, 3.5 no integer.
-_TAKEN: dict[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}}
-
-
-def parse(body: bytes) -> dict[str, Any]:
-    """Returns a request's JSON object.
-
-    Raises:
-        Refusal: It is no JSON object.
-    """
-    if not body:
-        raise invalid("JSON Parse error: The document is empty")
-    try:
-        document = json.loads(body)
-    except RecursionError:
-        raise invalid("JSON Parse error: The document is nested too deeply") from None
-    except ValueError as error:
-        raise invalid(f"JSON Parse error: {error}") from None
-    if not isinstance(document, dict):
-        raise invalid(f"JSON Value: {_shown(document)} Is not object")
-    return document
-
-
-def signature_name(document: Mapping[str, Any]) -> str:
-    """Returns which signature a request asks for; empty for the default one."""
-    name = document.get("signature_name", "")
-    if not isinstance(name, str):
-        raise invalid(
-            f"JSON Value: {_shown(document)} not formatted correctly. "
-            "'signature_name' key must be a string value."
-        )
-    return name
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = json.dumps(value)
-    except RecursionError:
-        text = _JSON_TYPES[type(value)]
-    if len(text) > _SHOWN_CHARACTERS:
-        return text[:_SHOWN_CHARACTERS] + "..."
-    return text
-
-
-def is_binary(value: Any) -> bool:
-    """Returns whether a JSON value stands for bytes."""
-    return isinstance(value, dict) and set(value) == {"b64"}
-
-
-def from_base64(value: Mapping[str, Any]) -> bytes:
-    """Returns the bytes that a JSON value stands for.
-
-    Raises:
-        Refusal: What it holds is not base64.
-    """
-    text = value["b64"]
-    if not isinstance(text, str):
-        raise invalid(
-            f"JSON Value: {_shown(value)} not formatted correctly for base64 data"
-        )
-    # Padding may be left out, and the alphabet for addresses be used.
-    padded = text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4)
-    try:
-        return base64.b64decode(padded, validate=True)
-    except (binascii.Error, ValueError):
-        raise invalid("Unable to base64 decode") from None
 
 
 def _bytes(value: Any) -> bytes:
     if isinstance(value, str):
-        return value.encode("utf-8", errors="surrogatepass")
+        return from_text(value)
     if is_binary(value):
         return from_base64(value)
     if isinstance(value, dict):
         raise invalid(
-            f"JSON Value: {_shown(value)} not formatted correctly for base64 data"
+            f"JSON Value: {shown(value)} not formatted correctly for base64 data"
         )
     raise _type_error(value, "string")
 
 
 def _type_error(value: Any, wanted: str) -> Exception:
     return invalid(
-        f"JSON Value: {_shown(value)} Type: {_JSON_TYPES[type(value)]} "
+        f"JSON Value: {shown(value)} Type: {type_name(value)} "
         f"is not of expected type: {wanted}"
     )
 
@@ -125,7 +68,7 @@ def _array(value: Any, info: Any) -> np.ndarray:
     for cell in flat:
         if isinstance(cell, list):
             raise invalid(
-                f"JSON Value: {_shown(cell)} Encountered list at unexpected level or "
+                f"JSON Value: {shown(cell)} Encountered list at unexpected level or "
                 "of unexpected size"
             )
     dtype = tf.dtypes.as_dtype(info.dtype)
@@ -134,25 +77,20 @@ def _array(value: Any, info: Any) -> np.ndarray:
         made[:] = [_bytes(cell) for cell in flat]
         return made.reshape(cells.shape)
     wanted = dtype_name(info)
-    numpy_type = np.dtype(dtype.as_numpy_dtype)
-    taken = _TAKEN.get(numpy_type.kind)
-    if taken is None:
+    if dtype not in _TAKEN:
         raise invalid(f"Conversion of JSON Value to type: {wanted} is not supported")
-    for kind in set(map(type, flat)) - taken:
+    for kind in set(map(type, flat)) - _TAKEN[dtype]:
         raise _type_error(next(cell for cell in flat if type(cell) is kind), wanted)
     try:
         with np.errstate(over="ignore"):
-            made = np.array(flat, dtype=numpy_type)
+            made = np.array(flat, dtype=dtype.as_numpy_dtype)
     except OverflowError:
         raise invalid(f"A JSON Value is out of the range of type: {wanted}") from None
-    if numpy_type.kind == "f":
-        # JSON has words for infinity; a number that becomes it was too large.
-        for cell, number in zip(flat, made.tolist(), strict=True):
-            if math.isinf(number) and not (
-                isinstance(cell, float) and math.isinf(cell)
-            ):
+    if made.dtype.kind == "f":
+        for index in np.flatnonzero(np.isinf(made)):
+            if not math.isinf(flat[index]) or is_too_large(flat[index]):
                 raise invalid(
-                    f"Cannot convert JSON value: {_shown(cell)} to {wanted} "
+                    f"Cannot convert JSON value: {shown(flat[index])} to {wanted} "
                     "without loss of precision."
                 )
     return made.reshape(cells.shape)
@@ -179,7 +117,7 @@ def _rows(rows: Any, signature: Signature) -> Arrays:
         if named and set(row) != set(infos):
             raise invalid(
                 f"Failed to process element: {index} of 'instances' list. JSON object: "
-                f"{_shown(row)} keys must be equal to: {','.join(sorted(infos))}"
+                f"{shown(row)} keys must be equal to: {','.join(sorted(infos))}"
             )
     if not named:
         (name,) = infos
@@ -217,6 +155,8 @@ def from_json(document: Mapping[str, Any], signature: Signature) -> Arrays:
     given = [form for form in forms if form in document]
     if not given:
         raise invalid("Missing 'inputs' or 'instances' key")
+    if not signature.definition.inputs:
+        raise invalid(f"Failed to get input map for signature: {signature.name}")
     if len(given) > 1:
         raise invalid(
             "Not formatted correctly expecting only one of 'inputs' or 'instances' "
@@ -226,7 +166,11 @@ def from_json(document: Mapping[str, Any], signature: Signature) -> Arrays:
 
 
 def _values(array: np.ndarray, as_bytes: bool) -> Any:
-    """Returns an array as nested lists that JSON can hold."""
+    """Returns an array as nested lists that JSON can hold.
+
+    Raises:
+        Refusal: It has a type that JSON has not.
+    """
     if array.dtype == object:
         if as_bytes:
             cells = [
@@ -240,10 +184,20 @@ def _values(array: np.ndarray, as_bytes: bool) -> Any:
         made = np.empty(len(cells), dtype=object)
         made[:] = cells
         return made.reshape(array.shape).tolist()
-    if array.dtype.kind == "f" and array.dtype.itemsize < 8:
-        # By way of text: 0.1 in 32 bits shall read 0.1, not 0.10000000149011612.
-        return array.astype(np.str_).astype(np.float64).tolist()
+    dtype = tf.dtypes.as_dtype(array.dtype)
+    if dtype not in _TAKEN:
+        raise invalid(f"Failed to write JSON value for tensor type: {dtype.name}")
+    if dtype == tf.float32:
+        return plain(array)
     return array.tolist()
+
+
+def plain(array: np.ndarray) -> Any:
+    """Returns float32 numbers as nested lists in which 0.1 reads 0.1.
+
+    By way of text: as a number of 64 bits it would be 0.10000000149011612.
+    """
+    return array.astype(np.str_).astype(np.float64).tolist()
 
 
 def to_json(outputs: Arrays, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,7 +208,8 @@ def to_json(outputs: Arrays, document: Mapping[str, Any]) -> dict[str, Any]:
         document: The request, whose form the answer takes.
 
     Raises:
-        Refusal: The outputs do not have a row for each instance.
+        Refusal: The outputs do not have a row for each instance, or have values that
+            JSON cannot hold.
     """
     listed = {
         name: _values(array, name.endswith("_bytes"))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import errors
+from . import errors, version_folders
 from .errors import Code, Refusal, invalid
 from .servable import Servable
 
@@ -50,16 +50,13 @@ class ModelConfig:
     specific: tuple[int, ...] = ()
     labels: Mapping[str, int] = field(default_factory=dict)
 
-    def wanted(self) -> list[int]:
+    def wanted(self) -> dict[int, Path]:
         """Returns the versions that exist and are to be served, ascending."""
-        found = sorted(
-            int(path.name)
-            for path in self.base_path.glob("*")
-            if path.name.isdecimal() and path.is_dir()
-        )
+        found = version_folders.find(self.base_path)
         if self.specific:
-            return [number for number in found if number in self.specific]
-        return found[-self.newest :] if self.newest else found
+            return {n: path for n, path in found.items() if n in self.specific}
+        # All of them where `newest` is 0.
+        return dict(list(found.items())[-self.newest :])
 
 
 @dataclass
@@ -127,24 +124,53 @@ class Models:
         self._configs: dict[str, ModelConfig] = {}
         self._versions: dict[str, dict[int, Version]] = {}
 
+    @property
+    def configs(self) -> list[ModelConfig]:
+        """The models that are to be served."""
+        return list(self._configs.values())
+
     def configure(self, configs: Sequence[ModelConfig]) -> None:
         """Makes these the models that are served, and loads what is missing.
 
         Args:
             configs: The models; others that were served before are unloaded.
+
+        Raises:
+            Refusal: A label that is in use would move to a version that cannot answer;
+                all stays as it was.
         """
-        with self._changed:
-            self._configs = {config.name: config for config in configs}
-        self.reconcile()
+        wanted = {config.name: config for config in configs}
+        with self._reconciling:
+            with self._changed:
+                for config in wanted.values():
+                    self._require_labels(config)
+                self._configs = wanted
+            self._reconcile_all()
+
+    def _require_labels(self, config: ModelConfig) -> None:
+        """Checks that labels in use stay with versions that answer."""
+        before = self._configs.get(config.name)
+        versions = self._versions.get(config.name, {})
+        for label, number in config.labels.items():
+            moves = before is not None and before.labels.get(label, number) != number
+            version = versions.get(number)
+            if moves and (version is None or version.state is not State.AVAILABLE):
+                raise Refusal(
+                    Code.FAILED_PRECONDITION,
+                    f"Request to assign label to version {number} of model "
+                    f"{config.name}, which is not currently available for inference",
+                )
 
     def reconcile(self) -> None:
         """Loads versions that have appeared and unloads those that are to go."""
         with self._reconciling:
-            configs = dict(self._configs)
-            for config in configs.values():
-                self._reconcile(config)
-            for name in set(self._versions) - set(configs):
-                self._unload(name, list(self._versions[name].values()))
+            self._reconcile_all()
+
+    def _reconcile_all(self) -> None:
+        for config in self._configs.values():
+            self._reconcile(config)
+        for name in set(self._versions) - set(self._configs):
+            self._unload(name, list(self._versions[name].values()))
 
     def _reconcile(self, config: ModelConfig) -> None:
         wanted = config.wanted()
@@ -153,17 +179,18 @@ class Models:
             return
         with self._changed:
             known = self._versions.setdefault(config.name, {})
-        for number in wanted:
+        for number, folder in wanted.items():
             version = known.get(number)
             if version is None or version.state is State.END:
-                self._try(config, known, number)
+                self._try(config.name, folder, known, number)
         if any(known[number].state is State.AVAILABLE for number in wanted):
             leaving = [v for number, v in known.items() if number not in wanted]
             self._unload(config.name, leaving)
 
-    def _try(self, config: ModelConfig, known: dict[int, Version], number: int) -> None:
+    def _try(
+        self, name: str, folder: Path, known: dict[int, Version], number: int
+    ) -> None:
         """Loads a version, unless it failed and has not changed since."""
-        folder = config.base_path / str(number)
         look = _look_of(folder)
         before = known.get(number)
         if before is not None and before.failed_with == look:
@@ -178,12 +205,12 @@ class Models:
                 version.state = State.END
                 version.error = errors.of(error)
                 version.failed_with = look
-            self._say(f"{config.name} version {number} failed: {version.error}")
+            self._say(f"{name} version {number} failed: {version.error}")
             return
         with self._changed:
             version.servable = servable
             version.state = State.AVAILABLE
-        self._say(f"{config.name} version {number} is served")
+        self._say(f"{name} version {number} is served")
 
     def _unload(self, name: str, leaving: list[Version]) -> None:
         """Lets versions go as soon as nobody holds them."""
@@ -247,6 +274,8 @@ class Models:
         return config.labels[label]
 
     def _find(self, name: str, number: int | None, label: str) -> Version:
+        if not name:
+            raise invalid("ModelSpec has no name specified.")
         number = self._number(name, number, label)
         versions = self._versions.get(name, {})
         available = {n: v for n, v in versions.items() if v.state is State.AVAILABLE}
@@ -296,34 +325,6 @@ class Models:
             if name not in able:
                 known = self._versions.get(name, {}).values()
                 reasons = [f"version {v.number}: {v.error}" for v in known if v.error]
-                lines.append(f"{name} in {config.base_path}: {'; '.join(reasons)}")
+                said = "; ".join(reasons) or "no version (a folder called 1, 2, ...)"
+                lines.append(f"{name} in {config.base_path}: {said}")
         return lines
-
-
-class Poller:
-    """A thread that looks for new versions again and again."""
-
-    def __init__(self, models: Models, seconds: float):
-        self._models = models
-        self._seconds = seconds
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._poll, name="poller", daemon=True)
-
-    def start(self) -> None:
-        """Begins to look."""
-        self._thread.start()
-
-    def stop(self, longest_s: float | None = None) -> None:
-        """Returns when the thread has ended, or the time is up.
-
-        Args:
-            longest_s: How long to wait; without end if `None`.
-        """
-        self._stop.set()
-        self._thread.join(longest_s)
-
-    def _poll(self) -> None:
-        while not self._stop.wait(self._seconds):
-            # A folder may vanish while it is looked at; the next look will see that.
-            with contextlib.suppress(OSError):
-                self._models.reconcile()

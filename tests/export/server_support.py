@@ -62,6 +62,18 @@ class Arithmetic(tf.Module):
         labels = tf.tile(tf.constant([["small", "large"]]), [tf.size(size), 1])
         return {"classes": labels, "scores": tf.stack([1.0 / size, size], axis=1)}
 
+    def values(self, inputs):
+        """Half of `size`, and the version; `size` is 6 where it is not given."""
+        size = tf.io.FixedLenFeature([1], tf.float32, default_value=[6.0])
+        parsed = tf.io.parse_example(inputs, {"size": size})
+        return {"outputs": 0.5 * parsed["size"] + self.version}
+
+    def narrow(self, x):
+        return {"y": tf.cast(x, tf.float16)}
+
+    def constant(self):
+        return {"y": tf.constant([7.0])}
+
     def choosy(self, x):
         tf.debugging.assert_non_negative(x, "no negative numbers, please")
         return {"root": tf.sqrt(x)}
@@ -85,6 +97,10 @@ def write_version(base, version):
         ),
         "bytes": (module.files, [spec([None], tf.string, "image_bytes")]),
         "classify": (module.examples, [spec([None], tf.string, "inputs")]),
+        "values": (module.values, [spec([None], tf.string, "inputs")]),
+        "narrow": (module.narrow, [spec([None], tf.float32, "x")]),
+        "half": (module.narrow, [spec([None], tf.float16, "x")]),
+        "constant": (module.constant, []),
         "choosy": (module.choosy, [spec([None], tf.float32, "x")]),
         "patient": (module.patient, [spec([None], tf.int32, "n")]),
     }

@@ -246,7 +246,7 @@ def test_metadata_is_the_same_over_both_protocols(url, predictions):
         ),
         (
             SERVED,
-            {"signature_name": "bytes", "instances": [{"b64": 1}]},
+            {"signature_name": "bytes", "inputs": [{"b64": 1}]},
             400,
             "base64 data",
         ),
@@ -284,10 +284,10 @@ def resized(request, name, *sizes):
     ("request_", "code", "words"),
     [
         (predict_request("none", x=[[1.0, 2]]), "NOT_FOUND", "Latest(none)"),
-        (predict_request("", x=[[1.0, 2]]), "INVALID_ARGUMENT", "Missing ModelSpec"),
+        (predict_request("", x=[[1.0, 2]]), "INVALID_ARGUMENT", "has no name"),
         (predict_request(version=9, x=[[1.0, 2]]), "NOT_FOUND", "Specific(toy, 9)"),
         (predict_request(label="no", x=[[1.0, 2]]), "INVALID_ARGUMENT", "label: no"),
-        (predict_request(signature="no"), "INVALID_ARGUMENT", "not found in signature"),
+        (predict_request(signature="no"), "FAILED_PRECONDITION", "not found in"),
         (predict_request(), "INVALID_ARGUMENT", "Missing but required: {x}"),
         (predict_request(z=[1.0]), "INVALID_ARGUMENT", "Sent extra: {z}"),
         (predict_request(x=[["a", "b"]]), "INVALID_ARGUMENT", "but string is provided"),
