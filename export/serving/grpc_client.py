@@ -34,6 +34,7 @@ def predict(
 
     Raises:
         grpc.RpcError: The server refuses, or there is none.
+        KeyError: The model answers something else.
     """
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model
@@ -73,8 +74,11 @@ def main(argv: list[str]) -> int:
         files = [path.read_bytes() for path in options.image]
         with grpc.insecure_channel(options.target) as channel:
             answers = predict(channel, options.model, files)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(f"grpc_client: {error}", file=sys.stderr)
+        return 1
+    except KeyError as missing:
+        print(f"grpc_client: {options.model} does not say {missing}", file=sys.stderr)
         return 1
     except grpc.RpcError as error:
         print(f"grpc_client: {error.code().name}: {error.details()}", file=sys.stderr)

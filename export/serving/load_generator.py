@@ -5,6 +5,7 @@
 
 Each client is a thread with a connection of its own, and sends its next request when it
 has the answer to the last. Every answer is compared with the first to the same picture.
+How much memory the server has is printed too, where its metrics say so.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 
 # Pictures are computed in batches of different sizes, which sum in different orders.
 _TOLERANCE = 1e-5
+_MEMORY = "process_resident_memory_bytes "
 Ask = Callable[[bytes], dict]
 
 
@@ -123,18 +125,19 @@ def rest_client(url: str, model: str, stack: ExitStack) -> Ask:
     import base64
     import http.client
     import json
-    from urllib.parse import urlsplit
+    from urllib.parse import quote, urlsplit
 
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(
         parts.hostname or "", parts.port, timeout=60
     )
     stack.callback(connection.close)
+    path = f"/v1/models/{quote(model, safe='')}:predict"
 
     def ask(file: bytes) -> dict:
         instance = {"b64": base64.b64encode(file).decode("ascii")}
         body = json.dumps({"signature_name": "bytes", "instances": [instance]})
-        connection.request("POST", f"/v1/models/{model}:predict", body)
+        connection.request("POST", path, body)
         answer = json.loads(connection.getresponse().read())
         if "error" in answer:
             raise RuntimeError(answer["error"])
@@ -160,6 +163,24 @@ def grpc_client(target: str, model: str, stack: ExitStack) -> Ask:
     options = [("grpc.use_local_subchannel_pool", 1)]
     channel = stack.enter_context(grpc.insecure_channel(target, options=options))
     return lambda file: predict(channel, model, [file], 60)[0]
+
+
+def server_memory_mb(url: str) -> float | None:
+    """Returns how much memory a server has, or `None` where it does not say.
+
+    Args:
+        url: The server, such as `http://127.0.0.1:8501`.
+    """
+    import urllib.request
+
+    place = url.rstrip("/") + "/monitoring/prometheus/metrics"
+    try:
+        with urllib.request.urlopen(place, timeout=60) as response:
+            lines = response.read().decode().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[-1] for line in lines if line.startswith(_MEMORY)]
+    return float(found[0]) / 2**20 if found else None
 
 
 def main(argv: list[str]) -> int:
@@ -193,11 +214,17 @@ def main(argv: list[str]) -> int:
         with ExitStack() as stack:
             kinds = itertools.islice(itertools.cycle(chosen), options.clients)
             clients = [makers[kind](stack) for kind in kinds]
+            before_mb = server_memory_mb(options.url)
             tally = run(clients, files, options.requests)
+            after_mb = server_memory_mb(options.url)
     except Exception as error:
         print(f"load_generator: {error}", file=sys.stderr)
         return 1
     print(tally.line())
+    if before_mb and after_mb:
+        print(
+            f"the server's memory: {before_mb:.0f} MB before, {after_mb:.0f} MB after"
+        )
     for said, times in tally.errors.most_common(5):
         print(f"  {times} times: {said}")
     return int(bool(tally.wrong or tally.errors))

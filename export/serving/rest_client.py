@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import base64
+import http.client
 import json
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -29,21 +31,31 @@ def predict(url: str, model: str, files: list[bytes], timeout_s: float = 30) -> 
         empty unless the file could not be classified.
 
     Raises:
-        RuntimeError: The server refuses; the text is what it says.
+        RuntimeError: The server refuses, or what answers is no such server; the text is
+            what it says.
         OSError: There is no server.
+        ValueError: The URL is none.
     """
     instances = [{"b64": base64.b64encode(file).decode("ascii")} for file in files]
     body = json.dumps({"signature_name": "bytes", "instances": instances})
-    request = urllib.request.Request(
-        f"{url.rstrip('/')}/v1/models/{model}:predict", body.encode("ascii")
-    )
+    path = f"/v1/models/{urllib.parse.quote(model, safe='')}:predict"
+    request = urllib.request.Request(url.rstrip("/") + path, body.encode("ascii"))
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as response:
-            found: list = json.load(response)["predictions"]
-            return found
+            answer, said = response.read(), ""
     except urllib.error.HTTPError as error:
         with error:
-            raise RuntimeError(json.load(error)["error"]) from None
+            answer, said = error.read(), f"{error.code} {error.reason}: "
+    except http.client.HTTPException as error:
+        raise RuntimeError(f"{url} does not speak HTTP ({error!r})") from None
+    try:
+        document = json.loads(answer)
+        if "error" in document:
+            raise RuntimeError(document["error"])
+        found: list = document["predictions"]
+    except (ValueError, TypeError, KeyError):
+        raise RuntimeError(f"{url} is no model server: {said}{answer[:80]!r}") from None
+    return found
 
 
 def main(argv: list[str]) -> int:
@@ -66,13 +78,20 @@ def main(argv: list[str]) -> int:
     try:
         files = [path.read_bytes() for path in options.image]
         answers = predict(options.url, options.model, files)
-    except (OSError, RuntimeError) as error:
+        for path, answer in zip(options.image, answers, strict=True):
+            best = zip(answer["classes"], answer["scores"], strict=True)
+            shown = ", ".join(f"{name} {score:.3f}" for name, score in best)
+            print(f"{path}: {answer['status'] or shown}")
+    except (OSError, RuntimeError, ValueError) as error:
         print(f"rest_client: {error}", file=sys.stderr)
         return 1
-    for path, answer in zip(options.image, answers, strict=True):
-        best = zip(answer["classes"], answer["scores"], strict=True)
-        shown = ", ".join(f"{name} {score:.3f}" for name, score in best)
-        print(f"{path}: {answer['status'] or shown}")
+    except (KeyError, TypeError):
+        print(
+            f"rest_client: {options.model} does not answer with classes, scores and "
+            f"status: {answers}"[:200],
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 
