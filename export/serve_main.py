@@ -25,6 +25,7 @@ answers http://127.0.0.1:8501/v1/models/default:predict, gRPC at port 8500, and 
 page to try a picture at http://127.0.0.1:8501/. Ctrl-C ends it."""
 # What `keras-convnext-export --out=DIR` calls the folder of versions in DIR.
 _VERSIONS = "saved_model"
+_MOST_PORT = 2**16 - 1
 _OTHER_NAMES = {
     "model_base_path": "model_dir",
     "file_system_poll_wait_seconds": "poll_seconds",
@@ -39,12 +40,15 @@ def options() -> flags.FlagValues:
         shown = f"{what} [{default}]" if default else what
         flags.DEFINE_string(name, default, shown, flag_values=values)
 
-    def whole(name: str, default: int, what: str, least: int = 0) -> None:
+    def whole(
+        name: str, default: int, what: str, least: int = 0, most: int | None = None
+    ) -> None:
         flags.DEFINE_integer(
             name,
             default,
             f"{what} [{default}]",
             lower_bound=least,
+            upper_bound=most,
             flag_values=values,
         )
 
@@ -66,8 +70,8 @@ def options() -> flags.FlagValues:
         "127.0.0.1",
         "address to listen at; 0.0.0.0 or :: for all of this machine",
     )
-    whole("rest_api_port", 8501, "HTTP; 0 for none")
-    whole("port", 8500, "gRPC; 0 for none")
+    whole("rest_api_port", 8501, "HTTP; 0 for none", most=_MOST_PORT)
+    whole("port", 8500, "gRPC; 0 for none", most=_MOST_PORT)
     whole("max_batch_size", 32, "pictures computed together, and in a request", 1)
     whole("batch_timeout_micros", 0, "how long a request waits for company")
     whole(
@@ -121,6 +125,8 @@ def _serve(argv: list[str]) -> int:
         raise Mistake(
             "one of --model_dir and --model_config_file must be given; --help shows how"
         )
+    if not values.model_name:
+        raise Mistake("--model_name is empty; clients have to call the model something")
     if not values.rest_api_port and not values.port:
         raise Mistake("--rest_api_port=0 and --port=0 leave nothing to listen at")
     folder = _versions_folder(values.model_dir) if values.model_dir else None

@@ -125,10 +125,12 @@ def address(host: str, port: int) -> str:
 
 def _listen(host: str, port: int, flag: str) -> socket.socket:
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        # What is found first has the zone of an address such as fe80::1%eth0, too.
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, place = found[0]
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
+        listening.bind(place)
         listening.listen(_BACKLOG)
     except (OSError, UnicodeError) as error:
         raise Mistake(

@@ -89,7 +89,9 @@ def read(file: Path) -> Parameters:
     try:
         text = file.read_text(encoding="utf-8")
         proto = text_format.Parse(text, _message_class()())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+    except OSError as error:
+        raise invalid(f"{file}: {error.strerror}") from None
+    except (UnicodeDecodeError, text_format.ParseError) as error:
         raise invalid(f"{file}: {str(error).splitlines()[0]}") from None
     given = {name: getattr(proto, name).value for name in _READ if proto.HasField(name)}
     for name, value in given.items():

@@ -25,7 +25,9 @@ def read(file: Path) -> list[ModelConfig]:
     try:
         text = file.read_text(encoding="utf-8")
         proto = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+    except OSError as error:
+        raise invalid(f"{file}: {error.strerror}") from None
+    except (UnicodeDecodeError, text_format.ParseError) as error:
         raise invalid(f"{file}: {str(error).splitlines()[0]}") from None
     return from_proto(proto, file.parent)
 

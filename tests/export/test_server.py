@@ -57,7 +57,7 @@ def said_of_files(contents):
     first = len(contents) % 3
     return {
         "classes": [LABELS[(first + k) % 3] for k in range(3)],
-        "scores": [0.5, 0.3, 0.2],
+        "scores": [0.75, 0.5, 0.25],
         "status": "" if contents else "empty",
     }
 

@@ -113,7 +113,7 @@ def test_a_person_chooses_and_drops_pictures_and_sees_classes(
         browser.do("/url", url=server.url + "/")
         browser.choose_file(picture)
         browser.said(lambda text: text.startswith("Answered in"))
-        expected = [["dög", "50.0 %"], ["owl", "30.0 %"], ["cat", "20.0 %"]]
+        expected = [["dög", "75.0 %"], ["owl", "50.0 %"], ["cat", "25.0 %"]]
         assert browser.classes() == expected
         shown = browser.run("return document.getElementById('picture').naturalWidth")
         assert shown == 60

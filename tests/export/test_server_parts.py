@@ -264,6 +264,10 @@ def test_a_wrong_model_configuration_is_one_line(tmp_path, text, words):
         (["--model_dir=one"], "is a single version"),
         (["--model_dir=.", "--max_batch_size=0"], "max_batch_size"),
         (["--model_dir=.", "--port=0", "--rest_api_port=0"], "nothing to listen at"),
+        (["--model_dir=.", "--port=65536"], "port"),
+        (["--model_dir=.", "--rest_api_port=65536"], "rest_api_port"),
+        (["--model_base_path=nowhere"], "there is no folder nowhere"),
+        (["--model_dir=.", "--model_name="], "--model_name is empty"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
