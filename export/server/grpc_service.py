@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -183,7 +182,7 @@ class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
                 )
             response = model_management_pb2.ReloadConfigResponse()
             if request.config.WhichOneof("config"):
-                configs = model_config.from_proto(request.config, Path())
+                configs = model_config.from_proto(request.config)
                 self._core.models.configure(configs)
                 failures = self._core.models.failures()
                 if failures:

@@ -32,12 +32,13 @@ def read(file: Path) -> list[ModelConfig]:
     return from_proto(proto, file.parent)
 
 
-def from_proto(proto: Any, folder: Path) -> list[ModelConfig]:
+def from_proto(proto: Any, folder: Path | None = None) -> list[ModelConfig]:
     """Returns the models that a configuration names.
 
     Args:
         proto: A `tensorflow.serving.ModelServerConfig`.
-        folder: Where base paths begin that are not absolute.
+        folder: Where base paths begin that are not absolute; `None` for nowhere, since
+            a client does not know where the server was started.
 
     Raises:
         Refusal: It asks for something that is not there.
@@ -53,7 +54,7 @@ def from_proto(proto: Any, folder: Path) -> list[ModelConfig]:
     return configs
 
 
-def _model(entry: Any, folder: Path) -> ModelConfig:
+def _model(entry: Any, folder: Path | None) -> ModelConfig:
     if not entry.name:
         raise invalid("A model of the configuration has no name")
     if entry.model_platform not in ("", "tensorflow"):
@@ -61,11 +62,19 @@ def _model(entry: Any, folder: Path) -> ModelConfig:
             f"{entry.name}: model_platform is {entry.model_platform}; "
             "it must be tensorflow"
         )
-    base_path = folder / entry.base_path
+    base_path = Path(entry.base_path)
+    if not entry.base_path or (folder is None and not base_path.is_absolute()):
+        raise invalid(
+            f"Expected model {entry.name} to have an absolute path or URI; got "
+            f"base_path()={entry.base_path}"
+        )
+    base_path = (folder or Path()) / base_path
     if not base_path.is_dir():
         raise invalid(f"{entry.name}: there is no folder {base_path}")
     policy = entry.model_version_policy
     chosen = policy.WhichOneof("policy_choice")
+    if chosen == "specific" and not policy.specific.versions:
+        raise invalid(f"{entry.name}: the policy `specific` names no versions")
     return ModelConfig(
         name=entry.name,
         base_path=base_path,

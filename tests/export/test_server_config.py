@@ -150,6 +150,7 @@ def test_a_label_in_use_does_not_move_to_nothing(running, models):
 
 def test_reloading_nothing_changes_nothing(running, models):
     assert reload(models, "") == "OK"
+    assert reload(models, CONFIG % ("toy", "toy", 1)) == "INVALID_ARGUMENT"
     assert running.ask("toy").status_code == 200
 
 

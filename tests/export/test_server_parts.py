@@ -245,6 +245,12 @@ def test_a_model_configuration_is_read(tmp_path):
         ("model_config_lost {}", "model_config_lost"),
         ('model_config_list { config { base_path: "x" } }', "has no name"),
         ('model_config_list { config { name: "f" base_path: "x" } }', "no folder"),
+        ('model_config_list { config { name: "f" } }', "absolute path"),
+        (
+            'model_config_list { config { name: "f" base_path: "." '
+            "model_version_policy { specific {} } } }",
+            "names no versions",
+        ),
     ],
 )
 def test_a_wrong_model_configuration_is_one_line(tmp_path, text, words):
