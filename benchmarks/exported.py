@@ -56,12 +56,15 @@ def make_ours(folder: Path, pictures: np.ndarray) -> None:
     from export import precisions, saved_model, tflite
     from export.network import Network, with_features
     from export.source import Source
+    from keras_convnext.inference.outputs import find_output_meaning
     from keras_convnext.preprocessing import IMAGENET
 
     model = random_network(keras_convnext.ConvNeXtTiny)
     network = Network(model, IMAGENET, keras_convnext.fold(with_features(model)))
     labels = tuple(f"class {number}" for number in range(1000))
-    source = Source("random", model, labels, IMAGENET, "")
+    source = Source(
+        "random", model, find_output_meaning(model), labels, IMAGENET, normalizes=True
+    )
     (folder / OURS).mkdir()
     saved_model.write(source, network, folder / OURS / "1", default="tensors")
     for name in PRECISIONS:

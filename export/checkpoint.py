@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-import keras_convnext
-from keras_convnext import weights
-from keras_convnext.labels import class_names
+from keras_convnext.inference.loaded_model import load_published
 
 from .console import Failure, Mistake
 from .source import Source
@@ -20,29 +18,15 @@ def load(name: str) -> Source:
 
     Raises:
         Mistake: There is no such checkpoint, or it has no classes.
-        Failure: It cannot be fetched or read.
+        Failure: It cannot be fetched.
     """
     try:
-        record = weights.find(name)
+        loaded = load_published(name)
     except ValueError as error:
         raise Mistake(str(error)) from error
-    if record.labels is None:
-        raise Mistake(
-            f"{name} is no classifier (it has {record.classes} outputs that stand for "
-            "no classes): only classifiers are exported"
-        )
-    try:
-        model = keras_convnext.create(record.name)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise Failure(f"{name} could not be loaded: {error}") from error
     digest = hashlib.sha256()
-    for array in model.get_weights():
+    for array in loaded.model.get_weights():
         digest.update(array.tobytes())
-    return Source(
-        name=record.name,
-        model=model,
-        labels=tuple(label for _, label in class_names(record.classes)),
-        preprocessing=record.preprocessing,
-        sha256=digest.hexdigest(),
-        licence=record.licence,
-    )
+    return Source(**vars(loaded), sha256=digest.hexdigest())

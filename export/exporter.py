@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext.folding import fold_with_reasons
+from keras_convnext.inference.sidecars import LABELS, PREPROCESSING
 
 from . import calibration, layer_errors, manifest, proof, report, saved_model, tflite
 from .calibration import Calibration
@@ -19,7 +20,7 @@ from .network import Network, with_features
 from .pictures import Pictures
 from .precisions import PRECISIONS, Precision
 from .proof import Reference
-from .source import LABELS_NAME, PREPROCESSING_NAME, Source
+from .source import Source
 from .staging import Staging
 
 # Pictures on which every tensor of an integer file is compared.
@@ -91,8 +92,8 @@ def run(
     # The manifest comes last: what it names is there.
     for name in (
         *(artefact.place for artefact in artefacts),
-        LABELS_NAME,
-        PREPROCESSING_NAME,
+        LABELS,
+        PREPROCESSING,
         report.NAME,
         manifest.NAME,
     ):
@@ -213,9 +214,9 @@ def _saved_model_inputs(size_px: int, default: str) -> dict[str, str]:
 
 def _write_companions(source: Source, folder: Path) -> None:
     labels = "".join(f"{label}\n" for label in source.labels)
-    (folder / LABELS_NAME).write_text(labels, encoding="utf-8")
+    (folder / LABELS).write_text(labels, encoding="utf-8")
     preprocessing = json.dumps(asdict(source.preprocessing), indent=2) + "\n"
-    (folder / PREPROCESSING_NAME).write_text(preprocessing, encoding="utf-8")
+    (folder / PREPROCESSING).write_text(preprocessing, encoding="utf-8")
 
 
 def table(artefacts: Sequence[Artefact]) -> str:

@@ -133,7 +133,7 @@ def describe(
     return {
         "source": {
             "name": source.name,
-            "licence": source.licence,
+            "licence": source.license,
             "sha256": source.sha256,
             "parameters": source.model.count_params(),
             "classes": len(source.labels),

@@ -64,7 +64,7 @@ def render(
 pictures of {preprocessing.size_px} x {preprocessing.size_px} pixels
 ({preprocessing.crop_mode}, crop {preprocessing.crop_fraction:g},
 {preprocessing.interpolation}). SHA-256 of the weights' file: {source.sha256}.
-Licence: {escape(source.licence or "not stated")}.</p>
+Licence: {escape(source.license or "not stated")}.</p>
 <h2>Each file against Keras</h2>
 <p>Every file was opened in a process of its own and asked about
 {len(reference.names)} pictures ({escape(origin)}).{_keras_accuracy(reference)}</p>

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from keras_convnext.inference.sidecars import LABELS
+
 from . import signatures, warm_up
 from .console import native_stderr_held
 from .network import Network
-from .source import LABELS_NAME, Source
+from .source import Source
 
 FOLDER = "saved_model"
 # How many classes the signature for encoded pictures tells.
@@ -37,7 +39,7 @@ def write(
         folder: Where to; must not exist.
         default: Which of `signatures.DEFAULTS` is the default signature.
     """
-    asset = folder.with_name(LABELS_NAME)
+    asset = folder.with_name(LABELS)
     asset.write_text("\n".join(source.labels) + "\n", encoding="utf-8")
     network.labels = tf.saved_model.Asset(str(asset))
     made = signatures.make(

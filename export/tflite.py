@@ -13,11 +13,12 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_convnext.inference.sidecars import LABELS
+
 from . import float_islands
 from .console import Failure, native_stderr_held
 from .network import Network
 from .precisions import PRECISIONS, Precision
-from .source import LABELS_NAME
 
 SIGNATURE = "serving_default"
 
@@ -175,7 +176,7 @@ def pack_labels(path: Path, labels: Sequence[str]) -> None:
         labels: The class names.
     """
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(LABELS_NAME, "\n".join(labels) + "\n")
+        archive.writestr(LABELS, "\n".join(labels) + "\n")
 
 
 def operators(contents: bytes) -> tuple[list[str], list[str]]:

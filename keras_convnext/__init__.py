@@ -29,6 +29,7 @@ from keras_convnext.builders import (
 )
 from keras_convnext.catalog import create, describe
 from keras_convnext.folding import fold
+from keras_convnext.inference.classifier import load
 from keras_convnext.preprocessing import decode_predictions, preprocess_input
 from keras_convnext.pyramid import pyramid
 from keras_convnext.variants import list_variants
@@ -67,6 +68,7 @@ __all__ = [
     "layers",
     "list_variants",
     "list_weights",
+    "load",
     "load_weights",
     "preprocess_input",
     "pyramid",

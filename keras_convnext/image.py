@@ -172,8 +172,7 @@ def _resampled(
     lines: tf.Tensor,
     resized_px: tf.Tensor,
     start_px: tf.Tensor,
-    size_px: int,
-    kernel: str,
+    preprocessing: Preprocessing,
 ) -> tf.Tensor:
     """Returns lines of a picture resized across, the wanted part of them.
 
@@ -181,14 +180,14 @@ def _resampled(
         lines: `(length, values)`, 0..255: the picture's rows or its columns.
         resized_px: How many all of them are after resizing.
         start_px: Where the wanted part starts among these, float32.
-        size_px: How many are wanted.
-        kernel: A kernel of ScaleAndTranslate.
+        preprocessing: Says how many are wanted, and how they are made.
 
     Returns:
         float32 `(size_px, values)`, whole numbers in 0..255: each pass ends in 8 bits,
         as Pillow's does. An overshoot of the kernel is cut off before the second pass
         can spread it.
     """
+    size_px = preprocessing.size_px
     shape = tf.shape(lines)
     length, values = shape[0], shape[1]
     # The operator always resizes two axes, and is fast along the first of them only,
@@ -198,8 +197,8 @@ def _resampled(
         size=(size_px, 1),
         scale=tf.stack((tf.cast(resized_px / length, tf.float32), 1.0)),
         translation=tf.stack((-start_px, 0.0)),
-        kernel_type=kernel,
-        antialias=True,
+        kernel_type=_KERNELS[preprocessing.interpolation],
+        antialias=preprocessing.antialias,
     )
     # Between these bounds it is floor(x + 0.5) of what is held within them, at once.
     levels = tf.quantization.fake_quant_with_min_max_args(resampled, 0.0, 255.0)
@@ -228,9 +227,10 @@ def evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor
     """Returns the square of a picture that a network is evaluated on.
 
     "center" resizes the shorter side to size_px / crop_fraction, keeps the aspect
-    and cuts out the middle; "squash" resizes both sides to size_px. Antialiased;
+    and cuts out the middle; "squash" resizes both sides to size_px. Antialiased, it is
     within 2 of 255 of Pillow's `resize` at worst, which is how torchvision and timm
-    evaluate.
+    evaluate; bilinear and not antialiased, within 1 of `tf.image.resize`, which Keras'
+    loader of image folders calls.
 
     Args:
         image: `(height, width, 3)`, 0..255.
@@ -247,8 +247,7 @@ def evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor
     def resized(lines: tf.Tensor, resized_px: tf.Tensor) -> tf.Tensor:
         # Half a pixel goes to the even side, as Python's round does.
         margin = tf.round((tf.cast(resized_px, tf.float32) - size_px) / 2)
-        kernel = _KERNELS[preprocessing.interpolation]
-        return _resampled(lines, resized_px, margin, size_px, kernel)
+        return _resampled(lines, resized_px, margin, preprocessing)
 
     # Across first and down second: rounding between them makes the order count, and
     # this one is Pillow's. A matrix is turned in half the time of three axes, so a

@@ -22,7 +22,9 @@ class Preprocessing:
         crop_mode: "center": resize the shorter side to size_px / crop_fraction
             and cut out the middle; "squash": resize to the square, whatever the
             aspect.
-        interpolation: "bicubic" or "bilinear", antialiased.
+        interpolation: "bicubic" or "bilinear".
+        antialias: Whether an image that is made smaller is smoothed first, as Pillow
+            does; Keras' own loader takes single pixels.
     """
 
     size_px: int = 224
@@ -31,6 +33,7 @@ class Preprocessing:
     crop_fraction: float = 0.875
     crop_mode: str = "center"
     interpolation: str = "bicubic"
+    antialias: bool = True
 
     def __post_init__(self) -> None:
         problems = []
@@ -65,6 +68,10 @@ class Preprocessing:
 
 
 IMAGENET = Preprocessing()
+# What keras.utils.image_dataset_from_directory makes of an image.
+KERAS_LOADER = Preprocessing(
+    crop_fraction=1.0, crop_mode="squash", interpolation="bilinear", antialias=False
+)
 
 
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import tempfile
 from pathlib import Path
+
+from keras_convnext.native_stderr import hold_stderr
 
 _COMMANDS = "keras-convnext-"
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -47,21 +48,8 @@ def load_keras_quietly() -> None:
     """
     if os.environ.setdefault(_LOG_LEVEL, _NOTHING) == _EVERYTHING:
         return
-    sys.stderr.flush()
-    real = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            import keras  # noqa: F401
-        except BaseException:
-            sys.stderr.flush()
-            held.seek(0)
-            os.write(real, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(real, 2)
-            os.close(real)
+    with hold_stderr():
+        import keras  # noqa: F401
 
 
 if is_command(getattr(sys.modules.get("__main__"), "__file__", None) or ""):

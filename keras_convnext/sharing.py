@@ -221,6 +221,8 @@ def _config(
         "num_features": model.get_layer("head_dense").input.shape[-1],
         "model_args": arguments,
         "label_names": list(labels),
+        # Not in pretrained_cfg, whose fields are timm's.
+        "antialias": fields.pop("antialias"),
         "pretrained_cfg": {
             "license": licence,
             "input_size": [3, size_px, size_px],
@@ -245,6 +247,7 @@ def _build(config: Path, weights: str | Path, name: str) -> keras.Model:
             crop_fraction=given["crop_pct"],
             crop_mode=given["crop_mode"],
             interpolation=given["interpolation"],
+            antialias=fields.get("antialias", True),
         )
         arguments = {"patch_size": fields["model_args"].get("patch_size")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

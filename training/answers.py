@@ -8,8 +8,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 _BAR_WIDTH = 20
 
 
@@ -24,22 +22,8 @@ class Answer:
     """
 
     picture: str
-    best: tuple[tuple[str, float], ...]
+    best: Sequence[tuple[str, float]]
     problem: str = ""
-
-
-def best(
-    probabilities: np.ndarray, labels: Sequence[str], top: int
-) -> tuple[tuple[str, float], ...]:
-    """Returns the names and probabilities of the likeliest classes.
-
-    Args:
-        probabilities: `(classes,)`.
-        labels: The classes' names.
-        top: How many, at most.
-    """
-    order = np.argsort(-probabilities, kind="stable")[:top]
-    return tuple((labels[number], float(probabilities[number])) for number in order)
 
 
 def as_table(answers: Sequence[Answer]) -> str:

@@ -18,10 +18,11 @@ COMMAND = "evaluate"
 SUMMARY = """Judges a model on the validation images of its own run, or on others.
 
   python -m training.evaluate_main --model=runs/demo --data=digits
-  python -m training.evaluate_main --model=runs/photos --data=folder:test --split=all
+  python -m training.evaluate_main --model=runs/photos --data=folder:test \\
+      --split=all
 
-Without --data a run's model is judged on the run's own data. Seed and share of the
-split are those of its recipe.json, unless --seed and --validation_share are given."""
+Without --data a run's model is judged on the run's own data. Seed and share of
+the split are its recipe.json's, unless --seed and --validation_share are given."""
 _MOST_PRINTED_CLASSES = 20
 _WORST_PRINTED_CLASSES = 10
 # The matrix of ImageNet-1k's classes has a million numbers, that of 21k 480 million.
@@ -33,6 +34,18 @@ def options() -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_string(
         "model", None, "a file, a folder or a published checkpoint", flag_values=values
+    )
+    flags.DEFINE_string(
+        "output",
+        None,
+        "if it does not tell: logits, probabilities or sigmoid",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "normalization",
+        None,
+        "if it has none: imagenet, unit, symmetric or none",
+        flag_values=values,
     )
     flags.DEFINE_string(
         "data", None, "as in training: digits, folder:PATH, ...", flag_values=values
@@ -48,13 +61,13 @@ def options() -> flags.FlagValues:
         "split",
         "validation",
         SPLITS,
-        "which images: validation, train, test, or all of them",
+        "which images",
         flag_values=values,
     )
     flags.DEFINE_float(
         "validation_share",
         None,
-        "where the data have no split [the run's, or 0.2]; 1 judges all",
+        "where there is no split [the run's, or 0.2]; 1 is all",
         lower_bound=0.0,
         upper_bound=1.0,
         flag_values=values,
@@ -93,11 +106,10 @@ def _evaluate(argv: list[str]) -> int:
         console.require(chosen, ("data",))
     choice = run_split.choose(chosen.split, chosen.validation_share, chosen.seed, run)
     console.import_tensorflow()
-    from . import classifier
+    from . import models
 
-    model = classifier.open_model(chosen.model)
-    for notice in model.notices:
-        say(notice)
+    model = models.open_model(chosen, COMMAND)
+    _require_classes(model)
     source = _source(spec, choice, model.preprocessing, chosen.skip_bad_images)
     for line in (*source.notices, *run_split.words(choice, source, spec)):
         say(line)
@@ -154,6 +166,26 @@ def _source(
         if isinstance(mistake.__cause__, SplitError):
             raise Mistake(f"{mistake} --split=all judges every image.") from mistake
         raise
+
+
+def _require_classes(model: Any) -> None:
+    """Makes sure that an image has exactly one of the model's labels.
+
+    Raises:
+        Mistake: It may have several, or none.
+    """
+    if model.is_exclusive:
+        return
+    if len(model.labels) == 1:
+        raise Mistake(
+            f"{model.name} has one output: give labels.txt two lines, the class that "
+            "an output of 0 stands for and that of 1"
+        )
+    raise Mistake(
+        f"{model.name} gives each of {len(model.labels)} labels a probability by "
+        f"itself ({model.meaning.origin}); evaluate measures models whose images have "
+        "one class each"
+    )
 
 
 def _order(classes: Sequence[str], model: Any) -> np.ndarray:

@@ -27,6 +27,18 @@ def options() -> flags.FlagValues:
     flags.DEFINE_string(
         "model", None, "a file, a folder or a published checkpoint", flag_values=values
     )
+    flags.DEFINE_string(
+        "output",
+        None,
+        "if it does not tell: logits, probabilities or sigmoid",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "normalization",
+        None,
+        "if it has none: imagenet, unit, symmetric or none",
+        flag_values=values,
+    )
     flags.DEFINE_string("out", None, "folder for the drawings", flag_values=values)
     flags.DEFINE_string(
         "class", None, "what to explain; the answer unless given", flag_values=values
@@ -56,10 +68,10 @@ def _explain(argv: list[str]) -> int:
     if not named:
         raise Mistake("no picture was named; --help shows how")
     console.import_tensorflow()
-    from . import classifier, named_pictures
+    from . import models, named_pictures
 
     names = named_pictures.listed(named)
-    model = classifier.open_model(chosen.model)
+    model = models.open_model(chosen, COMMAND)
     if model.model is None:
         raise Mistake(
             f"--model={chosen.model} is a {model.kind} file, which has no gradients; "
@@ -94,7 +106,9 @@ def _number(name: str | None, labels: tuple[str, ...]) -> int | None:
 
 
 def _draw(view: Any, model: Any, number: int | None, folder: Path, drawn: int) -> None:
-    from . import answers, atomic, explain, insight_plots, plots
+    from keras_convnext.inference.classifier import name_best
+
+    from . import atomic, explain, insight_plots, plots
 
     images = view.image[None]
     [probabilities] = model.probabilities(images)
@@ -108,7 +122,7 @@ def _draw(view: Any, model: Any, number: int | None, folder: Path, drawn: int) -
     path = folder / plots.file_name(drawn, stem)
     with atomic.replacing(path) as partial:
         partial.write_bytes(insight_plots.explained([picture]))
-    [(name, share)] = answers.best(probabilities, model.labels, 1)
+    [(name, share)] = name_best(probabilities, model.labels, 1)
     say(f"{path}  {view.name}: {name} {share:.2%}")
 
 

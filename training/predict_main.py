@@ -30,6 +30,18 @@ def options() -> flags.FlagValues:
     flags.DEFINE_string(
         "model", None, "a file, a folder or a published checkpoint", flag_values=values
     )
+    flags.DEFINE_string(
+        "output",
+        None,
+        "if it does not tell: logits, probabilities or sigmoid",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "normalization",
+        None,
+        "if it has none: imagenet, unit, symmetric or none",
+        flag_values=values,
+    )
     flags.DEFINE_integer(
         "top", 3, "how many classes to tell", lower_bound=1, flag_values=values
     )
@@ -65,12 +77,10 @@ def _predict(argv: list[str]) -> int:
     if not named:
         raise Mistake("no picture was named; --help shows how")
     console.import_tensorflow()
-    from . import answers, atomic, classifier, named_pictures
+    from . import answers, atomic, models, named_pictures
 
     names = named_pictures.listed(named)
-    model = classifier.open_model(chosen.model)
-    for notice in model.notices:
-        print(f"{COMMAND}: {notice}", file=sys.stderr, flush=True)
+    model = models.open_model(chosen, COMMAND)
     write = answers.FORMATS[chosen.format]
     given: list[answers.Answer] = []
     for part in _answers(names, model, chosen.top, chosen.batch):
@@ -97,6 +107,8 @@ def _answers(
     """Asks the model, a batch at a time; problems go to stderr at once."""
     import numpy as np
 
+    from keras_convnext.inference.classifier import name_best
+
     from . import answers, named_pictures
 
     for views in named_pictures.views(names, model.preprocessing, batch):
@@ -108,9 +120,7 @@ def _answers(
         yield [
             answers.Answer(
                 view.name,
-                ()
-                if view.image is None
-                else answers.best(next(rows), model.labels, top),
+                () if view.image is None else name_best(next(rows), model.labels, top),
                 view.problem,
             )
             for view in views

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext import weights
+from keras_convnext.inference.sidecars import PREPROCESSING, read_preprocessing
 from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.weights.fetch import fetch as fetch_file
 
-from .classifier import PREPROCESSING, read_preprocessing
-from .console import Mistake
+from .console import Mistake, checked
 from .recipe import Recipe
 
 
@@ -85,6 +85,7 @@ def _used_to(recipe: Recipe) -> Preprocessing | None:
     found = weights.resolve(recipe.variant, recipe.weights)
     if isinstance(found, weights.Record):
         return found.preprocessing
-    if isinstance(found, Path) and (found.parent / PREPROCESSING[0]).is_file():
-        return read_preprocessing(found.parent / PREPROCESSING[0])
-    return None
+    if not isinstance(found, Path):
+        return None
+    record = found.parent / PREPROCESSING
+    return checked(read_preprocessing, record) if record.is_file() else None

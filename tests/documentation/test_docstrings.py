@@ -58,6 +58,8 @@ TENSORS = r"x|images?|pictures?|preds|contents|inputs"
 
 # What is nobody's but this project's: names of things, files, and Keras' own means.
 OWN = {
+    "keras_convnext.inference.classifier.Classifier",
+    "keras_convnext.load",
     *(f"keras_convnext.{name}" for name in ("create", "describe", "list_variants")),
     *(f"keras_convnext.{name}" for name in ("list_weights", "load_weights")),
     *("keras_convnext.save_weights_as", "keras_convnext.models.layers_by_name"),

@@ -46,7 +46,7 @@ def test_a_checkpoint_brings_labels_preprocessing_and_licence(monkeypatch, tiny_
     assert loaded.labels[0] == "tench"
     assert loaded.labels[-1] == "toilet_tissue"
     assert loaded.preprocessing.size_px == 224
-    assert loaded.licence == keras_convnext.weights.find(NAME).licence
+    assert loaded.license == keras_convnext.weights.find(NAME).licence
     assert len(loaded.sha256) == 64
 
 
@@ -58,7 +58,7 @@ def test_unknown_and_headless_checkpoints_are_mistakes():
         for name in keras_convnext.weights.list_weights("*")
         if keras_convnext.weights.find(name).labels is None
     )
-    with pytest.raises(Mistake, match="is no classifier"):
+    with pytest.raises(Mistake, match="has no classifier"):
         checkpoint.load(headless)
 
 

@@ -231,7 +231,7 @@ def test_labels_that_do_not_fit_the_model_are_a_mistake(workdir, tmp_path, capsy
     (tmp_path / "labels.txt").write_text("one\ntwo\n")
     out = tmp_path / "out"
     assert export(f"--model={tmp_path}", f"--out={out}") == 2
-    assert "has 2 lines, but the model has 7 classes" in capsys.readouterr().err
+    assert "has 2 lines, but the model has 7 outputs" in capsys.readouterr().err
     assert not out.exists()
 
 

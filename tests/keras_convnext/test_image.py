@@ -268,6 +268,18 @@ def test_evaluation_view_equals_pillow(kind, record):
     assert difference.mean() <= 0.05
 
 
+@pytest.mark.parametrize("kind", PICTURES)
+def test_without_antialiasing_it_is_what_keras_loads(kind):
+    record = Preprocessing(
+        size_px=64, crop_mode="squash", interpolation="bilinear", antialias=False
+    )
+    view = evaluation_view(tf.constant(PICTURES[kind]), record).numpy()
+    # What keras.utils.image_dataset_from_directory does to a decoded file.
+    expected = tf.image.resize(PICTURES[kind], (64, 64), "bilinear").numpy()
+    # Each of two passes rounds by up to half.
+    assert np.abs(view - expected).max() <= 1
+
+
 def test_a_picture_of_the_right_size_is_left_untouched():
     record = Preprocessing(size_px=32, crop_fraction=1.0)
     image = PICTURES["noise"][:32, :32]

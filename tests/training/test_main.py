@@ -354,8 +354,8 @@ def test_predict_names_each_bad_file_and_answers_the_others(trained, tmp_path, c
     ("arguments", "words"),
     [
         (["a.png"], "--model must be given"),
-        (["--model=/nowhere.keras", "a.png"], "there is nothing there"),
-        ([f"--model={ROOT}", "a.png"], "that is none of them"),
+        (["--model=/nowhere.keras", "a.png"], "there is nothing at"),
+        ([f"--model={ROOT}", "a.png"], "is none of them"),
         ([f"--model={ROOT}"], "no picture was named"),
         (["--model=x.keras", "--top=0", "a.png"], "flag --top=0"),
     ],

@@ -1,0 +1,325 @@
+"""Trained models of any kind behind one face: images in, names and scores out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_convnext import weights
+from keras_convnext.inference.images import view_image
+from keras_convnext.inference.loaded_model import (
+    LoadedModel,
+    assume_geometry,
+    load_keras_file,
+    load_published,
+)
+from keras_convnext.inference.outputs import Kind, OutputMeaning
+from keras_convnext.inference.readers import (
+    ExportedModel,
+    read_saved_model,
+    read_tflite,
+)
+from keras_convnext.inference.sidecars import (
+    find_labels,
+    find_preprocessing,
+    find_record,
+)
+from keras_convnext.preprocessing import Preprocessing
+
+_SAVED_MODEL = "saved_model.pb"
+_READERS = {"": read_saved_model, ".tflite": read_tflite}
+# A step of an integer file's output, and half a step more.
+_ROUNDING = 0.02
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model, ready to answer. Call it with an image or several.
+
+    Attributes:
+        name: The published checkpoint, or the file that was found.
+        kind: "keras", "saved_model", "tflite" or "checkpoint".
+        labels: Class names. A model with one output has two, of 0 and of 1, or the
+            second alone.
+        preprocessing: How an image becomes its input.
+        meaning: What its outputs are.
+        is_exclusive: Whether an image shows one of the labels and no other, so that
+            the scores add up to one.
+        notices: What was missing and taken for granted instead, a line each.
+        probabilities: Maps float32 images `(batch, size_px, size_px, 3)` in 0..255,
+            as `preprocessing` makes them, to float32 `(batch, labels)`.
+        synsets: WordNet ids of the classes, where it is ImageNet's.
+        model: The `keras.Model`, where it is one.
+    """
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    meaning: OutputMeaning
+    is_exclusive: bool
+    notices: tuple[str, ...]
+    probabilities: Callable[[np.ndarray], np.ndarray]
+    synsets: tuple[str, ...] = ()
+    model: Any = None
+
+    def __call__(self, images: Any, top: int = 5) -> Any:
+        """Returns names and scores, the likeliest first.
+
+        Args:
+            images: A file's path, a PIL image or an array `(height, width, 3)` with
+                values in 0..255, of any size, which is resized and cropped as the
+                model expects; or several: a list of these, or an array
+                `(batch, height, width, 3)`.
+            top: How many names to tell, at most.
+
+        Returns:
+            For one image a list of (name, score); for several a list of such lists.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is no image.
+
+        Example:
+            >>> model = keras_convnext.load("runs/photos")
+            >>> model("photo.jpg", top=1)
+            [('daisy', 0.97)]
+        """
+        if not isinstance(images, list | tuple) and getattr(images, "ndim", 3) < 4:
+            return self([images], top)[0]
+        answers = []
+        for first in range(0, len(images), _AT_ONCE):
+            group = images[first : first + _AT_ONCE]
+            views = [view_image(each, self.preprocessing) for each in group]
+            rows = self.probabilities(np.stack(views))
+            answers += [name_best(row, self.labels, top) for row in rows]
+        return answers
+
+
+def name_best(
+    scores: np.ndarray, labels: Sequence[str], top: int
+) -> list[tuple[str, float]]:
+    """Returns the names and scores of the likeliest classes, the likeliest first.
+
+    Args:
+        scores: `(classes,)`.
+        labels: The classes' names.
+        top: How many, at most.
+    """
+    order = np.argsort(-scores, kind="stable")[:top]
+    return [(labels[number], float(scores[number])) for number in order]
+
+
+def load(
+    source: str | os.PathLike[str],
+    *,
+    output: str | None = None,
+    normalization: str | None = None,
+) -> Classifier:
+    """Returns a trained model that answers for images with names and scores.
+
+    Args:
+        source: A .keras or .tflite file, a SavedModel, a folder as training or export
+            leave it, or a published checkpoint ("convnext_tiny.fb_in1k"), which is
+            downloaded where it is not yet.
+        output: What a .keras file's outputs are, where its graph and its loss do not
+            tell: "logits", "probabilities" or "sigmoid".
+        normalization: What it expects of images where it does not normalize them
+            itself and no preprocessing.json says it: "imagenet", "unit" (0..1),
+            "symmetric" (-1..1) or "none" (0..255).
+
+    Raises:
+        FileNotFoundError: There is no such model.
+        ValueError: It is no classifier of square images, what its numbers mean stays
+            open, or what lies beside it does not fit; one line.
+        OSError: It cannot be fetched.
+
+    Example:
+        >>> model = keras_convnext.load("runs/photos")
+        >>> model(["a.jpg", "b.jpg"], top=2)
+        [[('daisy', 0.97), ('rose', 0.02)], [('rose', 0.88), ('daisy', 0.1)]]
+    """
+    named = os.fspath(source)
+    if not Path(named).expanduser().exists() and _is_published(named):
+        return _from_keras(load_published(named), "checkpoint")
+    path = find_model(named)
+    if path.suffix == ".keras":
+        loaded = load_keras_file(path, output=output, normalization=normalization)
+        return _from_keras(loaded, "keras")
+    if output or normalization:
+        raise ValueError(
+            f"{path} is an exported file, which normalizes images and gives "
+            "probabilities by itself: leave out what its output or normalization is"
+        )
+    return _from_export(path)
+
+
+def _is_published(named: str) -> bool:
+    try:
+        weights.find(named)
+    except ValueError:
+        return False
+    return True
+
+
+def find_model(named: str) -> Path:
+    """Returns the file, or the SavedModel's folder, that a name stands for.
+
+    Args:
+        named: A .keras or .tflite file, a SavedModel, the folder of its versions, or
+            a folder that holds one of these as training and export leave them.
+
+    Raises:
+        FileNotFoundError: There is nothing there.
+        ValueError: What is there is no model.
+    """
+    path = Path(named).expanduser()
+    if path.is_file() and path.suffix in (".keras", ".tflite"):
+        return path
+    if path.is_dir() and (found := _find_in_folder(path)):
+        return found
+    wanted = (
+        "a model is a .keras file, a .tflite file, a SavedModel, a folder with one of "
+        "these, or a published checkpoint"
+    )
+    if not path.exists():
+        raise FileNotFoundError(f"there is nothing at {named}: {wanted}")
+    if (path / "recipe.json").is_file():
+        raise ValueError(f"the run in {named} has not finished: it has no model yet")
+    raise ValueError(f"{named} is none of them: {wanted}")
+
+
+def _find_in_folder(path: Path) -> Path | None:
+    if (path / _SAVED_MODEL).is_file():
+        return path
+    versions = [p for p in path.glob("*/" + _SAVED_MODEL) if p.parent.name.isdecimal()]
+    if versions:
+        return max(versions, key=lambda p: int(p.parent.name)).parent
+    if (path / "model.keras").is_file():
+        return path / "model.keras"
+    if (path / "saved_model").is_dir():
+        return _find_in_folder(path / "saved_model")
+    files = sorted(path.glob("*.tflite"))
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
+        raise ValueError(f"{path} holds several models ({names}): name one of them")
+    return files[0] if files else None
+
+
+def _from_keras(loaded: LoadedModel, kind: str) -> Classifier:
+    if loaded.meaning.kind == "features":
+        raise ValueError(f"{loaded.name} gives features, and no classes")
+    forward = make_forward(loaded)
+    outputs = loaded.model.outputs[0].shape[-1]
+    return Classifier(
+        loaded.name,
+        kind,
+        loaded.labels,
+        loaded.preprocessing,
+        loaded.meaning,
+        _are_exclusive(loaded.meaning, outputs, loaded.labels),
+        loaded.notices,
+        lambda images: _per_label(forward(images), loaded.labels),
+        loaded.synsets,
+        loaded.model,
+    )
+
+
+def make_forward(loaded: LoadedModel) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a model as a function from images in 0..255 to probabilities.
+
+    Args:
+        loaded: The model; its outputs have to be classes.
+
+    Returns:
+        From float32 `(batch, size_px, size_px, 3)` to float32 `(batch, outputs)`.
+        Much faster than `model.predict` for an image or two.
+    """
+    import keras
+
+    activation = keras.activations.get(loaded.meaning.activation)
+    mean, variance = np.array(loaded.preprocessing.normalization(3), np.float32)
+    deviation = np.sqrt(variance)
+
+    def forward(images: Any) -> Any:
+        if not loaded.normalizes:
+            images = (images - mean) / deviation
+        scores = keras.ops.cast(loaded.model(images, training=False), "float32")
+        return activation(scores)
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # One graph, however many images come at a time.
+        shape = loaded.model.inputs[0].shape
+        forward = tf.function(forward, input_signature=[tf.TensorSpec(shape)])
+    return lambda images: np.asarray(
+        keras.ops.convert_to_numpy(forward(images.astype(np.float32)))
+    )
+
+
+def _from_export(path: Path) -> Classifier:
+    exported = _read_export(path)
+    labels, notices = find_labels(path, exported.outputs)
+    preprocessing = find_preprocessing(path, exported.size_px)
+    if preprocessing is None:
+        preprocessing, notice = assume_geometry(path, exported.size_px, False)
+        notices = (*notices, notice)
+    meaning = _find_meaning(path, exported.outputs)
+
+    def probabilities(images: np.ndarray) -> np.ndarray:
+        rows = exported.answer(images)
+        if not (rows.min() >= -_ROUNDING and rows.max() <= 1 + _ROUNDING):
+            raise ValueError(
+                f"{path} answers with {rows.min():.3g}..{rows.max():.3g}, which are no "
+                "probabilities: export the .keras file that it was made of"
+            )
+        return _per_label(rows, labels)
+
+    return Classifier(
+        str(path),
+        exported.kind,
+        labels,
+        preprocessing,
+        meaning,
+        _are_exclusive(meaning, exported.outputs, labels),
+        notices,
+        probabilities,
+    )
+
+
+def _find_meaning(path: Path, outputs: int) -> OutputMeaning:
+    """Returns what an exported file's probabilities are of, as its manifest says."""
+    found = find_record(path, "output")
+    kind: Kind = "sigmoid" if outputs == 1 else "softmax"
+    if found is not None and found[1].get("kind") == "sigmoid":
+        kind = "sigmoid"
+    return OutputMeaning(kind, True, "it was exported so")
+
+
+def _read_export(path: Path) -> ExportedModel:
+    try:
+        return _READERS["" if path.is_dir() else path.suffix](path)
+    # TensorFlow and LiteRT let through whatever they raise.
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise ValueError(f"{path} cannot be read as a model: {reason}") from error
+
+
+def _are_exclusive(
+    meaning: OutputMeaning, outputs: int, labels: tuple[str, ...]
+) -> bool:
+    return meaning.kind == "softmax" or (outputs == 1 and len(labels) == 2)
+
+
+def _per_label(rows: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
+    """Returns a score for each label; one output tells the second of two."""
+    if rows.shape[1] == 1 and len(labels) == 2:
+        return np.concatenate([1 - rows, rows], axis=1)
+    return rows

@@ -1,0 +1,241 @@
+"""A Keras model and what its numbers mean: told, found in it, or found beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras_convnext
+from keras_convnext import weights
+from keras_convnext.inference.inputs import normalizes_images
+from keras_convnext.inference.outputs import (
+    OutputMeaning,
+    find_output_meaning,
+    read_recorded_loss,
+)
+from keras_convnext.inference.sidecars import (
+    PREPROCESSING,
+    find_labels,
+    find_preprocessing,
+)
+from keras_convnext.labels import class_names
+from keras_convnext.preprocessing import (
+    IMAGENET,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    KERAS_LOADER,
+    Preprocessing,
+)
+
+# Mean and deviation on the scale 0..1, by the values of the flag --normalization.
+NORMALIZATIONS = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "symmetric": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "none": ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
+}
+_IMAGENET_CLASSES = (1000, 11821, 21841)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A Keras model and what belongs to it.
+
+    Attributes:
+        name: Of the published checkpoint, or the path of the model's file.
+        model: The `keras.Model`.
+        meaning: What its outputs are.
+        labels: Class names in the order of its outputs; of a model with one output,
+            the names of 0 and 1, or of 1 alone. Empty where it gives features.
+        preprocessing: How an image becomes its input.
+        normalizes: Whether it normalizes images in 0..255 by itself; otherwise mean
+            and deviation of `preprocessing` are to be applied first.
+        notices: What was missing and assumed instead, a line each.
+        synsets: WordNet ids of the classes, where they are ImageNet's.
+        license: Of the weights, where a publisher states one.
+    """
+
+    name: str
+    model: Any
+    meaning: OutputMeaning
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    normalizes: bool
+    notices: tuple[str, ...] = ()
+    synsets: tuple[str, ...] = ()
+    license: str | None = None
+
+
+def load_keras_file(
+    path: Path, *, output: str | None = None, normalization: str | None = None
+) -> LoadedModel:
+    """Reads a .keras file and what lies beside it.
+
+    Args:
+        path: The file.
+        output: What its outputs are, of `outputs.OUTPUTS`, where the file does not
+            tell.
+        normalization: One of `NORMALIZATIONS`, where the model does not normalize.
+
+    Raises:
+        ValueError: It cannot be read, takes no square RGB images, or what its numbers
+            mean stays open; one line.
+    """
+    model = _load(path)
+    try:
+        size_px = find_size_px(model)
+        meaning = find_output_meaning(model, loss=read_recorded_loss(path), told=output)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be used: {error}") from error
+    labels: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    if meaning.kind != "features":
+        labels, notices = find_labels(path, model.outputs[0].shape[-1])
+    preprocessing, normalizes, more = _find_preprocessing(
+        path, model, size_px, normalization
+    )
+    return LoadedModel(
+        str(path), model, meaning, labels, preprocessing, normalizes, notices + more
+    )
+
+
+def load_published(name: str) -> LoadedModel:
+    """Fetches a published classifier and builds its model.
+
+    Args:
+        name: "arch.tag", one of `keras_convnext.list_weights()`.
+
+    Raises:
+        ValueError: There is no such checkpoint, or it gives features only.
+        OSError: It cannot be fetched.
+    """
+    record = weights.find(name)
+    if not record.classes or record.classifier_activation is None:
+        raise ValueError(f"{name} has no classifier: it gives features only")
+    model = keras_convnext.create(record.name)
+    synsets, names = zip(*class_names(record.classes), strict=True)
+    return LoadedModel(
+        record.name,
+        model,
+        find_output_meaning(model),
+        names,
+        record.preprocessing,
+        normalizes=True,
+        synsets=synsets,
+        license=record.licence,
+    )
+
+
+def _load(path: Path) -> Any:
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False)
+    # Keras lets through whatever the layers' own code raises.
+    except Exception as error:
+        # Its messages end with the whole configuration.
+        reason = str(error).strip().partition("\n")[0][:300]
+        reason = reason or type(error).__name__
+        raise ValueError(f"{path} cannot be read as a model: {reason}") from error
+
+
+def find_size_px(model: Any) -> int | None:
+    """Returns the side of the images that a model takes; None where any will do.
+
+    Raises:
+        ValueError: It takes something else than one square RGB image.
+    """
+    inputs = getattr(model, "inputs", None) or []
+    if not inputs:
+        raise ValueError(
+            "its input cannot be seen, because it is a subclassed model: call it on "
+            "inputs = keras.Input(...) and save keras.Model(inputs, model(inputs))"
+        )
+    if len(inputs) > 1:
+        names = ", ".join(each.name for each in inputs)
+        raise ValueError(f"it has {len(inputs)} inputs ({names}), not one image")
+    shape = tuple(inputs[0].shape)
+    if len(shape) != 4 or shape[-1] != 3:
+        raise ValueError(f"its input is {shape}, not (batch, height, width, 3)")
+    _, height, width, _ = shape
+    if height != width:
+        raise ValueError(f"its input is {height} x {width} pixels, not a square")
+    return None if height is None else int(height)
+
+
+def _find_preprocessing(
+    path: Path, model: Any, size_px: int | None, normalization: str | None
+) -> tuple[Preprocessing, bool, tuple[str, ...]]:
+    """Returns how a model sees images, whether it normalizes them, and notices."""
+    normalizes = _find_normalizes(path, model, normalization)
+    found = find_preprocessing(
+        path,
+        size_px,
+        needs_normalization=not normalizes and normalization is None,
+    )
+    notices: tuple[str, ...] = ()
+    if found is None:
+        if not normalizes and normalization is None:
+            raise ValueError(_ask_for_normalization(path))
+        found, notice = assume_geometry(path, size_px, _is_imagenet_classifier(model))
+        notices = (notice,)
+    if normalization is not None:
+        mean, std = NORMALIZATIONS[normalization]
+        found = dataclasses.replace(found, mean=mean, std=std)
+    return found, normalizes, notices
+
+
+def _find_normalizes(path: Path, model: Any, normalization: str | None) -> bool:
+    if normalization is not None and normalization not in NORMALIZATIONS:
+        raise ValueError(
+            f"--normalization={normalization} is none of {', '.join(NORMALIZATIONS)}"
+        )
+    seen = normalizes_images(model)
+    if seen is None and normalization is None:
+        raise ValueError(_ask_for_normalization(path))
+    if seen and normalization not in (None, "none"):
+        raise ValueError(
+            f"--normalization={normalization}, but {path} normalizes images by itself: "
+            "leave the flag out"
+        )
+    return bool(seen)
+
+
+def _ask_for_normalization(path: Path) -> str:
+    return (
+        f"{path} does not show how images are to be normalized: say --normalization="
+        "imagenet (ImageNet's mean and deviation), unit (0..1), symmetric (-1..1) or "
+        f"none (0..255), or put mean and std into a {PREPROCESSING} beside it"
+    )
+
+
+def assume_geometry(
+    path: Path, size_px: int | None, as_imagenet: bool
+) -> tuple[Preprocessing, str]:
+    """Returns what is done to images where nothing says it, and a line about that.
+
+    Args:
+        path: The model's.
+        size_px: Side of its input; None for any.
+        as_imagenet: Whether it is a published kind of ImageNet classifier, which are
+            evaluated on the middle of an image; anybody else's data most likely come
+            from Keras' loader of image folders.
+    """
+    size_px = size_px or IMAGENET.size_px
+    assumed = IMAGENET if as_imagenet else KERAS_LOADER
+    words = {
+        "center": f"cropped to their middle ({assumed.crop_fraction:g}), as ImageNet's",
+        "squash": "squashed whole, as Keras' image_dataset_from_directory does",
+    }
+    other = "squash" if assumed.crop_mode == "center" else "center"
+    return dataclasses.replace(assumed, size_px=size_px), (
+        f"no {PREPROCESSING} beside {path}: images are resized to {size_px} px and "
+        f'{words[assumed.crop_mode]}; {{"crop_mode": "{other}"}} in it says otherwise'
+    )
+
+
+def _is_imagenet_classifier(model: Any) -> bool:
+    names = {layer.name for layer in model.layers}
+    return "head_dense" in names and model.outputs[0].shape[-1] in _IMAGENET_CLASSES
