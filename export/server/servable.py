@@ -129,7 +129,7 @@ class Servable:
         graphs = {frozenset(g.meta_info_def.tags): g for g in saved.meta_graphs}
         graph = graphs.get(frozenset(_TAGS))
         if graph is None:
-            tags = "; ".join(", ".join(sorted(tags)) or "none" for tags in graphs)
+            tags = "; ".join(", ".join(sorted(tags)) for tags in graphs) or "none"
             raise Refusal(
                 Code.NOT_FOUND,
                 "Could not find meta graph def matching supplied tags: "

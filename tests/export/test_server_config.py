@@ -215,6 +215,9 @@ def test_a_model_without_a_graph_for_serving_is_refused_with_its_tags(tmp_path):
     with pytest.raises(Refusal, match="tags found: train; gpu, serve") as caught:
         servable.load(tmp_path / "1")
     assert caught.value.code is Code.NOT_FOUND
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(Refusal, match="tags found: none"):
+        servable.load(tmp_path / "1")
 
 
 @pytest.mark.parametrize("flag", ["rest_api_port", "port"])

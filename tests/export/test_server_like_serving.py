@@ -9,8 +9,10 @@ import http.client
 import http.server
 import json
 import math
+import re
 import threading
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +29,7 @@ from tensorflow_serving.apis import (  # noqa: E402
 
 from export.server import json_values  # noqa: E402
 from export.server.errors import Refusal  # noqa: E402
-from export.serving import grpc_client, rest_client  # noqa: E402
+from export.serving import grpc_client, load_generator, rest_client  # noqa: E402
 from tests.export.server_support import (  # noqa: E402
     LARGEST,
     ROWS,
@@ -370,3 +372,16 @@ def test_clients_say_in_a_line_why_there_is_no_answer(served, url, proxy, capsys
         said = capsys.readouterr().err
         assert words in said
         assert said.count("\n") == 1
+
+
+def test_the_load_generator_tells_how_much_memory_the_server_has(served, url, capsys):
+    place = (f"--url={url}", f"--target=127.0.0.1:{served.grpc_port}", "--model=toy")
+    load = ("--requests=6", "--clients=2", "--image", __file__)
+    assert load_generator.main(["load_generator", *place, *load]) == 0
+    answered, memory = capsys.readouterr().out.splitlines()
+    assert answered.startswith("6 answered, 0 wrong, 0 failed")
+    # The server is this process. Six requests take less than 50 MB.
+    status = Path("/proc/self/status").read_text()
+    resident_mb = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+    for told in re.findall(r"(\d+) MB", memory):
+        assert float(told) == pytest.approx(resident_mb, abs=50)
