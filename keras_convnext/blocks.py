@@ -15,6 +15,7 @@ from keras import layers
 from keras_convnext.initializers import Constant
 from keras_convnext.layers import (
     DepthwiseConv2D,
+    Dropout,
     GlobalResponseNormalization,
     LayerScale,
     Rematerialized,
@@ -217,7 +218,7 @@ def classifier(
     """
     dtype = style.head_dtype
     if dropout_rate:
-        x = layers.Dropout(
+        x = Dropout(
             dropout_rate, seed=next(style.seeds), name="head_dropout", dtype=dtype
         )(x)
     return layers.Dense(

@@ -67,6 +67,7 @@ def make_train_step(
     chosen = [trains(v.path) for v in learner.model.trainable_variables]
     variables = _chosen(learner.model, chosen)
     scale = learner.loss_scale
+    exchanges = strategy.num_replicas_in_sync > 1 and _has_batch_norm(learner.model)
 
     def backward(images: tf.Tensor, targets: tf.Tensor) -> list[tf.Tensor]:
         """Returns loss, hits and the gradients of some of a device's pictures."""
@@ -89,7 +90,7 @@ def make_train_step(
             labels, settings.classes, settings.label_smoothing
         )
         loss, correct, *gradients = summed_over_parts(
-            backward, images, targets, settings.accumulation_steps
+            backward, images, targets, settings.accumulation_steps, exchanges
         )
         context = tf.distribute.get_replica_context()
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
@@ -122,6 +123,7 @@ def summed_over_parts(
     images: tf.Tensor,
     targets: tf.Tensor,
     parts: int,
+    exchanges: bool = False,
 ) -> list[tf.Tensor]:
     """Returns the sums of a function's results over equal parts of a batch.
 
@@ -132,12 +134,14 @@ def summed_over_parts(
         images: `(batch, height, width, 3)`.
         targets: `(batch, classes)`.
         parts: How many; they divide the batch.
+        exchanges: Whether the function exchanges tensors between replicas, as batch
+            norm does. No loop of a graph may hold that, so the parts are written out.
     """
     if parts == 1:
         return function(images, targets)
     rows = images.shape[0] // parts
 
-    def add(part: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, list[Any]]:
+    def add(part: Any, sums: list[tf.Tensor]) -> tuple[Any, list[Any]]:
         taken = slice(part * rows, (part + 1) * rows)
         results = function(
             tf.ensure_shape(images[taken], (rows, *images.shape[1:])),
@@ -146,10 +150,25 @@ def summed_over_parts(
         return part + 1, [a + b for a, b in zip(sums, results, strict=True)]
 
     first = function(images[:rows], targets[:rows])
+    if exchanges:
+        sums = first
+        for part in range(1, parts):
+            with tf.control_dependencies(sums):
+                _, sums = add(part, sums)
+        return sums
     _, sums = tf.while_loop(
         lambda part, _: part < parts, add, (1, first), parallel_iterations=1
     )
     return sums
+
+
+def _has_batch_norm(model: keras.Model) -> bool:
+    """Returns whether a layer, of a model inside it too, computes over the batch."""
+    return any(
+        isinstance(layer, keras.layers.BatchNormalization)
+        or (isinstance(layer, keras.Model) and _has_batch_norm(layer))
+        for layer in model.layers
+    )
 
 
 def clipped(

@@ -1,8 +1,10 @@
 """Keras layers that ConvNeXt needs and Keras does not have."""
 
 from keras_convnext.layers.activations import Activation, gelu, gelu_tanh
+from keras_convnext.layers.batch_norm import BatchNormalization
 from keras_convnext.layers.dense import Dense
 from keras_convnext.layers.depthwise_conv import DepthwiseConv2D
+from keras_convnext.layers.dropout import Dropout
 from keras_convnext.layers.grn import GlobalResponseNormalization
 from keras_convnext.layers.layer_scale import LayerScale
 from keras_convnext.layers.norm import LayerNorm, RMSNorm, SimpleNorm
@@ -13,8 +15,10 @@ from keras_convnext.layers.unit_scale import UnitScale
 
 __all__ = [
     "Activation",
+    "BatchNormalization",
     "Dense",
     "DepthwiseConv2D",
+    "Dropout",
     "GlobalResponseNormalization",
     "LayerNorm",
     "LayerScale",

@@ -6,9 +6,7 @@ from typing import Any
 
 import keras
 
-# An odd constant near 2**32 / golden ratio: seeds of neighbouring layers differ
-# by small numbers, so a replica's offset must not be one.
-_REPLICA_STRIDE = 0x9E3779B1
+from keras_convnext.layers.replica_seeds import next_seed
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
@@ -67,11 +65,7 @@ class StochasticDepth(keras.layers.Layer):
             )
         import tensorflow as tf
 
-        seed = tf.cast(self.seed_generator.next(), tf.int64)
-        replica_context = tf.distribute.get_replica_context()
-        if replica_context is not None:
-            replica = tf.cast(replica_context.replica_id_in_sync_group, tf.int64)
-            seed += tf.stack([replica * _REPLICA_STRIDE, tf.zeros_like(replica)])
+        seed = next_seed(self.seed_generator)
         return tf.random.stateless_uniform(shape, seed=seed, dtype=tf.float32)
 
     def compute_output_shape(

@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers
 
 from keras_convnext import blocks, models
-from keras_convnext.layers import LayerScale, StochasticDepth, gelu
+from keras_convnext.layers import BatchNormalization, LayerScale, StochasticDepth, gelu
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 from keras_convnext.roadmap import designs, plan
 from keras_convnext.roadmap.designs import Design
@@ -321,7 +321,7 @@ def _convolution(
 def _norm(x: Any, name: str, design: Design, style: Style) -> Any:
     if design.norm == "layer":
         return style.norm(name)(x)
-    return layers.BatchNormalization(name=name, dtype=style.dtype, **_BATCH_NORM)(x)
+    return BatchNormalization(name=name, dtype=style.dtype, **_BATCH_NORM)(x)
 
 
 def _activation(x: Any, name: str, design: Design, style: Style) -> Any:

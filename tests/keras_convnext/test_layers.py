@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 from keras_convnext.layers import (
+    BatchNormalization,
+    Dropout,
     GlobalResponseNormalization,
     LayerNorm,
     LayerScale,
@@ -175,6 +177,8 @@ def test_stochastic_depth_refuses_a_rate_that_is_no_probability(rate):
         RMSNorm(1e-4, name="d"),
         SimpleNorm(1e-3, name="e"),
         GlobalResponseNormalization(1e-5, name="f"),
+        Dropout(0.25, seed=3, name="h"),
+        BatchNormalization(momentum=0.8, name="i"),
         Rematerialized([LayerScale(0.5), keras.layers.Dense(8)], name="g"),
     ],
     ids=lambda layer: type(layer).__name__,
