@@ -31,6 +31,7 @@ class Position:
         seconds: Time spent on the run so far, over all sittings.
         score: What these weights were judged as, higher is better; None within an
             epoch.
+        learning_rate: What a callback has set in place of the schedule, or None.
     """
 
     epoch: int = 0
@@ -39,6 +40,7 @@ class Position:
     totals: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     score: float | None = None
+    learning_rate: float | None = None
 
 
 class Checkpoints:

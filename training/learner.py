@@ -13,6 +13,7 @@ from keras_convnext import optimizers, weights
 from . import network
 from .console import Mistake
 from .recipe import Recipe
+from .settable_rate import SettableRate
 
 if TYPE_CHECKING:
     from .loss_scale import LossScale
@@ -30,6 +31,7 @@ class Learner:
             None.
         loss_scale: For float16, or None.
         frozen_steps: Steps at the start that change the head alone.
+        rate: The optimizer's schedule where a callback may set a number in its place.
     """
 
     model: keras.Model
@@ -37,6 +39,7 @@ class Learner:
     averaged: keras.Model | None = None
     loss_scale: LossScale | None = None
     frozen_steps: int = 0
+    rate: SettableRate | None = None
 
     @property
     def kept(self) -> keras.Model:
@@ -102,8 +105,12 @@ def make(
             path: group if is_head(path) else replace(group, first_step=frozen_steps)
             for path, group in groups.items()
         }
+    rate = schedule(recipe, steps)
+    if keras.backend.backend() == "tensorflow":
+        # JAX compiles a whole epoch, and has no callbacks.
+        rate = SettableRate(rate)
     optimizer = optimizers.LayerwiseAdamW(
-        schedule(recipe, steps),
+        rate,
         weight_decay=recipe.weight_decay,
         beta_1=recipe.beta_1,
         beta_2=recipe.beta_2,
@@ -115,7 +122,8 @@ def make(
         from .loss_scale import LossScale  # TensorFlow's, which JAX does without
 
         loss_scale = LossScale()
-    return Learner(model, optimizer, averaged, loss_scale, frozen_steps)
+    settable = rate if isinstance(rate, SettableRate) else None
+    return Learner(model, optimizer, averaged, loss_scale, frozen_steps, settable)
 
 
 def schedule(recipe: Recipe, steps: int) -> optimizers.WarmupCosine:

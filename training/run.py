@@ -85,7 +85,12 @@ class Run:
     def save(self) -> None:
         """Writes a checkpoint; the chief does, for all workers."""
         seconds = self.seconds_before + time.monotonic() - self.began
-        self.position = replace(self.position, seconds=seconds)
+        rate = self.learner.rate
+        self.position = replace(
+            self.position,
+            seconds=seconds,
+            learning_rate=None if rate is None else rate.value,
+        )
         if self.cluster.is_chief:
             self.checkpoints.save(self.position)
 
@@ -133,6 +138,8 @@ def prepare(
     if restored is not None:
         run.position, notices = restored
         run.seconds_before = run.position.seconds
+        if learning.rate is not None:
+            learning.rate.set(run.position.learning_rate)
         for notice in notices if cluster.is_chief else ():
             say(notice)
     return run

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from . import callbacks as callbacks_of_keras
 from . import distribution
 from .console import Interrupted, Mistake
 from .evaluate import Verdicts, evaluate
@@ -58,25 +59,24 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
         callbacks: Ordinary Keras callbacks. `on_epoch_end` gets "loss",
             "accuracy", "val_loss", "val_accuracy", "val_top5", "learning_rate",
             "seconds", "images_per_second" and "data_wait" (the share of the time in
-            which the devices waited for data). `model.stop_training` is heeded.
+            which the devices waited for data). Their `model` is the one that is
+            judged, the moving average where there is one. `model.stop_training` and a
+            number set as `model.optimizer.learning_rate` are heeded.
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
-        Mistake: The loss is no longer a number, or the disk is full.
+        Mistake: The loss is no longer a number, the disk is full, or a callback
+            cannot work here.
     """
+    listeners = callbacks_of_keras.prepare(
+        callbacks, run.learner, run.recipe.epochs, run.steps_per_epoch
+    )
     take, take_frozen = _step_loops(run)
     kept = run.learner.kept
     judge = make_evaluation_step(
         lambda images: tf.nn.log_softmax(kept(images, training=False)), run.strategy
     )
     held_back = run.held_back()
-    listeners = keras.callbacks.CallbackList(
-        list(callbacks),
-        model=run.learner.model,
-        epochs=run.recipe.epochs,
-        steps=run.steps_per_epoch,
-    )
-    run.learner.model.stop_training = False
     listeners.on_train_begin()
     with StopRequest() as stop:
         while run.position.epoch < run.recipe.epochs:
@@ -84,6 +84,7 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
             listeners.on_epoch_begin(epoch)
             is_frozen = epoch < run.recipe.frozen_epochs
             totals = _epoch(run, take_frozen if is_frozen else take, listeners, stop)
+            listeners.on_test_begin()
             verdicts = evaluate(
                 held_back,
                 judge,
@@ -92,9 +93,10 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
                 after_batch=functools.partial(_heed, run, stop),
             )
             logs = _figures(run, totals, verdicts)
+            listeners.on_test_end({"loss": verdicts.loss, "accuracy": verdicts.top1})
             listeners.on_epoch_end(epoch, logs)
             _finish_epoch(run, verdicts)
-            if run.learner.model.stop_training:
+            if kept.stop_training:
                 break
             if run.position.epoch < run.recipe.epochs and _stopping(run, stop):
                 raise _interrupted(run, stop)
