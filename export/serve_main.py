@@ -137,12 +137,14 @@ def _serve(argv: list[str]) -> int:
         raise Mistake(
             f"serving needs {missing.name}: pip install 'keras-convnext[serve]'"
         ) from None
-    told_to_stop = _told_to_stop()
     try:
         settings = _settings(values, folder)
         server = app.Server(settings, _say)
     except errors.Refusal as refusal:
         raise Mistake(str(refusal)) from None
+    # Until here a signal ends the process: nobody waits for an answer yet.
+    told_to_stop = _told_to_stop()
+    server.start()
     if settings.rest_port:
         place = app.address(settings.host, settings.rest_port)
         _say(f"http://{place}/ for people and REST")

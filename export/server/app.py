@@ -161,10 +161,10 @@ def _grpc_server(settings: Settings) -> grpc.Server:
 
 
 class Server:
-    """A running server."""
+    """A server: made, it has its ports and its models; started, it answers."""
 
     def __init__(self, settings: Settings, say: Callable[[str], None]):
-        """Loads the models and begins to answer.
+        """Takes the ports and loads the models.
 
         Args:
             settings: How it is run.
@@ -176,12 +176,17 @@ class Server:
         """
         self._settings = settings
         self._say = say
-        self._http = self._grpc = listening = None
+        self._grpc: grpc.Server | None = None
+        self._listening: socket.socket | None = None
+        self._http: _HttpServer | None = None
+        self._pollers: list[Poller] = []
         with contextlib.ExitStack() as undo:
             # Both before the models are loaded: that takes longer.
             if settings.rest_port:
-                listening = _listen(settings.host, settings.rest_port, "rest_api_port")
-                undo.callback(listening.close)
+                self._listening = _listen(
+                    settings.host, settings.rest_port, "rest_api_port"
+                )
+                undo.callback(self._listening.close)
             if settings.grpc_port:
                 self._grpc = _grpc_server(settings)
                 undo.callback(self._grpc.stop, None)
@@ -190,23 +195,24 @@ class Server:
             failures = self.models.failures()
             if failures:
                 raise Failure("; ".join(failures))
-            metrics = Metrics(self.models.names)
-            self._batcher = Batcher(settings.batching, metrics.batch)
-            undo.callback(self._batcher.close)
-            self.core = Core(
-                self.models, self._batcher, metrics, settings.timeout_seconds
-            )
-            if self._grpc:
-                self._start_grpc(self._grpc)
-            if listening is not None:
-                rest = Rest(self.core, settings.limits, settings.cors)
-                self._http = _HttpServer(rest, listening, settings)
-                self._http.start()
-            self._pollers = [
-                Poller(self.models.reconcile, settings.poll_seconds, say),
-                Poller(self._read_models, settings.read_seconds, say),
-            ]
             undo.pop_all()
+        metrics = Metrics(self.models.names)
+        self._batcher = Batcher(settings.batching, metrics.batch)
+        self.core = Core(self.models, self._batcher, metrics, settings.timeout_seconds)
+
+    def start(self) -> None:
+        """Begins to answer, and to look for what is new."""
+        settings = self._settings
+        if self._grpc:
+            self._start_grpc(self._grpc)
+        if self._listening:
+            rest = Rest(self.core, settings.limits, settings.cors)
+            self._http = _HttpServer(rest, self._listening, settings)
+            self._http.start()
+        self._pollers = [
+            Poller(self.models.reconcile, settings.poll_seconds, self._say),
+            Poller(self._read_models, settings.read_seconds, self._say),
+        ]
 
     def _start_grpc(self, server: grpc.Server) -> None:
         most = self._settings.limits.max_request_bytes

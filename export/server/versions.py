@@ -64,6 +64,7 @@ class Version:
     """A version and what is known of it."""
 
     number: int
+    folder: Path
     state: State = State.START
     error: Refusal | None = None
     servable: Servable | None = None
@@ -181,7 +182,11 @@ class Models:
             known = self._versions.setdefault(config.name, {})
         for number, folder in wanted.items():
             version = known.get(number)
-            if version is None or version.state is State.END:
+            if (
+                version is None
+                or version.state is State.END
+                or version.folder != folder
+            ):
                 self._try(config.name, folder, known, number)
         if any(known[number].state is State.AVAILABLE for number in wanted):
             leaving = [v for number, v in known.items() if number not in wanted]
@@ -195,22 +200,29 @@ class Models:
         before = known.get(number)
         if before is not None and before.failed_with == look:
             return
-        version = Version(number, State.LOADING)
-        with self._changed:
-            known[number] = version
+        version = Version(number, folder, State.LOADING)
+        # One that lies elsewhere answers until this one can.
+        stays = before is not None and before.state is State.AVAILABLE
+        if not stays:
+            with self._changed:
+                known[number] = version
         try:
             servable = self._load(folder)
         except Exception as error:
+            refusal = errors.of(error)
             with self._changed:
                 version.state = State.END
-                version.error = errors.of(error)
-                version.failed_with = look
-            self._say(f"{name} version {number} failed: {version.error}")
+                version.error = refusal
+                known[number].failed_with = look
+            self._say(f"{name} version {number} failed: {refusal}")
             return
         with self._changed:
             version.servable = servable
             version.state = State.AVAILABLE
+            known[number] = version
         self._say(f"{name} version {number} is served")
+        if stays and before is not None:
+            self._unload(name, [before])
 
     def _unload(self, name: str, leaving: list[Version]) -> None:
         """Lets versions go as soon as nobody holds them."""

@@ -135,6 +135,7 @@ def served(tmp_path_factory):
         ),
     )
     server = Server(settings, lambda line: None)
+    server.start()
     yield settings
     server.stop()
 

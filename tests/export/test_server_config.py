@@ -66,6 +66,7 @@ class Running:
             cors=True,
         )
         self.server = app.Server(settings, self.lines.append)
+        self.server.start()
         self.url = f"http://{app.address(settings.host, settings.rest_port)}"
         self.target = app.address(settings.host, settings.grpc_port)
 

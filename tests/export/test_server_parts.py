@@ -103,6 +103,24 @@ def test_taking_the_newest_version_away_goes_back_to_the_one_before(tmp_path):
     assert served_number(models) == 1
 
 
+def test_the_same_number_in_another_base_path_is_another_version(tmp_path):
+    places = [tmp_path / "one", tmp_path / "two"]
+    for place in places:
+        place.mkdir()
+        make_folders(place, 1)
+    models = Models(loaded_path)
+    for place in places:
+        models.configure([ModelConfig("m", place)])
+        with models.held("m") as handle:
+            assert handle.servable == place / "1"
+    # One that does not load leaves the one that answers.
+    (places[0] / "1" / "broken").touch()
+    models.configure([ModelConfig("m", places[0])])
+    models.reconcile()
+    with models.held("m") as handle:
+        assert handle.servable == places[1] / "1"
+
+
 def test_a_base_path_that_is_empty_for_a_moment_takes_nothing_away(tmp_path):
     make_folders(tmp_path, 1)
     models = Models(loaded_path)
