@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from keras_convnext import image_bmp
 from keras_convnext import image_headers as headers
 from keras_convnext.image import MAX_PIXELS, decode, evaluation_view
 from keras_convnext.preprocessing import Preprocessing
@@ -23,11 +24,23 @@ DEFAULTS = ("bytes", "images", "tensors")
 
 def _status(contents: tf.Tensor, is_good: tf.Tensor) -> tf.Tensor:
     """Returns what is wrong with a picture's bytes, empty when nothing is."""
-    kind = headers.picture_format(headers.read(contents))
+    data = headers.read(contents)
+    kind = headers.picture_format(data)
+    is_deep = (kind == headers.PNG) & (headers.png_bits(data) == 16)
+    damaged = f"damaged, cut short or larger than {MAX_PIXELS} pixels"
     reasons = (
         (tf.equal(tf.strings.length(contents), 0), "empty"),
         (kind == headers.UNKNOWN, "not a JPEG, PNG, GIF, BMP or WebP picture"),
-        (True, f"damaged, cut short or larger than {MAX_PIXELS} pixels"),
+        (
+            (kind == headers.BMP) & ~image_bmp.is_supported(data),
+            "a kind of BMP that is not supported (run lengths?); save it as PNG",
+        ),
+        (
+            is_deep,
+            f"{damaged}, or the upper 8 of its 16 bits are the same in every pixel; "
+            "save it with 8",
+        ),
+        (True, damaged),
     )
     text = tf.constant("")
     for applies, reason in reversed(reasons):

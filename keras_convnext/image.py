@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_convnext import image_bmp
 from keras_convnext import image_first_frame as first_frame
 from keras_convnext import image_headers as headers
 from keras_convnext.image_orientation import orientation_of, upright
@@ -60,10 +61,26 @@ def _decode_jpeg(contents: tf.Tensor, data: tf.Tensor, max_pixels: int) -> tf.Te
 
 
 def _decode_png(contents: tf.Tensor, data: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    def upper_eight_bits() -> tf.Tensor:
+        deep = tf.image.decode_png(contents, channels=3, dtype=tf.uint16)
+        upper = tf.cast(tf.bitwise.right_shift(deep, 8), tf.uint8)
+        is_flat = tf.reduce_all(upper == upper[0, 0])
+        check = tf.debugging.Assert(
+            ~is_flat | tf.reduce_all(deep == deep[0, 0]),
+            ["Of 16 bits the upper 8, which are used, are the same in every pixel"],
+            name="upper_bits_differ",
+        )
+        with tf.control_dependencies([] if check is None else [check]):
+            return tf.identity(upper)
+
     return _bounded(
         headers.png_size_px(data),
         max_pixels,
-        lambda: tf.image.decode_png(contents, channels=3),
+        lambda: tf.cond(
+            headers.png_bits(data) == 16,
+            upper_eight_bits,
+            lambda: tf.image.decode_png(contents, channels=3),
+        ),
     )
 
 
@@ -78,22 +95,8 @@ def _decode_gif(contents: tf.Tensor, data: tf.Tensor, max_pixels: int) -> tf.Ten
 
 
 def _decode_bmp(contents: tf.Tensor, data: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    def with_palette() -> tf.Tensor:
-        # TensorFlow gives the indices as if they were shades of grey. Four bytes an
-        # entry: blue, green, red and one that is not used.
-        start = 14 + headers.integer(data, 14, 4)
-        stored = tf.minimum(start + 4 * 256, headers.file_bytes(data))
-        palette = tf.reshape(data[start : stored - (stored - start) % 4], (-1, 4))
-        indices = tf.image.decode_bmp(contents)[:, :, 0]
-        return tf.gather(palette[:, 2::-1], tf.cast(indices, tf.int32))
-
-    def plain() -> tf.Tensor:
-        return tf.image.decode_bmp(contents)[:, :, :3]
-
     return _bounded(
-        headers.bmp_size_px(data),
-        max_pixels,
-        lambda: tf.cond(headers.integer(data, 28, 2) == 8, with_palette, plain),
+        headers.bmp_size_px(data), max_pixels, lambda: image_bmp.decode(contents, data)
     )
 
 
@@ -140,8 +143,8 @@ def decode(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     Reads JPEG (grey and CMYK too), PNG, GIF, BMP and WebP, known by their first
     bytes and not by a name. Of an animation the first frame counts. Transparency is
     dropped, not blended, as `convert("RGB")` of Pillow does (what a GIF leaves
-    transparent is black); of 16 bits the upper 8 are kept. Colour profiles are not
-    applied.
+    transparent is black); of 16 bits the upper 8 are kept. A BMP's bit masks are
+    heeded. Color profiles are not applied.
 
     Args:
         contents: The file, a scalar string.
@@ -152,7 +155,8 @@ def decode(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
 
     Raises:
         tf.errors.InvalidArgumentError: The bytes are no such picture, are damaged,
-            or announce a picture with more than `max_pixels`.
+            announce a picture with more than `max_pixels`, or show something in the
+            lower 8 of 16 bits alone; or it is a BMP with run lengths.
     """
     data = headers.read(contents)
     kind = headers.picture_format(data)

@@ -7,6 +7,8 @@ kinds of file that it cannot read Pillow can: TIFF, AVIF, BMP with run lengths.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,34 @@ _FINAL = frozenset({"JPEG", "MPO", "PNG"})
 _HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TIFF_BITS = 258  # The tag BitsPerSample.
+_LOWER_BITS = (
+    "of its 16 bits the upper 8, which are used, are the same throughout; "
+    "save it with 8"
+)
+# Brightest of the upper 8 bits: an image with 14 bits in 16 is below it throughout.
+_DARK = 64
+
+# What a person should know of a file that can be used: of one, and of several.
+REMARKS = {
+    "black": (
+        "is black throughout, as the file says",
+        "are black throughout, as the file says",
+    ),
+    "dark": (
+        "uses less than a quarter of its 16 bits; the upper 8 are used, so that it is "
+        "nearly black: stretch its brightness first",
+        "use less than a quarter of their 16 bits; the upper 8 are used, so that they "
+        "are nearly black: stretch their brightness first",
+    ),
+    "flawed": (
+        "is damaged in a way that decoders pass over, and used as it is",
+        "are damaged in a way that decoders pass over, and used as they are",
+    ),
+}
+
+
 def named_problem(path: Path) -> str:
     """Returns why no file of that name can be used; empty where some can."""
     if path.suffix.lower() in RAW_SUFFIXES:
@@ -44,6 +74,21 @@ def named_problem(path: Path) -> str:
 
 class Unreadable(ValueError):
     """A picture cannot be used; the text says why, and not which."""
+
+
+@dataclass(frozen=True)
+class DecodedFile:
+    """An image file that can be used.
+
+    Attributes:
+        pixels: The whole image, upright, uint8 `(height, width, 3)`.
+        is_read_by_graph: Whether `image.decode` reads the file; else only Pillow does.
+        remark: What a person should know of it, one of `REMARKS`; empty for most.
+    """
+
+    pixels: np.ndarray
+    is_read_by_graph: bool = True
+    remark: str = ""
 
 
 def read_pixels(contents: bytes) -> np.ndarray:
@@ -58,8 +103,7 @@ def read_pixels(contents: bytes) -> np.ndarray:
     Raises:
         Unreadable: It is no image, damaged, too large, or shows nothing.
     """
-    pixels, _ = decode_file(contents)
-    return pixels
+    return decode_file(contents).pixels
 
 
 # Its graph is built once, not for every file.
@@ -69,14 +113,11 @@ decode = tf.function(
 )
 
 
-def decode_file(contents: bytes) -> tuple[np.ndarray, bool]:
-    """Returns the pixels of a file, and whether `image.decode` reads it, too.
+def decode_file(contents: bytes) -> DecodedFile:
+    """Decodes a file, by TensorFlow or else by Pillow.
 
     Args:
         contents: The file.
-
-    Returns:
-        uint8 `(height, width, 3)`; and False where only Pillow reads such a file.
 
     Raises:
         Unreadable: It is no image, damaged, too large, or shows nothing.
@@ -85,41 +126,44 @@ def decode_file(contents: bytes) -> tuple[np.ndarray, bool]:
         raise Unreadable("the file is empty")
     try:
         pixels = decode(contents).numpy()
+        found = DecodedFile(pixels)
+        bits = _bits(contents)
     except tf.errors.OpError:
-        return _second_opinion(contents), False
-    if (pixels == pixels[0, 0]).all() and (problem := _colourless(contents)):
-        raise Unreadable(problem)
-    return pixels, True
+        pixels, bits = _second_opinion(contents)
+        found = DecodedFile(pixels, is_read_by_graph=False)
+    if _is_flat(pixels) and _shows_transparency_alone(contents):
+        raise Unreadable(
+            "all that it shows is in its transparency, which is not used; "
+            "save it on a background"
+        )
+    if not pixels.any():
+        return replace(found, remark="black")
+    if bits == 16 and pixels.max() < _DARK:
+        return replace(found, remark="dark")
+    return found
 
 
-def _colourless(contents: bytes) -> str:
-    """Returns a problem where a picture of one colour shows something in other ways."""
+def _is_flat(pixels: np.ndarray) -> bool:
+    return bool((pixels == pixels[0, 0]).all())
+
+
+def _shows_transparency_alone(contents: bytes) -> bool:
+    """Returns whether the transparency of an image of one color shows something."""
     try:
         with Image.open(io.BytesIO(contents)) as opened:
-            opened.load()
-            if opened.mode.startswith("I;16"):
-                lowest, highest = opened.getextrema()
-                if lowest != highest:
-                    return (
-                        "of its 16 bits the upper 8, which are used, are the same "
-                        "throughout; save it with 8"
-                    )
             alpha = np.asarray(opened.convert("RGBA"))[:, :, 3]
     # Pillow lets through whatever its many decoders raise.
     except Exception:
-        return ""
-    if (alpha == alpha[0, 0]).all():
-        return ""
-    return (
-        "all that it shows is in its transparency, which is not used; "
-        "save it on a background"
-    )
+        return False
+    return not _is_flat(alpha)
 
 
-def _second_opinion(contents: bytes) -> np.ndarray:
-    """Has Pillow read what TensorFlow cannot."""
+def _second_opinion(contents: bytes) -> tuple[np.ndarray, int]:
+    """Has Pillow read what TensorFlow cannot; returns pixels and bits a color."""
     try:
-        seen, kind = _decoded_by_pillow(contents)
+        seen, kind, bits = _decoded_by_pillow(contents)
+    except Unreadable:
+        raise
     # Pillow lets through whatever its many decoders raise.
     except Exception as error:
         if contents[4:12] in _HEIC:
@@ -127,11 +171,11 @@ def _second_opinion(contents: bytes) -> np.ndarray:
         raise Unreadable(_reason(error)) from error
     if kind in _FINAL:
         raise Unreadable("damaged (its data are inconsistent)")
-    return np.asarray(seen)
+    return np.asarray(seen), bits
 
 
-def _decoded_by_pillow(contents: bytes) -> tuple[Image.Image, str | None]:
-    """Returns the first frame, upright, as RGB, and the format of the file.
+def _decoded_by_pillow(contents: bytes) -> tuple[Image.Image, str | None, int]:
+    """Returns the first frame, upright, as RGB, the file's format, and bits a color.
 
     The rules are those of `image.decode`.
 
@@ -142,16 +186,41 @@ def _decoded_by_pillow(contents: bytes) -> tuple[Image.Image, str | None]:
         width, height = opened.size
         if width * height > image.MAX_PIXELS:
             raise Image.DecompressionBombError(f"{width} x {height} pixels")
-        if opened.mode in ("F", "I"):
-            raise ValueError(
+        # Of a PGM with more than 8 bits Pillow makes 0 to 65535.
+        is_scaled = opened.mode == "I" and opened.format == "PPM"
+        if opened.mode in ("F", "I") and not is_scaled:
+            raise Unreadable(
                 "its brightness has no known range (32 bits); save it with 8 or 16"
             )
+        bits = _bits(contents, opened)
         turned = ImageOps.exif_transpose(opened)
-        if turned.mode.startswith("I;16"):
+        stored = np.asarray(turned)
+        if turned.mode.startswith("I"):
             # Pillow would cut everything above 255 off.
-            grey = (np.asarray(turned) >> 8).astype(np.uint8)
-            turned = Image.fromarray(grey)
-        return turned.convert("RGB"), opened.format
+            turned = Image.fromarray((stored >> 8).astype(np.uint8))
+        if bits == 16 and _is_flat(np.asarray(turned)):
+            # Of several colors Pillow gives the upper 8 bits alone.
+            is_all_one = turned.mode == "L" and _is_flat(stored)
+            if not is_all_one:
+                raise Unreadable(_LOWER_BITS)
+        return turned.convert("RGB"), opened.format, bits
+
+
+def _bits(contents: bytes, opened: Image.Image | None = None) -> int:
+    """Returns the bits of a color that a file announces: 16, or at most 8.
+
+    Args:
+        contents: The file.
+        opened: What Pillow makes of it; needed for what is no PNG.
+    """
+    if contents.startswith(_PNG):
+        return contents[24]
+    if opened is None:
+        return 8
+    if opened.mode.startswith("I"):
+        return 16
+    tags: Mapping[int, Sequence[int]] = getattr(opened, "tag_v2", {})
+    return max(tags.get(_TIFF_BITS, (8,)))
 
 
 def _reason(error: Exception) -> str:
@@ -165,4 +234,6 @@ def _reason(error: Exception) -> str:
         )
     if isinstance(error, UnidentifiedImageError):
         return "not a picture, or of a kind that cannot be read"
+    if "unsupported" in str(error).lower():
+        return f"of a kind that is not supported ({error}); save it as PNG or JPEG"
     return f"damaged ({str(error) or type(error).__name__})"

@@ -93,14 +93,17 @@ def png_size_px(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return integer(data, 20, 4, big_endian=True), integer(data, 16, 4, big_endian=True)
 
 
+def png_bits(data: tf.Tensor) -> tf.Tensor:
+    """Returns the bits of a color that a PNG file announces, an int64 scalar."""
+    return integer(data, 24, 1)
+
+
 def bmp_size_px(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the height and width that a BMP file announces, int64 scalars."""
-
-    def magnitude(value: tf.Tensor) -> tf.Tensor:
-        # A negative height says that the rows run from top to bottom.
-        return tf.where(value >= 2**31, 2**32 - value, value)
-
-    return magnitude(integer(data, 22, 4)), magnitude(integer(data, 18, 4))
+    height = integer(data, 22, 4)
+    # A negative height says that the rows run from top to bottom.
+    height = tf.where(height >= 2**31, 2**32 - height, height)
+    return height, integer(data, 18, 4)
 
 
 def gif_size_px(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

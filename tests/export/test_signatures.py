@@ -11,6 +11,7 @@ from export import saved_model, source
 from export.network import Network, takes_raw_pictures, with_features
 from keras_convnext.folding import fold
 from keras_convnext.image import decode, evaluation_view
+from tests import bitmaps
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,14 @@ def test_a_bad_picture_has_a_status_and_its_neighbours_do_not_feel_it(
         b"": b"empty",
         b"some text": b"not a JPEG, PNG, GIF, BMP or WebP picture",
         photographs[1][:100]: b"damaged, cut short or larger than 100000000 pixels",
+        # Compression 1: run lengths.
+        bitmaps.raw_bmp(np.zeros((4, 4), np.uint8), 1): (
+            b"a kind of BMP that is not supported (run lengths?); save it as PNG"
+        ),
+        bitmaps.png16(np.arange(64, dtype=np.uint16).reshape(8, 8, 1), 0): (
+            b"damaged, cut short or larger than 100000000 pixels, or the upper 8 of "
+            b"its 16 bits are the same in every pixel; save it with 8"
+        ),
     }
     mixed = [*bad, *photographs, *bad]
     answers = signatures["serving_default"](image_bytes=tf.constant(mixed))
