@@ -37,13 +37,16 @@ def checked(images: Any, labels: Any, classes: int, part: str) -> Labelled:
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         problems.append(
             f"images of shape {images.shape}, not (count, height, width, 3)"
+            + (_CHANNELS_LAST if images.ndim == 4 and images.shape[1] in (1, 3) else "")
         )
     if images.dtype != np.uint8:
-        problems.append(f"images of type {images.dtype}, not uint8 in 0..255")
+        problems.append(
+            f"images of type {images.dtype}{_range_of(images)}, not uint8 in 0..255"
+        )
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
         problems.append(
             f"labels of type {labels.dtype} and shape {labels.shape}, not a whole "
-            f"number for each of the {len(images)} images"
+            f"number for each of the {len(images)} images{_labels_hint(labels)}"
         )
     elif not labels.size:
         problems.append("no pictures")
@@ -56,6 +59,36 @@ def checked(images: Any, labels: Any, classes: int, part: str) -> Labelled:
     if images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
     return images, labels.astype(np.int32)
+
+
+_CHANNELS_LAST = " (images.transpose(0, 2, 3, 1) puts the channels last)"
+
+
+def _range_of(images: np.ndarray) -> str:
+    """Returns what numbers there are, and how those that can be converted are."""
+    if not images.size or images.dtype.kind not in "iuf":
+        return ""
+    if not np.isfinite(images).all():
+        return " with values that are no numbers (NaN or infinite)"
+    lowest, highest = images.min(), images.max()
+    if lowest >= 0 and highest <= 1 and np.issubdtype(images.dtype, np.floating):
+        way = " (np.rint(images * 255).astype(np.uint8) converts them)"
+    elif lowest >= 0 and highest <= 255:
+        way = " (np.rint(images).astype(np.uint8) converts them)"
+    else:
+        way = ""
+    return f" from {lowest:g} to {highest:g}{way}"
+
+
+def _labels_hint(labels: np.ndarray) -> str:
+    """Returns how labels of another common form become numbers."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        return " (labels[:, 0] are)"
+    if labels.ndim == 2:
+        return " (labels.argmax(axis=1) are, if they are one-hot)"
+    if labels.dtype.kind in "US":
+        return " (classes, labels = np.unique(labels, return_inverse=True) makes them)"
+    return ""
 
 
 def load(path: str) -> tuple[tuple[str, ...], Labelled, Labelled]:
