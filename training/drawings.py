@@ -15,13 +15,16 @@ from .run import Run
 _SHEET_PICTURES = 40
 _SAMPLE_PICTURES = 8
 _EMBEDDED_PICTURES = 225
-_WORST_MISTAKES = 24
 _EXPLAINED_PICTURES = 6
 _BATCH = 32
 
 
 def leave(
-    run: Run, model: keras.Model, verdicts: Verdicts, rows: list[dict[str, float]]
+    run: Run,
+    model: keras.Model,
+    verdicts: Verdicts,
+    rows: list[dict[str, float]],
+    names: Sequence[str],
 ) -> dict[str, bytes]:
     """Draws all of it, writes it into the workdir, and returns PNGs by file name.
 
@@ -30,6 +33,7 @@ def leave(
         model: The model that is left, with probabilities as outputs.
         verdicts: What it says of the held-back pictures, in their order.
         rows: The history.
+        names: File names of the held-back pictures, in their order.
     """
     classes = run.source.classes
     images, labels = run.source.sample_images(_EMBEDDED_PICTURES)
@@ -51,7 +55,7 @@ def leave(
     right = few[probabilities[few].argmax(axis=1) == labels[few]]
     right = right[_spread(len(right), _EXPLAINED_PICTURES)]
     shown, truths_shown = images[right], labels[right]
-    mistakes = worst_mistakes(verdicts, _WORST_MISTAKES)
+    mistakes = verdicts.worst_mistakes()
     if len(mistakes):
         wrong, truths = run.source.held_back_images(np.sort(mistakes))
         # Fetched in their order in the data, shown the worst first.
@@ -60,7 +64,9 @@ def leave(
         _, said = _answers(model, wrong)
         number = int((verdicts.top[:, 0] != verdicts.labels).sum())
         title = f"{len(wrong)} of {number} mistakes, the surest first"
-        drawn["mistakes.png"] = plots.sheet(wrong, truths, said, classes, title)
+        drawn["mistakes.png"] = plots.sheet(
+            wrong, truths, said, classes, title, [names[n] for n in mistakes]
+        )
         half = _EXPLAINED_PICTURES // 2
         shown = np.concatenate([wrong[:half], shown[::2], shown[1::2]])
         truths_shown = np.concatenate(
@@ -87,13 +93,6 @@ def _spread(total: int, count: int) -> np.ndarray:
         count: How many are wanted, at most.
     """
     return np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
-
-
-def worst_mistakes(verdicts: Verdicts, count: int) -> np.ndarray:
-    """Returns the numbers of the pictures answered wrong, the surest first."""
-    wrong = np.flatnonzero(verdicts.top[:, 0] != verdicts.labels)
-    order = np.argsort(-verdicts.confidence[wrong], kind="stable")
-    return wrong[order][:count]
 
 
 def _answers(model: keras.Model, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

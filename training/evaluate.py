@@ -96,6 +96,16 @@ class Verdicts:
         )
         return ClassCounts(images, right, answered)
 
+    def worst_mistakes(self, count: int = 24) -> np.ndarray:
+        """Returns the numbers of the images answered wrong, the surest first.
+
+        Args:
+            count: How many, at most.
+        """
+        wrong = np.flatnonzero(self.top[:, 0] != self.labels)
+        order = np.argsort(-self.confidence[wrong], kind="stable")
+        return wrong[order][:count]
+
     def confusion(self) -> np.ndarray:
         """Returns counts `(classes, classes)`: row is the label, column the answer.
 

@@ -178,7 +178,7 @@ def prepare(recipe: Recipe, data: str, workdir: Workdir) -> Run:
         Mistake: The pictures or the workdir are another run's.
     """
     source = load(data, recipe)
-    workdir.claim({**identity(recipe, data), **counts(source)})
+    workdir.claim({**identity(recipe, data), **counts(source)}, source.classes)
     total = recipe.epochs * (source.train_examples // recipe.global_batch)
     try:
         made = learner.make(recipe, source, total)
@@ -302,6 +302,8 @@ def _leave(run: Run, rows: Sequence[dict[str, float]]) -> dict[str, Any]:
     verdicts = verdicts_of(labels, judge(trained, others, images))
     figures = results.metrics(run, model, verdicts, rows, kept_epoch)
     results.write_model(workdir, model, source)
+    names = results.image_names(source)
+    results.write_validation(workdir, names, source.classes, verdicts)
     drawn = {"curves.png": plots.curves(rows)}
     if len(source.classes) <= plots.MOST_CONFUSION_CLASSES:
         drawn["confusion.png"] = plots.confusion(verdicts.confusion(), source.classes)

@@ -120,7 +120,7 @@ def _train(argv: list[str]) -> int:
     if processes.is_chief:
         announcement.say_what_was_found(source)
         # A folder may have got or lost pictures since the run began.
-        workdir.claim({**run_identity, **counts(source)})
+        workdir.claim({**run_identity, **counts(source)}, source.classes)
     with distribution.told_of_lost_workers(processes):
         run = _begun(recipe, source, workdir, strategy, processes)
         if not processes.is_chief:

@@ -49,10 +49,12 @@ def _write(
 ) -> None:
     workdir = run.workdir
     results.write_model(workdir, model, run.source)
-    pictures = drawings.leave(run, model, verdicts, rows)
+    names = results.image_names(run.source)
+    results.write_validation(workdir, names, run.source.classes, verdicts)
+    pictures = drawings.leave(run, model, verdicts, rows, names)
     atomic.write_text(
         workdir.report,
-        report.page(run, metrics, rows, verdicts, pictures),
+        report.page(run, metrics, rows, verdicts, pictures, names),
     )
     atomic.write_json(workdir.metrics, metrics)
 

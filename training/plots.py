@@ -127,6 +127,7 @@ def sheet(
     probabilities: np.ndarray,
     classes: Sequence[str],
     title: str | None = None,
+    names: Sequence[str] = (),
 ) -> bytes:
     """Draws held-back pictures with what the model says of each.
 
@@ -136,6 +137,7 @@ def sheet(
         probabilities: `(count, classes)`.
         classes: Their names.
         title: Above them; how many are right unless given.
+        names: File names, to stand below them; none unless given.
 
     Returns:
         A PNG.
@@ -161,6 +163,10 @@ def sheet(
             color=INK if right else WRONG,
             weight="normal" if right else "bold",
         )
+    for name, axes in zip(names, grid.flat, strict=False):
+        below = end_of(name)
+        place = axes.transAxes
+        axes.text(0.5, -0.03, below, transform=place, ha="center", va="top", fontsize=6)
     wrong = int((answers != labels).sum())
     figure.suptitle(
         title
@@ -186,6 +192,11 @@ def caption(answer: str, share: float, truth: str) -> str:
 def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
     """Returns a class name that is no longer than so many characters."""
     return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def end_of(path: str, longest: int = 26) -> str:
+    """Returns the end of a path, which is what tells files apart."""
+    return path if len(path) <= longest else "…" + path[1 - longest :]
 
 
 def file_name(number: int, class_name: str) -> str:

@@ -83,6 +83,7 @@ def page(
     rows: Sequence[Mapping[str, float]],
     verdicts: Verdicts,
     pictures: Mapping[str, bytes],
+    names: Sequence[str],
 ) -> str:
     """Returns the report as one HTML file that needs nothing beside it.
 
@@ -92,12 +93,16 @@ def page(
         rows: The history.
         verdicts: Of the model as it is saved.
         pictures: PNGs by file name.
+        names: File names of the held-back pictures, in their order.
     """
     title = f"{run.recipe.variant} on {run.source.name}"
     sections = []
     for name, (heading, words) in _PICTURES.items():
         if name in pictures:
-            sections.append(_section(heading, _picture(heading, pictures[name]), words))
+            body = _picture(heading, pictures[name])
+            if name == "mistakes.png":
+                body += _mistakes(verdicts, run.source.classes, names)
+            sections.append(_section(heading, body, words))
         if name == _CLASSES_AFTER:
             sections.append(_class_section(verdicts, run))
     if run.source.skipped:
@@ -228,6 +233,19 @@ def _classes(verdicts: Verdicts, run: Any) -> str:
         "share",
     )
     return _table(head, lines, numbers=4)
+
+
+def _mistakes(verdicts: Verdicts, classes: Sequence[str], names: Sequence[str]) -> str:
+    lines = [
+        (
+            names[number],
+            classes[verdicts.labels[number]],
+            classes[verdicts.top[number, 0]],
+            f"{verdicts.confidence[number]:.1%}",
+        )
+        for number in verdicts.worst_mistakes()
+    ]
+    return _table(("image", "true", "predicted", "probability"), lines, numbers=1)
 
 
 def _recipe(fields: Mapping[str, Any]) -> str:

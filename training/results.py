@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -60,5 +62,41 @@ def write_model(workdir: Workdir, model: keras.Model, source: Any) -> None:
     """
     with atomic.replacing(workdir.model) as partial:
         model.save(partial)
-    atomic.write_text(workdir.labels, "".join(f"{c}\n" for c in source.classes))
+    workdir.write_labels(source.classes)
     atomic.write_json(workdir.preprocessing, asdict(source.preprocessing))
+
+
+def image_names(source: Any) -> tuple[str, ...]:
+    """Returns the file names of the validation images, in order.
+
+    Args:
+        source: The run's pictures. Those that keep no names are called by number.
+    """
+    held_back = source.held_back
+    names = held_back.names() if hasattr(held_back, "names") else ()
+    return names or tuple(map(str, range(source.eval_examples)))
+
+
+def write_validation(
+    workdir: Workdir,
+    names: Sequence[str],
+    classes: Sequence[str],
+    verdicts: Verdicts,
+) -> None:
+    """Writes a row for each validation image: its name, true and predicted class.
+
+    Args:
+        workdir: Of the run.
+        names: From `image_names`.
+        classes: Their names in the order of the labels.
+        verdicts: What the model as it is saved says of the images, in their order.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("image", "true", "predicted", "probability"))
+    answers = zip(
+        names, verdicts.labels, verdicts.top[:, 0], verdicts.confidence, strict=True
+    )
+    for name, label, answer, probability in answers:
+        writer.writerow((name, classes[label], classes[answer], f"{probability:.6g}"))
+    atomic.write_text(workdir.validation, text.getvalue())

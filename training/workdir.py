@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,11 @@ class Workdir:
         return self.path / "metrics.json"
 
     @property
+    def validation(self) -> Path:
+        """A row for each validation image, with what the model says of it."""
+        return self.path / "validation.csv"
+
+    @property
     def report(self) -> Path:
         """The page that ties it together."""
         return self.path / "report.html"
@@ -94,21 +100,27 @@ class Workdir:
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise Mistake(f"--workdir={self.path} cannot be written: no right to")
 
-    def claim(self, identity: dict[str, Any]) -> None:
+    def claim(self, identity: dict[str, Any], classes: Sequence[str] = ()) -> None:
         """Makes the folder this run's, or confirms that it is.
 
         Args:
             identity: The resolved recipe and the data, as JSON values.
+            classes: Their names in the order of the labels; none are written down and
+                compared where none are given.
 
         Raises:
-            Mistake: Another run lives there, or the folder cannot be made.
+            Mistake: Another run lives there, its classes are others, or the folder
+                cannot be made.
         """
         self.check_same(identity)
+        self._check_classes(classes)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.pictures.mkdir(exist_ok=True)
             atomic.remove_partial(self.path)
             atomic.remove_partial(self.pictures)
+            if classes and not (self.recipe.exists() and self.labels.exists()):
+                self.write_labels(classes)
             if not self.recipe.exists():
                 atomic.write_json(self.recipe, identity)
         except OSError as error:
@@ -124,6 +136,36 @@ class Workdir:
         """
         if not self.history.exists() and not any(self.checkpoints.glob("*")):
             self.recipe.unlink(missing_ok=True)
+            self.labels.unlink(missing_ok=True)
+
+    def write_labels(self, classes: Sequence[str]) -> None:
+        """Writes the class names, in the order of the labels."""
+        atomic.write_text(self.labels, "".join(f"{name}\n" for name in classes))
+
+    def _check_classes(self, classes: Sequence[str]) -> None:
+        """Makes sure that a run goes on with the classes that it began with.
+
+        Raises:
+            Mistake: It does not; the text names the classes that differ.
+        """
+        # labels.txt alone is what somebody put there, and no run's.
+        if not classes or not self.recipe.is_file() or not self.labels.is_file():
+            return
+        there = self.labels.read_text(encoding="utf-8").split("\n")[:-1]
+        if there == list(classes):
+            return
+        gone = sorted(set(there) - set(classes))
+        new = sorted(set(classes) - set(there))
+        differ = (
+            f"without {_few(gone)}, with {_few(new)}"
+            if gone or new
+            else "another order"
+        )
+        raise Mistake(
+            f"the classes are not those that the run in --workdir={self.path} began "
+            f"with ({differ}), so that its labels would mean other classes; give the "
+            "folders their names back, or take another --workdir"
+        )
 
     def check_same(self, identity: dict[str, Any]) -> None:
         """Makes sure that no other run lives in the folder.
@@ -155,6 +197,11 @@ class Workdir:
                 f"--workdir={self.path} holds another run ({'; '.join(unlike[:4])}); "
                 "take another --workdir, or ask for the same run to go on with it"
             )
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = [*names[:5], *(["..."] if len(names) > 5 else [])]
+    return ", ".join(shown) or "no others"
 
 
 def _with_defaults(there: dict[str, Any]) -> dict[str, Any]:

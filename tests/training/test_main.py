@@ -73,6 +73,7 @@ def test_a_run_leaves_what_is_promised_and_nothing_half_written(trained):
         "labels.txt",
         "preprocessing.json",
         "history.csv",
+        "validation.csv",
         "model.keras",
         "metrics.json",
         "report.html",
@@ -100,6 +101,11 @@ def test_what_is_left_agrees_with_itself(trained):
     assert (trained / "labels.txt").read_text() == "left\nmiddle\nright\n"
     assert (metrics["train_examples"], metrics["eval_examples"]) == (24, 9)
     assert (metrics["epochs"], metrics["steps"], metrics["classes"]) == (2, 6, 3)
+    with open(trained / "validation.csv", newline="") as file:
+        answers = list(csv.DictReader(file))
+    assert len(answers) == metrics["eval_examples"]
+    right = np.mean([row["true"] == row["predicted"] for row in answers])
+    assert right == pytest.approx(metrics["top1"])
     with open(trained / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     # float32 without averaging: the saved model is the one that was judged last.

@@ -46,8 +46,9 @@ def page_of(classes=("cat", "dog"), skipped=(), **figures):
         source=source,
         workdir=Workdir(Path("runs/my photos")),
     )
+    names = ("cat/0.jpg", "dog/1.jpg", "cat/2.jpg", "dog/3.jpg")
     return report.page(
-        run, {**METRICS, **figures}, [], verdicts, {"mistakes.png": b"x"}
+        run, {**METRICS, **figures}, [], verdicts, {"mistakes.png": b"x"}, names
     )
 
 
@@ -116,3 +117,9 @@ def test_the_commands_of_a_checkout_are_modules_that_are_there(module):
     assert (
         Path(next_steps.__file__).parents[1] / f"{module.replace('.', '/')}.py"
     ).exists()
+
+
+def test_it_lists_the_files_of_its_worst_mistakes():
+    words = words_of(page_of())
+    assert "cat/2.jpg cat dog 70.0% dog/3.jpg dog cat 70.0%" in words
+    assert "cat/0.jpg" not in words
