@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import os
 import platform
 import sys
@@ -52,6 +53,10 @@ def guard(
         Anything else is a defect of the program and is raised as it is.
     """
     kinds: tuple[type[Exception], ...] = (Mistake, *mistakes)
+    for stream in (sys.stdout, sys.stderr):
+        # A letter that the terminal lacks is no reason to stop.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return body()
     except kinds as mistake:
@@ -93,6 +98,10 @@ def require(options: Any, names: Sequence[str]) -> None:
     missing = [f"--{name}" for name in names if not options[name].value]
     if missing:
         raise Mistake(f"{' and '.join(missing)} must be given; --help shows how")
+    for name in names:
+        value = str(options[name].value)
+        if legible(value) != value:
+            raise Mistake(f"--{name}={legible(value)} is not UTF-8; rename it")
 
 
 def no_more_arguments(arguments: Sequence[str]) -> None:
@@ -113,6 +122,11 @@ def no_more_arguments(arguments: Sequence[str]) -> None:
 def asks_for_help(argv: Sequence[str]) -> bool:
     """Returns whether the arguments ask what the command does."""
     return any(word in ("--help", "-h", "-help", "--helpfull") for word in argv[1:])
+
+
+def legible(name: object) -> str:
+    """Returns a file's name as text that can be printed; it may not be UTF-8."""
+    return os.fsencode(str(name)).decode("utf-8", "backslashreplace")
 
 
 def say(text: str) -> None:
@@ -217,6 +231,11 @@ def held_stderr() -> Iterator[TextIO]:
             sys.stderr.flush()
             os.dup2(real, 2)
             os.close(real)
+
+
+def held_bytes() -> int:
+    """Returns how much `held_stderr` holds; what grows it names no file."""
+    return os.fstat(2).st_size
 
 
 def help_text(summary: str, options: Any) -> str:

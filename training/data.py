@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
-from . import pipeline
+from . import data_forms, pipeline
 from .augmentation import Augmentation
 from .cropping import evaluated
 from .data_error import DataError
@@ -206,13 +206,21 @@ def load(
     whole = split if split in ("test", "all") else None
     options = _Options(validation_share, seed, skip_bad_images, data_dir, whole)
     loader = _KINDS.get(kind)
-    if loader is None or not (rest or kind == "digits"):
+    is_path = (
+        not colon and Path(spec).expanduser().exists() and not named.is_known(spec)
+    )
+    if loader is None or is_path or not (rest or kind == "digits"):
+        hint = data_forms.proposal(spec)
         raise DataError(
-            f"No data under {spec!r}. Give digits, folder:PATH, array:PATH.npz, "
-            "tfrecord:FILES, array_record:FILES or the name of a tensorflow-datasets "
-            "data set such as imagenet2012."
+            f"No data under {spec!r}. Give {data_forms.FORMS}. {hint}".strip()
         )
-    source = loader(rest, options)
+    try:
+        source = loader(rest, options)
+    except DataError as error:
+        hint = data_forms.proposal(rest)
+        if not hint or f"--data={kind}:" in hint:
+            raise
+        raise DataError(f"{error} {hint}") from error
     if split == "train":
         source = replace(source, held_back=source.training)
     chosen = preprocessing or replace(source.preprocessing, size_px=size_px)
@@ -301,10 +309,10 @@ def _load_named(name: str, options: _Options, quiet: bool = False) -> Source:
 
 
 def _load_folder(path: str, options: _Options) -> Source:
-    copies, skip = cache_folder() / "pictures", options.skip_bad_images
+    cache, skip = cache_folder(), options.skip_bad_images
     if options.whole is not None:
         found = folder.load_whole(
-            path, part=options.whole, skip_bad_images=skip, copies=copies
+            path, part=options.whole, skip_bad_images=skip, cache=cache
         )
     else:
         found = folder.load(
@@ -312,7 +320,7 @@ def _load_folder(path: str, options: _Options) -> Source:
             validation_share=options.validation_share,
             seed=options.seed,
             skip_bad_images=skip,
-            copies=copies,
+            cache=cache,
         )
     return Source(
         path,

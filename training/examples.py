@@ -9,6 +9,7 @@ what the pictures' files were called.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -123,7 +124,7 @@ class Files(_Numbered):
         originals: The person's own files, where some of `paths` are copies of them.
     """
 
-    paths: tuple[str, ...]
+    paths: tuple[str | bytes, ...]
     labels: np.ndarray
     ways: np.ndarray
     originals: tuple[str, ...] = ()
@@ -149,7 +150,7 @@ class Files(_Numbered):
 
     def names(self) -> tuple[str, ...]:
         """Returns the paths of the person's own files."""
-        return self.originals or self.paths
+        return self.originals or tuple(map(os.fsdecode, self.paths))
 
 
 @dataclass(frozen=True, eq=False)

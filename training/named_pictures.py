@@ -8,7 +8,7 @@ import urllib.request
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras_convnext import image, image_files
 from keras_convnext.preprocessing import Preprocessing
 
-from .console import Mistake, held_stderr
+from .console import Mistake, held_bytes, held_stderr, legible
 
 MAX_DOWNLOAD_BYTES = 32 * 2**20
 DOWNLOAD_SECONDS = 20.0
@@ -35,11 +35,15 @@ class View:
         name: What it was named.
         image: float32 `(size, size, 3)` in 0..255; None where there is a problem.
         problem: A line that names the picture; empty where there is none.
+        remark: What to know of it, such as "is black throughout"; empty for most.
+        is_suspect: Whether a decoder complained meanwhile, of it or of another file.
     """
 
     name: str
     image: np.ndarray | None
     problem: str = ""
+    remark: str = ""
+    is_suspect: bool = False
 
 
 def listed(named: Iterable[str]) -> list[str]:
@@ -108,26 +112,50 @@ def views(
             # Decoders print their opinion of a file, without a word on which one.
             with held_stderr(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                seen = list(pool.map(lambda name: view(name, preprocessing), group))
+                read = pool.map(lambda name: _read(name, preprocessing), group)
+                seen = [_settled(*each, preprocessing) for each in list(read)]
             yield seen
 
 
 def view(name: str, preprocessing: Preprocessing) -> View:
     """Reads one picture, as training does; never raises for what is wrong with it."""
+    return _read(name, preprocessing)[0]
+
+
+def _settled(seen: View, contents: bytes, preprocessing: Preprocessing) -> View:
+    """Returns a view with a remark where its file, decoded alone, draws complaints."""
+    if not seen.is_suspect or seen.image is None:
+        return seen
+    again = _decoded(seen.name, contents, preprocessing)
+    flawed, _ = image_files.REMARKS["flawed"]
+    return replace(again, remark=flawed) if again.is_suspect else again
+
+
+def _read(name: str, preprocessing: Preprocessing) -> tuple[View, bytes]:
+    """Returns the view of a file or an address, and its contents."""
+    shown = legible(name)
     if problem := image_files.named_problem(Path(name)):
-        return View(name, None, f"{name}: {problem}")
+        return View(shown, None, f"{shown}: {problem}"), b""
     try:
         is_address = _ADDRESS.match(name)
         contents = downloaded(name) if is_address else Path(name).read_bytes()
     except (OSError, HTTPException, ValueError) as error:
         # Of a file the reason alone: the name would be there twice.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return View(name, None, f"{name} cannot be read: {reason}")
+        return View(shown, None, f"{shown} cannot be read: {reason}"), b""
+    return _decoded(shown, contents, preprocessing), contents
+
+
+def _decoded(name: str, contents: bytes, preprocessing: Preprocessing) -> View:
+    before = held_bytes()
     try:
-        picture = tf.constant(image_files.read_pixels(contents))
+        found = image_files.decode_file(contents)
     except image_files.Unreadable as error:
         return View(name, None, f"{name}: {error}")
-    return View(name, image.evaluation_view(picture, preprocessing).numpy())
+    is_suspect = held_bytes() > before
+    pixels = image.evaluation_view(tf.constant(found.pixels), preprocessing).numpy()
+    remark, _ = image_files.REMARKS.get(found.remark, ("", ""))
+    return View(name, pixels, remark=remark, is_suspect=is_suspect)
 
 
 def downloaded(

@@ -13,8 +13,9 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +24,22 @@ from PIL import Image
 from keras_convnext import image_files
 
 from . import decoding
+from .console import held_bytes
 from .data_error import DataError
+
+
+class Stamp(NamedTuple):
+    """What changes where a file changes.
+
+    Attributes:
+        size: In bytes.
+        written_ns: When its contents were written, in nanoseconds.
+        changed_ns: When it was changed in any way, in nanoseconds.
+    """
+
+    size: int
+    written_ns: int
+    changed_ns: int
 
 
 @dataclass(frozen=True)
@@ -35,14 +51,30 @@ class Picture:
         readable: What training reads: the file itself, or the copy of it.
         way: How it is read, of those in `decoding`.
         problem: Why it cannot be used; empty where it can.
-        is_black: Whether all that it shows is black, as its file says.
+        remark: What to know of it, one of `image_files.REMARKS`; empty for most.
+        digest: The same for files with the same contents; empty where unknown.
+        stamp: Of the file that this was found out about; None where it was not read.
+        is_suspect: Whether a decoder complained meanwhile, of it or of another file.
     """
 
     path: Path
     readable: Path
     way: int = decoding.GENERAL
     problem: str = ""
-    is_black: bool = False
+    remark: str = ""
+    digest: str = ""
+    stamp: Stamp | None = None
+    is_suspect: bool = False
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Returns a file's stamp.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    found = path.stat()
+    return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def check(paths: Sequence[Path], copies: Path) -> Iterator[Picture]:
@@ -68,30 +100,65 @@ def check(paths: Sequence[Path], copies: Path) -> Iterator[Picture]:
                 pool.shutdown(cancel_futures=True)
 
 
+def settle(picture: Picture, copies: Path) -> Picture:
+    """Decodes a suspect file once more, alone, and gives the answer without suspicion.
+
+    A file that a decoder complains of is read from a copy from then on, so that the
+    complaint, which names no file, is not repeated in every epoch.
+
+    Args:
+        picture: An answer of `check`.
+        copies: As there.
+
+    Raises:
+        OSError: The file is gone.
+        DataError: A copy cannot be written.
+    """
+    settled = replace(picture, is_suspect=False)
+    if picture.problem or picture.readable != picture.path:
+        return settled
+    contents = picture.path.read_bytes()
+    before = held_bytes()
+    pixels = image_files.read_pixels(contents)
+    if held_bytes() == before:
+        return settled
+    copy = _copied(pixels, picture.digest, copies)
+    return replace(settled, readable=copy, way=decoding.UPRIGHT_PNG, remark="flawed")
+
+
 def _checked(path: Path, copies: Path) -> Picture:
     if problem := image_files.named_problem(path):
         return Picture(path, path, problem=problem)
+    before = held_bytes()
     try:
+        stamp = stamp_of(path)
         contents = path.read_bytes()
-        seen, is_plain = image_files.decode_file(contents)
     except OSError as error:
         return Picture(path, path, problem=error.strerror or str(error))
+    digest = hashlib.sha256(contents).hexdigest()[:32]
+    seen = Picture(path, path, digest=digest, stamp=stamp)
+    try:
+        decoded = image_files.decode_file(contents)
     except image_files.Unreadable as error:
-        return Picture(path, path, problem=str(error))
-    is_black = not seen.any()
-    if is_plain:
+        return replace(seen, problem=str(error))
+    seen = replace(seen, remark=decoded.remark)
+    if decoded.is_read_by_graph:
         way = int(decoding.way_by_headers(tf.constant(contents)))
-        return Picture(path, path, way, is_black=is_black)
-    copy = _copied(seen, contents, copies)
-    return Picture(path, copy, decoding.UPRIGHT_PNG, is_black=is_black)
+        return replace(seen, way=way, is_suspect=held_bytes() > before)
+    copy = _copied(decoded.pixels, digest, copies)
+    return replace(seen, readable=copy, way=decoding.UPRIGHT_PNG)
 
 
-def _copied(seen: np.ndarray, contents: bytes, copies: Path) -> Path:
+def copy_of(digest: str, copies: Path) -> Path:
+    """Returns where the copy of a file with that digest lies, if there is one."""
+    return copies / f"{digest}.png"
+
+
+def _copied(pixels: np.ndarray, digest: str, copies: Path) -> Path:
     """Returns the copy of a file, which is made where there is none yet."""
-    name = hashlib.sha256(contents).hexdigest()[:32]
-    copy = copies / f"{name}.png"
+    copy = copy_of(digest, copies)
     if not copy.exists():
-        _write_copy(Image.fromarray(seen), copy)
+        _write_copy(Image.fromarray(pixels), copy)
     return copy
 
 

@@ -115,6 +115,9 @@ def _answers(
         for view in views:
             if view.problem:
                 print(f"{COMMAND}: error: {view.problem}", file=sys.stderr, flush=True)
+            if view.remark:
+                told = f"{COMMAND}: {view.name} {view.remark}"
+                print(told, file=sys.stderr, flush=True)
         seen = [view.image for view in views if view.image is not None]
         rows = iter(model.probabilities(np.stack(seen)) if seen else ())
         yield [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext import image_files
+
+from ..console import legible
 
 TRAIN_NAMES = ("train", "training")
 # In the order of preference, where there are several.
@@ -25,17 +29,20 @@ class ClassFolders:
 
     Attributes:
         root: The folder that holds the class folders.
-        by_class: Sorted picture files of each class folder.
+        by_class: Sorted picture files of each class, those in folders inside its
+            folder too. A class is named as its folder is, in Unicode's composed form.
         other_endings: How many files have endings of no picture, by ending.
-        nested: Folders inside class folders.
+        nested: Folders with pictures inside class folders, by class.
         beside: Picture files that lie beside the class folders.
+        spelled_alike: Class folders whose names look alike on a screen.
     """
 
     root: Path
     by_class: Mapping[str, tuple[Path, ...]]
     other_endings: Mapping[str, int]
-    nested: tuple[Path, ...]
+    nested: Mapping[str, tuple[Path, ...]]
     beside: tuple[Path, ...] = ()
+    spelled_alike: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -57,20 +64,51 @@ class ClassFolders:
                 f"{first_few(path.name for path in self.beside)}."
             )
         if self.nested:
+            found.append(f"{self.root}: {self._nested_notice()}")
+        if self.spelled_alike:
             found.append(
-                f"{self.root}: folders inside class folders, ignored: "
-                f"{first_few(self.nested)}."
+                f"{self.root}: folders whose names differ in their Unicode form alone "
+                f"are one class: {first_few(self.spelled_alike)}."
             )
         return found
+
+    def _nested_notice(self) -> str:
+        inner = [folder for folders in self.nested.values() for folder in folders]
+        text = (
+            "pictures in folders inside class folders count as their class's: "
+            f"{first_few(folder.relative_to(self.root) for folder in inner)}."
+        )
+        by_class = [
+            {f.name for f in self.nested.get(name, ())} for name in self.by_class
+        ]
+        if len(by_class) > 1 and all(names == by_class[0] for names in by_class):
+            text += (
+                f" If {first_few(sorted(by_class[0]))} are the classes, the folders "
+                "above them must be called train and val."
+            )
+        return text
 
 
 def first_few(things: Iterable[Any], separator: str = ", ") -> str:
     """Returns the first few names, and how many more there are."""
-    names = [str(thing) for thing in things]
+    names = [legible(thing) for thing in things]
     shown = names[:SHOWN]
     if len(names) > SHOWN:
         shown.append(f"and {len(names) - SHOWN} more")
     return separator.join(shown)
+
+
+def remark(files: Iterable[Any], one: str, many: str) -> str:
+    """Returns a line on files: how many, what there is to say, and which.
+
+    Args:
+        files: At least one.
+        one: What to say of one, "is black".
+        many: What to say of several, "are black".
+    """
+    names = list(files)
+    counted = f"One image {one}" if len(names) == 1 else f"{len(names):,} images {many}"
+    return f"{counted}: {first_few(names)}."
 
 
 def find_roots(root: Path) -> tuple[Path, Path | None]:
@@ -117,21 +155,23 @@ def left_over(root: Path) -> list[str]:
 
 def listed(root: Path) -> ClassFolders:
     """Lists the class folders under a folder; hidden files count as absent."""
-    by_class: dict[str, tuple[Path, ...]] = {}
+    by_class: dict[str, list[Path]] = {}
+    folders_of: dict[str, list[str]] = {}
     endings: Counter[str] = Counter()
-    nested: list[Path] = []
+    nested: dict[str, tuple[Path, ...]] = {}
     for folder in _folders(root):
+        name = unicodedata.normalize("NFC", folder.name)
+        folders_of.setdefault(name, []).append(folder.name)
         files = []
-        for entry in sorted(folder.iterdir()):
-            if _hidden(entry):
-                continue
-            if entry.is_dir():
-                nested.append(entry)
-            elif entry.suffix.lower() in image_files.SUFFIXES:
-                files.append(entry)
+        for file in _files_below(folder):
+            if file.suffix.lower() in image_files.SUFFIXES:
+                files.append(file)
             else:
-                endings[entry.suffix.lower()] += 1
-        by_class[folder.name] = tuple(files)
+                endings[file.suffix.lower()] += 1
+        by_class.setdefault(name, []).extend(files)
+        inner = sorted({file.parent for file in files} - {folder})
+        if inner:
+            nested[name] = (*nested.get(name, ()), *inner)
     beside = tuple(
         entry
         for entry in sorted(root.iterdir())
@@ -139,8 +179,34 @@ def listed(root: Path) -> ClassFolders:
         and not _hidden(entry)
         and entry.is_file()
     )
-    kinds = dict(endings.most_common())
-    return ClassFolders(root, by_class, kinds, tuple(nested), beside)
+    return ClassFolders(
+        root,
+        {name: tuple(files) for name, files in by_class.items()},
+        dict(endings.most_common()),
+        nested,
+        beside,
+        tuple(name for name, folders in folders_of.items() if len(folders) > 1),
+    )
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Returns the files in a folder and in the folders inside it, sorted."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, names, files in os.walk(folder, onerror=_raise, followlinks=True):
+        # A link may lead back to a folder above it.
+        real = os.path.realpath(place)
+        if real in seen:
+            names.clear()
+            continue
+        seen.add(real)
+        names[:] = [name for name in names if not _hidden(Path(name))]
+        found += [Path(place, file) for file in files if not _hidden(Path(file))]
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def problems(train: ClassFolders, evaluation: ClassFolders | None) -> list[str]:
@@ -151,16 +217,13 @@ def problems(train: ClassFolders, evaluation: ClassFolders | None) -> list[str]:
             f"{train.root} has no class folders. Put the pictures of each class into "
             "a folder of their own, named after the class."
         ]
-    if not train.files and train.nested:
-        return [
-            f"{train.root}: no pictures in {first_few(classes)}, only folders. Name "
-            f"the folder right above the class folders: {train.nested[0].parent}?"
-        ]
-    found = []
+    found = [*_unwritable(train), *_splits_inside(train)]
+    if evaluation is not None:
+        found += _unwritable(evaluation)
     if len(classes) == 1:
         found.append(
             f"{train.root} has one class folder only, {classes[0]!r}; telling "
-            "pictures apart needs two or more."
+            f"pictures apart needs two or more.{_proposal(train, classes[0])}"
         )
     parts = [train] if evaluation is None else [train, evaluation]
     found += empty_classes({part.root: part.by_class for part in parts})
@@ -171,9 +234,59 @@ def problems(train: ClassFolders, evaluation: ClassFolders | None) -> list[str]:
         if unknown:
             found.append(
                 f"{evaluation.root} has classes that {train.root} has not: "
-                f"{first_few(unknown)}."
+                f"{first_few(unknown)}.{_near(unknown, classes)}"
             )
     return found
+
+
+def _unwritable(part: ClassFolders) -> list[str]:
+    """Returns a line on class names that cannot be written into labels.txt."""
+    bad = [
+        name for name in part.by_class if legible(name) != name or not _one_line(name)
+    ]
+    if not bad:
+        return []
+    shown = first_few(repr(os.fsencode(name))[1:] for name in bad)
+    return [
+        f"{part.root}: the names of class folders must be UTF-8, on one line: {shown}. "
+        "Rename them (convmv -f latin1 -t utf8 renames many)."
+    ]
+
+
+def _one_line(name: str) -> bool:
+    return len(name.splitlines()) == 1
+
+
+def _splits_inside(part: ClassFolders) -> list[str]:
+    """Returns a line where classes hold train/ and val/, rather than these classes."""
+    for name, folders in part.nested.items():
+        inner = {folder.name.lower() for folder in folders}
+        if inner & {*TRAIN_NAMES} and inner & {*EVALUATION_NAMES}:
+            return [
+                f"{part.root}: the folder {name} holds {first_few(sorted(inner))}. Put "
+                f"these above the classes: train/{name}, val/{name}."
+            ]
+    return []
+
+
+def _proposal(part: ClassFolders, name: str) -> str:
+    """Returns a folder to name where one class folder seems to hold the classes."""
+    inner = [
+        folder.relative_to(part.root).parts for folder in part.nested.get(name, ())
+    ]
+    below = sorted({parts[1] for parts in inner})
+    if len(below) < 2:
+        return ""
+    return f" If {first_few(below)} are the classes, name {part.root / name}."
+
+
+def _near(unknown: Sequence[str], classes: Sequence[str]) -> str:
+    """Returns a hint where a name differs from a class's in case or spaces alone."""
+    known = {name.strip().casefold(): name for name in classes}
+    for name in unknown:
+        if near := known.get(name.strip().casefold()):
+            return f" {name!r} and {near!r} differ in upper and lower case or spaces."
+    return ""
 
 
 def empty_classes(

@@ -6,6 +6,7 @@ PATH/train/roses/*.jpg ... with val/, validation/, valid/ or test/ beside train/
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +15,19 @@ from typing import TextIO
 
 import numpy as np
 
-from .. import pictures
-from ..console import held_stderr
+from keras_convnext import image_files
+
+from .. import check_memory, pictures
+from ..console import held_stderr, legible
 from ..data_error import DataError, SplitError
 from ..examples import Files
-from . import class_folders
+from . import class_folders, same_pictures
 from .class_folders import first_few
 
 # Pictures that take longer to check than this get a line that counts them.
 _QUIET_SECONDS = 2.0
+# Between two such lines in a log file.
+_LOG_SECONDS = 30.0
 _ByClass = Mapping[str, tuple[Path, ...]]
 
 
@@ -53,7 +58,7 @@ def load(
     validation_share: float,
     seed: int,
     skip_bad_images: bool,
-    copies: Path,
+    cache: Path,
 ) -> Folder:
     """Lists, checks and splits the pictures under a path.
 
@@ -63,14 +68,15 @@ def load(
             is not split already.
         seed: Of that split.
         skip_bad_images: Leave unreadable pictures out instead of refusing.
-        copies: Folder for copies of what TensorFlow cannot read; see `pictures`.
+        cache: Folder for copies of what TensorFlow cannot read, and for what was
+            found out about files, so that a file is checked once.
 
     Raises:
         DataError: With all that is wrong.
     """
     root = _existing(path)
     parts = _parts(root)
-    checked = _checked([file for part in parts for file in part.files], copies)
+    checked = _checked(root, [file for part in parts for file in part.files], cache)
     bad = [picture for picture in checked.values() if picture.problem]
     if bad and not skip_bad_images:
         raise DataError(_unreadable(bad, len(checked)))
@@ -82,21 +88,23 @@ def load(
     if len(parts) == 1:
         usable = list(split(usable[0], validation_share, seed))
     classes = tuple(sorted(usable[0]))
+    digests = {file: picture.digest for file, picture in checked.items()}
     return Folder(
         classes,
         _files(usable[0], classes, checked),
         _files(usable[1], classes, checked),
-        tuple((str(picture.path), picture.problem) for picture in bad),
+        tuple((legible(picture.path), picture.problem) for picture in bad),
         (
             *class_folders.left_over(root),
             *(line for part in parts for line in part.notices()),
-            *_black(checked),
+            *_remarks(checked),
+            *same_pictures.notices(usable[0], usable[1], digests),
         ),
         drawn=len(parts) == 1,
     )
 
 
-def load_whole(path: str, *, part: str, skip_bad_images: bool, copies: Path) -> Folder:
+def load_whole(path: str, *, part: str, skip_bad_images: bool, cache: Path) -> Folder:
     """Lists and checks images that are only judged: nothing is held back for training.
 
     A single class, and a single image of a class, are enough.
@@ -106,7 +114,7 @@ def load_whole(path: str, *, part: str, skip_bad_images: bool, copies: Path) -> 
         part: "test" for test/ below it, "all" for every part, or for the class folders
             of a folder without parts.
         skip_bad_images: As in `load`.
-        copies: As in `load`.
+        cache: As in `load`.
 
     Returns:
         What was found; the training and the evaluation images are the same.
@@ -119,7 +127,7 @@ def load_whole(path: str, *, part: str, skip_bad_images: bool, copies: Path) -> 
     files = [file for part in parts for file in part.files]
     if not files:
         raise DataError(f"{root} has no images in class folders.")
-    checked = _checked(files, copies)
+    checked = _checked(root, files, cache)
     bad = [picture for picture in checked.values() if picture.problem]
     if bad and not skip_bad_images:
         raise DataError(_unreadable(bad, len(checked)))
@@ -137,8 +145,8 @@ def load_whole(path: str, *, part: str, skip_bad_images: bool, copies: Path) -> 
         classes,
         images,
         images,
-        tuple((str(picture.path), picture.problem) for picture in bad),
-        (*notices, *_black(checked)),
+        tuple((legible(picture.path), picture.problem) for picture in bad),
+        (*notices, *_remarks(checked)),
     )
 
 
@@ -195,15 +203,14 @@ def _existing(path: str) -> Path:
 
 def _parts(root: Path) -> list[class_folders.ClassFolders]:
     """Returns the listed folders: one, or training and evaluation."""
-    train_root, evaluation_root = class_folders.find_roots(root)
-    train = class_folders.listed(train_root)
-    if evaluation_root is None:
-        kind = SplitError if len(train.by_class) == 1 else DataError
-        _refuse(class_folders.problems(train, None), kind)
-        return [train]
-    evaluation = class_folders.listed(evaluation_root)
-    _refuse(class_folders.problems(train, evaluation))
-    return [train, evaluation]
+    try:
+        roots = class_folders.find_roots(root)
+        train, *others = (class_folders.listed(each) for each in roots if each)
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
+    kind = SplitError if len(train.by_class) == 1 and not others else DataError
+    _refuse(class_folders.problems(train, others[0] if others else None), kind)
+    return [train, *others]
 
 
 def _refuse(found: Sequence[str], kind: type[DataError] = DataError) -> None:
@@ -211,13 +218,13 @@ def _refuse(found: Sequence[str], kind: type[DataError] = DataError) -> None:
         raise kind("\n".join(found))
 
 
-def _black(checked: Mapping[Path, pictures.Picture]) -> list[str]:
-    """Returns a line on pictures that show nothing, which are used all the same."""
-    found = [picture.path for picture in checked.values() if picture.is_black]
-    if not found:
-        return []
-    many = f"{len(found)} pictures are" if len(found) > 1 else "One picture is"
-    return [f"{many} black throughout, as the file says: {first_few(found)}."]
+def _remarks(checked: Mapping[Path, pictures.Picture]) -> list[str]:
+    """Returns a line for each thing to know of files that are used all the same."""
+    found = [
+        ([file for file, picture in checked.items() if picture.remark == kind], words)
+        for kind, words in image_files.REMARKS.items()
+    ]
+    return [class_folders.remark(files, *words) for files, words in found if files]
 
 
 def _unreadable(bad: Sequence[pictures.Picture], total: int) -> str:
@@ -230,27 +237,45 @@ def _unreadable(bad: Sequence[pictures.Picture], total: int) -> str:
     )
 
 
-def _checked(files: Sequence[Path], copies: Path) -> dict[Path, pictures.Picture]:
+def _checked(
+    root: Path, files: Sequence[Path], cache: Path
+) -> dict[Path, pictures.Picture]:
+    """Returns what is known of each file, having decoded those that are new."""
+    copies = cache / "pictures"
+    place = check_memory.place_for(root, cache / "checks")
+    known = check_memory.read(place, files, copies)
+    new = [file for file in files if file not in known]
     # Decoders print their opinion of a file, without a word on which one they mean.
     with held_stderr() as stderr:
-        answers = _counted(pictures.check(files, copies), len(files), stderr)
-        return {picture.path: picture for picture in answers}
+        try:
+            answers = pictures.check(new, copies)
+            for answer in _counted(answers, len(new), stderr):
+                known[answer.path] = answer
+            for suspect in [each for each in known.values() if each.is_suspect]:
+                known[suspect.path] = pictures.settle(suspect, copies)
+        finally:
+            # What an interrupted check has found out is not found out again.
+            if new:
+                check_memory.write(place, known.values())
+    return {file: known[file] for file in files}
 
 
 def _counted(
     answers: Iterable[pictures.Picture], total: int, stderr: TextIO
 ) -> Iterator[pictures.Picture]:
-    """Passes the answers on; where that takes long, a line on stderr counts them."""
-    shown_at = time.monotonic() + _QUIET_SECONDS
+    """Passes the answers on; where that takes long, lines on stderr count them."""
+    is_terminal = stderr.isatty()
+    start, end, pause = ("\r", "", 0.5) if is_terminal else ("", "\n", _LOG_SECONDS)
+    shown_at = time.monotonic() + (_QUIET_SECONDS if is_terminal else _LOG_SECONDS)
     shown = False
     for done, answer in enumerate(answers, 1):
         yield answer
-        if time.monotonic() > shown_at and stderr.isatty():
-            words = f"\rChecking pictures: {done:,} of {total:,}"
-            print(words, end="", file=stderr, flush=True)
-            shown_at, shown = time.monotonic() + 0.5, True
+        if time.monotonic() > shown_at:
+            words = f"{start}Checking images: {done:,} of {total:,}"
+            print(words, end=end, file=stderr, flush=True)
+            shown_at, shown = time.monotonic() + pause, True
     if shown:
-        print(f"\rChecked {total:,} pictures.{' ' * 20}", file=stderr)
+        print(f"{start}Checked {total:,} images.{' ' * 20}".rstrip(), file=stderr)
 
 
 def _usable(by_class: _ByClass, checked: Mapping[Path, pictures.Picture]) -> _ByClass:
@@ -271,8 +296,8 @@ def _files(
         for file in by_class.get(name, ())
     ]
     return Files(
-        tuple(str(picture.readable) for picture, _ in found),
+        tuple(os.fsencode(picture.readable) for picture, _ in found),
         np.array([label for _, label in found], np.int32),
         np.array([picture.way for picture, _ in found], np.int32),
-        tuple(str(picture.path) for picture, _ in found),
+        tuple(legible(picture.path) for picture, _ in found),
     )

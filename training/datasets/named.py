@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import io
 import logging as standard_logging
+import re
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -88,6 +89,14 @@ def load(
         parts = [_examples(builder, split, image_key, label_key) for split in splits]
     classes = tuple(builder.info.features[label_key].names)
     return Named(classes, parts[0], parts[-1], drawn="[" in splits[-1])
+
+
+def is_known(name: str) -> bool:
+    """Returns whether there is a data set of that name, or prepared in that folder."""
+    import tensorflow_datasets as tfds
+
+    base = re.split("[/:]", name)[0]
+    return prepared_in(name) is not None or base in tfds.list_builders()
 
 
 def prepared_in(path: str) -> str | None:
@@ -236,24 +245,36 @@ def _examples(builder: Any, split: str, image_key: str, label_key: str) -> Examp
     """Returns small sets of equally large pictures from memory, others as a stream."""
     count = builder.info.splits[split].num_examples
     shape = builder.info.features[image_key].shape
-    if None not in shape and count * int(np.prod(shape)) <= _MEMORY_BYTES:
-        rows = [
-            (row[image_key], row[label_key])
-            for row in (
-                builder.as_data_source(split)
-                if _is_array_record(builder)
-                else _read(builder, split).as_numpy_iterator()
-            )
-        ]
-        images = np.stack([image for image, _ in rows])
-        if images.shape[-1] == 1:
-            images = np.repeat(images, 3, axis=-1)
-        return Pixels(images, np.array([label for _, label in rows], np.int32))
     read_names = _names_reader(builder, split)
+    examples: Records | Encoded
     if _is_array_record(builder):
-        return _records(builder, split, image_key, label_key, read_names)
-    stream = _stream(builder, split, image_key, label_key)
-    return Encoded(count, stream, read_names)
+        examples = _records(builder, split, image_key, label_key, read_names)
+    else:
+        stream = _stream(builder, split, image_key, label_key)
+        examples = Encoded(count, stream, read_names)
+    if None in shape or count * int(np.prod(shape)) > _MEMORY_BYTES:
+        return examples
+    return _in_memory(examples) or examples
+
+
+def _in_memory(examples: Records | Encoded) -> Pixels | None:
+    """Returns the decoded images; None where turning them upright leaves several sizes.
+
+    They are decoded as everywhere here: tensorflow-datasets takes TensorFlow's fast
+    method for JPEG, which is up to 4 of 255 off.
+    """
+    rows = (
+        examples.in_order()
+        .enumerate()
+        .map(
+            lambda _, record: examples.picture(record),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+    )
+    images, labels = zip(*rows.as_numpy_iterator(), strict=True)
+    if len({image.shape for image in images}) > 1:
+        return None
+    return Pixels(np.stack(images), np.array(labels, np.int32))
 
 
 def _is_array_record(builder: Any) -> bool:

@@ -158,6 +158,11 @@ def load_whole(spec: str, *, store: str, part: str) -> RecordFiles:
     return RecordFiles(classes, images, images)
 
 
+def is_record_file(path: Path) -> bool:
+    """Returns whether a file is named as record files are."""
+    return bool(_RECORD_FILE.search(path.name))
+
+
 def _parsed(spec: str) -> tuple[str, Features]:
     """Returns the pattern, and the features as the words behind it change them."""
     pattern, *settings = re.split(r",(?=\w+=)", spec)
@@ -180,7 +185,7 @@ def _files(pattern: str) -> list[Path]:
     """Returns the record files that a folder or a pattern names, in order."""
     path = Path(pattern).expanduser()
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if _RECORD_FILE.search(p.name))
+        files = sorted(filter(is_record_file, path.iterdir()))
         what = "holds no record files (their names say record, or end like -00000-of-8)"
     else:
         files = sorted(Path(name) for name in glob.glob(str(path)))
