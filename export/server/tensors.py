@@ -260,6 +260,8 @@ def from_proto(name: str, proto: tensor_pb2.TensorProto, most_bytes: int) -> np.
             f"tensor parsing error: {name}: a tensor of the shape {sizes} is larger "
             f"than {most_bytes} bytes"
         )
+    if dtype == tf.bool and max(proto.tensor_content, default=0) > 1:
+        raise invalid(f"tensor parsing error: {name}: a byte of it is no bool")
     try:
         return np.asarray(tf.make_ndarray(proto)).reshape(sizes)
     except Exception as error:

@@ -6,15 +6,13 @@ evhttp_request.cc of TensorFlow Serving, and escaping.cc of Abseil.
 
 import gzip
 import http.client
-import http.server
 import json
 import math
-import re
-import threading
 import tracemalloc
-from pathlib import Path
 
 import pytest
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
 grpc = pytest.importorskip("grpc")
 requests = pytest.importorskip("requests")
@@ -27,9 +25,8 @@ from tensorflow_serving.apis import (  # noqa: E402
     regression_pb2,
 )
 
-from export.server import json_values  # noqa: E402
+from export.server import json_values, tensors  # noqa: E402
 from export.server.errors import Refusal  # noqa: E402
-from export.serving import grpc_client, load_generator, rest_client  # noqa: E402
 from tests.export.server_support import (  # noqa: E402
     LARGEST,
     ROWS,
@@ -326,62 +323,27 @@ def test_codes_over_grpc_are_those_of_serving(predictions, models):
     assert code(predictions.Classify, unsigned) == "INVALID_ARGUMENT"
 
 
-class Page(http.server.BaseHTTPRequestHandler):
-    """A proxy that has something to say, but no JSON."""
-
-    def do_POST(self):
-        self.send_response(502)
-        self.end_headers()
-        self.wfile.write(b"<html>Bad Gateway</html>")
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture(scope="module")
-def proxy():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def test_clients_say_in_a_line_why_there_is_no_answer(served, url, proxy, capsys):
-    grpc_url = f"http://127.0.0.1:{served.grpc_port}"
-    target = f"127.0.0.1:{served.grpc_port}"
-    for main, flag, place, model, words in (
-        (rest_client.main, "url", url, "my model", "Latest(my model)"),
-        (rest_client.main, "url", url, "a/b:c?d", "Latest(a/b:c?d)"),
-        (rest_client.main, "url", grpc_url, "toy", "does not speak HTTP"),
-        (rest_client.main, "url", proxy, "toy", "502 Bad Gateway"),
-        (rest_client.main, "url", url + "/else", "toy", "Not found"),
-        (rest_client.main, "url", "127.0.0.1:1", "toy", "127.0.0.1"),
-        (rest_client.main, "url", "http://127.0.0.1:1", "toy", "refused"),
-        (rest_client.main, "url", "http://127.0.0.1:x", "toy", "x"),
-        (grpc_client.main, "target", target, "my model", "Latest(my model)"),
-        (grpc_client.main, "target", "127.0.0.1:1", "toy", "UNAVAILABLE"),
-    ):
-        argv = [
-            "client",
-            f"--{flag}={place}",
-            f"--model={model}",
-            f"--image={__file__}",
-        ]
-        assert main(argv) == 1
-        said = capsys.readouterr().err
-        assert words in said
-        assert said.count("\n") == 1
-
-
-def test_the_load_generator_tells_how_much_memory_the_server_has(served, url, capsys):
-    place = (f"--url={url}", f"--target=127.0.0.1:{served.grpc_port}", "--model=toy")
-    load = ("--requests=6", "--clients=2", "--image", __file__)
-    assert load_generator.main(["load_generator", *place, *load]) == 0
-    answered, memory = capsys.readouterr().out.splitlines()
-    assert answered.startswith("6 answered, 0 wrong, 0 failed")
-    # The server is this process. Six requests take less than 50 MB.
-    status = Path("/proc/self/status").read_text()
-    resident_mb = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
-    for told in re.findall(r"(\d+) MB", memory):
-        assert float(told) == pytest.approx(resident_mb, abs=50)
+@pytest.mark.parametrize(
+    ("fields", "values"),
+    [
+        ({"dtype": tf.float32, "float_val": [2.5]}, [2.5, 2.5, 2.5]),
+        ({"dtype": tf.float32, "float_val": [2.5, 1.0]}, [2.5, 1.0, 1.0]),
+        ({"dtype": tf.float32}, [0.0, 0.0, 0.0]),
+        ({"dtype": tf.bool, "tensor_content": b"\0\1\1"}, [False, True, True]),
+        ({"dtype": tf.int8, "int_val": [-128, 127, 0]}, [-128, 127, 0]),
+        ({"dtype": tf.string, "string_val": [b"a", b"\xff"]}, [b"a", b"\xff", b"\xff"]),
+        ({"dtype": tf.bool, "tensor_content": b"\0\1\2"}, None),
+        ({"dtype": tf.float32, "tensor_content": b"\0" * 13}, None),
+        ({"dtype": tf.float32, "float_val": [1.0] * 4}, None),
+        ({"dtype": tf.int8, "int_val": [300]}, None),
+    ],
+)
+def test_a_tensor_is_read_as_tensorflow_reads_it_or_refused(fields, values):
+    dtype = fields["dtype"].as_datatype_enum
+    proto = tensor_pb2.TensorProto(**{**fields, "dtype": dtype})
+    proto.tensor_shape.dim.add(size=3)
+    if values is None:
+        with pytest.raises(Refusal, match="tensor parsing error: x"):
+            tensors.from_proto("x", proto, LARGEST)
+    else:
+        assert tensors.from_proto("x", proto, LARGEST).tolist() == values
