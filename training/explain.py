@@ -6,16 +6,30 @@ backend of Keras has its own way to them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-import keras_convnext
+from keras_convnext.flattening import Call, flatten_with_calls
 
 _SIDE = 4
+# What may stand between the classifier and the model's output, by class name.
+_AFTER_CLASSIFIER = {
+    "Activation",
+    "Cast",
+    "Identity",
+    "LogSoftmax",
+    "Reshape",
+    "Sigmoid",
+    "Softmax",
+}
+_ACTIVATIONS = ("linear", "log_softmax", "sigmoid", "softmax")
+
+Explain = Callable[[Any, Sequence[int] | None], tuple[np.ndarray, np.ndarray]]
 
 
 def explain(
@@ -27,10 +41,12 @@ def explain(
     """Returns what in pictures speaks for a class, by both means at once.
 
     What is explained is the class's logit, the score before softmax. (A probability
-    hardly moves where the model is sure.)
+    hardly moves where the model is sure.) A single output speaks for the second of two
+    classes, and its opposite for the first.
 
     Args:
-        model: A classifier of this library, or one whose last layer is Dense.
+        model: A functional or Sequential model that ends in a Dense layer; models may
+            stand inside of it.
         images: Pictures as the model takes them, `(batch, height, width, 3)` in
             0..255.
         classes: A class number for each picture; what the model answers unless given.
@@ -47,45 +63,110 @@ def explain(
     Source: Grad-CAM, arXiv:1610.02391, equations 1 and 2; saliency,
     arXiv:1312.6034, section 3.
     """
-    network, kernel, bias = _up_to_the_classifier(model, layer)
-    pictures = tf.convert_to_tensor(images, tf.float32)
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(pictures)
-        maps, features = network(pictures, training=False)
-        logits = tf.cast(features, tf.float32) @ kernel
-        logits = logits if bias is None else logits + bias
-        wanted = tf.argmax(logits, 1) if classes is None else tf.constant(classes)
-        # Each picture's logit hangs on that picture alone: their sum has all slopes.
-        score = tf.reduce_sum(tf.gather(logits, wanted, axis=1, batch_dims=1))
-    map_slopes, image_slopes = tape.gradient(score, [maps, pictures])
-    weights = tf.reduce_mean(map_slopes, axis=(1, 2), keepdims=True)
-    cam = tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))
-    return cam.numpy(), image_slopes.numpy()
+    return make_explain(model, layer)(images, classes)
+
+
+def make_explain(model: keras.Model, layer: str | None = None) -> Explain:
+    """Returns `explain` of one model, for many pictures.
+
+    Args:
+        model: As for `explain`.
+        layer: As for `explain`.
+
+    Raises:
+        ValueError: As `explain`.
+    """
+    network, classifier = _up_to_the_classifier(model, layer)
+    kernel = tf.cast(keras.ops.convert_to_tensor(classifier.kernel), tf.float32)
+    bias = 0.0
+    if classifier.bias is not None:
+        bias = tf.cast(keras.ops.convert_to_tensor(classifier.bias), tf.float32)
+
+    def explain_images(
+        images: Any, classes: Sequence[int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        pictures = tf.convert_to_tensor(images, tf.float32)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(pictures)
+            maps, features = network(pictures, training=False)
+            logits = tf.cast(features, tf.float32) @ kernel + bias
+            if logits.shape[-1] == 1:
+                logits = tf.concat([-logits, logits], axis=1)
+            wanted = tf.argmax(logits, 1) if classes is None else tf.constant(classes)
+            # Each picture's logit hangs on that picture alone: their sum has all
+            # slopes.
+            score = tf.reduce_sum(tf.gather(logits, wanted, axis=1, batch_dims=1))
+        map_slopes, image_slopes = tape.gradient(score, [maps, pictures])
+        if map_slopes is None:
+            raise ValueError(f"The classes of {model.name!r} do not come of that map.")
+        weights = tf.reduce_mean(map_slopes, axis=(1, 2), keepdims=True)
+        cam = tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))
+        return tf.cast(cam, tf.float32).numpy(), image_slopes.numpy()
+
+    return explain_images
 
 
 def _up_to_the_classifier(
     model: keras.Model, layer: str | None
-) -> tuple[keras.Model, Any, Any]:
+) -> tuple[keras.Model, keras.layers.Dense]:
     """Returns a model of the map and the features, and what weighs the features."""
-    last = model.layers[-1]
-    if isinstance(last, keras.layers.Activation | keras.layers.Softmax):
-        last = model.layers[-2]
-    if not isinstance(last, keras.layers.Dense):
+    flat, calls = flatten_with_calls(model)
+    if len(flat.outputs) > 1:
+        raise ValueError(
+            f"{model.name!r} has {len(flat.outputs)} outputs; explain wants "
+            "the classes alone."
+        )
+    makers = {id(tensor): call for call in calls for tensor in call.outputs}
+    last = makers.get(id(flat.outputs[0]))
+    while last is not None and type(last.layer).__name__ in _AFTER_CLASSIFIER:
+        last = makers.get(id(last.inputs[0]))
+    kind = None if last is None else type(last.layer).__name__
+    if last is None or not isinstance(last.layer, keras.layers.Dense):
         raise ValueError(
             "explain wants a classifier whose last layer is Dense; that of "
-            f"{model.name!r} is {type(last).__name__} ({last.name})."
+            f"{model.name!r} is {kind}."
         )
+    if last.layer.activation.__name__ not in _ACTIVATIONS:
+        raise ValueError(
+            "explain wants a classifier whose last Dense layer gives logits; that of "
+            f"{model.name!r} ends in {last.layer.activation.__name__}."
+        )
+    if getattr(last.layer, "quantization_mode", None):
+        raise ValueError(
+            f"The classifier of {model.name!r} is quantized, which has no gradients; "
+            "explain the model that it was made of."
+        )
+    maps = _choose_map(model.name, calls, layer)
+    network = keras.Model(flat.inputs, [maps, last.inputs[0]])
+    return network, last.layer
+
+
+def _choose_map(name: str, calls: Sequence[Call], layer: str | None) -> Any:
+    """Returns the tensor whose positions are weighed."""
     if layer is not None:
-        maps = model.get_layer(layer).output
-    else:
-        stages = list(keras_convnext.pyramid(model).pyramid_outputs.values())
-        # The last map of a small picture is a single position.
-        large = [maps for maps in stages if min(_sides(maps)) >= _SIDE]
-        maps = (large or stages)[-1]
-    network = keras.Model(model.input, [maps, last.input])
-    kernel = keras.ops.convert_to_tensor(last.kernel)
-    bias = None if last.bias is None else keras.ops.convert_to_tensor(last.bias)
-    return network, tf.cast(kernel, tf.float32), bias
+        found = [call.outputs[0] for call in calls if call.layer.name == layer]
+        if not found:
+            raise ValueError(f"{name!r} has no layer called {layer!r}.")
+        return found[-1]
+    is_inside = itertools.accumulate(
+        (bool(getattr(call.layer, "weights", None)) for call in calls), max
+    )
+    maps = [
+        (type(call.layer).__name__, call.outputs[0])
+        for call in itertools.compress(calls, is_inside)
+        if len(call.outputs[0].shape) == 4
+    ]
+    # Stages end in a residual sum; networks without any are taken as they come.
+    ends = [tensor for kind, tensor in maps if kind == "Add"]
+    ends = ends or [tensor for _, tensor in maps]
+    if not ends:
+        raise ValueError(
+            f"{name!r} shows no maps (batch, height, width, channels) to explain: its "
+            "layers are inside of one that cannot be looked into."
+        )
+    # The last map of a small picture is a single position.
+    large = [tensor for tensor in ends if min(_sides(tensor)) >= _SIDE]
+    return (large or ends)[-1]
 
 
 def _sides(maps: Any) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ def _explain(argv: list[str]) -> int:
     if not named:
         raise Mistake("no picture was named; --help shows how")
     console.import_tensorflow()
-    from . import models, named_pictures
+    from . import explain, models, named_pictures
 
     names = named_pictures.listed(named)
     model = models.open_model(chosen, COMMAND)
@@ -78,6 +78,7 @@ def _explain(argv: list[str]) -> int:
             "give the .keras file that it was made of"
         )
     number = _number(chosen["class"].value, model.labels)
+    explain_images = console.checked(explain.make_explain, model.model)
     folder = Path(chosen.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,7 @@ def _explain(argv: list[str]) -> int:
             print(f"{COMMAND}: error: {view.problem}", file=sys.stderr, flush=True)
             continue
         drawn += 1
-        _draw(view, model, number, folder, drawn)
+        _draw(view, model, explain_images, number, folder / _file_name(view, drawn))
     return 0 if drawn else console.EXIT_MISTAKE
 
 
@@ -105,21 +106,29 @@ def _number(name: str | None, labels: tuple[str, ...]) -> int | None:
     return labels.index(name)
 
 
-def _draw(view: Any, model: Any, number: int | None, folder: Path, drawn: int) -> None:
+def _file_name(view: Any, drawn: int) -> str:
+    from . import plots
+
+    # Numbered: two folders may have pictures of one name.
+    return plots.file_name(drawn, Path(view.name).stem or "picture")
+
+
+def _draw(
+    view: Any, model: Any, explain_images: Any, number: int | None, path: Path
+) -> None:
     from keras_convnext.inference.classifier import name_best
 
-    from . import atomic, explain, insight_plots, plots
+    from . import atomic, insight_plots
 
     images = view.image[None]
     [probabilities] = model.probabilities(images)
     number = int(probabilities.argmax()) if number is None else number
-    cams, slopes = console.checked(explain.explain, model.model, images, [number])
+    # The only label of a model with one output is the second of two classes.
+    shown = number if len(model.labels) > 1 else 1
+    cams, slopes = explain_images(images, [shown])
     picture = insight_plots.Explained(
         view.image, cams[0], slopes[0], model.labels[number], probabilities[number]
     )
-    # Numbered: two folders may have pictures of one name.
-    stem = Path(view.name).stem or "picture"
-    path = folder / plots.file_name(drawn, stem)
     with atomic.replacing(path) as partial:
         partial.write_bytes(insight_plots.explained([picture]))
     [(name, share)] = name_best(probabilities, model.labels, 1)

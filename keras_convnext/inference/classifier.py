@@ -55,7 +55,7 @@ class Classifier:
         probabilities: Maps float32 images `(batch, size_px, size_px, 3)` in 0..255,
             as `preprocessing` makes them, to float32 `(batch, labels)`.
         synsets: WordNet ids of the classes, where it is ImageNet's.
-        model: The `keras.Model`, where it is one.
+        model: The `keras.Model`, where it is one; it takes images in 0..255.
     """
 
     name: str
@@ -215,8 +215,9 @@ def _find_in_folder(path: Path) -> Path | None:
 def _from_keras(loaded: LoadedModel, kind: str) -> Classifier:
     if loaded.meaning.kind == "features":
         raise ValueError(f"{loaded.name} gives features, and no classes")
-    forward = make_forward(loaded)
-    outputs = loaded.model.outputs[0].shape[-1]
+    model = loaded.model if loaded.normalizes else _normalize_first(loaded)
+    forward = make_forward(model, loaded.meaning)
+    outputs = model.outputs[0].shape[-1]
     return Classifier(
         loaded.name,
         kind,
@@ -227,15 +228,29 @@ def _from_keras(loaded: LoadedModel, kind: str) -> Classifier:
         loaded.notices,
         lambda images: _per_label(forward(images), loaded.labels),
         loaded.synsets,
-        loaded.model,
+        model,
     )
 
 
-def make_forward(loaded: LoadedModel) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns a model as a function from images in 0..255 to probabilities.
+def _normalize_first(loaded: LoadedModel) -> Any:
+    """Returns a model that takes images in 0..255, made of one that does not."""
+    import keras
+
+    mean, variance = loaded.preprocessing.normalization(3)
+    inputs = keras.Input(loaded.model.inputs[0].shape[1:])
+    normalize = keras.layers.Normalization(mean=mean, variance=variance)
+    outputs = loaded.model(normalize(inputs))
+    return keras.Model(inputs, outputs, name=loaded.model.name)
+
+
+def make_forward(
+    model: Any, meaning: OutputMeaning
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a model as a function from images to probabilities.
 
     Args:
-        loaded: The model; its outputs have to be classes.
+        model: A Keras model that takes images in 0..255.
+        meaning: What its outputs are; classes.
 
     Returns:
         From float32 `(batch, size_px, size_px, 3)` to float32 `(batch, outputs)`.
@@ -243,21 +258,16 @@ def make_forward(loaded: LoadedModel) -> Callable[[np.ndarray], np.ndarray]:
     """
     import keras
 
-    activation = keras.activations.get(loaded.meaning.activation)
-    mean, variance = np.array(loaded.preprocessing.normalization(3), np.float32)
-    deviation = np.sqrt(variance)
+    activation = keras.activations.get(meaning.activation)
 
     def forward(images: Any) -> Any:
-        if not loaded.normalizes:
-            images = (images - mean) / deviation
-        scores = keras.ops.cast(loaded.model(images, training=False), "float32")
-        return activation(scores)
+        return activation(keras.ops.cast(model(images, training=False), "float32"))
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         # One graph, however many images come at a time.
-        shape = loaded.model.inputs[0].shape
+        shape = model.inputs[0].shape
         forward = tf.function(forward, input_signature=[tf.TensorSpec(shape)])
     return lambda images: np.asarray(
         keras.ops.convert_to_numpy(forward(images.astype(np.float32)))

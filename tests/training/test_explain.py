@@ -1,6 +1,7 @@
 """Grad-CAM and input gradients against what can be computed by hand."""
 
 import json
+import warnings
 from dataclasses import replace
 
 import keras
@@ -163,6 +164,121 @@ def test_insights_are_drawn_of_few_and_of_many():
             insight_plots.calibration(verdicts_of(labels, shares)),
         ):
             assert png.startswith(b"\x89PNG")
+
+
+def wrapped(model):
+    """The same classifier as people build it around a backbone, by name."""
+    top = model.get_layer("head_dense")
+    backbone = keras.Model(model.input, top.input)
+    inputs = keras.Input((64, 32, 3))
+    flip = keras.layers.RandomFlip()
+    made = {
+        "called": keras.Model(inputs, top(backbone(inputs))),
+        "Sequential": keras.Sequential([keras.Input((64, 32, 3)), backbone, top]),
+        "augmentation in front": keras.Model(inputs, model(flip(inputs))),
+        "softmax apart": keras.Model(
+            inputs, keras.layers.Softmax()(linear(top)(backbone(inputs)))
+        ),
+        "softmax by an operation": keras.Model(
+            inputs, keras.ops.softmax(linear(top)(backbone(inputs)))
+        ),
+        "cast": keras.Model(
+            inputs,
+            keras.layers.Activation("linear", dtype="float32")(top(backbone(inputs))),
+        ),
+    }
+    return made
+
+
+def linear(dense):
+    """The layer's weights in a layer without an activation."""
+    other = keras.layers.Dense(dense.units)
+    other.build((None, dense.kernel.shape[0]))
+    other.set_weights(dense.get_weights())
+    return other
+
+
+def test_models_inside_of_models_are_explained_as_the_model_itself_is():
+    model, images = small("v1"), pictures()
+    cam, slopes = explain.explain(model, images, [1, 3])
+    for name, made in wrapped(model).items():
+        again, steep = explain.explain(made, images, [1, 3])
+        # The same numbers by the same kernels.
+        np.testing.assert_allclose(again, cam, rtol=1e-4, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(steep, slopes, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_a_single_output_speaks_for_the_second_class_and_against_the_first():
+    inputs = keras.Input((6, 8, 3))
+    maps = keras.layers.Conv2D(5, 1, use_bias=False)
+    x = keras.layers.GlobalAveragePooling2D()(maps(inputs))
+    head = keras.layers.Dense(1, "sigmoid")
+    model = keras.Model(inputs, head(x))
+    images = RANDOM.normal(size=(1, 6, 8, 3)).astype("float32")
+    effect = maps.kernel.numpy()[0, 0] @ head.kernel.numpy()[:, 0] / 48
+    for number, sign in ((0, -1), (1, 1)):
+        _, slopes = explain.explain(model, images, [number])
+        # A dozen float32 operations on numbers of size 0.01.
+        np.testing.assert_allclose(slopes[0, 0, 0], sign * effect, atol=1e-7)
+
+
+def test_the_network_of_keras_applications_is_explained_at_its_last_large_map():
+    model = keras.applications.ConvNeXtTiny(
+        weights=None, input_shape=(64, 64, 3), classes=4
+    )
+    cam, slopes = explain.explain(model, pictures(1, 64, 64))
+    # Of 64 pixels the third stage has 4 positions a side, the fourth 2.
+    assert cam.shape == (1, 4, 4)
+    assert np.abs(slopes).max() > 0
+
+
+class Hidden(keras.layers.Layer):
+    """A layer that does not show what it consists of."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, x):
+        return self.inner(x)
+
+    def get_config(self):
+        return super().get_config() | {"inner": None}
+
+
+def quantized():
+    model = small("v1")
+    with warnings.catch_warnings():
+        # Keras names every layer that it leaves as it is.
+        warnings.simplefilter("ignore")
+        model.quantize("int8")
+    return model
+
+
+def two_outputs():
+    model = small("v1")
+    return keras.Model(model.input, [model.output, model.layers[-1].input])
+
+
+def hidden():
+    model = small("v1")
+    backbone = keras.Model(model.input, model.get_layer("head_dense").input)
+    inputs = keras.Input((64, 32, 3))
+    return keras.Model(inputs, keras.layers.Dense(3)(Hidden(backbone)(inputs)))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (quantized, "is quantized"),
+        (hidden, "shows no maps"),
+        (two_outputs, "has 2 outputs"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused_in_one_line(make, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        explain.make_explain(make())
+    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture(scope="module")
