@@ -13,6 +13,7 @@ from typing import Any
 EXIT_FAILED = 1
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
+EXIT_READER_LEFT = 141
 
 
 class Mistake(Exception):
@@ -32,8 +33,23 @@ def run_command(name: str, body: Callable[[], int], flag_error: type[Exception])
         flag_error: What the flag library raises for a mistake of the caller's.
 
     Returns:
-        What `body` returned, 2 after a mistake, 1 after a failure, 130 after Ctrl-C.
+        What `body` returned, 2 after a mistake, 1 after a failure, 130 after Ctrl-C,
+        141 where whoever read the output has left (`| head`).
     """
+    try:
+        code = _say_mistakes(name, body, flag_error)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # At its end Python would write once more to whoever has left, and complain.
+        for stream in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        return EXIT_READER_LEFT
+
+
+def _say_mistakes(
+    name: str, body: Callable[[], int], flag_error: type[Exception]
+) -> int:
     try:
         return body()
     except (Mistake, flag_error) as mistake:
@@ -57,6 +73,10 @@ def help_text(summary: str, options: Any) -> str:
     names = list(options)
     width = max(len(name) for name in names)
     flags = (f"  --{name:<{width}}  {options[name].help}" for name in names)
+    if __package__ != "export":
+        from keras_convnext.commands import name_installed
+
+        summary = name_installed(summary)
     return "\n".join((summary, "", *flags))
 
 

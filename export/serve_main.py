@@ -203,8 +203,8 @@ def _versions_folder(given: str) -> Path:
             "in which versions are called 1, 2, ..."
         )
     raise Mistake(
-        f"--model_dir: {folder} has no version in it (a folder called 1, 2, ...); "
-        "python -m export.main --format=saved_model writes one"
+        f"--model_dir: {folder} has no version in it (a folder called 1, 2, ...); the "
+        "export command writes one with --format=saved_model"
     )
 
 

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
 EXIT_MISTAKE = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+# 128 + SIGINT and SIGPIPE, as shells report them.
+EXIT_INTERRUPTED = 130
+EXIT_READER_LEFT = 141
 
 
 class Mistake(Exception):
@@ -49,17 +51,31 @@ def guard(
         mistakes: Further kinds of exception that are the person's to put right.
 
     Returns:
-        What `body` returned; 2 after a mistake, 128 + signal after a stop.
+        What `body` returned; 2 after a mistake, 128 + signal after a stop, and as
+        after SIGPIPE where whoever read the output has left (`| head`).
         Anything else is a defect of the program and is raised as it is.
     """
-    kinds: tuple[type[Exception], ...] = (Mistake, *mistakes)
     for stream in (sys.stdout, sys.stderr):
         # A letter that the terminal lacks is no reason to stop.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        code = _say_mistakes(command, body, (Mistake, *mistakes))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # At its end Python would write once more to whoever has left, and complain.
+        for stream in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        return EXIT_READER_LEFT
+
+
+def _say_mistakes(
+    command: str, body: Callable[[], int], mistakes: tuple[type[Exception], ...]
+) -> int:
+    try:
         return body()
-    except kinds as mistake:
+    except mistakes as mistake:
         print(f"{command}: error: {mistake}", file=sys.stderr)
         return EXIT_MISTAKE
     except Interrupted as stop:
@@ -245,6 +261,10 @@ def help_text(summary: str, options: Any) -> str:
         summary: What the command does, with an example.
         options: The command's `absl.flags.FlagValues`.
     """
+    if __package__ != "training":
+        from keras_convnext.commands import name_installed
+
+        summary = name_installed(summary)
     lines = [summary, "", "Flags:"]
     for name in options:
         flag = options[name]

@@ -12,6 +12,7 @@ from absl import app, flags
 
 from . import atomic, console, run_split
 from .console import Mistake, say
+from .evaluate import TOP
 from .run_split import SPLITS
 
 COMMAND = "evaluate"
@@ -274,7 +275,8 @@ def _by_class(verdicts: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
 def _say_figures(figures: dict[str, Any]) -> None:
     say(f"{figures['model']} on {figures['data']}, {figures['examples']:,} pictures")
     say(f"  first answer right    {figures['top1']:.2%}")
-    say(f"  among the first five  {figures['top5']:.2%}")
+    if len(figures["labels"]) > TOP:
+        say(f"  among the first five  {figures['top5']:.2%}")
     if "real_top1" in figures:
         share, count = figures["real_top1"], figures["real_examples"]
         say(f"  right by ReaL labels  {share:.2%} of {count:,} that have any")

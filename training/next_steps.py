@@ -7,15 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from .workdir import Workdir
+from keras_convnext.commands import INSTALLED
 
-# The modules of the commands, here and in the other application, and their words as
-# installed commands.
-_INSTALLED = {
-    "training.predict_main": "keras-convnext-predict",
-    "training.explain_main": "keras-convnext-explain",
-    "export.main": "keras-convnext-export",
-}
+from .workdir import Workdir
 
 
 def steps(workdir: Workdir) -> tuple[tuple[str, str], ...]:
@@ -50,7 +44,7 @@ def program(module: str) -> str:
     python = Path(sys.executable)
     if __package__ == "training":
         return f"{called(python)} -m {module}"
-    return called(python.with_name(_INSTALLED[module]))
+    return called(python.with_name(INSTALLED[module]))
 
 
 def called(program: Path) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .classes import counts as class_counts
 from .classes import notices
-from .evaluate import Verdicts
+from .evaluate import TOP, Verdicts
 from .next_steps import steps
 from .progress import clock
 
@@ -152,9 +152,10 @@ def _next(run: Any) -> str:
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:
+    top5 = ((f"{metrics['top5']:.2%}", "among the first five"),)
     shown = (
         (f"{metrics['top1']:.2%}", "first answer right"),
-        (f"{metrics['top5']:.2%}", "among the first five"),
+        *(top5 if metrics["classes"] > TOP else ()),
         (f"{metrics['mean_class_accuracy']:.2%}", "right, all classes alike"),
         (f"{metrics['loss']:.4f}", "cross-entropy"),
         (f"{metrics['calibration_error']:.2%}", "calibration error"),

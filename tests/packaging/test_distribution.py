@@ -10,6 +10,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from keras_convnext.commands import INSTALLED
+
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTION = "keras-convnext"
 
@@ -143,6 +145,16 @@ def test_every_requirement_has_its_reason_in_the_docs() -> None:
     rows = re.findall(r"^\| `([\w-]+)` \| ([\d.]+) \| \w", page, re.MULTILINE)
     documented = {canonicalize_name(name): version for name, version in rows}
     assert documented == lower_bounds()
+
+
+def test_the_library_knows_the_names_of_the_installed_commands() -> None:
+    scripts = importlib.metadata.distribution(DISTRIBUTION).entry_points
+    installed = {
+        script.module.removeprefix("keras_convnext."): script.name
+        for script in scripts
+        if script.group == "console_scripts"
+    }
+    assert installed == INSTALLED
 
 
 def test_every_console_script_points_at_a_run_function_that_is_there() -> None:

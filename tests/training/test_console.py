@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from absl import flags
 
+from keras_convnext.commands import name_installed
 from training import console
 from training.console import Interrupted, Mistake
+
+ROOT = Path(__file__).parents[2]
 
 
 def raising(error):
@@ -129,3 +132,49 @@ def test_what_the_library_warns_of_is_said_once_and_not_on_stderr(capfd):
     stdout, stderr = capfd.readouterr()
     assert stdout == "the classifier stays as it was built\n"
     assert stderr == ""
+
+
+LOUD = """
+import sys
+from {console} import {guard}
+
+def body():
+    for number in range(100_000):
+        print("line", number)
+    return 0
+
+sys.exit({guard}("loud", body{more}))
+"""
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"console": "training.console", "guard": "guard", "more": ""},
+        {"console": "export.console", "guard": "run_command", "more": ", KeyError"},
+    ],
+    ids=["training", "export"],
+)
+def test_a_command_ends_quietly_when_its_reader_has_enough(names):
+    program = LOUD.format(**names)
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, cwd=ROOT) as running:
+        assert running.stdout.readline() == b"line 0\n"
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    # 128 + SIGPIPE, as of a program that heeds the signal.
+    assert running.returncode == 141
+
+
+def test_an_installed_command_tells_the_installed_commands():
+    text = """
+  python -m training.main --recipe=demo
+  python -m export.main --model=runs/demo
+  python -m training.roadmap_main --data=digits"""
+    assert (
+        name_installed(text)
+        == """
+  keras-convnext-train --recipe=demo
+  keras-convnext-export --model=runs/demo
+  python -m keras_convnext.training.roadmap_main --data=digits"""
+    )

@@ -47,9 +47,8 @@ def page_of(classes=("cat", "dog"), skipped=(), **figures):
         workdir=Workdir(Path("runs/my photos")),
     )
     names = ("cat/0.jpg", "dog/1.jpg", "cat/2.jpg", "dog/3.jpg")
-    return report.page(
-        run, {**METRICS, **figures}, [], verdicts, {"mistakes.png": b"x"}, names
-    )
+    told = {**METRICS, "classes": len(classes), **figures}
+    return report.page(run, told, [], verdicts, {"mistakes.png": b"x"}, names)
 
 
 def words_of(page):
@@ -61,6 +60,11 @@ def test_it_says_where_the_best_epoch_was_picked_by_the_pictures_that_judge_it()
         page_of(kept_epoch=5)
     )
     assert "did best" not in words_of(page_of())
+
+
+def test_the_first_five_are_told_from_six_classes_on():
+    assert "among the first five" not in page_of(classes=tuple("abcde"))
+    assert "among the first five" in page_of(classes=tuple("abcdef"))
 
 
 def test_it_lists_what_could_not_be_read():

@@ -1,0 +1,33 @@
+"""What the applications' commands are called where this distribution is installed."""
+
+from __future__ import annotations
+
+# By the modules of a checkout; setup.py installs them under these names.
+INSTALLED = {
+    "training.main": "keras-convnext-train",
+    "training.evaluate_main": "keras-convnext-evaluate",
+    "training.predict_main": "keras-convnext-predict",
+    "training.explain_main": "keras-convnext-explain",
+    "training.preview_main": "keras-convnext-preview",
+    "export.main": "keras-convnext-export",
+    "export.convert_main": "keras-convnext-convert",
+    "export.serve_main": "keras-convnext-serve",
+}
+
+
+def name_installed(text: str) -> str:
+    """Returns a text with the commands of a checkout called as they are installed.
+
+    Modules without a command of their own are run as modules of this package.
+
+    Example:
+        >>> name_installed("python -m export.serve_main --model_dir=runs/demo/export")
+        'keras-convnext-serve --model_dir=runs/demo/export'
+    """
+    for module, command in INSTALLED.items():
+        text = text.replace(f"python -m {module} ", f"{command} ")
+    for application in ("training", "export"):
+        text = text.replace(
+            f"python -m {application}.", f"python -m keras_convnext.{application}."
+        )
+    return text
