@@ -74,7 +74,6 @@ class Body:
     def __init__(self, room: Room, limits: Limits):
         self._room = room
         self._limits = limits
-        self._most = limits.max_request_bytes
         self._taken = 0
 
     async def read(self, request: Request) -> bytes:
@@ -90,59 +89,57 @@ class Body:
             ClientDisconnect: The client has gone.
         """
         # h11 has refused whatever is not a number.
-        if int(request.headers.get("content-length", "0")) > self._most:
+        length = int(request.headers.get("content-length", "0"))
+        if length > self._limits.max_request_bytes:
             raise self._too_large()
         encoding = request.headers.get("content-encoding", "identity").lower()
         packed = "gzip" in encoding
         if not packed and encoding != "identity":
             raise invalid(f"Content-Encoding {encoding} is not supported: send gzip")
-        parts: list[bytes] = []
+        contents = bytearray()
         try:
             async with asyncio.timeout(self._limits.body_seconds):
                 async for part in request.stream():
-                    self._take(part)
-                    parts.append(part)
+                    self._add(part, contents)
         except TimeoutError:
             raise Refusal(
                 Code.DEADLINE_EXCEEDED,
                 f"The request did not arrive in {self._limits.body_seconds:.0f} s",
                 _TOO_SLOW,
             ) from None
-        contents = b"".join(parts)
         if packed and contents:
-            self.release()
-            contents = await asyncio.to_thread(self._unpacked, contents)
-        return contents
+            return await asyncio.to_thread(self._unpacked, contents)
+        return bytes(contents)
 
-    def _unpacked(self, contents: bytes) -> bytes:
+    def _unpacked(self, packed: bytearray) -> bytes:
         """Returns what gzip made smaller, a part at a time: it may be a thousandfold.
 
         Raises:
             Refusal: It is too large, or was not packed by gzip.
         """
-        parts: list[bytes] = []
+        contents = bytearray()
         try:
-            with gzip.GzipFile(fileobj=io.BytesIO(contents)) as file:
+            with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
                 while part := file.read(_PART_BYTES):
-                    self._take(part)
-                    parts.append(part)
+                    self._add(part, contents)
         except (OSError, EOFError, zlib.error):
             raise invalid(
                 "The body cannot be unpacked: its Content-Encoding says gzip"
             ) from None
-        return b"".join(parts)
+        return bytes(contents)
 
-    def _take(self, part: bytes) -> None:
-        """Takes the room of another part of the body."""
-        if self._taken + len(part) > self._most:
+    def _add(self, part: bytes, contents: bytearray) -> None:
+        """Adds a part to the others, if there is room for it."""
+        if len(contents) + len(part) > self._limits.max_request_bytes:
             raise self._too_large()
         self._room.take(len(part))
         self._taken += len(part)
+        contents += part
 
     def _too_large(self) -> Refusal:
         return Refusal(
             Code.RESOURCE_EXHAUSTED,
-            f"The request is larger than {self._most} bytes",
+            f"The request is larger than {self._limits.max_request_bytes} bytes",
             _TOO_LARGE,
         )
 
