@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from keras_convnext.preprocessing import Preprocessing
 
 from . import origins, pictures
 from .console import Mistake
-from .origins import Origin
+from .origins import Origin, Parts
+from .run_images import find_run_images
 
 # With fewer, the ranges are those of the few.
 LEAST_PICTURES = 100
@@ -33,24 +35,23 @@ class Calibration:
     others: Origin | None
 
 
-def find(wanted: str | None) -> Calibration:
+def find(wanted: str | None, model: Path | None = None) -> Calibration:
     """Returns where to take the pictures from, having looked whether there are enough.
 
     Args:
-        wanted: One of `origins.SPECS`; of its two parts training's is taken.
+        wanted: One of `origins.SPECS`; of its two parts training's is taken. Or
+            nothing: then what the run beside the model learned from.
+        model: The model's file, if it is one.
 
     Raises:
         Mistake: There are none, or too few.
     """
-    if wanted is None:
-        raise Mistake(
-            f"int8 and int16x8 need --calibration={origins.SPECS}: real pictures, at "
-            f"least {LEAST_PICTURES}"
-        )
-    parts = origins.find("calibration", wanted)
+    parts = _of_run(model) if wanted is None else origins.find("calibration", wanted)
     origin = parts.training
     if origin is None:
-        raise Mistake(f"--calibration: {wanted} has no pictures for training")
+        raise Mistake(
+            f"--calibration: {wanted or 'the run'} has no pictures for training"
+        )
     if origin.count < LEAST_PICTURES:
         raise Mistake(
             f"--calibration: {origin.words} holds {origin.count} pictures, at least "
@@ -61,6 +62,21 @@ def find(wanted: str | None) -> Calibration:
     if parts.undivided:
         others = _only(origin, order[_MOST_PICTURES:])
     return Calibration(origin, order[:_MOST_PICTURES], others)
+
+
+def _of_run(model: Path | None) -> Parts:
+    """Returns the images of the run beside a model."""
+    reason = "a published checkpoint has no run"
+    if model is not None:
+        try:
+            return find_run_images(model.parent)
+        except Mistake as mistake:
+            reason = str(mistake)
+    raise Mistake(
+        f"int8 and int16x8 need --calibration={origins.SPECS}: real pictures, at "
+        f"least {LEAST_PICTURES}; those of the model's own run are not to be had: "
+        f"{reason}"
+    )
 
 
 def _only(origin: Origin, numbers: np.ndarray) -> Origin | None:

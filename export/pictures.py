@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image
 from . import origins
 from .console import Mistake
 from .origins import Origin, Picture
+from .run_images import find_run_images
 
 # Each picture is classified about ten times. That many of 224 px take a large model a
 # minute; of smaller ones more are taken, up to a number that tells 99.9 % from all.
@@ -102,15 +102,9 @@ def enough(size_px: int) -> int:
 def _held_back(workdir: Path) -> Origin | None:
     """Returns what the run in a training workdir held back, if it can still be had."""
     try:
-        recipe = json.loads((workdir / "recipe.json").read_text(encoding="utf-8"))
-        data = str(recipe["data"])
-        # Training names sets of tensorflow-datasets without a word before them.
-        is_whole = data.startswith(("folder:", "array:"))
-        spec = data if is_whole else f"tfds:{data}"
-        parts = origins.find("pictures", spec, download=False)
-    except (OSError, ValueError, KeyError, TypeError, Mistake):
+        return find_run_images(workdir).held_back
+    except Mistake:
         return None
-    return None if parts.undivided else parts.held_back
 
 
 def _generated(numbers: Iterable[int]) -> list[Picture]:

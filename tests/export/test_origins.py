@@ -154,3 +154,48 @@ def test_what_is_missing_or_no_pictures_is_told(tmp_path, array_file):
 )
 def test_smaller_pictures_are_more(size_px, count):
     assert pictures.enough(size_px) == count
+
+
+def run_of(folder, held_back, data="folder:{}"):
+    """A workdir as far as calibration looks into it, and its validation images."""
+    workdir = folder / "run"
+    workdir.mkdir()
+    photos = folder / "photos"
+    record = {"data": data.format(photos), "seed": 7, "validation_share": 0.2}
+    (workdir / "recipe.json").write_text(json.dumps(record))
+    rows = "".join(f"{photos / name},cat,dog,0.9\n" for name in held_back)
+    (workdir / "validation.csv").write_text(f"image,true,predicted,probability\n{rows}")
+    return workdir / "model.keras"
+
+
+def test_calibration_without_a_word_uses_what_the_run_learned_from(tmp_path):
+    for number, label in enumerate(("cat", "dog")):
+        write_pictures(tmp_path / "photos" / label, 60, number)
+    held_back = [
+        f"{label}/{number:03d}.png" for label in ("cat", "dog") for number in (3, 5)
+    ]
+    model = run_of(tmp_path, held_back)
+    found = calibration.find(None, model)
+    assert found.origin.count == 116
+    used = found.origin.read(range(116))
+    assert {picture.name for picture in used}.isdisjoint({"003.png", "005.png"})
+    judged = pictures.read(pictures.find(None, model, found.others), most=100)
+    assert [(one.label, one.name) for one in judged.members] == [
+        (label, f"{number:03d}.png") for label in ("cat", "dog") for number in (3, 5)
+    ]
+
+
+def test_a_run_whose_images_are_not_to_be_had_is_one_line(tmp_path):
+    write_pictures(tmp_path / "photos" / "cat", 120)
+    model = run_of(tmp_path, ["cat/000.png", "cat/gone.png"])
+    with pytest.raises(Mistake, match=r"1 of the images that .* are not in"):
+        calibration.find(None, model)
+    (model.parent / "validation.csv").unlink()
+    with pytest.raises(Mistake, match=r"no .*validation\.csv that says which images"):
+        calibration.find(None, model)
+    (model.parent / "recipe.json").unlink()
+    with pytest.raises(Mistake, match=r"has no recipe\.json") as told:
+        calibration.find(None, model)
+    assert "\n" not in str(told.value)
+    with pytest.raises(Mistake, match="a published checkpoint has no run"):
+        calibration.find(None)
