@@ -9,23 +9,38 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_convnext.folding import fold_with_reasons
 from keras_convnext.inference.sidecars import LABELS, PREPROCESSING
 
-from . import calibration, layer_errors, manifest, proof, report, saved_model, tflite
+from . import (
+    calibration,
+    float32,
+    layer_errors,
+    manifest,
+    proof,
+    report,
+    saved_model,
+    tflite,
+    tflite_metadata,
+)
+from .agreement import OUTPUT_WORDS, WORDS
 from .calibration import Calibration
-from .console import Failure
+from .console import Failure, Mistake
 from .manifest import Artefact
 from .network import Network, with_features
 from .pictures import Pictures
 from .precisions import PRECISIONS, Precision
-from .proof import Reference
+from .reference import Reference, ask_keras, ask_model
 from .source import Source
 from .staging import Staging
+from .tflite_metadata import Description
 
 # Pictures on which every tensor of an integer file is compared.
 _TRACED = 4
 _WORST = 3
+_OUTPUT_LABELS = "output_labels.txt"
 
 
 @dataclass(frozen=True)
@@ -68,9 +83,17 @@ def run(
     Raises:
         Failure: A file does not agree with Keras. Nothing has been published then.
     """
-    reference = proof.ask_keras(source, pictures)
+    original, source = source, _computing_in_float32(source)
+    reference = ask_keras(source, pictures)
+    precision = _precision_of(original, reference)
     inner, left = _folded(source) if request.fold else (None, {})
-    network = Network(source.model, source.preprocessing, inner)
+    network = Network(
+        source.model,
+        source.preprocessing,
+        inner,
+        meaning=source.meaning,
+        normalizes=source.normalizes,
+    )
     artefacts: list[Artefact] = []
     for made in _make(source, network, request, reference, staging):
         shown = proof.prove(staging.folder / made.place, made.precision, reference)
@@ -86,13 +109,14 @@ def run(
     described = manifest.describe(
         source, reference, artefacts, pictures.origin, staging.out
     )
+    described["source"]["precision"] = precision
     described["folding"] = {"folded": inner is not None, "left": left}
     manifest_text = json.dumps(described, indent=2) + "\n"
     (staging.folder / manifest.NAME).write_text(manifest_text, encoding="utf-8")
     # The manifest comes last: what it names is there.
     for name in (
         *(artefact.place for artefact in artefacts),
-        LABELS,
+        *((LABELS,) if source.labels else ()),
         PREPROCESSING,
         report.NAME,
         manifest.NAME,
@@ -101,12 +125,38 @@ def run(
     return artefacts
 
 
+def _computing_in_float32(source: Source) -> Source:
+    """Returns the source with a model that computes in float32, as the files do."""
+    try:
+        return replace(source, model=float32.in_float32(source.model))
+    except ValueError as error:
+        raise Mistake(f"{source.name}: {error}") from error
+
+
+def _precision_of(original: Source, reference: Reference) -> dict[str, Any]:
+    """Returns what a model computes in, and how far float32 is from that; says it."""
+    policies = float32.other_precisions(original.model)
+    if not policies:
+        return {"policies": ["float32"], "max_abs_diff": 0.0}
+    answers = ask_model(original, reference.tensors)
+    difference = float(np.max(np.abs(answers - reference.probabilities)))
+    print(
+        f"export: {original.name} computes in {', '.join(policies)}, its files in "
+        f"float32 with the same weights: {difference:.1g} at most from its own answers",
+        file=sys.stderr,
+    )
+    return {"policies": policies, "max_abs_diff": difference}
+
+
 def _folded(source: Source) -> tuple[Any, dict[str, str]]:
     """Returns the folded model and why some layers stayed.
 
     Returns nothing for a model that folding cannot follow.
     """
     try:
+        quantized = float32.quantized_layers(source.model)
+        if quantized:
+            raise ValueError(f"Keras has quantized {quantized[0]}")
         return fold_with_reasons(with_features(source.model))
     except ValueError as error:
         print(f"export: not folded: {error}", file=sys.stderr)
@@ -141,7 +191,7 @@ def _make(
             format="saved_model",
             precision=PRECISIONS["float32"],
             bytes=manifest.size_bytes(folder),
-            inputs=_saved_model_inputs(network.size_px, request.default_signature),
+            inputs=_saved_model_inputs(network, request.default_signature),
         )
     if "tflite" not in request.formats:
         return
@@ -183,8 +233,10 @@ def _packed(
         raise Failure(
             f"{file.name} needs operators that are not TFLite's own: {', '.join(other)}"
         )
-    file.write_bytes(contents)
-    tflite.pack_labels(file, source.labels)
+    names = packed_names(source)
+    description = _description(source, next(iter(names), ""))
+    file.write_bytes(tflite_metadata.with_metadata(contents, description))
+    tflite.pack(file, names)
     side = source.preprocessing.size_px
     size = "height, width" if request.any_size else f"{side}, {side}"
     return Artefact(
@@ -200,8 +252,37 @@ def _packed(
     )
 
 
-def _saved_model_inputs(size_px: int, default: str) -> dict[str, str]:
-    tensors = f"tensors: float32 (batch, {size_px}, {size_px}, 3) in 0..255, "
+def packed_names(source: Source) -> dict[str, Sequence[str]]:
+    """Returns the lists of names that go into a TFLite file, by their file's name.
+
+    The first has a line for each output. Of two classes that one output tells apart
+    that is the second alone, so that a list of both is packed, too.
+    """
+    labels = source.labels
+    outputs = source.model.outputs[0].shape[-1]
+    if labels and len(labels) != outputs:
+        return {_OUTPUT_LABELS: labels[-outputs:], LABELS: labels}
+    return {LABELS: labels} if labels else {}
+
+
+def _description(source: Source, labels_name: str) -> Description:
+    """Returns what a TFLite file says of itself."""
+    seen = source.preprocessing
+    how = "cut to its middle" if seen.crop_mode == "center" else "squashed whole"
+    return Description(
+        name=source.name,
+        description=OUTPUT_WORDS[source.meaning.kind],
+        license=source.license or "",
+        size_px=seen.size_px,
+        image=f"RGB in 0..255, {how}, {seen.interpolation}; not normalized.",
+        outputs=f"{OUTPUT_WORDS[source.meaning.kind]} ({source.meaning.origin})",
+        labels_name=labels_name,
+    )
+
+
+def _saved_model_inputs(network: Network, default: str) -> dict[str, str]:
+    side = network.size_px
+    tensors = f"tensors: float32 (batch, {side}, {side}, 3) in 0..255, "
     tensors += "resized and cropped"
     inputs = {
         "bytes": "image_bytes: string (batch,), encoded JPEG, PNG, GIF, BMP or WebP",
@@ -209,23 +290,27 @@ def _saved_model_inputs(size_px: int, default: str) -> dict[str, str]:
         "tensors": tensors,
         "features": tensors,
     }
+    if network.meaning.kind == "features":
+        inputs, default = {"features": tensors}, "features"
     return {"serving_default": inputs[default], **inputs}
 
 
 def _write_companions(source: Source, folder: Path) -> None:
     labels = "".join(f"{label}\n" for label in source.labels)
-    (folder / LABELS).write_text(labels, encoding="utf-8")
+    if labels:
+        (folder / LABELS).write_text(labels, encoding="utf-8")
     preprocessing = json.dumps(asdict(source.preprocessing), indent=2) + "\n"
     (folder / PREPROCESSING).write_text(preprocessing, encoding="utf-8")
 
 
-def table(artefacts: Sequence[Artefact]) -> str:
+def table(artefacts: Sequence[Artefact], kind: str) -> str:
     """Returns a line for each file: size, difference, agreement and time.
 
     Args:
         artefacts: What was made.
+        kind: What the model's outputs are, as `OutputMeaning.kind`.
     """
-    rows = [("file", "MB", "max diff", "top-1 agreement", "ms")]
+    rows = [("file", "MB", "max diff", WORDS[kind], "ms")]
     for artefact in artefacts:
         shown = artefact.shown
         rows.append(
@@ -233,7 +318,7 @@ def table(artefacts: Sequence[Artefact]) -> str:
                 artefact.place,
                 f"{artefact.bytes / 1e6:.1f}",
                 f"{shown.max_abs_diff:.1e}",
-                f"{shown.top1_agreement:.1%}",
+                f"{shown.agreement:.1%}",
                 f"{shown.latency_ms['p50']:.1f}",
             )
         )

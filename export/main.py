@@ -29,10 +29,12 @@ def options() -> flags.FlagValues:
         flags.DEFINE_string(name, default, shown, flag_values=values)
 
     text("model", None, "a .keras file, a training workdir, or a checkpoint's name")
+    text("output", None, "logits, probabilities, sigmoid, features; where it is open")
+    text("normalization", None, "imagenet, unit, symmetric, none; where it is open")
     text("format", ",".join(FORMATS), "what to write, separated by commas")
     text("precision", "float32", f"of: {', '.join(PRECISIONS)}")
     text("out", None, "folder for the files")
-    text("calibration", None, f"{SPECS}; int8, int16x8 need it")
+    text("calibration", None, f"{SPECS}; for int8, int16x8 [the run's]")
     flags.DEFINE_integer(
         "batch",
         1,
@@ -138,7 +140,13 @@ def _run(
                 f"--any_size is not for {' and '.join(integers)}, whose ranges are "
                 "measured at one size"
             )
-        measured = calibration.find(values.calibration)
+        measured = calibration.find(values.calibration, file)
+        if values.calibration is None:
+            print(
+                f"{COMMAND}: ranges are measured on {len(measured.numbers)} of "
+                f"{measured.origin.words}",
+                file=sys.stderr,
+            )
         if values.batch > calibration.LEAST_PICTURES:
             raise Mistake(
                 f"--batch={values.batch} is more than the {calibration.LEAST_PICTURES} "
@@ -147,9 +155,14 @@ def _run(
     others = measured.others if measured else None
     origin = pictures.find(values.pictures, file, others)
     with Staging(Path(values.out).expanduser()) as staging:
-        loaded = source.load(file) if file else checkpoint.load(values.model)
+        loaded = (
+            source.load(file, values.output, values.normalization)
+            if file
+            else checkpoint.load(values.model)
+        )
         for notice in loaded.notices:
             print(f"{COMMAND}: {notice}", file=sys.stderr)
+        formats = _possible(formats, loaded, values["format"].present)
         most = values.most_pictures or pictures.enough(loaded.preprocessing.size_px)
         compared = pictures.read(origin, most)
         request = exporter.Request(
@@ -162,8 +175,35 @@ def _run(
             any_size=values.any_size,
         )
         artefacts = exporter.run(loaded, compared, request, staging)
-    print(exporter.table(artefacts))
+    print(exporter.table(artefacts, loaded.meaning.kind))
     return 0
+
+
+def _possible(formats: list[str], loaded: Any, is_told: bool) -> list[str]:
+    """Returns the formats that a model can be written in.
+
+    Args:
+        formats: What is wanted.
+        loaded: The model.
+        is_told: Whether the caller has named them.
+
+    Raises:
+        Mistake: One that the caller has named is not possible.
+    """
+    from . import float32
+
+    quantized = float32.quantized_layers(loaded.model)
+    if not quantized or "tflite" not in formats:
+        return formats
+    reason = (
+        f"Keras has quantized {len(quantized)} layers of {loaded.name} "
+        f"({quantized[0]}, ...), which the TFLite converter cannot take: for a TFLite "
+        "file export the model as it was before, with --precision=int8"
+    )
+    if is_told:
+        raise Mistake(f"{reason}; --format=saved_model writes a SavedModel of this one")
+    print(f"{COMMAND}: no TFLite file: {reason}", file=sys.stderr)
+    return [name for name in formats if name != "tflite"]
 
 
 def run() -> None:

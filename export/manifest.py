@@ -10,9 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .agreement import WORDS
 from .layer_errors import LayerError
 from .precisions import Precision
-from .proof import Proof, Reference
+from .proof import Proof
+from .reference import Reference
 from .source import Source
 
 NAME = "export.json"
@@ -88,7 +90,9 @@ def _entry(
         "max_abs_diff": proof.max_abs_diff,
         "max_abs_diff_limit": artefact.precision.most_difference,
         "cosine": proof.cosine,
-        "top1_agreement": proof.top1_agreement,
+        "agreement": proof.agreement,
+        "agreement_of": WORDS[reference.kind],
+        "top1_agreement": proof.agreement if reference.kind == "softmax" else None,
         "top5_agreement": proof.top5_agreement,
         "top1": proof.accuracy,
         "keras_top1": reference.accuracy(reference.probabilities),
@@ -138,6 +142,7 @@ def describe(
             "parameters": source.model.count_params(),
             "classes": len(source.labels),
         },
+        "output": {"kind": source.meaning.kind, "origin": source.meaning.origin},
         "preprocessing": asdict(source.preprocessing),
         "artefacts": entries,
     }

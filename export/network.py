@@ -2,60 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
-from keras_convnext.models import layers_by_name
+from keras_convnext.flattening import flatten_with_calls
+from keras_convnext.inference.inputs import normalizes_images
+from keras_convnext.inference.outputs import OutputMeaning, find_output_meaning
 from keras_convnext.preprocessing import Preprocessing
 
-
-def takes_raw_pictures(model: keras.Model) -> bool:
-    """Returns whether the model normalises pictures in 0..255 by itself."""
-    layers = layers_by_name(model).values()
-    scaling = keras.layers.Normalization | keras.layers.Rescaling
-    return any(isinstance(layer, scaling) for layer in layers)
-
-
-def classifier_of(model: keras.Model) -> keras.layers.Layer:
-    """Returns the layer that turns features into classes: the last Dense."""
-    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
-    return dense[-1] if dense else model.layers[-1]
-
-
-def _to_probabilities(model: keras.Model, outputs: Any) -> Any:
-    """Returns the outputs as probabilities; logits go through a softmax."""
-    activation = getattr(model.layers[-1], "activation", None)
-    if activation is keras.activations.linear:
-        return tf.nn.softmax(outputs)
-    return outputs
+_ACTIVATIONS = {"softmax": tf.nn.softmax, "sigmoid": tf.sigmoid, None: tf.identity}
 
 
 def with_features(model: keras.Model) -> keras.Model:
-    """Returns the model with two outputs: what its classifier sees, and the classes.
+    """Returns the model, flat, with two outputs: features and what it answers.
 
     Features that are an output of the model are kept by folding, which is free to
     change what is only passed on inside.
+
+    Args:
+        model: A functional model with one output `(batch, outputs)`.
+
+    Returns:
+        A model that gives features `(batch, channels)`, which are what its classifier
+        (the last dense layer) sees, and the model's output. Where convolutions are the
+        classifier, features are what follows them.
+
+    Raises:
+        ValueError: The model is not functional.
     """
-    outputs = [classifier_of(model).input, model.output]
-    return keras.Model(model.inputs, outputs, name=model.name)
+    flat, calls = flatten_with_calls(model)
+    made_by = {id(tensor): call for call in calls for tensor in call.outputs}
+    features = tensor = flat.outputs[0]
+    while (call := made_by.get(id(tensor))) is not None and len(call.inputs) == 1:
+        (tensor,) = call.inputs
+        if len(tensor.shape) != 2:
+            break
+        features = tensor
+        if isinstance(call.layer, keras.layers.Dense):
+            break
+    return keras.Model(flat.inputs, [features, flat.outputs[0]], name=model.name)
 
 
 class Network(tf.Module):
-    """A classifier from pictures in 0..255 to probabilities and features.
+    """A model from pictures in 0..255 to probabilities and features.
 
     Args:
         model: The Keras model.
         preprocessing: Of the pictures; also applied before a model that does not
-            normalise by itself.
+            normalize by itself.
         inner: What `with_features` makes of the model, or what folding makes of that.
+        meaning: What the model's outputs are; found in its graph unless given.
+        normalizes: Whether the model normalizes by itself; likewise.
 
     Attributes:
         size_px: Side of the pictures.
-        classes: Number of classes.
+        output_name: "probabilities", or "features" where its outputs are those.
         forward: From float32 `(batch, size_px, size_px, 3)` to features and
-            probabilities, a `tf.function`.
+            probabilities, a `tf.function`. Of a model whose outputs are features,
+            both are those.
         of_any_size: The same as plain Python, for pictures of any height and width.
     """
 
@@ -64,11 +68,18 @@ class Network(tf.Module):
         model: keras.Model,
         preprocessing: Preprocessing,
         inner: keras.Model | None = None,
+        *,
+        meaning: OutputMeaning | None = None,
+        normalizes: bool | None = None,
     ) -> None:
         super().__init__()
         self.size_px = preprocessing.size_px
-        self.classes = model.output_shape[-1]
-        raw = takes_raw_pictures(model)
+        if normalizes is None:
+            normalizes = bool(normalizes_images(model))
+        self.meaning = meaning or find_output_meaning(model)
+        is_features = self.meaning.kind == "features"
+        self.output_name = "features" if is_features else "probabilities"
+        activation = _ACTIVATIONS[self.meaning.activation]
         if inner is None:
             inner = with_features(model)
         # Held for saving; the Keras objects themselves stay behind.
@@ -76,11 +87,12 @@ class Network(tf.Module):
         mean, variance = preprocessing.normalization(3)
 
         def forward(tensors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            if not raw:
+            if not normalizes:
                 tensors = (tensors - mean) / tf.sqrt(tf.constant(variance))
             features, outputs = inner(tensors, training=False)
-            probabilities = _to_probabilities(model, outputs)
-            return tf.cast(features, tf.float32), tf.cast(probabilities, tf.float32)
+            answers = activation(tf.cast(outputs, tf.float32))
+            features = answers if is_features else features
+            return tf.cast(features, tf.float32), answers
 
         self.of_any_size = forward
         self.forward = tf.function(forward, input_signature=[self.spec(None)])

@@ -14,8 +14,9 @@ class Precision:
         what: In words.
         most_difference: Largest difference of a probability that is let through;
             `None` where only the classes have to agree.
-        least_top1_agreement: Smallest share of pictures with Keras' own first class
-            that is let through.
+        least_agreement: Smallest share of pictures with Keras' own first class that
+            is let through; of labels by themselves, of those that both say apply or
+            both say do not; of features, the smallest cosine.
         most_accuracy_lost: Largest share of pictures that Keras classifies rightly
             and the file does not, on balance; one picture is always let through.
         calibrated: Whether the ranges of activations have to be measured on pictures.
@@ -24,7 +25,7 @@ class Precision:
     name: str
     what: str
     most_difference: float | None
-    least_top1_agreement: float
+    least_agreement: float
     calibrated: bool = False
     most_accuracy_lost: float = 0.005
 

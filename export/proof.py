@@ -6,54 +6,32 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from keras_convnext.image import evaluation_view
-
 from . import rerun
+from .agreement import measure_agreement, score_of_each, smallest_cosine, varies
 from .console import Failure
-from .network import Network
-from .pictures import Pictures, decoded
 from .precisions import Precision
-from .source import Source
+from .reference import Reference
 
 # The signature for pixels takes the pictures one by one, as their sizes differ.
 _MOST_IMAGES = 8
-_BATCH = 8
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Pictures as the model sees them, and what Keras says of each.
-
-    Attributes:
-        names: What the pictures are called.
-        files: The encoded pictures.
-        images: Their pixels, uint8 `(height, width, 3)`.
-        tensors: What the model takes, float32 `(count, size_px, size_px, 3)`, 0..255.
-        probabilities: Keras' answers, float32 `(count, classes)`.
-        features: What Keras' classifier sees, float32 `(count, channels)`.
-        labels: The class names.
-        truth: The number of each picture's class, `(count,)`; `None` where not all of
-            the pictures come with a class of the model's.
-    """
-
-    names: tuple[str, ...]
-    files: tuple[bytes, ...]
-    images: tuple[np.ndarray, ...]
-    tensors: np.ndarray
-    probabilities: np.ndarray
-    features: np.ndarray
-    labels: tuple[str, ...]
-    truth: np.ndarray | None = None
-
-    def accuracy(self, probabilities: np.ndarray) -> float | None:
-        """Returns the share of pictures whose first class is their own, if known."""
-        if self.truth is None:
-            return None
-        return float(np.mean(np.argmax(probabilities, axis=-1) == self.truth))
+_FIRST = 5
+_TIE = 1e-4
+# A file whose answers vary less than that beside Keras' is as good as constant.
+_LEAST_VARIATION = 0.01
+# Where Keras' own vary less, rounding may hide it.
+_TELLING_VARIATION = 1e-4
+# Of features.
+_LEAST_COSINE = 0.9999
+_AGREEING = {
+    "softmax": "the share of pictures with the same first class is",
+    "sigmoid": "the share of labels on which both say the same is",
+    "features": "the smallest cosine to Keras' features is",
+}
 
 
 @dataclass(frozen=True)
@@ -61,11 +39,14 @@ class Proof:
     """What an exported file answered, held against Keras.
 
     Attributes:
-        probabilities: The file's answers, float32 `(count, classes)`.
-        max_abs_diff: Largest difference of a probability, over all signatures.
+        probabilities: The file's answers, float32 `(count, outputs)`.
+        max_abs_diff: Largest difference of a probability, over all signatures; of
+            features, as a share of the largest feature.
         cosine: Smallest cosine between the two answers to one picture.
-        top1_agreement: Share of pictures with the same first class.
-        top5_agreement: Share of Keras' five first classes among the file's.
+        agreement: As `agreement.measure_agreement` has it.
+        top5_agreement: Share of Keras' five first classes among the file's; `None`
+            where there are not more than five classes, or labels do not exclude each
+            other.
         accuracy: Share of pictures classified rightly, where their classes are known.
         latency_ms: "p50" and "p95" of a call with one picture.
         load_ms: Time from opening the file until it can answer.
@@ -77,48 +58,13 @@ class Proof:
     probabilities: np.ndarray
     max_abs_diff: float
     cosine: float
-    top1_agreement: float
-    top5_agreement: float
+    agreement: float
+    top5_agreement: float | None
     latency_ms: dict[str, float]
     load_ms: float
     peak_memory_mb: float | None
     accuracy: float | None = None
     problems: list[str] = field(default_factory=list)
-
-
-def ask_keras(source: Source, pictures: Pictures) -> Reference:
-    """Returns Keras' own answers.
-
-    Args:
-        source: The model.
-        pictures: What to ask about.
-
-    Raises:
-        Mistake: A picture cannot be decoded.
-    """
-    images = [decoded(picture) for picture in pictures.members]
-    views = [evaluation_view(image, source.preprocessing).numpy() for image in images]
-    tensors = np.stack(views)
-    batches = [tensors[i : i + _BATCH] for i in range(0, len(tensors), _BATCH)]
-    network = Network(source.model, source.preprocessing)
-    answers = [network.forward(batch) for batch in batches]
-    return Reference(
-        names=tuple(picture.name for picture in pictures.members),
-        files=tuple(picture.contents for picture in pictures.members),
-        images=tuple(images),
-        tensors=tensors,
-        probabilities=np.concatenate([probabilities for _, probabilities in answers]),
-        features=np.concatenate([features for features, _ in answers]),
-        labels=source.labels,
-        truth=_truth(pictures, source.labels),
-    )
-
-
-def _truth(pictures: Pictures, labels: tuple[str, ...]) -> np.ndarray | None:
-    """Returns the numbers of the pictures' own classes, if the model has them all."""
-    number_of = {label: number for number, label in enumerate(labels)}
-    numbers = [number_of.get(picture.label or "") for picture in pictures.members]
-    return None if None in numbers else np.array(numbers)
 
 
 def _run_alone(artefact: Path, reference: Reference) -> dict[str, np.ndarray]:
@@ -152,19 +98,13 @@ def _run_alone(artefact: Path, reference: Reference) -> dict[str, np.ndarray]:
             return dict(file)
 
 
-def _cosine(one: np.ndarray, other: np.ndarray) -> float:
-    """Returns the smallest cosine between rows of the two."""
-    products = np.sum(one * other, axis=-1)
-    norms = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
-    return float(np.min(products / np.maximum(norms, np.finfo(np.float64).tiny)))
-
-
-def _top5_agreement(expected: np.ndarray, found: np.ndarray) -> float:
+def _top5_agreement(kind: str, expected: np.ndarray, found: np.ndarray) -> float | None:
+    if kind != "softmax" or expected.shape[-1] <= _FIRST:
+        return None
     shares = []
-    count = min(5, expected.shape[-1])
     for wanted, given in zip(expected, found, strict=True):
-        first = set(np.argsort(-wanted)[:count])
-        shares.append(len(first & set(np.argsort(-given)[:count])) / count)
+        first = set(np.argsort(-wanted)[:_FIRST])
+        shares.append(len(first & set(np.argsort(-given)[:_FIRST])) / _FIRST)
     return float(np.mean(shares))
 
 
@@ -183,24 +123,31 @@ def _check_signatures(
         The largest difference of a probability, and what must not be.
     """
     expected, problems = reference.probabilities, []
+    each = score_of_each(expected, len(reference.labels))
     scores = answers["bytes_scores"]
     top = scores.shape[-1]
     difference = max(
         _difference(expected, answers["batched"]),
         _difference(expected[: len(answers["images"])], answers["images"]),
-        _difference(-np.sort(-expected, axis=-1)[:, :top], scores),
+        _difference(-np.sort(-each, axis=-1)[:, :top], scores),
     )
     names = [row[0].decode() for row in answers["bytes_classes"]]
-    wanted = [reference.labels[index] for index in np.argmax(expected, axis=-1)]
-    if names != wanted:
+    if not all(map(partial(_is_first, reference.labels), names, each)):
         problems.append("the signature for encoded pictures names other classes")
     if any(answers["bytes_status"]):
         problems.append("a good picture beside a broken one was refused")
     if not answers["broken_status"].item():
         problems.append("a broken picture was accepted")
-    if _cosine(reference.features, answers["features"]) < 0.9999:
+    if smallest_cosine(reference.features, answers["features"]) < _LEAST_COSINE:
         problems.append("the features differ")
     return difference, problems
+
+
+def _is_first(labels: tuple[str, ...], name: str, scores: np.ndarray) -> bool:
+    """Returns whether no other label has a higher score than this one."""
+    own = [score for label, score in zip(labels, scores, strict=True) if label == name]
+    # Two that are equal but for rounding may change places.
+    return max(own, default=-np.inf) >= np.max(scores) - _TIE
 
 
 def _rounded(value: np.ndarray) -> float | None:
@@ -220,36 +167,53 @@ def prove(artefact: Path, precision: Precision, reference: Reference) -> Proof:
     """
     answers = _run_alone(artefact, reference)
     expected = reference.probabilities.astype(np.float64)
-    found = answers["probabilities"].astype(np.float64)
+    found = answers["answers"].astype(np.float64)
     difference = _difference(expected, found)
     problems: list[str] = []
     if "batched" in answers:
         others, problems = _check_signatures(answers, reference)
         difference = max(difference, others)
-    same = np.argmax(expected, axis=-1) == np.argmax(found, axis=-1)
-    top1 = float(np.mean(same))
-    limit = precision.most_difference
-    if limit is not None and not difference <= limit:
-        problems.append(f"a probability differs by {difference:.2g}, limit {limit:g}")
-    if top1 < precision.least_top1_agreement:
-        problems.append(
-            f"the first class agrees on {top1:.1%} of the pictures, at least "
-            f"{precision.least_top1_agreement:.1%} is wanted"
-        )
+    if reference.kind == "features":
+        difference /= float(np.max(np.abs(expected))) or 1.0
+    agreement = 0.0
+    if np.isfinite(difference):
+        agreement = measure_agreement(reference.kind, expected, found)
+    problems += _too_far(difference, agreement, precision, reference.kind)
+    if varies(expected) > _TELLING_VARIATION and not (
+        varies(found) >= _LEAST_VARIATION * varies(expected)
+    ):
+        problems.append("it answers every image alike")
     problems += _lost(found, precision, reference)
     p50, p95 = np.percentile(answers["latencies_ms"], (50, 95))
     return Proof(
-        probabilities=answers["probabilities"],
+        probabilities=answers["answers"],
         max_abs_diff=difference,
-        cosine=_cosine(expected, found),
-        top1_agreement=top1,
-        top5_agreement=_top5_agreement(expected, found),
+        cosine=smallest_cosine(expected, found),
+        agreement=agreement,
+        top5_agreement=_top5_agreement(reference.kind, expected, found),
         latency_ms={"p50": round(float(p50), 3), "p95": round(float(p95), 3)},
         load_ms=round(float(answers["load_ms"]), 1),
         peak_memory_mb=_rounded(answers["peak_bytes"] / 1e6),
         accuracy=reference.accuracy(found),
         problems=problems,
     )
+
+
+def _too_far(
+    difference: float, agreement: float, precision: Precision, kind: str
+) -> list[str]:
+    """Returns a problem for each limit of a precision that is passed."""
+    problems = []
+    limit = precision.most_difference
+    what = "feature" if kind == "features" else "probability"
+    if limit is not None and not difference <= limit:
+        problems.append(f"a {what} differs by {difference:.2g}, limit {limit:g}")
+    least = precision.least_agreement
+    if agreement < least:
+        problems.append(
+            f"{_AGREEING[kind]} {agreement:.1%}, at least {least:.1%} is wanted"
+        )
+    return problems
 
 
 def _lost(found: np.ndarray, precision: Precision, reference: Reference) -> list[str]:

@@ -13,8 +13,9 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from .agreement import OUTPUT_WORDS, WORDS, decide, decide_on_class, say
 from .manifest import Artefact
-from .proof import Reference
+from .reference import Reference
 from .source import Source
 
 NAME = "report.html"
@@ -60,7 +61,7 @@ def render(
 </head>
 <body>
 <h1>Export of {escape(source.name)}</h1>
-<p>{source.model.count_params():,} parameters, {len(source.labels)} classes,
+<p>{source.model.count_params():,} parameters, {escape(_outputs(source))},
 pictures of {preprocessing.size_px} x {preprocessing.size_px} pixels
 ({preprocessing.crop_mode}, crop {preprocessing.crop_fraction:g},
 {preprocessing.interpolation}). SHA-256 of the weights' file: {source.sha256}.
@@ -68,7 +69,7 @@ Licence: {escape(source.license or "not stated")}.</p>
 <h2>Each file against Keras</h2>
 <p>Every file was opened in a process of its own and asked about
 {len(reference.names)} pictures ({escape(origin)}).{_keras_accuracy(reference)}</p>
-{_table(artefacts)}
+{_table(artefacts, reference.kind)}
 {"".join(_layers(artefact) for artefact in artefacts if artefact.layers)}
 <h2>Pictures</h2>
 <p>What Keras says, and below it every file that says something else; first the
@@ -80,14 +81,21 @@ pictures on which a file differs, then those on which Keras is wrong. At most
 """
 
 
-def _table(artefacts: Sequence[Artefact]) -> str:
+def _outputs(source: Source) -> str:
+    """Returns what the model answers with, in words."""
+    outputs = source.model.outputs[0].shape[-1]
+    what = OUTPUT_WORDS[source.meaning.kind].lower()
+    return f"{outputs} outputs: {what} ({source.meaning.origin})"
+
+
+def _table(artefacts: Sequence[Artefact], kind: str) -> str:
     heads = (
         "file",
         "MB",
         "max difference",
         "limit",
         "cosine",
-        "same first class",
+        WORDS[kind],
         "same first five",
         "accuracy",
         "ms, median",
@@ -104,9 +112,9 @@ def _table(artefacts: Sequence[Artefact]) -> str:
             f"{proof.max_abs_diff:.2g}",
             "none" if limit is None else f"{limit:g}",
             f"{proof.cosine:.6f}",
-            f"{proof.top1_agreement:.2%}",
-            f"{proof.top5_agreement:.2%}",
-            "unknown" if proof.accuracy is None else f"{proof.accuracy:.2%}",
+            f"{proof.agreement:.2%}",
+            _percent(proof.top5_agreement, "none"),
+            _percent(proof.accuracy, "unknown"),
             f"{proof.latency_ms['p50']:.2f}",
             f"{proof.latency_ms['p95']:.2f}",
             f"{proof.load_ms:.0f}",
@@ -117,6 +125,10 @@ def _table(artefacts: Sequence[Artefact]) -> str:
         rows.append("".join(f"<td>{cell}</td>" for cell in cells))
     head = "".join(f"<th>{text}</th>" for text in heads)
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+
+def _percent(share: float | None, otherwise: str) -> str:
+    return otherwise if share is None else f"{share:.2%}"
 
 
 def _keras_accuracy(reference: Reference) -> str:
@@ -145,11 +157,6 @@ def _layers(artefact: Artefact) -> str:
     )
 
 
-def _said(probabilities: np.ndarray, labels: Sequence[str]) -> str:
-    best = int(np.argmax(probabilities))
-    return f"{labels[best]} {probabilities[best]:.1%}"
-
-
 def _rows(
     reference: Reference, artefacts: Sequence[Artefact]
 ) -> list[tuple[str, np.ndarray, str, list[str]]]:
@@ -158,19 +165,24 @@ def _rows(
     Pictures on which a file differs from Keras come first, then those on which Keras
     itself is wrong.
     """
+    kind, labels = reference.kind, reference.labels
+    decided = decide_on_class(kind, reference.probabilities)
     rows, wrong = [], []
     for index, expected in enumerate(reference.probabilities):
         others = []
         for artefact in artefacts:
             found = artefact.shown.probabilities[index]
-            if np.argmax(found) != np.argmax(expected):
-                others.append(f"{artefact.place}: {_said(found, reference.labels)}")
-        said = _said(expected, reference.labels)
+            if kind != "features" and np.any(
+                decide(kind, found[None]) != decide(kind, expected[None])
+            ):
+                others.append(f"{artefact.place}: {say(kind, found, labels)}")
+        said = say(kind, expected, labels)
         if (
             reference.truth is not None
-            and np.argmax(expected) != reference.truth[index]
+            and decided is not None
+            and decided[index] != reference.truth[index]
         ):
-            said += f", and it is {reference.labels[reference.truth[index]]}"
+            said += f", and it is {labels[reference.truth[index]]}"
             wrong.append(index)
         rows.append((reference.names[index], reference.tensors[index], said, others))
     order = sorted(

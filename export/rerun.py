@@ -64,13 +64,21 @@ def run_saved_model(folder: str, questions: Any) -> Arrays:
     signatures = tf.saved_model.load(folder).signatures
     load_ms = 1000 * (time.perf_counter() - start)
     tensors = tf.constant(questions["tensors"])
-    files = [array.tobytes() for array in _numbered(questions, "files_")]
-    singles = [tf.constant(image[None]) for image in _numbered(questions, "images_")]
-    images = [signatures["images"](images=one)["probabilities"] for one in singles]
+    one = tensors[:1]
 
     def each(name: str, output: str) -> np.ndarray:
         parts = [signatures[name](tensors=row[None])[output] for row in tensors]
         return np.concatenate(parts)
+
+    if "tensors" not in signatures:
+        return {
+            "answers": each("features", "features"),
+            "load_ms": np.array(load_ms),
+            "latencies_ms": _latencies_ms(lambda: signatures["features"](tensors=one)),
+        }
+    files = [array.tobytes() for array in _numbered(questions, "files_")]
+    singles = [tf.constant(image[None]) for image in _numbered(questions, "images_")]
+    images = [signatures["images"](images=one)["probabilities"] for one in singles]
 
     # A broken file stands between the others: they must not feel it.
     half = len(files) // 2
@@ -84,9 +92,8 @@ def run_saved_model(folder: str, questions: Any) -> Arrays:
     }
     # Fixed-length strings, which .npz stores without pickling.
     texts = {name: answers[name].astype(bytes) for name in ("classes", "status")}
-    one = tensors[:1]
     return {
-        "probabilities": each("tensors", "probabilities"),
+        "answers": each("tensors", "probabilities"),
         "features": each("features", "features"),
         "batched": np.concatenate(
             [
@@ -152,7 +159,7 @@ def run_tflite(file: str, questions: Any) -> Arrays:
     batches = filled.reshape(-1, batch, *filled.shape[1:])
     answers = np.concatenate([classify(pictures) for pictures in batches])
     return {
-        "probabilities": answers[: len(tensors)],
+        "answers": answers[: len(tensors)],
         "load_ms": np.array(load_ms),
         "latencies_ms": _latencies_ms(lambda: classify(batches[0])),
     }

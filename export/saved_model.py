@@ -39,16 +39,18 @@ def write(
         folder: Where to; must not exist.
         default: Which of `signatures.DEFAULTS` is the default signature.
     """
-    asset = folder.with_name(LABELS)
-    asset.write_text("\n".join(source.labels) + "\n", encoding="utf-8")
-    network.labels = tf.saved_model.Asset(str(asset))
+    if source.labels:
+        asset = folder.with_name(LABELS)
+        asset.write_text("\n".join(source.labels) + "\n", encoding="utf-8")
+        network.labels = tf.saved_model.Asset(str(asset))
     made = signatures.make(
         network,
         source.preprocessing,
         source.labels,
-        min(TOP_CLASSES, network.classes),
+        min(TOP_CLASSES, len(source.labels)),
         default,
     )
     with native_stderr_held():
         tf.saved_model.save(network, str(folder), signatures=made)
-    warm_up.write(folder, source.model.name, network.size_px, default)
+    default = default if default in made else "features"
+    warm_up.write(folder, source.model.name, network.size_px, default, list(made))

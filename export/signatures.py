@@ -103,7 +103,8 @@ def _from_bytes(
     def classify(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         _require_pictures(image_bytes)
         views, is_good = _views(image_bytes, preprocessing)
-        scores, indices = tf.math.top_k(network.probabilities(views), top)
+        scores = _score_of_each(network.probabilities(views), len(labels))
+        scores, indices = tf.math.top_k(scores, top)
         row_is_good = is_good[:, tf.newaxis]
         status = tf.map_fn(
             lambda pair: _status(*pair),
@@ -117,6 +118,16 @@ def _from_bytes(
         }
 
     return classify
+
+
+def _score_of_each(probabilities: tf.Tensor, names: int) -> tf.Tensor:
+    """Returns a probability for each name, `(batch, names)`.
+
+    One output tells two classes apart: it is the probability of the second.
+    """
+    if probabilities.shape[-1] == 1 and names == 2:
+        return tf.concat([1 - probabilities, probabilities], axis=-1)
+    return probabilities
 
 
 def _from_images(network: Network, preprocessing: Preprocessing) -> Callable:
@@ -146,7 +157,8 @@ def make(
     Args:
         network: The forward pass.
         preprocessing: How a picture becomes its input.
-        labels: The class names.
+        labels: The class names; of a model with one output, those of 0 and 1, or that
+            of 1 alone.
         top: How many classes are told for encoded pictures.
         default: Which of `DEFAULTS` is called `serving_default` too.
 
@@ -155,8 +167,9 @@ def make(
         `scores` float32 `(batch, top)`, `status` string `(batch,)`), `images`
         (`images` uint8 `(batch, height, width, 3)`) and `tensors` (`tensors` float32
         `(batch, size_px, size_px, 3)` in 0..255) to `probabilities` float32
-        `(batch, classes)`, and `features` (`tensors`) to `features` float32
-        `(batch, channels)`.
+        `(batch, outputs)`, and `features` (`tensors`) to `features` float32
+        `(batch, channels)`. Of a model whose outputs are features, that one alone,
+        which is the default then.
     """
 
     def from_tensors(tensors: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -165,6 +178,10 @@ def make(
     def features(tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"features": network.features(tensors)}
 
+    if network.meaning.kind == "features":
+        alone = tf.function(features, autograph=False)
+        signature = alone.get_concrete_function(network.spec(None))
+        return {"serving_default": signature, "features": signature}
     specs = {
         "bytes": tf.TensorSpec((None,), tf.string, name="image_bytes"),
         "images": tf.TensorSpec((None, None, None, 3), tf.uint8, name="images"),

@@ -47,7 +47,7 @@ def _summarize(argv: list[str]) -> int:
     for place, entry in exported["artefacts"].items():
         print(
             f"{out / place}: differs from Keras by {entry['max_abs_diff']:.1e} at "
-            f"most, same first class on {entry['top1_agreement']:.1%} of "
+            f"most, {entry['agreement_of']} {entry['agreement']:.1%} on "
             f"{entry['pictures']['count']} pictures"
         )
     print(f"pictures: {workdir / 'pictures'}")

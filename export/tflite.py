@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
-
-from keras_convnext.inference.sidecars import LABELS
 
 from . import float_islands
 from .console import Failure, native_stderr_held
@@ -108,7 +106,7 @@ def _converted(
     """Returns a file as the converter makes it."""
 
     def classify(tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": network.of_any_size(tensors)[1]}
+        return {network.output_name: network.of_any_size(tensors)[1]}
 
     function = tf.function(classify, autograph=False)
     concrete = function.get_concrete_function(network.spec(batch, any_size))
@@ -166,17 +164,20 @@ def _with_whole_range(pictures: np.ndarray) -> np.ndarray:
     return changed
 
 
-def pack_labels(path: Path, labels: Sequence[str]) -> None:
-    """Appends the class names to a TFLite file, as its metadata convention has it.
+def pack(path: Path, names: Mapping[str, Sequence[str]]) -> None:
+    """Appends lists of names to a TFLite file, as its metadata convention has it.
 
     The file is then a zip archive as well; runtimes read it as before.
 
     Args:
         path: The file.
-        labels: The class names.
+        names: What is in each text file, by its name; a line each.
     """
+    if not names:
+        return
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(LABELS, "\n".join(labels) + "\n")
+        for name, lines in names.items():
+            archive.writestr(name, "\n".join(lines) + "\n")
 
 
 def operators(contents: bytes) -> tuple[list[str], list[str]]:

@@ -10,6 +10,7 @@ by hand, so that exporting does not need the package with the servers' protocols
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,9 @@ def _log(model: str, signature: str, name: str, value: _Value) -> bytes:
     return _field(_LOG_PREDICT, _field(_PREDICT_REQUEST, request))
 
 
-def write(folder: Path, model: str, size_px: int, default: str) -> None:
+def write(
+    folder: Path, model: str, size_px: int, default: str, signatures: Collection[str]
+) -> None:
     """Writes a request for each signature into a SavedModel.
 
     Args:
@@ -63,6 +66,7 @@ def write(folder: Path, model: str, size_px: int, default: str) -> None:
         model: What the server calls the model.
         size_px: Side of the pictures.
         default: Which signature is `serving_default`.
+        signatures: The names of those that there are.
     """
     picture = np.full((size_px, size_px, 3), 127, np.uint8)
     file = io.BytesIO()
@@ -77,8 +81,6 @@ def write(folder: Path, model: str, size_px: int, default: str) -> None:
     place = folder / PLACE
     place.parent.mkdir()
     with tf.io.TFRecordWriter(str(place)) as records:
-        for signature, (name, value) in [
-            ("serving_default", inputs[default]),
-            *inputs.items(),
-        ]:
+        for signature in signatures:
+            name, value = inputs.get(signature, inputs[default])
             records.write(_log(model, signature, name, value))

@@ -191,7 +191,7 @@ def test_a_file_may_take_more_pictures_in_a_call(
         str(tmp_path / "model.tflite"), {"tensors": pictures[:10]}
     )
     expected = tiny_model.predict(pictures[:10], verbose=0)
-    np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
+    np.testing.assert_allclose(answers["answers"], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["float32", "float16", "dynamic_int8"])

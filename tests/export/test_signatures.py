@@ -8,9 +8,10 @@ import tensorflow as tf
 from PIL import Image
 
 from export import saved_model, source
-from export.network import Network, takes_raw_pictures, with_features
+from export.network import Network, with_features
 from keras_convnext.folding import fold
 from keras_convnext.image import decode, evaluation_view
+from keras_convnext.inference.inputs import normalizes_images
 from tests import bitmaps
 
 
@@ -223,7 +224,7 @@ def test_logits_become_probabilities_and_raw_models_are_normalised(tiny_variant,
         classifier_activation=None,
     )
     preprocessing = type(IMAGENET)(size_px=32)
-    assert not takes_raw_pictures(model)
+    assert not normalizes_images(model)
     network = Network(model, preprocessing)
     found = network.probabilities(tf.constant(views)).numpy()
     mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
