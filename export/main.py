@@ -34,7 +34,7 @@ def options() -> flags.FlagValues:
     text("format", ",".join(FORMATS), "what to write, separated by commas")
     text("precision", "float32", f"of: {', '.join(PRECISIONS)}")
     text("out", None, "folder for the files")
-    text("calibration", None, f"{SPECS}; for int8, int16x8 [the run's]")
+    text("calibration", None, f"int8's: {SPECS} [the run's]")
     flags.DEFINE_integer(
         "batch",
         1,
