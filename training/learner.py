@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .loss_scale import LossScale
 
 
+_MOST_TENSORS = 3
+
+
 @dataclass(frozen=True)
 class Learner:
     """What a training step changes.
@@ -87,10 +90,8 @@ def make(
             model, recipe.layer_decay, recipe.layer_assignment
         )
     except weights.WeightsMismatchError as error:
-        # Its indented lines name every tensor, two hundred where the variant differs.
-        lines = [line for line in str(error).splitlines() if line[:1] != " "]
         raise Mistake(
-            f"{' '.join(lines).rstrip(':')}; the model is a {recipe.variant}, is that "
+            f"{_in_one_line(str(error))}; the model is a {recipe.variant}, is that "
             "what the weights are of? (--set variant=)"
         ) from error
     except (ValueError, OSError) as error:
@@ -124,6 +125,20 @@ def make(
         loss_scale = LossScale()
     settable = rate if isinstance(rate, SettableRate) else None
     return Learner(model, optimizer, averaged, loss_scale, frozen_steps, settable)
+
+
+def _in_one_line(text: str) -> str:
+    """Returns what does not fit on one line, with the first few tensors it names.
+
+    Two hundred are named where the variant differs, each on an indented line.
+    """
+    told: list[str] = []
+    named: list[str] = []
+    for line in text.splitlines():
+        (named if line.startswith(" ") else told).append(line.strip())
+    shown = "; ".join(named[:_MOST_TENSORS])
+    more = f"; and {len(named) - _MOST_TENSORS} more" if named[_MOST_TENSORS:] else ""
+    return f"{' '.join(told).rstrip(':')}: {shown}{more}" if named else " ".join(told)
 
 
 def schedule(recipe: Recipe, steps: int) -> optimizers.WarmupCosine:

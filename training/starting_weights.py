@@ -11,21 +11,27 @@ from keras_convnext.inference.sidecars import PREPROCESSING, read_preprocessing
 from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.weights.fetch import fetch as fetch_file
 
+from . import own_weights
 from .console import Mistake, checked
 from .recipe import Recipe
 
+_HUB = "https://huggingface.co"
 
-def changes(named: str) -> list[str]:
+
+def changes(named: str, variant: str = "") -> list[str]:
     """Returns what `--weights` changes in a recipe, as `--set` has it.
 
     Args:
-        named: A published checkpoint, which brings its variant along; or "imagenet",
-            a tag or a file for the recipe's own variant.
+        named: A published checkpoint, or a file or workdir of one's own, which bring
+            their variant along; or "imagenet" or a tag for the recipe's own variant.
+        variant: The recipe's.
     """
-    found = [f"weights={named}"]
     if named in weights.list_weights():
-        found.insert(0, f"variant={weights.find(named).variant}")
-    return found
+        return [f"variant={weights.find(named).variant}", f"weights={named}"]
+    file = own_weights.file_of(named)
+    if file is None:
+        return [f"weights={named}"]
+    return [*own_weights.changes(file, variant), f"weights={file}"]
 
 
 def check(recipe: Recipe) -> None:
@@ -50,8 +56,21 @@ def fetch(recipe: Recipe) -> None:
         fetch_file(found)
     except OSError as error:
         raise Mistake(
-            f"the weights {found.name} cannot be fetched: {error} (--weights=FILE)"
+            f"the weights {found.name} cannot be fetched: {error} {_by_hand(found)}"
         ) from error
+
+
+def _by_hand(record: weights.Record) -> str:
+    """Returns how to fetch a file on another machine, in a sentence."""
+    name = record.files[0]
+    page = address = record.url or f"{_HUB}/{record.hub_id}"
+    if record.url is None:
+        address = f"{page}/resolve/main/{name}"
+    kept = f"{record.name}{Path(name).suffix}"
+    return (
+        f"On a machine with a network, `curl -L -o {kept} {address}` fetches {name} of "
+        f"{page}; copied here it is --weights={kept}"
+    )
 
 
 def seen_alike(source: Any, recipe: Recipe) -> Any:

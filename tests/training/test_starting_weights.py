@@ -90,8 +90,47 @@ def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch):
 
     monkeypatch.setattr(starting_weights, "fetch_file", offline)
     recipe = recipes.resolve("finetune_small", starting_weights.changes(CHECKPOINT))
-    with pytest.raises(Mistake, match="cannot be fetched: the hub cannot be reached"):
+    with pytest.raises(
+        Mistake, match="cannot be fetched: the hub cannot be reached"
+    ) as raised:
         starting_weights.fetch(recipe)
+    said = str(raised.value)
+    page = f"https://huggingface.co/timm/{CHECKPOINT}"
+    kept = f"{CHECKPOINT}.safetensors"
+    assert f"`curl -L -o {kept} {page}/resolve/main/model.safetensors`" in said
+    assert f"of {page}; copied here it is --weights={kept}" in said
+
+
+@pytest.mark.parametrize(
+    ("variant", "patch_size"),
+    [
+        ("convnext_atto", 2),
+        ("convnextv2_atto", None),
+        ("convnext_atto_ols", None),
+    ],
+)
+def test_a_file_of_ones_own_brings_variant_and_patch_size_along(
+    tmp_path, variant, patch_size
+):
+    model = keras_convnext.create(
+        variant, weights=None, classes=3, patch_size=patch_size
+    )
+    file = tmp_path / "w.safetensors"
+    weights.save_weights_as(model, file, "timm")
+    recipe = recipes.resolve("finetune_small", starting_weights.changes(str(file)))
+    assert (recipe.variant, recipe.patch_size) == (variant, patch_size)
+    assert recipe.weights == str(file)
+
+
+def test_a_workdir_brings_its_recipes_variant_along(tmp_path):
+    with pytest.raises(ValueError, match=r"is a folder without model\.keras"):
+        starting_weights.changes(str(tmp_path))
+    (tmp_path / "model.keras").write_bytes(b"")
+    there = {"variant": "convnext_nano", "patch_size": 2}
+    (tmp_path / "recipe.json").write_text(json.dumps(there))
+    recipe = recipes.resolve("demo", starting_weights.changes(str(tmp_path)))
+    assert (recipe.variant, recipe.patch_size) == ("convnext_nano", 2)
+    assert recipe.weights == str(tmp_path / "model.keras")
 
 
 @pytest.mark.parametrize(
