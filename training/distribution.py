@@ -189,6 +189,11 @@ def told_of_lost_workers(cluster: Cluster) -> Iterator[None]:
         ) from error
 
 
+def is_of_processors(strategy: tf.distribute.Strategy) -> bool:
+    """Returns whether this process computes on processors, not on accelerators."""
+    return "CPU" in strategy.extended.worker_devices[0].upper()
+
+
 def describe(strategy: tf.distribute.Strategy) -> str:
     """Returns the devices in a few words.
 

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from . import distribution, learner, network
+from . import distribution, first_step, learner, network
 from .checkpoints import Checkpoints, Position
 from .cluster import Cluster
-from .console import Mistake, say
+from .console import say
 from .learner import Learner
 from .recipe import Recipe
 from .workdir import Workdir
@@ -116,15 +116,11 @@ def prepare(
     Raises:
         Mistake: The recipe makes no network, or does not fit the devices.
     """
-    replicas = strategy.num_replicas_in_sync
-    parts = replicas * recipe.accumulation_steps
-    if recipe.global_batch % parts:
-        fitting = max(recipe.global_batch // parts, 1) * parts
-        raise Mistake(
-            f"global_batch={recipe.global_batch} cannot be shared evenly: devices "
-            f"{replicas}, accumulation_steps {recipe.accumulation_steps}; "
-            f"--set global_batch={fitting}"
-        )
+    larger = first_step.check_batch(
+        recipe, source.train_examples, strategy.num_replicas_in_sync
+    )
+    if larger and cluster.is_chief:
+        say(larger)
     steps = recipe.epochs * source.steps_per_epoch(recipe.global_batch)
     with strategy.scope():
         learning = learner.make(recipe, source, steps, trainable)

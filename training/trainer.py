@@ -162,6 +162,13 @@ def _call(
             f"the data ended before batch {run.steps_per_epoch} of epoch "
             f"{run.position.epoch + 1}: there are fewer pictures than it says"
         ) from error
+    except tf.errors.ResourceExhaustedError as error:
+        raise Mistake(
+            f"the memory of the devices is full in a step of {run.recipe.global_batch} "
+            f"images of {run.recipe.size_px} px; in a new --workdir, --set "
+            f"accumulation_steps={2 * run.recipe.accumulation_steps} takes a batch in "
+            "more parts, and a smaller --set global_batch= or size_px= needs less"
+        ) from error
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
         if "IteratorGetNext" not in str(error):
             raise
