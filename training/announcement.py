@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,30 @@ from .console import say
 
 _INDENT = "  "
 _WIDTH = 88
+
+
+def of_changes(recipe: Any, name: str | None, changes: Sequence[str]) -> list[str]:
+    """Returns what to say of a recipe before any work, a line each.
+
+    Args:
+        recipe: The run's.
+        name: What `--recipe` says, if it does.
+        changes: What `--set` says.
+    """
+    from . import recipes
+
+    lines = []
+    shorter = recipes.fit_to_epochs(recipes.RECIPES[name], changes) if name else []
+    if shorter:
+        words = " and ".join(shorter)
+        lines.append(f"epochs={recipe.epochs} is short for {name}: {words}, to fit")
+    if recipe.frozen_epochs and recipe.weights is None:
+        lines.append(
+            f"frozen_epochs={recipe.frozen_epochs} with random weights: the head alone "
+            "learns in these epochs, on features that mean nothing; --set "
+            "frozen_epochs=0, or --weights="
+        )
+    return lines
 
 
 def say_what_was_found(source: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import app, flags
 
-from . import announcement, cluster, console, distribution
+from . import announcement, cluster, console, distribution, finished, flag_hints
 from .console import Interrupted, Mistake, say
 from .workdir import Workdir, counts, identity
 
@@ -24,7 +24,7 @@ SUMMARY = """Trains a ConvNeXt and leaves the model, its figures and a report.
   python -m training.main --recipe=finetune_small --data=folder:photos \\
       --weights=convnext_tiny.fb_in22k_ft_in1k --workdir=runs/photos
 
-The same command again goes on where an interrupted run stopped."""
+The same command, or --workdir alone, resumes where an interrupted run stopped."""
 
 
 def options() -> flags.FlagValues:
@@ -45,7 +45,7 @@ def options() -> flags.FlagValues:
     flags.DEFINE_string(
         "weights",
         None,
-        "start from a published checkpoint or a file",
+        "start: a published name, a file, a workdir, or none",
         flag_values=values,
     )
     flags.DEFINE_multi_string(
@@ -84,28 +84,41 @@ def _train(argv: list[str]) -> int:
     if console.asks_for_help(argv):
         say(console.help_text(SUMMARY, chosen))
         return 0
-    console.no_more_arguments(chosen(argv))
-    console.require(chosen, ("recipe", "data", "workdir"))
-    workdir = Workdir(Path(chosen.workdir))
+    console.no_more_arguments(
+        flag_hints.parse(chosen, argv, flags.UnrecognizedFlagError)
+    )
+    workdir = Workdir(Path(chosen.workdir or ""))
+    stored = workdir.stored() if chosen.workdir else None
+    if stored is None:
+        console.require(chosen, ("recipe", "data", "workdir"))
+        stored = {}
     workdir.check_writable()
+    # The run that lives there says what is not given.
+    chosen.data = chosen.data or stored.get("data")
     if os.environ.get("KERAS_BACKEND") == "jax":
-        return _train_under_jax(chosen, workdir)
+        return _train_under_jax(chosen, workdir, stored)
     devices = console.checked(distribution.parse, chosen.devices)
     processes = console.checked(cluster.read)
 
     console.import_tensorflow()
-    recipe = console.checked(_recipe, chosen)
+    recipe = console.checked(_recipe, chosen, stored)
     watchers = console.checked(_watchers, chosen)
     run_identity = identity(recipe, chosen.data)
-    workdir.check_same(run_identity)
-    finished = workdir.finished()
-    if finished is not None:
-        say(_finished_words(workdir, finished))
+    done = console.checked(finished.words, workdir, run_identity)
+    if done is not None:
+        say(done)
         return 0
-    from . import data, starting_weights
+    for line in announcement.of_changes(recipe, chosen.recipe, chosen.set):
+        if processes.is_chief:
+            say(line)
+    from . import data, first_step, starting_weights
 
     # First of all: logical processors cannot be made once TensorFlow has run.
     strategy = console.checked(distribution.make_strategy, devices, processes)
+    if processes.workers == 1 and distribution.is_of_processors(strategy):
+        tight = first_step.check_memory(recipe, strategy.num_replicas_in_sync)
+        if tight:
+            say(tight)
     with console.said_warnings(processes.is_chief):
         starting_weights.fetch(recipe)
     source = console.checked(
@@ -129,7 +142,9 @@ def _train(argv: list[str]) -> int:
             return _lead(run, watchers(workdir))
 
 
-def _train_under_jax(chosen: flags.FlagValues, workdir: Workdir) -> int:
+def _train_under_jax(
+    chosen: flags.FlagValues, workdir: Workdir, stored: dict[str, Any]
+) -> int:
     asked = [
         f"--{name}"
         for name in ("devices", "skip_bad_images", "tensorboard", "profile_steps")
@@ -140,13 +155,14 @@ def _train_under_jax(chosen: flags.FlagValues, workdir: Workdir) -> int:
     console.import_jax()
     from . import jax_run
 
-    recipe = console.checked(_recipe, chosen)
+    recipe = console.checked(_recipe, chosen, stored)
     jax_run.check(recipe, chosen.data)
-    workdir.check_same(identity(recipe, chosen.data))
-    finished = workdir.finished()
-    if finished is not None:
-        say(_finished_words(workdir, finished))
+    done = console.checked(finished.words, workdir, identity(recipe, chosen.data))
+    if done is not None:
+        say(done)
         return 0
+    for line in announcement.of_changes(recipe, chosen.recipe, chosen.set):
+        say(line)
     run = console.checked(jax_run.prepare, recipe, chosen.data, workdir)
     with _told_how_to_go_on(run):
         return jax_run.train(run)
@@ -188,14 +204,30 @@ def _told_how_to_go_on(run: Any) -> Iterator[None]:
         ) from error
 
 
-def _recipe(chosen: flags.FlagValues) -> Any:
-    """Returns the recipe that the flags describe; `--set` has the last word."""
-    from . import recipes, starting_weights
+def _recipe(chosen: flags.FlagValues, stored: dict[str, Any]) -> Any:
+    """Returns the recipe that the flags describe; `--set` has the last word.
+
+    Args:
+        chosen: The flags. Without `--recipe` it is the workdir's.
+        stored: What the workdir's `recipe.json` holds; empty where there is none.
+
+    Raises:
+        ValueError: They describe none.
+    """
+    from . import recipe as recipe_file
+    from . import recipes, settings, starting_weights
 
     changes = list(chosen.set)
     if chosen.weights:
-        changes = [*starting_weights.changes(chosen.weights), *changes]
-    recipe = recipes.resolve(chosen.recipe, changes)
+        name = chosen.recipe or stored.get("name", "")
+        row = recipes.RECIPES.get(name)
+        brought = starting_weights.changes(chosen.weights, row.variant if row else "")
+        changes = [*brought, *changes]
+    if chosen.recipe:
+        recipe = recipes.resolve(chosen.recipe, changes)
+    else:
+        there = recipe_file.from_json(stored)
+        recipe = settings.changed(there, changes, fixed=("name",))
     starting_weights.check(recipe)
     return recipe
 
@@ -243,15 +275,6 @@ def _lead(run: Any, watchers: list[Any]) -> int:
     seconds = time.monotonic() - started
     announcement.say_what_came_out(run, metrics, workdir.report, seconds)
     return 0
-
-
-def _finished_words(workdir: Workdir, metrics: dict[str, Any]) -> str:
-    # A run under JAX leaves no report.
-    shown = workdir.report if workdir.report.exists() else workdir.model
-    return (
-        f"{workdir.path} is finished: held-back accuracy {metrics['top1']:.2%}, "
-        f"{shown}. To train again, take another --workdir."
-    )
 
 
 def run() -> None:

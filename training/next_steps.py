@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from keras_convnext.commands import INSTALLED
+from typing import Any
 
 from .workdir import Workdir
 
@@ -35,6 +35,26 @@ def steps(workdir: Workdir) -> tuple[tuple[str, str], ...]:
     )
 
 
+def train_on(
+    workdir: Workdir, stored: Mapping[str, Any], changes: Sequence[str]
+) -> str:
+    """Returns the command that trains a finished run's model further.
+
+    Args:
+        workdir: The run's.
+        stored: What its `recipe.json` holds.
+        changes: What `--set` has to say beside the name of the recipe.
+    """
+    words = [
+        f"--recipe={stored.get('name')}",
+        f"--data={stored.get('data')}",
+        f"--weights={workdir.path}",
+        f"--workdir={workdir.path}-2",
+        *(f"--set={change}" for change in changes),
+    ]
+    return " ".join([program("training.main"), *map(shlex.quote, words)])
+
+
 def program(module: str) -> str:
     """Returns the words that run a command in the shell that this one was run from.
 
@@ -44,6 +64,9 @@ def program(module: str) -> str:
     python = Path(sys.executable)
     if __package__ == "training":
         return f"{called(python)} -m {module}"
+    # Importing it loads Keras, which is to be done quietly before.
+    from keras_convnext.commands import INSTALLED
+
     return called(python.with_name(INSTALLED[module]))
 
 

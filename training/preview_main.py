@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from . import console
+from . import console, flag_hints
 from .console import Mistake, say
 
 COMMAND = "preview"
@@ -61,7 +61,9 @@ def _preview(argv: list[str]) -> int:
     if console.asks_for_help(argv):
         say(console.help_text(SUMMARY, chosen))
         return 0
-    console.no_more_arguments(chosen(argv))
+    console.no_more_arguments(
+        flag_hints.parse(chosen, argv, flags.UnrecognizedFlagError)
+    )
     console.require(chosen, ("recipe", "data", "out"))
     out = Path(chosen.out)
     if out.suffix.lower() != ".png" or not out.parent.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from typing import Any
 
@@ -210,6 +211,32 @@ _LIMITS = {
         f"one of {', '.join(PRECISIONS)}",
     ),
 }
+
+
+def from_json(values: Mapping[str, Any]) -> Recipe:
+    """Returns the recipe that a workdir's recipe.json holds.
+
+    Args:
+        values: The file's; what else it says of the run is passed over, and a field
+            that is younger than the file has its default.
+
+    Raises:
+        ValueError: They are no recipe's.
+    """
+    known = {field.name for field in fields(Recipe)}
+    given = {name: _tuples(value) for name, value in values.items() if name in known}
+    try:
+        given["augmentation"] = Augmentation(
+            **{k: _tuples(v) for k, v in values.get("augmentation", {}).items()}
+        )
+        return Recipe(**given)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"Not a recipe: {error}.") from error
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
 
 # As JSON has them. A run that is older than a field had what is now its default.
 DEFAULTS: dict[str, Any] = {

@@ -79,6 +79,8 @@ RECIPES: dict[str, Recipe] = {
 def resolve(name: str, changes: Sequence[str] = ()) -> Recipe:
     """Returns a recipe of the table with some of its fields changed.
 
+    Fewer epochs shorten the frozen ones and the warm-up; see `fit_to_epochs`.
+
     Args:
         name: Key in `RECIPES`.
         changes: Texts like "epochs=30" or "augmentation.flip=true".
@@ -92,4 +94,34 @@ def resolve(name: str, changes: Sequence[str] = ()) -> Recipe:
         raise ValueError(
             f"there is no recipe called {name!r}; the closest are {', '.join(closest)}"
         )
-    return settings.changed(RECIPES[name], changes, fixed=("name",))
+    shorter = fit_to_epochs(RECIPES[name], changes)
+    return settings.changed(RECIPES[name], [*shorter, *changes], fixed=("name",))
+
+
+def fit_to_epochs(recipe: Recipe, changes: Sequence[str]) -> list[str]:
+    """Returns the changes that fit frozen epochs and warm-up into fewer epochs.
+
+    Both keep their share of the run where they would not fit as they are. What
+    `changes` says of them stays.
+
+    Args:
+        recipe: Before the changes.
+        changes: As in `resolve`.
+    """
+    said = dict(change.partition("=")[::2] for change in changes)
+    text = said.get("epochs", "")
+    if not text.isdecimal() or int(text) < 1:
+        return []
+    epochs = int(text)
+    if recipe.frozen_epochs + recipe.warmup_epochs < epochs:
+        return []
+    share = epochs / recipe.epochs
+    fitting = {
+        "frozen_epochs": int(recipe.frozen_epochs * share),
+        "warmup_epochs": round(recipe.warmup_epochs * share, 2),
+    }
+    return [
+        f"{name}={value:g}"
+        for name, value in fitting.items()
+        if name not in said and value < getattr(recipe, name)
+    ]

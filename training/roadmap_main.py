@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import app, flags
 
-from . import console, distribution
+from . import console, distribution, flag_hints
 from .console import say
 from .workdir import Workdir
 
@@ -71,7 +71,9 @@ def _roadmap(argv: list[str]) -> int:
     if console.asks_for_help(argv):
         say(console.help_text(SUMMARY, chosen))
         return 0
-    console.no_more_arguments(chosen(argv))
+    console.no_more_arguments(
+        flag_hints.parse(chosen, argv, flags.UnrecognizedFlagError)
+    )
     console.require(chosen, ("data", "workdir"))
     Workdir(Path(chosen.workdir)).check_writable()
     devices = console.checked(distribution.parse, chosen.devices)

@@ -54,20 +54,23 @@ def changed(
     raise ValueError("; ".join(problems))
 
 
-def told(record: Any, fixed: Sequence[str] = ()) -> list[str]:
+def told(record: Any, fixed: Sequence[str] = (), base: Any = None) -> list[str]:
     """Returns, as `changed` takes them, the fields that are not as they are by default.
 
     Args:
         record: The dataclass.
         fixed: Fields that are left out.
+        base: Another one, to tell what differs from it and not from the defaults.
     """
     said = []
     for field in fields(record):
         value = getattr(record, field.name)
-        if field.name in fixed or value == field.default:
+        plain = field.default if base is None else getattr(base, field.name)
+        if field.name in fixed or value == plain:
             continue
         if is_dataclass(value):
-            said += [f"{field.name}.{inner}" for inner in told(value)]
+            inner_base = None if base is None else plain
+            said += [f"{field.name}.{inner}" for inner in told(value, base=inner_base)]
         else:
             said.append(f"{field.name}={_text(value)}")
     return said

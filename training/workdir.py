@@ -79,10 +79,20 @@ class Workdir:
         return self.path / "pictures"
 
     def finished(self) -> dict[str, Any] | None:
-        """Returns the figures of a finished run, or None."""
-        if not self.metrics.is_file():
-            return None
-        return json.loads(self.metrics.read_text(encoding="utf-8"))
+        """Returns the figures of a finished run, or None.
+
+        Raises:
+            Mistake: They cannot be read.
+        """
+        return _read(self.metrics, "holds no figures")
+
+    def stored(self) -> dict[str, Any] | None:
+        """Returns what `recipe.json` says of the run that lives here, None for none.
+
+        Raises:
+            Mistake: The file cannot be read, or is no recipe.
+        """
+        return _read(self.recipe, "is no recipe")
 
     def check_writable(self) -> None:
         """Makes sure that the folder can be made and written, without making it.
@@ -176,14 +186,9 @@ class Workdir:
         Raises:
             Mistake: One does; the text says in which fields it is another.
         """
-        if not self.recipe.is_file():
+        there = self.stored()
+        if there is None:
             return
-        try:
-            there = json.loads(self.recipe.read_text(encoding="utf-8"))
-        except ValueError:
-            raise Mistake(
-                f"{self.recipe} is no recipe; take another --workdir"
-            ) from None
         # Through JSON, so that tuples and lists compare as what is in the file.
         wanted = json.loads(json.dumps(identity))
         there = _with_defaults(there)
@@ -202,6 +207,23 @@ class Workdir:
 def _few(names: Sequence[str]) -> str:
     shown = [*names[:5], *(["..."] if len(names) > 5 else [])]
     return ", ".join(shown) or "no others"
+
+
+def _read(file: Path, otherwise: str) -> dict[str, Any] | None:
+    """Returns what a JSON file of a run holds, None where there is none."""
+    try:
+        if not file.is_file():
+            return None
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Mistake(
+            f"{file} cannot be read ({error.strerror}); take another --workdir"
+        ) from error
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Mistake(f"{file} {otherwise}; take another --workdir")
+    return found
 
 
 def _with_defaults(there: dict[str, Any]) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def test_a_folder_of_another_run_is_refused(trained, bars_file, capfd):
         ({"workdir": "/dev/null/run"}, "/dev/null is a file"),
         ({"workdir": "/proc/run"}, "--workdir=/proc/run cannot be written"),
         ({"profile_steps": "20,10"}, "--profile_steps takes the first and the last"),
-        ({"epochs": "3"}, "Unknown command line flag 'epochs'"),
+        ({"epochs": "3"}, "there is no flag --epochs; give --set epochs=3"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2_before_any_work(

@@ -87,3 +87,31 @@ def test_another_error_is_the_programs_and_is_not_hidden(command, monkeypatch):
     monkeypatch.setattr(trainer, "train", raising(refused(errno.ENOENT)))
     with pytest.raises(FileNotFoundError):
         main.main(command)
+
+
+def test_the_workdir_alone_resumes_and_then_tells_how_to_train_on(
+    command, tmp_path, capfd, monkeypatch
+):
+    seen = []
+
+    def train(run, callbacks):
+        seen.append((run.recipe, run.source.name, run.position.step))
+        run.save()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "train", train)
+    alone = ["main", f"--workdir={tmp_path}/run"]
+    assert main.main(alone) == 2
+    assert "--recipe and --data must be given" in capfd.readouterr().err
+    assert main.main(command) == 130
+    assert main.main(alone) == 130
+    assert seen[0] == seen[1]
+    assert seen[1][1] == f"array:{tmp_path}/data.npz"
+    (tmp_path / "run" / "metrics.json").write_text('{"top1": 0.5}')
+    capfd.readouterr()
+    assert main.main(alone) == 0
+    assert "is finished: held-back accuracy 50.00%" in capfd.readouterr().out
+    assert main.main([*alone, "--set=epochs=20"]) == 2
+    [line] = capfd.readouterr().err.splitlines()
+    assert f"--weights={tmp_path}/run --workdir={tmp_path}/run-2" in line
+    assert line.endswith("--set=epochs=20")

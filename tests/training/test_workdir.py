@@ -79,3 +79,19 @@ def test_a_run_older_than_a_field_goes_on_with_its_default(tmp_path, tiny_recipe
     changed = dataclasses.replace(tiny_recipe, loss="sigmoid")
     with pytest.raises(Mistake, match="loss='softmax' there and 'sigmoid' here"):
         Workdir(tmp_path).check_same(identity(changed, "bars"))
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "metrics.json"])
+def test_files_of_another_user_or_of_no_run_are_one_line(tmp_path, monkeypatch, name):
+    workdir = Workdir(tmp_path)
+    read = {"recipe.json": workdir.stored, "metrics.json": workdir.finished}[name]
+    (tmp_path / name).write_text("[1]")
+    with pytest.raises(Mistake, match=f"{name} .*; take another --workdir"):
+        read()
+
+    def refuse(*arguments, **named):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_text", refuse)
+    with pytest.raises(Mistake, match=r"cannot be read \(Permission denied\)"):
+        read()
