@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -88,32 +89,36 @@ def find(flag: str, spec: str, download: bool = True) -> Parts:
     """
     kind, _, rest = spec.partition(":")
     if kind not in _KINDS or not rest:
-        raise Mistake(f"--{flag}={spec}: expected {SPECS}")
+        near = f"; --{flag}=folder:{spec}?" if Path(spec).expanduser().is_dir() else ""
+        raise Mistake(f"--{flag}={spec}: expected {SPECS}{near}")
     try:
         return _KINDS[kind](rest, download)
     except Mistake as mistake:
         raise Mistake(f"--{flag}: {mistake}") from mistake
 
 
-def of_files(words: str, files: list[Path], labelled: bool = False) -> Origin:
+def of_files(words: str, files: list[Path], root: Path | None = None) -> Origin:
     """Returns picture files as an origin.
 
     Args:
         words: What they are.
         files: Where they lie.
-        labelled: Whether the folders that they lie in are their classes.
+        root: The folder of their class folders; None where they have no classes.
     """
 
     def read(numbers: Iterable[int]) -> list[Picture]:
         chosen = [files[number] for number in numbers]
         return [
-            Picture(
-                path.name, path.read_bytes(), path.parent.name if labelled else None
-            )
+            Picture(path.name, path.read_bytes(), root and _class_of(path, root))
             for path in chosen
         ]
 
     return Origin(words, len(files), read)
+
+
+def _class_of(path: Path, root: Path) -> str:
+    """Returns a file's class, as training names it: by the folder below the root."""
+    return unicodedata.normalize("NFC", path.relative_to(root).parts[0])
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -130,14 +135,15 @@ def _folder(named: str, _: bool) -> Parts:
         files = files_in(root)
         if not files:
             raise Mistake(f"{root} holds no {', '.join(SUFFIXES)} file")
-        return of_files(str(root), files, all(file.parent != root for file in files))
+        has_classes = all(file.parent != root for file in files)
+        return of_files(str(root), files, root if has_classes else None)
 
     below = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
     train = [below[name] for name in _TRAINING_FOLDERS if name in below]
     held_back = [below[name] for name in _HELD_BACK_FOLDERS if name in below]
     if train and held_back:
         return Parts(part(train[0]), part(held_back[0]))
-    whole = part(folder)
+    whole = part([*train, *held_back, folder][0])
     return Parts(whole, whole, undivided=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -144,10 +145,11 @@ def sheet(
     """
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
-    height = 1.85 * rows + 0.5
+    below = 0.2 if len(names) else 0.02
+    height = 1.85 * rows + 0.5 + below
     figure = Figure(figsize=(1.5 * columns, height))
     # Laid out by hand: matplotlib takes seconds to find it out.
-    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.9 / height, 0.06, 0.36)
+    figure.subplots_adjust(0.01, below / height, 0.99, 1 - 0.9 / height, 0.06, 0.36)
     grid = figure.subplots(rows, columns, squeeze=False)
     answers = probabilities.argmax(axis=1)
     for axes in grid.flat:
@@ -164,9 +166,9 @@ def sheet(
             weight="normal" if right else "bold",
         )
     for name, axes in zip(names, grid.flat, strict=False):
-        below = end_of(name)
+        text = end_of(name)
         place = axes.transAxes
-        axes.text(0.5, -0.03, below, transform=place, ha="center", va="top", fontsize=6)
+        axes.text(0.5, -0.03, text, transform=place, ha="center", va="top", fontsize=6)
     wrong = int((answers != labels).sum())
     figure.suptitle(
         title
@@ -208,5 +210,8 @@ def file_name(number: int, class_name: str) -> str:
 def png(figure: Figure) -> bytes:
     """Returns a figure as a PNG."""
     file = io.BytesIO()
-    FigureCanvasAgg(figure).print_figure(file, dpi=_DPI, facecolor="white")
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box; the report's tables have it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        FigureCanvasAgg(figure).print_figure(file, dpi=_DPI, facecolor="white")
     return file.getvalue()

@@ -41,6 +41,22 @@ def test_calibration_learns_from_train_and_is_judged_on_val(divided):
     assert [picture.label for picture in judged.members] == 3 * ["cat"] + 3 * ["dog"]
 
 
+def test_a_class_is_named_as_training_names_it(tmp_path):
+    """By the folder below the root, in composed letters, whatever lies inside of it."""
+    decomposed = "Ka\u0308se"
+    for label in ("Brot/fresh/monday", decomposed):
+        write_pictures(tmp_path / "train" / label, 1)
+    for spec in (tmp_path, tmp_path / "train"):
+        found = origins.find("pictures", f"folder:{spec}").training
+        labels = {picture.label for picture in found.read(range(found.count))}
+        assert labels == {"Brot", "K\u00e4se"}
+
+
+def test_a_folder_without_its_word_is_proposed_with_it(tmp_path):
+    with pytest.raises(Mistake, match=f"--pictures=folder:{tmp_path}[?]"):
+        origins.find("pictures", str(tmp_path))
+
+
 def test_of_an_undivided_folder_calibration_leaves_the_others(tmp_path):
     write_pictures(tmp_path / "one", 250)
     found = calibration.find(f"folder:{tmp_path / 'one'}")

@@ -217,3 +217,21 @@ def test_of_93_odd_files_each_is_used_as_pillow_shows_it_or_refused(tmp_path: Pa
     # Black but for its lower eight bits, and one whose checksum is wrong.
     assert refused == ["pil_i_trns.png", "pngs_xcsn0g01.png"]
     assert used == 70
+
+
+def test_predict_is_told_what_is_to_be_known_of_a_file(tmp_path: Path):
+    dark = saved(
+        tmp_path / "dark.png", np.arange(4000, dtype=np.uint16).reshape(50, 80)
+    )
+    good = saved(tmp_path / "good.jpg", np.full((64, 48, 3), 90, np.uint8))
+    flawed = tmp_path / "flawed.jpg"
+    whole = good.read_bytes()
+    flawed.write_bytes(whole[:-2] + bytes(range(1, 9)) + whole[-2:])
+    names = [str(path) for path in (dark, good, flawed)] * 3
+    [views] = named_pictures.views(names, Preprocessing(size_px=32), batch=9)
+    assert [view.name for view in views] == names
+    for first in range(0, 9, 3):
+        remarks = [view.remark for view in views[first : first + 3]]
+        assert remarks[0].startswith("uses less than a quarter of its 16 bits")
+        assert remarks[1] == ""
+        assert remarks[2].startswith("is damaged in a way that decoders pass over")

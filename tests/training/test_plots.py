@@ -77,3 +77,20 @@ def test_a_confusion_matrix_of_many_classes_stays_a_picture():
 )
 def test_a_samples_file_name_is_safe(class_name, expected):
     assert plots.file_name(3, class_name) == expected
+
+
+def test_a_sheet_has_the_file_names_below_the_pictures():
+    images = np.full((2, 8, 8, 3), 200, np.uint8)
+    labels, sure = np.array([0, 1]), np.eye(2)
+    plain = pixels(plots.sheet(images, labels, sure, ("a", "b")))
+    named = plots.sheet(images, labels, sure, ("a", "b"), None, ("x.png", "y.png"))
+    assert not np.array_equal(pixels(named), plain)
+    # Twenty-six letters, the first of which stands for those that are left out.
+    path = "a/very/long/path/to/some/picture.png"
+    assert plots.end_of(path) == "…/path/to/some/picture.png"
+
+
+def test_letters_that_the_font_lacks_draw_no_warning(recwarn):
+    images = np.full((1, 8, 8, 3), 200, np.uint8)
+    plots.sheet(images, np.array([0]), np.ones((1, 1)), ("\u732b",))
+    assert not recwarn.list
