@@ -109,15 +109,17 @@ def of_files(words: str, files: list[Path], root: Path | None = None) -> Origin:
     def read(numbers: Iterable[int]) -> list[Picture]:
         chosen = [files[number] for number in numbers]
         return [
-            Picture(path.name, path.read_bytes(), root and _class_of(path, root))
+            Picture(path.name, path.read_bytes(), _class_of(path, root))
             for path in chosen
         ]
 
     return Origin(words, len(files), read)
 
 
-def _class_of(path: Path, root: Path) -> str:
+def _class_of(path: Path, root: Path | None) -> str | None:
     """Returns a file's class, as training names it: by the folder below the root."""
+    if root is None:
+        return None
     return unicodedata.normalize("NFC", path.relative_to(root).parts[0])
 
 

@@ -89,6 +89,9 @@ def _explain(argv: list[str]) -> int:
         if view.problem:
             print(f"{COMMAND}: error: {view.problem}", file=sys.stderr, flush=True)
             continue
+        if view.remark:
+            told = f"{COMMAND}: {view.name} {view.remark}"
+            print(told, file=sys.stderr, flush=True)
         drawn += 1
         _draw(view, model, explain_images, number, folder / _file_name(view, drawn))
     return 0 if drawn else console.EXIT_MISTAKE

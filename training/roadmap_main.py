@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import app, flags
 
-from . import console, distribution, flag_hints
+from . import announcement, console, distribution, flag_hints
 from .console import say
 from .workdir import Workdir
 
@@ -96,7 +96,8 @@ def _roadmap(argv: list[str]) -> int:
         validation_share=recipe.validation_share,
         seed=recipe.seed,
     )
-    Workdir(folder.path).claim(settings)
+    announcement.say_what_was_found(source)
+    Workdir(folder.path).claim(settings, source.classes)
     say(
         f"{distribution.describe(strategy)}, {recipe.precision}, batch "
         f"{recipe.global_batch}, {road.regime} road: steps {len(steps)}, seeds "

@@ -245,8 +245,12 @@ def test_small_jpeg_sets_are_decoded_as_everything_else_is(tmp_path, file_format
     made = builder_class(
         f"Spots_{file_format}", {"image": image, "label": LABEL}, splits, PAIR
     )
-    rows = [(n, {"image": io.BytesIO(f), "label": n % 3}) for n, f in enumerate(files)]
-    made._split_generators = lambda self, _: {split: iter(rows) for split in splits}
+
+    def rows():
+        for number, contents in enumerate(files):
+            yield number, {"image": io.BytesIO(contents), "label": number % 3}
+
+    made._split_generators = lambda self, _: {split: rows() for split in splits}
     builder = made(data_dir=tmp_path, file_format=file_format)
     builder.download_and_prepare()
     source = data.load(f"tfds:{builder.data_path}", size_px=49)

@@ -254,10 +254,10 @@ def _examples(builder: Any, split: str, image_key: str, label_key: str) -> Examp
         examples = Encoded(count, stream, read_names)
     if None in shape or count * int(np.prod(shape)) > _MEMORY_BYTES:
         return examples
-    return _in_memory(examples) or examples
+    return _in_memory(builder.name, examples) or examples
 
 
-def _in_memory(examples: Records | Encoded) -> Pixels | None:
+def _in_memory(name: str, examples: Records | Encoded) -> Pixels | None:
     """Returns the decoded images; None where turning them upright leaves several sizes.
 
     They are decoded as everywhere here: tensorflow-datasets takes TensorFlow's fast
@@ -271,7 +271,10 @@ def _in_memory(examples: Records | Encoded) -> Pixels | None:
             num_parallel_calls=tf.data.AUTOTUNE,
         )
     )
-    images, labels = zip(*rows.as_numpy_iterator(), strict=True)
+    try:
+        images, labels = zip(*rows.as_numpy_iterator(), strict=True)
+    except tf.errors.InvalidArgumentError as error:
+        raise DataError(f"{name!r} has an image that cannot be decoded.") from error
     if len({image.shape for image in images}) > 1:
         return None
     return Pixels(np.stack(images), np.array(labels, np.int32))
