@@ -18,6 +18,7 @@ _CLASSIFIER = ("head_dense/kernel", "head_dense/bias")
 _HIDDEN = ("head_hidden/kernel", "head_hidden/bias")
 _LAST_NORM = ("head_norm/gamma", "head_norm/beta")
 _STEM = "stem_conv/kernel"
+_MOST_LISTED = 1000
 _DEPTHWISE = re.compile(r"stage(\d+)_block\d+_dwconv/kernel")
 
 
@@ -185,20 +186,32 @@ def _raise_for(
         lines.append(f"it holds {theirs}; the model has {wanted}")
     if not match.found:
         lines[0] = f"{file.path} ({file.kind}) holds no ConvNeXt that is known here:"
-    if misfits.missing:
-        lines.append(f"missing from the file ({len(misfits.missing)}):")
-        lines += [f"  {ours} {model[ours]}" for ours in misfits.missing]
-    if unexpected:
-        lines.append(f"not in the model ({len(unexpected)}):")
-        lines += [f"  {name} {file.tensors[name].shape}" for name in unexpected]
-    if misfits.misshapen:
-        lines.append(f"of another shape ({len(misfits.misshapen)}):")
-        lines += [
-            f"  {match.found[ours]}: {shapes[ours]} in the file, {model[ours]} in the "
+    lines += _listed(
+        "missing from the file",
+        [f"{ours} {model[ours]}" for ours in misfits.missing],
+    )
+    lines += _listed(
+        "not in the model",
+        [f"{name} {file.tensors[name].shape}" for name in unexpected],
+    )
+    lines += _listed(
+        "of another shape",
+        [
+            f"{match.found[ours]}: {shapes[ours]} in the file, {model[ours]} in the "
             "model"
             for ours in misfits.misshapen
-        ]
+        ],
+    )
     raise WeightsMismatchError("\n".join(lines))
+
+
+def _listed(what: str, tensors: list[str]) -> list[str]:
+    """Returns lines that name tensors: all that the largest ConvNeXt could have."""
+    if not tensors:
+        return []
+    lines = [f"{what} ({len(tensors)}):", *(f"  {each}" for each in tensors)]
+    rest = len(tensors) - _MOST_LISTED
+    return [*lines[: _MOST_LISTED + 1], f"  and {rest} more"] if rest > 0 else lines
 
 
 def _outline(shapes: Mapping[str, Shape]) -> str:

@@ -11,7 +11,12 @@ from types import TracebackType
 import ml_dtypes
 import numpy as np
 
+from keras_convnext.weights.errors import BadWeightsFileError
+
 FLOATS = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
+# A thousand is much; what has more is no ConvNeXt, however long one looks at it.
+MOST_TENSORS = 10_000
+_LONGEST_NAME = 500
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,17 @@ class TensorFile(abc.ABC):
     kind: str
 
     def __init__(self, path: Path, tensors: Mapping[str, TensorInfo]) -> None:
+        """Takes what a reader has found.
+
+        Raises:
+            BadWeightsFileError: There are too many tensors, or names that no program
+                gives them.
+        """
+        try:
+            _check_names(path, tensors)
+        except BadWeightsFileError:
+            self.close()
+            raise
         self.path = path
         self.tensors = tensors
 
@@ -63,3 +79,22 @@ class TensorFile(abc.ABC):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def too_many_tensors(path: Path, count: int) -> BadWeightsFileError:
+    """Returns the error for a file of more than `MOST_TENSORS`."""
+    return BadWeightsFileError(
+        f"{path} holds {count:,} tensors; more than {MOST_TENSORS:,} are not looked "
+        "through for a ConvNeXt."
+    )
+
+
+def _check_names(path: Path, tensors: Mapping[str, TensorInfo]) -> None:
+    if len(tensors) > MOST_TENSORS:
+        raise too_many_tensors(path, len(tensors))
+    for name in tensors:
+        if len(name) > _LONGEST_NAME or not name.isprintable():
+            raise BadWeightsFileError(
+                f"{path} has a tensor whose name is too long or has control characters "
+                f"in it: {name[:80]!r}."
+            )

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from keras_convnext.weights.layouts import Layout, kind_of
 from keras_convnext.weights.tensor_file import TensorInfo
 
 STAGES = 4
+_NUMBER = re.compile(r"[0-9]+")
+# What stands for a number in a rule.
+_FIELD = re.compile(r"\{\w+\}|[0-9]+")
+_MOST_DIGITS = 4
+# Each is factor * stage + offset; the last number is the first stage that has it.
+_STAGE_FIELDS = {
+    "{s}": (1, 0, 0),
+    "{d}": (1, 0, 1),
+    "{odd}": (2, 1, 0),
+    "{even}": (2, 0, 1),
+    "{before}": (1, -1, 1),
+}
 Form = tuple[int, ...] | None
 # torch's wrappers put their own attribute names in front.
 TORCH_WRAPPERS = ((r"^(module\.|_orig_mod\.|model\.)+", ""),)
@@ -97,14 +110,11 @@ class Table:
         A name only counts if its shape can be that of the tensor it would be; of
         several names for one tensor the first in the file counts.
         """
-        ours_of = {
-            theirs: ours for ours, theirs, _ in self._rules(_largest_number(tensors))
-        }
         found: dict[str, str] = {}
         ignored: dict[str, str] = {}
         unknown: list[str] = []
         for name, info in tensors.items():
-            ours = ours_of.get(self._clean(name))
+            ours = self._ours_of(self._clean(name))
             reason = self._reason_to_ignore(name)
             if ours and ours not in found and self._fits(ours, info):
                 found[ours] = name
@@ -121,19 +131,31 @@ class Table:
             paths: Our names. Those that the table has no rule for are left out of
                 the result.
         """
-        wanted = set(paths)
         names: dict[str, tuple[str, Form]] = {}
-        for ours, theirs, form in self._rules(_largest_number(paths)):
-            # Where several names mean one tensor, the first is the one to write.
-            if ours in wanted and ours not in names:
-                names[ours] = theirs, form
+        for ours in paths:
+            for row in self._rows_by_ours.get(_NUMBER.sub("#", ours), ()):
+                places = _places(row.ours, ours)
+                if places is not None:
+                    # Where several names mean one tensor, the first is to be written.
+                    names[ours] = row.theirs.format(**places), row.form
+                    break
         return names
 
-    def _rules(self, largest: int) -> Iterator[tuple[str, str, Form]]:
-        """Yields (ours, theirs, form) for every place that a file may have."""
-        for row in self.rows:
-            for places in _places(row.ours, largest):
-                yield row.ours.format(**places), row.theirs.format(**places), row.form
+    def _ours_of(self, theirs: str) -> str | None:
+        """Returns our name of a tensor, None if there is no rule for it."""
+        for row in self._rows_by_theirs.get(_NUMBER.sub("#", theirs), ()):
+            places = _places(row.theirs, theirs)
+            if places is not None:
+                return row.ours.format(**places)
+        return None
+
+    @cached_property
+    def _rows_by_ours(self) -> Mapping[str, list[Row]]:
+        return _by_template(self.rows, lambda row: row.ours)
+
+    @cached_property
+    def _rows_by_theirs(self) -> Mapping[str, list[Row]]:
+        return _by_template(self.rows, lambda row: row.theirs)
 
     def _clean(self, name: str) -> str:
         for pattern, replacement in self.cleaning:
@@ -150,25 +172,47 @@ class Table:
         return None
 
 
-def _largest_number(names: Collection[str]) -> int:
-    """Returns the largest block number that the names may hold."""
-    numbers = [int(n) for name in names for n in re.findall(r"\d{1,4}", name)]
-    # A file cannot have more blocks than tensors, whatever its names claim.
-    return min(max(numbers, default=0), len(names))
+def _by_template(
+    rows: Iterable[Row], pattern_of: Callable[[Row], str]
+) -> dict[str, list[Row]]:
+    """Returns the rules by their names here or there, with "#" for each number."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(_FIELD.sub("#", pattern_of(row)), []).append(row)
+    return found
 
 
-def _places(pattern: str, largest: int) -> Iterator[dict[str, int]]:
-    """Yields the values of {s}, {d}, {b} and what follows from them."""
-    stages = {"{s}": range(STAGES), "{d}": range(1, STAGES)}
-    numbers = next((stages[key] for key in stages if key in pattern), range(1))
-    blocks = range(largest + 1) if "{b}" in pattern else range(1)
-    for stage in numbers:
-        for block in blocks:
-            yield {
-                "s": stage,
-                "d": stage,
-                "b": block,
-                "odd": 2 * stage + 1,
-                "even": 2 * stage,
-                "before": stage - 1,
-            }
+def _places(pattern: str, name: str) -> dict[str, int] | None:
+    """Returns the values of {s}, {d}, {b} and what follows from them.
+
+    Args:
+        pattern: Names of a rule, as `Row` has them.
+        name: A name that differs from them in its numbers alone.
+
+    Returns:
+        None if the name is none of the pattern's.
+    """
+    stage, block = 0, 0
+    for field, number in zip(
+        _FIELD.findall(pattern), _NUMBER.findall(name), strict=True
+    ):
+        if field.isdigit():
+            if field != number:
+                return None
+        elif len(number) > _MOST_DIGITS or str(int(number)) != number:
+            return None
+        elif field == "{b}":
+            block = int(number)
+        else:
+            factor, offset, first = _STAGE_FIELDS[field]
+            stage, rest = divmod(int(number) - offset, factor)
+            if rest or not first <= stage < STAGES:
+                return None
+    return {
+        "s": stage,
+        "d": stage,
+        "b": block,
+        "odd": 2 * stage + 1,
+        "even": 2 * stage,
+        "before": stage - 1,
+    }

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from keras_convnext.weights.errors import BadWeightsFileError
+from keras_convnext.weights.tensor_file import MOST_TENSORS
 
 # What reading a damaged member can raise; an unknown compression among it.
 UNREADABLE = (
@@ -48,6 +49,8 @@ def open_archive(path: Path) -> zipfile.ZipFile:
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if name.startswith("/") or ".." in parts or ":" in name:
             problem = f"has a member {name!r} that leads out of it"
+    if len(names) > 2 * MOST_TENSORS:
+        problem = f"has {len(names):,} members"
     if len(set(names)) != len(names):
         problem = "has several members of the same name"
     if any(info.flag_bits & 1 for info in archive.infolist()):

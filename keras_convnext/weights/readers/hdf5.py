@@ -10,18 +10,18 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import ml_dtypes
 import numpy as np
 
 from keras_convnext.weights.errors import BadWeightsFileError
-from keras_convnext.weights.tensor_file import TensorFile, TensorInfo
+from keras_convnext.weights.tensor_file import MOST_TENSORS, TensorFile, TensorInfo
 
 # A Keras file nests groups five deep; a cycle of links would nest without end.
 DEEPEST = 16
-MOST_OBJECTS = 100_000
+# Groups, and tensors with them.
+MOST_OBJECTS = MOST_TENSORS
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_LZF}
 _FILTERS.add(h5py.h5z.FILTER_FLETCHER32)
 # Whole models saved by `model.save("x.h5")` keep their weights in this group.
@@ -51,13 +51,13 @@ class Hdf5File(TensorFile):
                 f"{path} cannot be read as HDF5 ({_first_line(error)}); it is damaged "
                 "or was not fetched whole."
             ) from error
-        self._datasets: dict[str, Any] = {}
         try:
-            self._collect()
-            tensors = {
-                name: TensorInfo(tuple(dataset.shape), _dtype(dataset))
-                for name, dataset in self._datasets.items()
-            }
+            self._top = self._find_top()
+            tensors = {}
+            # None stays open: HDF5 holds several kilobytes for each that does.
+            for name, dataset in _walk(self._top, self._file.filename):
+                _check_dataset(name, dataset, self._file.filename)
+                tensors[name] = TensorInfo(tuple(dataset.shape), _dtype(dataset))
         except BadWeightsFileError:
             self.close()
             raise
@@ -69,10 +69,9 @@ class Hdf5File(TensorFile):
         super().__init__(path, tensors)
 
     def read(self, name: str) -> np.ndarray:
-        dataset = self._datasets[name]
         try:
-            tensor = dataset[()]
-        except (OSError, RuntimeError, ValueError) as error:
+            tensor = self._top[name][()]
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise BadWeightsFileError(
                 f"{self.path}: the numbers of {name} cannot be read "
                 f"({_first_line(error)})."
@@ -82,15 +81,11 @@ class Hdf5File(TensorFile):
     def close(self) -> None:
         self._file.close()
 
-    def _collect(self) -> None:
-        name = self._file.filename
-        top = self._file
-        if _WHOLE_MODEL in top:
-            _check_link(top, _WHOLE_MODEL, name)
-            top = top[_WHOLE_MODEL]
-        for path, dataset in _walk(top, name):
-            _check_dataset(path, dataset, name)
-            self._datasets[path] = dataset
+    def _find_top(self) -> h5py.Group:
+        if _WHOLE_MODEL not in self._file:
+            return self._file
+        _check_link(self._file, _WHOLE_MODEL, self._file.filename)
+        return self._file[_WHOLE_MODEL]
 
 
 def _walk(top: h5py.Group, file: str) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -102,9 +97,14 @@ def _walk(top: h5py.Group, file: str) -> Iterator[tuple[str, h5py.Dataset]]:
         for name in group:
             path = f"{prefix}{name}"
             seen += 1
-            if depth > DEEPEST or seen > MOST_OBJECTS:
+            if depth > DEEPEST:
                 raise BadWeightsFileError(
                     f"{file} nests its groups without end, from {path[:80]!r} on."
+                )
+            if seen > MOST_OBJECTS:
+                raise BadWeightsFileError(
+                    f"{file} holds more than {MOST_OBJECTS:,} groups and tensors; no "
+                    "ConvNeXt has as many."
                 )
             if path in _NOT_WEIGHTS:
                 continue

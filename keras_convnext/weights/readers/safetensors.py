@@ -10,15 +10,39 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from keras_convnext.weights.errors import BadWeightsFileError
-from keras_convnext.weights.tensor_file import TensorFile, TensorInfo
+from keras_convnext.weights.tensor_file import (
+    MOST_TENSORS,
+    TensorFile,
+    TensorInfo,
+    too_many_tensors,
+)
 
-# safetensors' words; others (integers, 8-bit floats) are nothing that is loaded.
+# safetensors' words. Those that are not floats of 16 to 64 bits are nothing that is
+# loaded, and have to be told by their names.
 _DTYPES = {
-    "F16": np.dtype(np.float16),
+    "BOOL": np.dtype(np.bool_),
+    "F4": np.dtype(ml_dtypes.float4_e2m1fn),
+    "F6_E2M3": np.dtype(ml_dtypes.float6_e2m3fn),
+    "F6_E3M2": np.dtype(ml_dtypes.float6_e3m2fn),
+    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
+    "F8_E4M3FNUZ": np.dtype(ml_dtypes.float8_e4m3fnuz),
+    "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
+    "F8_E5M2FNUZ": np.dtype(ml_dtypes.float8_e5m2fnuz),
+    "F8_E8M0": np.dtype(ml_dtypes.float8_e8m0fnu),
     "BF16": np.dtype(ml_dtypes.bfloat16),
-    "F32": np.dtype(np.float32),
-    "F64": np.dtype(np.float64),
+    **{
+        f"{letter}{bits}": np.dtype(f"{kind}{bits // 8}")
+        for letter, kind, sizes in (
+            ("I", "i", (8, 16, 32, 64)),
+            ("U", "u", (8, 16, 32, 64)),
+            ("F", "f", (16, 32, 64)),
+            ("C", "c", (64,)),
+        )
+        for bits in sizes
+    },
 }
+# safetensors refuses longer ones.
+_MOST_HEADER_BYTES, _PIECE_BYTES = 100_000_000, 1 << 20
 _LENGTH_BYTES, _METADATA = 8, "__metadata__"
 INDEX_ENDING = ".safetensors.index.json"
 _MOST_INDEX_BYTES = 16 << 20
@@ -39,14 +63,10 @@ class SafetensorsFile(TensorFile):
         Raises:
             BadWeightsFileError: It is damaged, or its header does not fit it.
         """
-        tensors = {}
         try:
-            with safe_open(path, framework="numpy") as file:
-                for name in file.keys():  # noqa: SIM118, not a mapping
-                    part = file.get_slice(name)
-                    dtype = _DTYPES.get(part.get_dtype(), np.dtype(np.int8))
-                    tensors[name] = TensorInfo(tuple(part.get_shape()), dtype)
-            self._offsets = _read_offsets(path)
+            _check_count(path)
+            with safe_open(path, framework="numpy"):
+                tensors, self._offsets = _read_header(path)
             self._bytes = np.memmap(path, np.uint8, "r").view(np.ndarray)
         except (SafetensorError, OSError, ValueError, OverflowError) as error:
             raise BadWeightsFileError(
@@ -68,17 +88,37 @@ class SafetensorsFile(TensorFile):
         del self._bytes
 
 
-def _read_offsets(path: Path) -> dict[str, tuple[int, int]]:
-    """Returns where each tensor begins and ends, in bytes, of a file that is sound."""
+def _check_count(path: Path) -> None:
+    """Refuses very many tensors before each of them takes a kilobyte of memory."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        length = min(length, _MOST_HEADER_BYTES)
+        # A piece may begin within the word; then one is not counted.
+        count = sum(
+            file.read(_PIECE_BYTES).count(b'"dtype"')
+            for _ in range(0, length, _PIECE_BYTES)
+        )
+    if count > MOST_TENSORS:
+        raise too_many_tensors(path, count)
+
+
+def _read_header(
+    path: Path,
+) -> tuple[dict[str, TensorInfo], dict[str, tuple[int, int]]]:
+    """Returns what a file that is sound holds, and where, from and to which byte."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         header = json.loads(file.read(length))
+    header.pop(_METADATA, None)
     start = _LENGTH_BYTES + length
-    return {
-        name: (start + entry["data_offsets"][0], start + entry["data_offsets"][1])
-        for name, entry in header.items()
-        if name != _METADATA
-    }
+    tensors, offsets = {}, {}
+    for name, entry in header.items():
+        # A word of tomorrow's safetensors: bytes of some kind.
+        dtype = _DTYPES.get(entry["dtype"], np.dtype(np.void))
+        tensors[name] = TensorInfo(tuple(entry["shape"]), dtype)
+        begin, end = entry["data_offsets"]
+        offsets[name] = start + begin, start + end
+    return tensors, offsets
 
 
 class ShardedSafetensors(TensorFile):

@@ -67,8 +67,8 @@ class TorchFile(TensorFile):
         for name, reference in self._references.items():
             _check(reference, storages, f"{path}: {name}")
             tensors[name] = TensorInfo(reference.shape, _dtype(reference))
-        super().__init__(path, tensors)
         self._file = path.open("rb")
+        super().__init__(path, tensors)
 
     def read(self, name: str) -> np.ndarray:
         reference = self._references[name]

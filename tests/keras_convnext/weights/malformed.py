@@ -33,6 +33,8 @@ def torch_zip(path: Path, content: bytes, *, compressed: bool = False) -> None:
 
 
 NUMBERS = np.arange(4, dtype=np.float32)
+# A tensor's name that would write on a terminal in red, and on a line of its own.
+CONTROL = "a\x1b[31m\rred\u202e"
 
 
 def tensor_pickle(
@@ -119,6 +121,18 @@ def h5_virtual(path: Path) -> None:
     layout[:] = h5py.VirtualSource("/etc/hostname", "a", (4,))
     with h5py.File(path, "w") as file:
         file.create_virtual_dataset("a", layout)
+
+
+def h5_control_characters(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file[CONTROL] = NUMBERS
+
+
+def numbered(path: Path, count: int) -> None:
+    """Writes numbers under names that a network of very many blocks would have."""
+    names = [f"stages.0.blocks.{number}.gamma" for number in range(count)]
+    header = {name: entry([], 4 * at, 4 * at + 4) for at, name in enumerate(names)}
+    safetensors_header(path, header, bytes(4 * count))
 
 
 def h5_circle(path: Path) -> None:
@@ -242,6 +256,19 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "unknown_type.safetensors": lambda path: safetensors_header(
         path, {"a": entry([16], 0, 64, "Q99")}
     ),
+    # Very many names, and names that a terminal would obey.
+    "numbered.safetensors": lambda path: numbered(path, 9_990),
+    "very_many.safetensors": lambda path: numbered(path, 20_000),
+    "long_name.safetensors": lambda path: safetensors_header(
+        path, {"a" * 1000: entry([16], 0, 64)}
+    ),
+    "control.safetensors": lambda path: safetensors_header(
+        path, {CONTROL: entry([16], 0, 64)}
+    ),
+    "control.npz": lambda path: np.savez(path, **{CONTROL: NUMBERS}),
+    "control.h5": h5_control_characters,
+    "control.pth": torch_of({CONTROL: Path("x")}),
+    "control_member.npz": zip_of({f"{CONTROL}.npy": b"x"}),
     # HDF5 that points elsewhere.
     "external_link.h5": h5_external_link,
     "soft_link.h5": h5_soft_link,

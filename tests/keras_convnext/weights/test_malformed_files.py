@@ -19,7 +19,13 @@ import safetensors.numpy
 
 from keras_convnext import weights
 from keras_convnext.weights.errors import BadWeightsFileError, WeightsMismatchError
-from tests.keras_convnext.weights.malformed import MAKERS, TRACE, tensor_pickle
+from tests.keras_convnext.weights.malformed import (
+    MAKERS,
+    TRACE,
+    entry,
+    safetensors_header,
+    tensor_pickle,
+)
 
 HERE = Path(__file__).parent
 MOST_SECONDS = 5.0
@@ -68,7 +74,10 @@ def refused(model: keras.Model, path: Path) -> str:
         assert memory("VmHWM") - resident < path.stat().st_size + SLACK_BYTES
     for variable, value in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
-    return str(caught.value)
+    text = str(caught.value)
+    assert all(each.isprintable() or each == "\n" for each in text)
+    assert "\n" not in text or isinstance(caught.value, WeightsMismatchError)
+    return text
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -99,6 +108,22 @@ def test_the_error_says_what_was_tried(
 ) -> None:
     MAKERS[name](tmp_path / name)
     assert words in refused(model, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("word", "numpy_name", "size_bytes"),
+    [("I32", "int32", 4), ("U8", "uint8", 1), ("F8_E4M3", "float8_e4m3fn", 1)],
+)
+def test_numbers_of_a_type_that_is_not_loaded_are_told_by_their_type(
+    word: str, numpy_name: str, size_bytes: int, model: keras.Model, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.safetensors"
+    safetensors_header(
+        path,
+        {"stem_norm/gamma": entry([8], 0, 8 * size_bytes, word)},
+        bytes(8 * size_bytes),
+    )
+    assert f"stem_norm/gamma holds {numpy_name}," in refused(model, path)
 
 
 def write_whole(model: keras.Model, kind: str, folder: Path) -> Path:
