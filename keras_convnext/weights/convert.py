@@ -42,8 +42,9 @@ def convert(
     path = fetch(found) if isinstance(found, Record) else found
     with open_tensors(path) as file:
         match = recognise(file.tensors)
-        if match.unknown or not match.found:
-            names = ", ".join(match.unknown) or "nothing at all"
+        strange = (*match.unknown, *match.beside)
+        if strange or not match.found:
+            names = ", ".join(strange) or "nothing at all"
             raise WeightsMismatchError(
                 f"{path} ({file.kind}) holds what is not known as a part of a ConvNeXt "
                 f"({match.table.dialect} names fit best): {names}."

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_convnext.models import layers_by_name
+from keras_convnext.preprocessing import IMAGENET, Preprocessing
 from keras_convnext.weights.assign import are_finite, assign_all
 from keras_convnext.weights.convnext_layers import (
     check_lora,
@@ -28,6 +29,7 @@ from keras_convnext.weights.readers import open_tensors
 from keras_convnext.weights.record import Record
 from keras_convnext.weights.registry import locate
 from keras_convnext.weights.report import Report
+from keras_convnext.weights.side_files import SideFiles, read_side_files
 from keras_convnext.weights.stem import adapt_channels
 from keras_convnext.weights.tensor_file import TensorFile
 
@@ -69,13 +71,18 @@ def load(model: keras.Model, source: Record | str | os.PathLike[str]) -> Report:
         check_numbers(file, match, plan.assign)
         plan.notes += _untrained_norm_notes(file, plan)
         _assign(file, plan, variables)
-    if isinstance(found, Record):
-        plan.notes += _normalization_notes(model, found)
+    name = found.name if isinstance(found, Record) else str(source)
+    beside = SideFiles() if isinstance(found, Record) else read_side_files(found)
+    expected = (
+        found.preprocessing if isinstance(found, Record) else beside.preprocessing
+    )
+    if expected is not None:
+        plan.notes += _normalization_notes(model, name, expected)
     for note in plan.notes:
         notice(note)
     assigned = [*plan.assign, *plan.zero]
     return Report(
-        source=found.name if isinstance(found, Record) else str(source),
+        source=name,
         path=str(path),
         kind=file.kind,
         dialect=match.table.dialect,
@@ -84,6 +91,8 @@ def load(model: keras.Model, source: Record | str | os.PathLike[str]) -> Report:
         kept=tuple(plan.kept),
         dropped=tuple(plan.dropped),
         notes=tuple(plan.notes),
+        labels=beside.labels,
+        preprocessing=expected,
     )
 
 
@@ -160,19 +169,28 @@ def _assign(
         variables[ours].assign(np.zeros(variables[ours].shape, variables[ours].dtype))
 
 
-def _normalization_notes(model: keras.Model, record: Record) -> list[str]:
+def _normalization_notes(
+    model: keras.Model, name: str, expected: Preprocessing
+) -> list[str]:
+    """Says where a model does not normalize images as the weights expect it."""
     layer = layers_by_name(model).get("input_normalization")
+    wanted = f"mean {expected.mean} and std {expected.std} on the scale 0 to 1"
     if layer is None or layer.mean is None:
-        return []
+        if expected.normalization(3) == IMAGENET.normalization(3):
+            return []
+        return [
+            f"{name} expects images normalized with {wanted}, and the model has no "
+            "layer that does so: normalize them before."
+        ]
     channels = int(np.size(layer.mean))
-    mean, variance = record.preprocessing.normalization(channels)
+    mean, variance = expected.normalization(channels)
     same = np.allclose(np.ravel(layer.mean), mean, rtol=1e-3) and np.allclose(
         np.ravel(layer.variance), variance, rtol=1e-3
     )
     if same:
         return []
     return [
-        f"The model normalises pictures in another way than {record.name} expects "
-        f"(mean {record.preprocessing.mean}, std {record.preprocessing.std}): build it "
-        f"with preprocessing=weights.find({record.name!r}).preprocessing."
+        f"The model normalizes images in another way than {name} expects ({wanted}): "
+        "build it with preprocessing=report.preprocessing, `report` being what this "
+        "load returns."
     ]

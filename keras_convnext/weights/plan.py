@@ -18,7 +18,9 @@ _CLASSIFIER = ("head_dense/kernel", "head_dense/bias")
 _HIDDEN = ("head_hidden/kernel", "head_hidden/bias")
 _LAST_NORM = ("head_norm/gamma", "head_norm/beta")
 _STEM = "stem_conv/kernel"
-_MOST_LISTED = 1000
+_MOST_LISTED, _MOST_TOLD = 1000, 3
+# PEFT's and Keras' words.
+_ADAPTER = re.compile(r"(^|[./_])(lora_|base_layer\.)")
 _DEPTHWISE = re.compile(r"stage(\d+)_block\d+_dwconv/kernel")
 
 
@@ -66,6 +68,7 @@ def make_plan(file: TensorFile, match: Match, model: Mapping[str, Shape]) -> Pla
         WeightsMismatchError: They do not fit; every missing, unexpected and
             misshapen tensor is in the message.
     """
+    _check_adapters(file)
     plan, misfits = Plan(match), _Misfits()
     shapes = ours_shapes(file, match)
     for ours, shape in model.items():
@@ -80,8 +83,25 @@ def make_plan(file: TensorFile, match: Match, model: Mapping[str, Shape]) -> Pla
     _settle_head(plan, misfits, shapes, model)
     _settle_stem(plan, misfits, shapes, model)
     _raise_for(misfits, file, match, shapes, model)
-    plan.dropped += match.ignored
+    plan.dropped += [*match.ignored, *match.beside]
+    if match.beside:
+        names = ", ".join(match.beside[:_MOST_TOLD])
+        more = len(match.beside) - _MOST_TOLD
+        plan.notes.append(
+            "What the file holds beside the network, such as a head of its own, was "
+            f"left out: {names}" + (f" and {more} more." if more > 0 else ".")
+        )
     return plan
+
+
+def _check_adapters(file: TensorFile) -> None:
+    """Refuses files whose kernels are still to be added to."""
+    for name in file.tensors:
+        if _ADAPTER.search(name):
+            raise WeightsMismatchError(
+                f"{file.path} holds what LoRA has learnt beside the weights ({name}): "
+                "merge it first (in PEFT, model.merge_and_unload()) and save again."
+            )
 
 
 def ours_shapes(file: TensorFile, match: Match) -> dict[str, Shape]:
@@ -124,6 +144,17 @@ def _settle_head(
     if kernel not in model:
         extra = _take(misfits.unexpected, _CLASSIFIER + _HIDDEN)
         plan.dropped += [found[ours] for ours in extra]
+    elif _HIDDEN[0] in shapes and _HIDDEN[0] not in model:
+        dropped = _take(misfits.unexpected, _HIDDEN)
+        for group in (misfits.misshapen, plan.assign, plan.zero):
+            plan.kept += _take(group, _CLASSIFIER)
+        plan.dropped += [
+            found[each] for each in (*dropped, *plan.kept) if each in found
+        ]
+        plan.notes.append(
+            "The weights' classifier has a hidden layer and the model's has none: the "
+            "classifier (head_dense) stays as it was built, everything else is loaded."
+        )
     elif kernel not in shapes:
         plan.kept += _take(misfits.missing, _CLASSIFIER + _HIDDEN)
         plan.notes.append(
@@ -177,6 +208,7 @@ def _raise_for(
     unexpected += match.unknown
     if not (misfits.missing or misfits.misshapen or unexpected):
         return
+    unexpected += match.beside
     lines = [
         f"{file.path} ({file.kind}, {match.table.dialect} names, "
         f"{len(file.tensors)} tensors) does not fit the model:"

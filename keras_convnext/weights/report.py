@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keras_convnext.preprocessing import Preprocessing
+
 
 @dataclass(frozen=True)
 class Report:
@@ -19,6 +21,9 @@ class Report:
         kept: Variables of the model that stay as they were built.
         dropped: Tensors of the file that the model has no use for.
         notes: What a person should know.
+        labels: Class names that lie beside the file, in the order of its outputs.
+        preprocessing: How the weights expect images to be prepared; None if nothing
+            says so.
     """
 
     source: str
@@ -30,6 +35,8 @@ class Report:
     kept: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
 
     def __str__(self) -> str:
         lines = [

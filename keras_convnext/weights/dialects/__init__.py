@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 
 from keras_convnext.weights.dialects import meta
 from keras_convnext.weights.dialects.huggingface import (
@@ -13,9 +14,10 @@ from keras_convnext.weights.dialects.keras_applications import NAMED
 from keras_convnext.weights.dialects.keras_store import match_store
 from keras_convnext.weights.dialects.openmmlab import OPENMMLAB
 from keras_convnext.weights.dialects.own import OWN
-from keras_convnext.weights.dialects.table import Match, Table
+from keras_convnext.weights.dialects.table import STEM, Match, Table
 from keras_convnext.weights.dialects.timm import OPEN_CLIP, TIMM
 from keras_convnext.weights.dialects.torchvision import TORCHVISION
+from keras_convnext.weights.errors import WeightsMismatchError
 from keras_convnext.weights.tensor_file import TensorInfo
 
 TABLES: tuple[Table, ...] = (
@@ -34,15 +36,50 @@ TABLES: tuple[Table, ...] = (
 DIALECTS = tuple(dict.fromkeys(table.dialect for table in TABLES))
 
 
+# Words of a prefix that say which of several networks is the one to use: the average
+# that training has kept, rather than what is trained.
+_AVERAGES = frozenset({"ema", "swa", "average", "averaged", "teacher", "shadow"})
+_MOST_PREFIXES = 8
+
+
 def recognise(tensors: Mapping[str, TensorInfo]) -> Match:
     """Returns the match of the table that knows most of a file's tensors.
 
+    A network may stand under a name of somebody's own ("net.stem.0.weight"), and next
+    to others; then the average that training has kept counts.
+
     Args:
         tensors: Names and shapes, as a `TensorFile` has them.
+
+    Raises:
+        WeightsMismatchError: There are several networks and none is an average.
     """
     stored = match_store(tensors)
     if stored is not None:
         return stored
+    whole = _best(tensors)
+    others = whole.beside if whole.has_stem else tuple(tensors)
+    matches = [whole] if whole.has_stem else []
+    for prefix in _prefixes(others):
+        inner = {
+            name.removeprefix(prefix): tensors[name]
+            for name in others
+            if name.startswith(prefix)
+        }
+        matches.append(_best(inner).within(prefix, tensors))
+    if not matches:
+        return whole
+    averages = [match for match in matches if _is_average(match)]
+    if len(matches) > 1 and len(averages) != 1:
+        names = ", ".join(repr(match.found[STEM]) for match in matches)
+        raise WeightsMismatchError(
+            f"The file holds {len(matches)} networks, which begin with {names}: save "
+            "the one that is wanted alone."
+        )
+    return (averages or matches)[0]
+
+
+def _best(tensors: Mapping[str, TensorInfo]) -> Match:
     matches = []
     for table in TABLES:
         matches.append(table.match(tensors))
@@ -50,4 +87,33 @@ def recognise(tensors: Mapping[str, TensorInfo]) -> Match:
         # order above decides a tie.
         if len(matches[-1].found) == len(tensors):
             break
-    return max(matches, key=lambda match: (len(match.found), -len(match.unknown)))
+    return max(
+        matches,
+        key=lambda match: (
+            len(match.found),
+            -len(match.unknown) - len(match.beside),
+        ),
+    )
+
+
+def _prefixes(names: Collection[str]) -> list[str]:
+    """Returns what stands before each network among the names."""
+    stems = {table.stem_name for table in TABLES if table is not OWN}
+    found = {
+        name.removesuffix(stem)
+        for name in names
+        for stem in stems
+        if name.endswith(f".{stem}")
+    }
+    # Some projects' stems end as others' do: theirs is the shorter prefix.
+    shortest = [
+        prefix
+        for prefix in sorted(found)[:_MOST_PREFIXES]
+        if not any(other != prefix and prefix.startswith(other) for other in found)
+    ]
+    return shortest
+
+
+def _is_average(match: Match) -> bool:
+    words = re.split("[^a-z]+", match.found[STEM].lower())
+    return not _AVERAGES.isdisjoint(words)

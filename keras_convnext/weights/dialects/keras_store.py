@@ -3,23 +3,31 @@
 It numbers the layers of each class in the order of the model ("layers/dense_3"), so
 a name only means something once the depths are known; they show in the widths of
 the depthwise kernels. The rules here replay the order in which a model's layers are
-made and count along.
+made and count along. A model inside of a model has a store of its own within
+("layers/functional/layers/dense_3").
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from keras_convnext.weights.dialects.keras_applications import NAMED
 from keras_convnext.weights.dialects.own import OWN
 from keras_convnext.weights.dialects.table import Match, Table
+from keras_convnext.weights.errors import WeightsMismatchError
 from keras_convnext.weights.layouts import kind_of
 from keras_convnext.weights.tensor_file import TensorInfo
 
-_STORED = re.compile(r"layers/.+/vars/\d+")
+_STORED = re.compile(r"(?:[^/]+/)*layers/.+/vars/\d+")
+# A layer of a subclassed model stands under the name of its attribute.
+_NUMBERED = re.compile(r"(^|/)vars/\d+$")
+# Where a store within the store begins.
+_INNER = re.compile(r"(?:^|(?<=/))layers/")
+_MOST_STORES = 64
 _KERNEL = ("kernel", "bias")
 _SCALE = ("gamma", "beta")
 # What "vars/0" and "vars/1" are, by the class of the layer.
@@ -52,19 +60,53 @@ class _Place:
 
 
 def match_store(tensors: Mapping[str, TensorInfo]) -> Match | None:
-    """Returns which tensor is which, None if the file is not such a store."""
-    if not tensors or not all(_STORED.fullmatch(name) for name in tensors):
+    """Returns which tensor is which, None if the file is not such a store.
+
+    Raises:
+        WeightsMismatchError: It holds several networks that are equally complete.
+    """
+    if not all(_NUMBERED.search(name) for name in tensors):
         return None
-    table, places = NAMED, _keras_applications(tensors)
-    if any("depthwise_conv2d" in name for name in tensors):
-        table, places = OWN, _own(tensors)
+    if not any(_STORED.fullmatch(name) for name in tensors):
+        return None
+    matches = [_match_within(store, tensors) for store in _stores(tensors)]
+    most = max(len(match.found) for match in matches)
+    best = [match for match in matches if len(match.found) == most]
+    if len(best) > 1 and best[0].has_stem:
+        names = ", ".join(repr(match.prefix) for match in best)
+        raise WeightsMismatchError(
+            f"The file holds {len(best)} networks, under {names}: save the weights of "
+            "the one that is wanted alone."
+        )
+    return best[0]
+
+
+def _stores(names: Iterable[str]) -> list[str]:
+    """Returns what stands before "layers/" in the names: where a store begins."""
+    found: dict[str, None] = {}
+    for name in names:
+        for place in _INNER.finditer(name):
+            found.setdefault(name[: place.start()])
+    return list(found)[:_MOST_STORES]
+
+
+def _match_within(store: str, tensors: Mapping[str, TensorInfo]) -> Match:
+    inner = {
+        name.removeprefix(store): info
+        for name, info in tensors.items()
+        if name.startswith(f"{store}layers/")
+    }
+    table, places = NAMED, _keras_applications(inner)
+    if any(re.fullmatch(_DEPTHWISE_KERNEL, name) for name in inner) or any(
+        re.fullmatch(_REMATERIALIZED_KERNEL, name) for name in inner
+    ):
+        table, places = OWN, _own(inner)
     found = {
         ours: theirs
         for ours, theirs in _numbered(places)
-        if theirs in tensors and _fits(table, ours, tensors[theirs])
+        if theirs in inner and _fits(table, ours, inner[theirs])
     }
-    known = set(found.values())
-    return Match(table, found, {}, tuple(name for name in tensors if name not in known))
+    return Match(table, found, {}, ()).within(store, tensors)
 
 
 def _fits(table: Table, ours: str, info: TensorInfo) -> bool:
@@ -91,8 +133,8 @@ def _next(seen: Counter[tuple[str, str]], inside: str, kind: str) -> str:
     return f"{kind}_{number}" if number else kind
 
 
-def _depths(tensors: Mapping[str, TensorInfo], pattern: str) -> list[int]:
-    """Returns the number of blocks in each stage.
+def _stages(tensors: Mapping[str, TensorInfo], pattern: str) -> list[tuple[int, int]]:
+    """Returns the width of each stage and the number of its blocks.
 
     Args:
         tensors: The store's names and shapes.
@@ -101,26 +143,55 @@ def _depths(tensors: Mapping[str, TensorInfo], pattern: str) -> list[int]:
     widths: dict[int, int] = {}
     for name, info in tensors.items():
         found = re.fullmatch(pattern, name)
-        if found:
-            # (height, width, channels, 1) and (height, width, 1, channels).
-            widths[int(found.group(1) or 0)] = max(info.shape[2:], default=0)
-    depths: list[int] = []
-    before = None
-    for number in sorted(widths):
-        if widths[number] != before:
-            depths.append(0)
-        depths[-1] += 1
-        before = widths[number]
-    return depths
+        # (height, width, channels, 1) and (height, width, 1, channels).
+        if found and min(info.shape[2:], default=0) == 1:
+            widths[int(found.group(1) or 0)] = max(info.shape[2:])
+    in_order = [widths[number] for number in sorted(widths)]
+    return [(width, len(list(run))) for width, run in groupby(in_order)]
 
 
-def _count(tensors: Mapping[str, TensorInfo], kind: str) -> int:
-    """Returns how many layers of a class the model itself has."""
-    return sum(bool(re.fullmatch(rf"layers/{kind}(_\d+)?/vars/0", n)) for n in tensors)
+def _shape(
+    tensors: Mapping[str, TensorInfo], kind: str, number: int
+) -> tuple[int, ...]:
+    """Returns the shape of a kernel, () if there is no such layer."""
+    stored = f"{kind}_{number}" if number else kind
+    info = tensors.get(f"layers/{stored}/vars/0")
+    return () if info is None else info.shape
+
+
+# What has variables in networks as ours, and in those of keras.applications.
+_OURS = frozenset({*VARIABLES, "normalization"}) - {"layer_normalization"}
+_THEIRS = _OURS | {"layer_normalization"}
+
+
+def _head(
+    tensors: Mapping[str, TensorInfo], before: int, width: int, known: Collection[str]
+) -> list[str]:
+    """Returns which dense layers of a head as ours stand behind the blocks.
+
+    Args:
+        tensors: The store's names and shapes.
+        before: How many dense layers the blocks have.
+        width: Channels of the last stage.
+        known: Classes of layers that have variables in such a network.
+    """
+    layers = [re.fullmatch(r"layers/([^/]+?)(_\d+)?/vars/\d+", n) for n in tensors]
+    kinds = {found[1] for found in layers if found}
+    shapes: list[tuple[int, ...]] = []
+    while shape := _shape(tensors, "dense", before + len(shapes)):
+        shapes.append(shape)
+    # What else has weights is a part of somebody's own head, like more dense layers.
+    if not kinds <= set(known):
+        return []
+    if len(shapes) == 2 and shapes[0] == (width, width):
+        return ["head_hidden", "head_dense"]
+    return ["head_dense"] if len(shapes) == 1 else []
 
 
 def _keras_applications(tensors: Mapping[str, TensorInfo]) -> Iterator[_Place]:
-    depths = _depths(tensors, r"layers/conv2d(?:_(\d+))?/vars/0")
+    depths = [
+        depth for _, depth in _stages(tensors, r"layers/conv2d(?:_(\d+))?/vars/0")
+    ]
     yield _Place("stem_conv", "conv2d", "sequential:0")
     yield _Place("stem_norm", "layer_normalization", "sequential:0")
     # The four stems and downsamplings are made before the first block.
@@ -137,18 +208,21 @@ def _keras_applications(tensors: Mapping[str, TensorInfo]) -> Iterator[_Place]:
             yield _Place(f"{name}_project", "dense")
             yield _Place(f"{name}_layer_scale", "layer_scale")
     yield _Place("head_norm", "layer_normalization")
-    yield _Place("head_dense", "dense")
+    blocks = sum(depths)
+    has_own_norm = _shape(tensors, "layer_normalization", blocks + 1)
+    for name in [] if has_own_norm else _head(tensors, 2 * blocks, 0, _THEIRS):
+        yield _Place(name, "dense")
 
 
 def _own(tensors: Mapping[str, TensorInfo]) -> Iterator[_Place]:
     kinds = {re.sub(r"_\d+$", "", part) for name in tensors for part in name.split("/")}
     norm = next((kind for kind in _NORMS if kind in kinds), _NORMS[0])
     remat = _REMATERIALIZED in kinds
-    depths = _depths(tensors, _REMATERIALIZED_KERNEL if remat else _DEPTHWISE_KERNEL)
-    # One convolution between each two stages, the others in the stem.
-    in_stem = _count(tensors, "conv2d") - (len(depths) - 1)
+    stages = _stages(tensors, _REMATERIALIZED_KERNEL if remat else _DEPTHWISE_KERNEL)
+    widths, depths = [width for width, _ in stages], [depth for _, depth in stages]
     yield _Place("stem_conv", "conv2d")
-    if in_stem > 1:
+    # Between two stages a convolution ends at the second's width.
+    if len(depths) > 1 and _shape(tensors, "conv2d", 1)[3:] == (widths[0],):
         yield _Place("stem_conv2", "conv2d")
     if len(depths) > 1:
         yield _Place("stem_norm", norm)
@@ -159,10 +233,9 @@ def _own(tensors: Mapping[str, TensorInfo]) -> Iterator[_Place]:
         for block in range(depth):
             yield from _own_block(f"stage{stage}_block{block}", norm, remat)
     yield _Place("head_norm", norm)
-    in_head = _count(tensors, "dense") - (0 if remat else 2 * sum(depths))
-    if in_head > 1:
-        yield _Place("head_hidden", "dense")
-    yield _Place("head_dense", "dense")
+    in_blocks = 0 if remat else 2 * sum(depths)
+    for name in _head(tensors, in_blocks, widths[-1] if widths else 0, _OURS):
+        yield _Place(name, "dense")
 
 
 def _own_block(name: str, norm: str, remat: bool) -> Iterator[_Place]:

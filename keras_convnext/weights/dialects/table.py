@@ -11,6 +11,8 @@ from keras_convnext.weights.layouts import Layout, kind_of
 from keras_convnext.weights.tensor_file import TensorInfo
 
 STAGES = 4
+STEM = "stem_conv/kernel"
+_WORD = re.compile(r"[a-zA-Z]*")
 _NUMBER = re.compile(r"[0-9]+")
 # What stands for a number in a rule.
 _FIELD = re.compile(r"\{\w+\}|[0-9]+")
@@ -69,13 +71,32 @@ class Match:
         table: The table.
         found: Our name to the file's.
         ignored: The file's name to the reason why it is not needed.
-        unknown: Names that the table has no rule for.
+        unknown: Names that the table has no rule for, inside of the network.
+        beside: Those that are not part of the network: a head of somebody's own,
+            a loss, another network.
+        prefix: What stands before the names of the network.
     """
 
     table: Table
     found: Mapping[str, str]
     ignored: Mapping[str, str]
     unknown: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    prefix: str = ""
+
+    @property
+    def has_stem(self) -> bool:
+        """Whether a network begins in the file, and not only something alike."""
+        return STEM in self.found
+
+    def within(self, prefix: str, tensors: Collection[str]) -> Match:
+        """Returns this match of names behind a prefix as one of the whole names."""
+        found = {ours: f"{prefix}{theirs}" for ours, theirs in self.found.items()}
+        ignored = {f"{prefix}{name}": reason for name, reason in self.ignored.items()}
+        unknown = tuple(f"{prefix}{name}" for name in self.unknown)
+        known = {*found.values(), *ignored, *unknown}
+        beside = tuple(name for name in tensors if name not in known)
+        return Match(self.table, found, ignored, unknown, beside, prefix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,16 +134,20 @@ class Table:
         found: dict[str, str] = {}
         ignored: dict[str, str] = {}
         unknown: list[str] = []
+        beside: list[str] = []
         for name, info in tensors.items():
-            ours = self._ours_of(self._clean(name))
+            clean = self._clean(name)
+            ours = self._ours_of(clean)
             reason = self._reason_to_ignore(name)
             if ours and ours not in found and self._fits(ours, info):
                 found[ours] = name
             elif reason:
                 ignored[name] = reason
-            else:
+            elif _first_word(clean) in self._words_of_body:
                 unknown.append(name)
-        return Match(self, found, ignored, tuple(unknown))
+            else:
+                beside.append(name)
+        return Match(self, found, ignored, tuple(unknown), tuple(beside))
 
     def write_names(self, paths: Collection[str]) -> dict[str, tuple[str, Form]]:
         """Returns what the table calls our tensors, and the axes that it adds.
@@ -150,6 +175,20 @@ class Table:
         return None
 
     @cached_property
+    def stem_name(self) -> str:
+        """What it calls the first kernel of a network."""
+        return next(row.theirs for row in self.rows if row.ours == STEM)
+
+    @cached_property
+    def _words_of_body(self) -> Collection[str]:
+        """The first words of all names but those of the head."""
+        return {
+            _first_word(row.theirs)
+            for row in self.rows
+            if not row.ours.startswith("head_")
+        }
+
+    @cached_property
     def _rows_by_ours(self) -> Mapping[str, list[Row]]:
         return _by_template(self.rows, lambda row: row.ours)
 
@@ -170,6 +209,11 @@ class Table:
             if re.fullmatch(pattern, name):
                 return reason
         return None
+
+
+def _first_word(name: str) -> str:
+    """Returns the letters that a name begins with: "stage" of "stage0_block0_norm"."""
+    return _WORD.match(name)[0]  # type: ignore[index]  # it may be empty
 
 
 def _by_template(

@@ -50,8 +50,16 @@ class KerasArchive(TensorFile):
             length = archive.getinfo(STORE).file_size
         try:
             model = json.loads(configuration)
-            prefixes = dict(_layers(model["config"]["layers"], "layers", 0))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            # A subclassed model does not tell its layers; they keep their places.
+            layers = model["config"].get("layers", [])
+            prefixes = dict(_layers(layers, "layers", 0))
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise BadWeightsFileError(
                 f"{path}: {CONFIGURATION} does not describe a model ({error})."
             ) from error
@@ -61,11 +69,13 @@ class KerasArchive(TensorFile):
         except BadWeightsFileError:
             self._window.close()
             raise
-        self._stored = {
-            _name(stored, prefixes): stored
-            for stored in self._store.tensors
-            if "/seed_generator/" not in stored
-        }
+        self._stored: dict[str, str] = {}
+        for stored in self._store.tensors:
+            name = _name(stored, prefixes)
+            if name in self._stored:  # of two models within this one
+                name = f"{stored.partition('/vars/')[0]}/{name}"
+            if "/seed_generator/" not in stored:
+                self._stored[name] = stored
         super().__init__(
             path,
             {name: self._store.tensors[at] for name, at in self._stored.items()},

@@ -49,8 +49,8 @@ def _open_zip(path: Path) -> TensorFile:
 _FORMATS: tuple[tuple[bytes, Opener], ...] = (
     (b"\x89HDF\r\n\x1a\n", Hdf5File),
     (b"PK\x03\x04", _open_zip),
-    # A pickle of protocol 2, as torch has always used.
-    (b"\x80\x02", open_torch_legacy),
+    # A pickle: of protocol 2 unless somebody asked torch for another.
+    *((bytes([0x80, protocol]), open_torch_legacy) for protocol in (2, 3, 4, 5)),
 )
 _FIRST_BYTES = 16
 # safetensors has no magic: the length of its header, then the header, in JSON.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +24,8 @@ from keras_convnext.weights.readers.archives import (
     stored_at,
 )
 from keras_convnext.weights.readers.restricted_pickle import (
+    Description,
+    StorageReference,
     TensorReference,
     read_pickle,
     read_pickle_bytes,
@@ -37,7 +39,26 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_VERSION = 1001
 _LENGTH = struct.Struct("<q")
 # Checkpoints keep the network under one of these, beside optimizers and notes.
-_NETWORKS = ("model_ema", "state_dict_ema", "state_dict", "model", "module", "teacher")
+_NETWORKS = (
+    "model_ema",
+    "state_dict_ema",
+    "ema_model",
+    "ema",
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "module",
+    "teacher",
+    "net",
+    "network",
+    "params",
+    "weights",
+)
+# Where a module saved whole keeps its tensors.
+_OF_MODULES = ("_parameters", "_buffers")
+_DEEPEST = 32
+_MOST_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -54,14 +75,14 @@ class TorchFile(TensorFile):
     kind = "torch"
 
     def __init__(
-        self, path: Path, content: Any, storages: Mapping[str, _Stored]
+        self, path: Path, description: Description, storages: Mapping[str, _Stored]
     ) -> None:
         """Takes what the pickle describes and where the storages are.
 
         Raises:
             BadWeightsFileError: There are no tensors, or they do not fit in the file.
         """
-        self._references = _tensors(content, path)
+        self._references = _tensors(description, path)
         self._storages = storages
         tensors = {}
         for name, reference in self._references.items():
@@ -100,7 +121,7 @@ def open_torch_zip(path: Path) -> TorchFile:
         )
         prefix = pickle.removesuffix(PICKLE)
         stored_at(archive, archive.getinfo(pickle))
-        content = read_pickle_bytes(
+        description = read_pickle_bytes(
             read_small(archive, pickle, _MOST_PICKLE_BYTES), str(path)
         )
         order = f"{prefix}byteorder"
@@ -113,7 +134,7 @@ def open_torch_zip(path: Path) -> TorchFile:
             if info.filename.startswith(f"{prefix}data/"):
                 key = info.filename.removeprefix(f"{prefix}data/")
                 storages[key] = _Stored(stored_at(archive, info), info.file_size)
-    return TorchFile(path, content, storages)
+    return TorchFile(path, description, storages)
 
 
 def open_torch_legacy(path: Path) -> TorchFile:
@@ -124,23 +145,26 @@ def open_torch_legacy(path: Path) -> TorchFile:
     """
     source = str(path)
     with path.open("rb") as file:
-        if read_pickle(file, source) != LEGACY_MAGIC:
+        if read_pickle(file, source).content != LEGACY_MAGIC:
             raise BadWeightsFileError(
                 f"{path} is a pickle, but not one that torch wrote."
             )
-        version = read_pickle(file, source)
-        system = read_pickle(file, source)
+        version = read_pickle(file, source).content
+        system = read_pickle(file, source).content
         little = isinstance(system, dict) and system.get("little_endian", True)
         if version != _LEGACY_VERSION or not little:
             raise BadWeightsFileError(
-                f"{path} is in version {version} of torch's old format, or from a "
-                "big-endian machine; only version 1001 of others is known."
+                f"{path} is in another version of torch's old format than "
+                f"{_LEGACY_VERSION}, or from a big-endian machine."
             )
-        content = read_pickle(file, source)
-        keys = read_pickle(file, source)
-        sizes = _storage_sizes(content, path)
+        description = read_pickle(file, source)
+        keys = read_pickle(file, source).content
+        sizes = {
+            key: np.dtype(_numbers(storage)).itemsize
+            for key, storage in description.storages.items()
+        }
         storages = _legacy_storages(file, keys, sizes, path)
-    return TorchFile(path, content, storages)
+    return TorchFile(path, description, storages)
 
 
 def _legacy_storages(
@@ -151,7 +175,10 @@ def _legacy_storages(
         raise BadWeightsFileError(f"{path}: it does not list its storages.")
     length = path.stat().st_size
     storages = {}
-    for key in map(str, keys):
+    for key in keys:
+        if not isinstance(key, str | int):
+            raise BadWeightsFileError(f"{path}: its list of storages is damaged.")
+        key = str(key)
         header = file.read(_LENGTH.size)
         if len(header) < _LENGTH.size or key not in sizes:
             raise BadWeightsFileError(f"{path}: the storage {key[:40]} is cut short.")
@@ -164,56 +191,59 @@ def _legacy_storages(
     return storages
 
 
-def _storage_sizes(content: Any, path: Path) -> dict[str, int]:
-    """Returns how many bytes a number of each storage takes."""
-    return {
-        reference.storage.key: _dtype(reference).itemsize
-        for reference in _all_tensors(content, path)
-    }
+def _tensors(description: Description, path: Path) -> dict[str, TensorReference]:
+    """Finds the network among what a checkpoint holds.
 
-
-def _all_tensors(content: Any, path: Path) -> list[TensorReference]:
-    """Returns every tensor anywhere in what a pickle describes."""
-    found, waiting, seen = [], [content], set()
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, TensorReference):
-            found.append(item)
-        elif isinstance(item, dict | list | tuple) and id(item) not in seen:
-            seen.add(id(item))
-            waiting += item.values() if isinstance(item, dict) else item
-    if not found:
-        raise BadWeightsFileError(f"{path} holds no tensors.")
-    return found
-
-
-def _tensors(content: Any, path: Path) -> dict[str, TensorReference]:
-    """Finds the network among what a checkpoint holds."""
-    for _ in range(len(_NETWORKS)):
-        if not isinstance(content, dict):
-            break
-        tensors = {
-            str(name): value
-            for name, value in content.items()
-            if isinstance(value, TensorReference)
-        }
-        inner = [key for key in _NETWORKS if isinstance(content.get(key), dict)]
-        if not inner:
-            if tensors:
-                return tensors
-            break
-        content = content[inner[0]]
+    Raises:
+        BadWeightsFileError: There is none.
+    """
+    tensors = _network(description.content, 0)
+    if tensors:
+        return tensors
+    other = ", ".join(description.passed_over[:_MOST_TOLD])
     raise BadWeightsFileError(
         f"{path} holds no network: a dictionary of tensors, alone or under one of "
-        f"{', '.join(_NETWORKS)}."
+        f"{', '.join(_NETWORKS)}"
+        + (f"; there is {other}, of which nothing was run." if other else ".")
+    )
+
+
+def _network(content: Any, depth: int) -> dict[str, TensorReference]:
+    """Returns the tensors under the first key that has some, else of `content`."""
+    if isinstance(content, dict) and depth < len(_NETWORKS):
+        for key in _NETWORKS:
+            inner = content.get(key)
+            if isinstance(inner, dict) and (found := _network(inner, depth + 1)):
+                return found
+    return dict(_named_tensors(content))
+
+
+def _named_tensors(content: Any) -> Iterator[tuple[str, TensorReference]]:
+    """Yields the tensors of a state dictionary, or of a module saved whole."""
+    waiting: list[tuple[str, Any, int]] = [("", content, 0)]
+    while waiting:
+        prefix, part, depth = waiting.pop()
+        state: Any = getattr(part, "state", None)
+        is_module = isinstance(state, dict) and isinstance(state.get("_modules"), dict)
+        groups = [state[of] for of in _OF_MODULES if of in state] if is_module else []
+        for group in groups or [part]:
+            for name, value in group.items() if isinstance(group, dict) else ():
+                if isinstance(value, TensorReference):
+                    yield f"{prefix}{name}", value
+        if is_module and depth < _DEEPEST:
+            for name, inner in state["_modules"].items():
+                waiting.append((f"{prefix}{name}.", inner, depth + 1))
+
+
+def _numbers(storage: StorageReference) -> np.dtype:
+    """Returns the type of a storage's numbers."""
+    return np.dtype(
+        ml_dtypes.bfloat16 if storage.dtype == "bfloat16" else storage.dtype
     )
 
 
 def _dtype(reference: TensorReference) -> np.dtype:
-    if reference.storage.dtype == "bfloat16":
-        bfloat16: np.dtype = np.dtype(ml_dtypes.bfloat16)
-        return bfloat16
-    return np.dtype(reference.storage.dtype)
+    return _numbers(reference.storage)
 
 
 def _reach(reference: TensorReference) -> int:
