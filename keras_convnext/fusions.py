@@ -82,9 +82,12 @@ def _without_norm(norm: keras.layers.Layer, target: Affine) -> Affine:
 
 
 def copy(layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
-    """Returns a new layer with the same settings, but no LoRA, not built."""
+    """Returns a new layer with the same settings, but no LoRA, not built.
+
+    It gets its weights from elsewhere: Keras would draw random ones for a while.
+    """
     settings = {
-        name: value
+        name: "zeros" if name.endswith("_initializer") and value else value
         for name, value in layer.get_config().items()
         if not name.startswith("lora_")
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import NormalDist
 from typing import Any
@@ -19,6 +19,8 @@ from typing import Any
 import keras
 import numpy as np
 
+# Under these names layers keep the initializers that they were made with.
+_KEPT_AS = ("kernel_initializer", "depthwise_initializer", "bias_initializer")
 _PLACES = 1 << 16
 _SEEDS = 1 << 64
 # Each piece has a stream of its own, so that the numbers do not depend on how many
@@ -100,6 +102,24 @@ class Constant(keras.initializers.Constant):
         if self.value:
             values.fill(self.value)
         return _as_tensor(values.reshape(shape), dtype)
+
+
+def hand_over(layers: Iterable[keras.layers.Layer]) -> None:
+    """Puts Keras' own initializers in the place of ours, where layers keep them.
+
+    For layers that are built: what is saved then names nothing that has to be imported.
+
+    Args:
+        layers: Of any kind.
+    """
+    for layer in layers:
+        for name in _KEPT_AS:
+            ours = getattr(layer, name, None)
+            if isinstance(ours, TableNormal):
+                own = keras.initializers.RandomNormal(ours.mean, ours.stddev, ours.seed)
+                setattr(layer, name, own)
+            elif isinstance(ours, Constant):
+                setattr(layer, name, keras.initializers.Constant(ours.value))
 
 
 def drawn(count: int, seed: int, mean: float = 0.0, stddev: float = 1.0) -> np.ndarray:

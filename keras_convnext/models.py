@@ -7,12 +7,15 @@ import gc
 import itertools
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from keras_convnext import blocks
+from keras_convnext.initializers import hand_over
+from keras_convnext.merged_weights import inner_layers
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 from keras_convnext.style import Style
 from keras_convnext.variants import Variant, patchify
@@ -96,13 +99,16 @@ def build(
         remat: Whether blocks keep only their inputs for the backward pass and
             compute the rest again (gradient checkpointing).
         preprocessing: Mean and standard deviation for `include_preprocessing`; the
-            checkpoint's, or ImageNet's, unless given.
+            checkpoint's (of a folder of transformers or timm, what it says), or
+            ImageNet's, unless given.
         seed: Makes initial weights and stochastic depth repeatable.
         dtype: Dtype policy of the layers, for example "mixed_bfloat16"; the global
             one unless given. Norms and the head compute in float32 at least.
 
     Returns:
-        A functional model. Its layers' names are listed in docs/models.md.
+        A functional model. Its layers' names are listed in docs/models.md. Where the
+        weights come from a folder of transformers or timm that names its classes, they
+        are its attribute `class_names`.
 
     Raises:
         ValueError: Arguments that do not make a model, all of them at once.
@@ -133,7 +139,7 @@ def build(
     x = picture
     if include_preprocessing:
         if preprocessing is None:
-            preprocessing = getattr(checkpoint, "preprocessing", IMAGENET)
+            preprocessing = _preprocessing_of(checkpoint) or IMAGENET
         x = _normalize(x, preprocessing, style)
     x = blocks.stem(x, style)
     # All are made before the first is called: their kernels are drawn meanwhile.
@@ -153,6 +159,9 @@ def build(
 
         report = weight_files.load(model, checkpoint)
         _draw_postponed(model, style, kept=report.kept)
+        if include_top and len(report.labels) == classes:
+            model.class_names = report.labels
+    hand_over(inner_layers(model))
     return model
 
 
@@ -225,6 +234,15 @@ def _resolve(variant: Variant, weights: str | None) -> Any:
     from keras_convnext import weights as weight_files
 
     return weight_files.resolve(variant.name, weights)
+
+
+def _preprocessing_of(checkpoint: Any) -> Preprocessing | None:
+    """Returns how published weights, or a folder's, expect images; None if unknown."""
+    if not isinstance(checkpoint, Path):
+        return getattr(checkpoint, "preprocessing", None)
+    from keras_convnext.weights.side_files import read_side_files
+
+    return read_side_files(checkpoint).preprocessing
 
 
 def _input(

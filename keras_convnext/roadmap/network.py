@@ -11,7 +11,9 @@ import numpy as np
 from keras import layers
 
 from keras_convnext import blocks, models
+from keras_convnext.initializers import hand_over
 from keras_convnext.layers import BatchNormalization, LayerScale, StochasticDepth, gelu
+from keras_convnext.merged_weights import inner_layers
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 from keras_convnext.roadmap import designs, plan
 from keras_convnext.roadmap.designs import Design
@@ -181,7 +183,9 @@ def _build(
         x = blocks.classifier(
             x, style, classes, classifier_activation, dropout_rate, head_init_scale
         )
-    return keras.Model(picture, x, name=name)
+    model = keras.Model(picture, x, name=name)
+    hand_over(inner_layers(model))
+    return model
 
 
 def _check(

@@ -231,6 +231,20 @@ def test_a_constant_is_saved_with_a_model():
     assert again.value == 0.25
 
 
+def test_a_model_keeps_initializers_of_keras_alone():
+    model = keras_convnext.create(
+        "convnext_atto", classes=3, input_shape=(32, 32, 3), seed=4
+    )
+    text = str(model.get_config())
+    assert "keras_convnext.initializers" not in text
+    assert "'class_name': 'RandomNormal'" in text
+    kept = model.get_layer("stem_conv").kernel_initializer
+    # They tell how the kernels were drawn.
+    assert type(kept) is keras.initializers.RandomNormal
+    assert (kept.mean, kept.stddev) == (0.0, 0.02)
+    assert isinstance(kept.seed, int)
+
+
 def test_kernels_begin_with_it():
     model = keras_convnext.create("convnext_atto", seed=0)
     kernel = np.array(model.get_layer("stage3_block1_expand").kernel)
