@@ -10,6 +10,7 @@ from typing import Any
 from absl import flags
 
 from . import console
+from .agreement import WORDS
 from .console import Mistake
 
 COMMAND = "summary"
@@ -45,9 +46,12 @@ def _summarize(argv: list[str]) -> int:
     exported = _read(out / "export.json")
     print(f"accuracy on held-back pictures: {metrics['top1']:.2%}")
     for place, entry in exported["artefacts"].items():
+        # Exports of 0.1.0 know the first class alone.
+        what = entry.get("agreement_of", WORDS["softmax"])
+        share = entry.get("agreement", entry.get("top1_agreement"))
         print(
             f"{out / place}: differs from Keras by {entry['max_abs_diff']:.1e} at "
-            f"most, {entry['agreement_of']} {entry['agreement']:.1%} on "
+            f"most, {what} {share:.1%} on "
             f"{entry['pictures']['count']} pictures"
         )
     print(f"pictures: {workdir / 'pictures'}")

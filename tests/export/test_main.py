@@ -264,6 +264,15 @@ def test_the_summary_prints_accuracy_parity_and_places(out, tmp_path, capsys):
     assert str(tmp_path / "pictures") in shown
 
 
+def test_the_summary_reads_an_export_that_knows_the_first_class_alone(tmp_path, capsys):
+    entry = {"max_abs_diff": 1e-6, "top1_agreement": 0.5, "pictures": {"count": 4}}
+    manifest = {"artefacts": {"model_float32.tflite": entry}}
+    (tmp_path / "export.json").write_text(json.dumps(manifest))
+    (tmp_path / "metrics.json").write_text('{"top1": 0.9875}')
+    assert summarize(["summary", f"--workdir={tmp_path}", f"--out={tmp_path}"]) == 0
+    assert "top-1 agreement 50.0% on 4 pictures" in capsys.readouterr().out
+
+
 def test_the_summary_of_nothing_is_a_mistake(tmp_path, capsys):
     assert summarize(["summary", f"--workdir={tmp_path}", f"--out={tmp_path}"]) == 2
     assert "metrics.json cannot be read" in capsys.readouterr().err
