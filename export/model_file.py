@@ -8,6 +8,8 @@ from pathlib import Path
 from .console import Mistake
 
 NAME = "model.keras"
+# Endings of files that keras_convnext.load_weights reads.
+_WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5")
 
 
 def names_a_checkpoint(named: str) -> bool:
@@ -37,6 +39,12 @@ def find(named: str) -> Path:
         raise Mistake(
             f"no model at {path}: --model takes a .keras file, a training workdir or "
             "a checkpoint's name such as convnext_tiny.fb_in1k"
+        )
+    if path.suffix in _WEIGHTS:
+        raise Mistake(
+            f"{path} holds weights without a network: "
+            f"keras_convnext.create('convnext_tiny', weights='{path}')"
+            f".save('{NAME}'), with the variant that it is of, makes one of it"
         )
     if not zipfile.is_zipfile(path):
         raise Mistake(f"{path} is not a .keras file (it is no zip archive)")

@@ -196,10 +196,13 @@ def mistakes(workdir, tmp_path):
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("readme.txt", "no model either")
     (tmp_path / "empty").mkdir()
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"weights")
     model, out = f"--model={workdir}", f"--out={tmp_path / 'out'}"
     return {
         "no model at": (f"--model={tmp_path / 'nothing.keras'}", out),
         "no zip archive": (f"--model={text}", out),
+        "holds weights without a network": (f"--model={weights}", out),
         "no config.json": (f"--model={archive}", out),
         "unknown 'onnx'": (model, out, "--format=tflite,onnx"),
         "unknown 'int3'": (model, out, "--precision=int3"),
