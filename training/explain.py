@@ -116,6 +116,11 @@ def _up_to_the_classifier(
             f"{model.name!r} has {len(flat.outputs)} outputs; explain wants "
             "the classes alone."
         )
+    if not keras.backend.is_float_dtype(flat.inputs[0].dtype):
+        raise ValueError(
+            f"{model.name!r} takes {flat.inputs[0].dtype} images, which have no "
+            "gradients; explain wants one on keras.Input(shape), which is float32."
+        )
     makers = {id(tensor): call for call in calls for tensor in call.outputs}
     last = makers.get(id(flat.outputs[0]))
     while last is not None and type(last.layer).__name__ in _AFTER_CLASSIFIER:

@@ -128,7 +128,7 @@ def _draw(
     number = int(probabilities.argmax()) if number is None else number
     # The only label of a model with one output is the second of two classes.
     shown = number if len(model.labels) > 1 else 1
-    cams, slopes = explain_images(images, [shown])
+    cams, slopes = console.checked(explain_images, images, [shown])
     picture = insight_plots.Explained(
         view.image, cams[0], slopes[0], model.labels[number], probabilities[number]
     )

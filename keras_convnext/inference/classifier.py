@@ -261,7 +261,9 @@ def make_forward(
     activation = keras.activations.get(meaning.activation)
 
     def forward(images: Any) -> Any:
-        return activation(keras.ops.cast(model(images, training=False), "float32"))
+        # An input may have a name, or stand in a list.
+        given = keras.tree.pack_sequence_as(model.input, [images])
+        return activation(keras.ops.cast(model(given, training=False), "float32"))
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

@@ -260,6 +260,11 @@ def two_outputs():
     return keras.Model(model.input, [model.output, model.layers[-1].input])
 
 
+def of_bytes():
+    inputs = keras.Input((64, 32, 3), dtype="uint8")
+    return keras.Model(inputs, small("v1")(keras.ops.cast(inputs, "float32")))
+
+
 def hidden():
     model = small("v1")
     backbone = keras.Model(model.input, model.get_layer("head_dense").input)
@@ -273,6 +278,7 @@ def hidden():
         (quantized, "is quantized"),
         (hidden, "shows no maps"),
         (two_outputs, "has 2 outputs"),
+        (of_bytes, "takes uint8 images"),
     ],
 )
 def test_what_cannot_be_explained_is_refused_in_one_line(make, words):

@@ -108,6 +108,15 @@ def test_scores_are_what_the_outputs_mean(tmp_path, make, how, expected):
     assert model.is_exclusive == np.allclose(expected.sum(-1), 1)
 
 
+def test_an_input_with_a_name_is_given_by_it(tmp_path, recwarn):
+    made = mean_colors(np.eye(3), "softmax")
+    inputs = keras.Input((SIDE_PX, SIDE_PX, 3), name="image")
+    named = keras.Model({"image": inputs}, made(inputs))
+    model = keras_convnext.load(write(tmp_path, named))
+    np.testing.assert_allclose(scores_of(model), softmax(LOGITS), rtol=1e-5)
+    assert [str(each.message) for each in recwarn if "structure" in str(each)] == []
+
+
 def test_labels_trained_by_binary_cross_entropy_need_no_word(tmp_path):
     made = mean_colors(np.eye(3))
     made.compile(loss=keras.losses.BinaryCrossentropy(from_logits=True))
