@@ -20,6 +20,8 @@ _SCALING = {
     "Subtract",
     "TrueDivide",
 }
+# What folding makes of blocks, and nothing else.
+_FOLDED = "PointwiseMLP"
 # What may do anything to an image.
 _OPAQUE = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 
@@ -35,7 +37,8 @@ def normalizes_images(model: keras.Model) -> bool | None:
         model: Any Keras model.
 
     Returns:
-        `None` where it cannot be seen: in a subclassed model, behind a `Lambda`.
+        `None` where it cannot be seen: in a subclassed model, behind a `Lambda`, and
+        in what `fold` has made, which may have put it into the first kernel.
 
     Example:
         >>> normalizes_images(keras_convnext.ConvNeXtAtto())
@@ -44,13 +47,14 @@ def normalizes_images(model: keras.Model) -> bool | None:
     tensors = outputs_of(model)
     if not tensors:
         return None
-    found = set()
+    found, kinds = set(), set()
     for origin in (origin for tensor in tensors for origin in walk(tensor)):
+        kinds.add(origin.kind)
         if _has_kernel(origin):
             states = {_scaling_before(each) for each in origin.inputs}
             hidden = "raw" in states and _is_opaque(origin.operation)
             found |= {"opaque"} if hidden else states - {"features"}
-    if not found or "opaque" in found:
+    if not found or "opaque" in found or ("raw" in found and _FOLDED in kinds):
         return None
     return found == {"scaled"}
 

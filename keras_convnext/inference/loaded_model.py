@@ -178,7 +178,7 @@ def _find_preprocessing(
     notices: tuple[str, ...] = ()
     if found is None:
         if not normalizes and normalization is None:
-            raise ValueError(_ask_for_normalization(path))
+            raise ValueError(_ask_for_normalization(path, normalizes))
         found, notice = assume_geometry(path, size_px, _is_imagenet_classifier(model))
         notices = (notice,)
     if normalization is not None:
@@ -194,7 +194,7 @@ def _find_normalizes(path: Path, model: Any, normalization: str | None) -> bool:
         )
     seen = normalizes_images(model)
     if seen is None and normalization is None:
-        raise ValueError(_ask_for_normalization(path))
+        raise ValueError(_ask_for_normalization(path, seen))
     if seen and normalization not in (None, "none"):
         raise ValueError(
             f"--normalization={normalization}, but {path} normalizes images by itself: "
@@ -203,11 +203,19 @@ def _find_normalizes(path: Path, model: Any, normalization: str | None) -> bool:
     return bool(seen)
 
 
-def _ask_for_normalization(path: Path) -> str:
-    return (
-        f"{path} does not show how images are to be normalized: say --normalization="
+def _ask_for_normalization(path: Path, seen: bool | None) -> str:
+    choices = (
         "imagenet (ImageNet's mean and deviation), unit (0..1), symmetric (-1..1) or "
-        f"none (0..255), or put mean and std into a {PREPROCESSING} beside it"
+        "none (0..255)"
+    )
+    if seen is None:
+        return (
+            f"{path} does not show whether it normalizes images: say "
+            f"--normalization=none where it does, and else what it expects: {choices}"
+        )
+    return (
+        f"{path} does not normalize images: say --normalization={choices}, or put mean "
+        f"and std into a {PREPROCESSING} beside it"
     )
 
 

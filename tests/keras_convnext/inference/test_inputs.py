@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_convnext
 from keras_convnext.inference.inputs import normalizes_images
 from keras_convnext.models import build
 from keras_convnext.variants import VARIANTS
@@ -109,3 +110,16 @@ def test_a_lambda_and_a_subclassed_model_show_nothing() -> None:
     assert normalizes_images(model) is None
     image = keras.Input(SHAPE)
     assert normalizes_images(keras.Model(image, model(image))) is None
+
+
+def test_folding_hides_whether_the_first_kernel_normalizes():
+    for inside in (True, False):
+        model = keras_convnext.create(
+            "test_convnext2",
+            weights=None,
+            input_shape=(32, 32, 3),
+            classes=2,
+            include_preprocessing=inside,
+        )
+        assert normalizes_images(model) == inside
+        assert normalizes_images(keras_convnext.fold(model)) is None
