@@ -57,15 +57,20 @@ def png16(levels: np.ndarray, color_type: int) -> bytes:
     """
     height, width, _ = levels.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    return png(width, height, 16, color_type, zlib.compress(rows))
+
+
+def png(width: int, height: int, bits: int, color_type: int, packed: bytes) -> bytes:
+    """Returns a PNG of rows that zlib has packed, a zero before each."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         check = zlib.crc32(kind + body)
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
 
-    header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IDAT", packed)
         + chunk(b"IEND", b"")
     )

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import struct
 import zlib
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from keras_convnext.preprocessing import Preprocessing
+from tests import bitmaps
 from training import decoding, named_pictures, pictures
 
 ODD = Path(__file__).parents[3] / "shared" / "data" / "odd_images"
@@ -113,22 +113,7 @@ def huge_png(path: Path, width: int, height: int) -> Path:
     packer = zlib.compressobj(9)
     row = bytes(width + 1)
     packed = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body))
-            + kind
-            + body
-            + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", packed)
-        + chunk(b"IEND", b"")
-    )
+    path.write_bytes(bitmaps.png(width, height, 8, 0, packed))
     return path
 
 

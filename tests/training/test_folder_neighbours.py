@@ -85,6 +85,13 @@ def test_train_and_val_inside_the_classes_are_refused(tmp_path, fill):
     assert "Put these above the classes: train/cat, val/cat" in refusal(tmp_path)
 
 
+def test_val_and_test_without_train_are_no_classes(tmp_path, fill):
+    for part in ("val", "test"):
+        for label in ("cat", "dog"):
+            fill(tmp_path / part / label, 2)
+    assert "holds test, val with folders in them, and no train" in refusal(tmp_path)
+
+
 def test_of_one_folder_too_high_the_line_names_the_one_below(tmp_path, fill):
     fill(tmp_path / "flowers" / "roses", 2)
     fill(tmp_path / "flowers" / "tulips", 2)

@@ -258,7 +258,13 @@ def _one_line(name: str) -> bool:
 
 
 def _splits_inside(part: ClassFolders) -> list[str]:
-    """Returns a line where classes hold train/ and val/, rather than these classes."""
+    """Returns a line where train/ and val/ are inside of classes, or train/ is not."""
+    known = {*TRAIN_NAMES, *EVALUATION_NAMES}
+    if {name.lower() for name in part.by_class} <= known and len(part.nested) > 1:
+        return [
+            f"{part.root} holds {first_few(sorted(part.by_class))} with folders in "
+            "them, and no train. Put the class folders to train on into train."
+        ]
     for name, folders in part.nested.items():
         inner = {folder.name.lower() for folder in folders}
         if inner & {*TRAIN_NAMES} and inner & {*EVALUATION_NAMES}:
