@@ -57,4 +57,4 @@ def _divided(root: Path, validation: Path) -> Parts:
 
 
 def _origin(part: str, root: Path, files: list[Path]) -> Origin:
-    return origins.of_files(f"{root}, the run's {part} images", files, labelled=True)
+    return origins.of_files(f"{root}, the run's {part} images", files, root)
