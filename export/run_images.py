@@ -47,10 +47,11 @@ def _divided(root: Path, validation: Path) -> Parts:
         ) from None
     files = origins.files_in(root)
     apart = [file for file in files if file.resolve() in held_back]
-    if len(apart) < len(held_back):
+    gone = [file for file in held_back if not file.exists()]
+    if gone:
         raise Mistake(
-            f"{len(held_back) - len(apart)} of the images that {validation} names are "
-            f"not in {root} any more"
+            f"{len(gone)} of the images that {validation} names are not in {root} any "
+            "more"
         )
     others = [file for file in files if file.resolve() not in held_back]
     return Parts(_origin("training", root, others), _origin("validation", root, apart))
