@@ -55,7 +55,7 @@ def check_batch(recipe: Recipe, train_examples: int, replicas: int) -> str | Non
     if recipe.global_batch <= train_examples:
         return None
     fitting = 1
-    while fitting * 2 * max(parts, 4) <= train_examples:
+    while fitting * 2 * max(replicas, 4) <= train_examples:
         fitting *= 2
     words = (
         f"global_batch={recipe.global_batch} is more than the {train_examples:,} "

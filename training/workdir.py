@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -147,6 +148,10 @@ class Workdir:
         if not self.history.exists() and not any(self.checkpoints.glob("*")):
             self.recipe.unlink(missing_ok=True)
             self.labels.unlink(missing_ok=True)
+            for folder in (self.checkpoints, self.pictures, self.path):
+                # One that is not there, or holds something of somebody's.
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
     def write_labels(self, classes: Sequence[str]) -> None:
         """Writes the class names, in the order of the labels."""

@@ -96,6 +96,11 @@ def test_the_activations_are_those_of_the_widths():
     [
         ({"global_batch": 4096}, 160, r"4096 is more than the 160 images.*batch=32"),
         (
+            {"global_batch": 4096, "accumulation_steps": 64},
+            32,
+            r"--set global_batch=8 --set accumulation_steps=1$",
+        ),
+        (
             {"global_batch": 64, "accumulation_steps": 128},
             160,
             r"devices 1, accumulation_steps 128; --set accumulation_steps=64",

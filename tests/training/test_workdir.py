@@ -95,3 +95,14 @@ def test_files_of_another_user_or_of_no_run_are_one_line(tmp_path, monkeypatch, 
     monkeypatch.setattr("pathlib.Path.read_text", refuse)
     with pytest.raises(Mistake, match=r"cannot be read \(Permission denied\)"):
         read()
+
+
+def test_a_run_that_cannot_begin_leaves_no_empty_folders(tmp_path, tiny_recipe):
+    for name, kept in (("new", ()), ("mine", ("notes.txt",))):
+        workdir = Workdir(tmp_path / name)
+        workdir.claim(identity(tiny_recipe, "bars"))
+        for file in kept:
+            (workdir.path / file).touch()
+        workdir.release()
+        assert workdir.path.exists() == bool(kept)
+        assert [path.name for path in workdir.path.glob("*")] == list(kept)
