@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Behavior: grain.DataLoader batches inside each worker process: drop_remainder drops one
-#   remainder for each worker, and with few records all of them. Which records share a batch
-#   depends on worker_count, too.
+#   remainder for each worker, and with few records all of them. Which records share a
+#   batch depends on worker_count, too.
 # Guess: worker_count is about speed; drop_remainder drops less than one batch in all.
 # Hurts: training on small sets with many workers: images that are never seen, or epochs
 #   without a step and without a message.
-# Seen: 2026-11-28, grain 0.2.18, numpy 2.4.6: of 30 records in batches of 10, all are seen
-#   with no or one worker, 20 with 2 and none at all with 4.
+# Seen: 2026-11-28, grain 0.2.18, numpy 2.4.6: of 30 records in batches of 10, all are
+#   seen with no or one worker, 20 with 2 and none at all with 4.
 
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Behavior: BackupAndRestore(save_freq=batches) brings back weights, optimizer and epoch, but
-#   not the place in the epoch: the interrupted epoch is trained from its first batch again,
-#   on top of the steps that it had made already.
+# Behavior: BackupAndRestore(save_freq=batches) brings back weights, optimizer and epoch,
+#   but not the place in the epoch: the interrupted epoch is trained from its first batch
+#   again, on top of the steps that it had made already.
 # Guess: training goes on at the batch that was saved, or with the weights of the epoch's
 #   beginning; either way it ends after as many steps as without the interruption.
-# Hurts: long epochs on machines that may be taken away, for which save_freq counts batches:
-#   each interruption adds up to an epoch of steps, on the first images only, and a learning
-#   rate schedule runs ahead.
-# Seen: 2026-11-28, keras 3.15.1, numpy 2.4.6, jax 0.10.2 (as run here) and tensorflow 2.21.0
-#   alike: two epochs of ten steps,
-#   interrupted after seven, saved after six: 26 steps in all instead of 20.
+# Hurts: long epochs on machines that may be taken away, for which save_freq counts
+#   batches: each interruption adds up to an epoch of steps, on the first images only, and
+#   a learning rate schedule runs ahead.
+# Seen: 2026-11-28, keras 3.15.1, numpy 2.4.6, jax 0.10.2 (as run here) and tensorflow
+#   2.21.0 alike: two epochs of ten steps, interrupted after seven, saved after six: 26
+#   steps in all instead of 20.
 
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Behavior: with gradient_accumulation_steps=4 and use_ema=True a Keras optimizer moves the
-#   average of the weights at every micro-batch, not at every step of the weights, so that
-#   ema_momentum acts four times for each update.
+# Behavior: with gradient_accumulation_steps=4 and use_ema=True a Keras optimizer moves
+#   the average of the weights at every micro-batch, not at every step of the weights, so
+#   that ema_momentum acts four times for each update.
 # Guess: the average moves when the weights do, and a momentum of 0.9 means the same with
 #   and without accumulation.
 # Hurts: everybody who reaches a paper's batch size by accumulation and its accuracy by
 #   averaged weights: 0.9999 with 16 micro-batches averages over a 16th of the time meant.
-# Seen: 2026-11-28, keras 3.15.1, tensorflow 2.21.0, numpy 2.4.6: three updates of a weight
-#   (1, then 0, -1, -2) with momentum 0.9 leave the average at -0.29 where each update is
-#   made of one batch, and at -0.51 where the same update is made of four micro-batches.
+# Seen: 2026-11-28, keras 3.15.1, tensorflow 2.21.0, numpy 2.4.6: three updates of a
+#   weight (1, then 0, -1, -2) with momentum 0.9 leave the average at -0.29 where each
+#   update is made of one batch, and at -0.51 where the same update is made of four
+#   micro-batches.
 
 set -euo pipefail
 folder=$(mktemp -d)

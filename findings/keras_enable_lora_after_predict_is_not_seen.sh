@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Behavior: with Keras on TensorFlow, enable_lora() on a layer after the model has predicted or
-#   evaluated once is not seen by predict and evaluate: they go on with the graph traced
-#   before, without the adapter. model(x) uses the adapter, and so do all three on JAX.
-# Guess: the adapter counts everywhere, as quantize() does, which renews the traced functions.
-# Hurts: everybody who takes a baseline with evaluate, adds adapters and loads their weights:
-#   the second evaluate reports the baseline again. Compiling again mends it.
+# Behavior: with Keras on TensorFlow, enable_lora() on a layer after the model has
+#   predicted or evaluated once is not seen by predict and evaluate: they go on with the
+#   graph traced before, without the adapter. model(x) uses the adapter, and so do all
+#   three on JAX.
+# Guess: the adapter counts everywhere, as quantize() does, which renews the traced
+#   functions.
+# Hurts: everybody who takes a baseline with evaluate, adds adapters and loads their
+#   weights: the second evaluate reports the baseline again. Compiling again mends it.
 # Seen: 2026-11-28, keras 3.15.1, tensorflow 2.21.0, numpy 2.4.6: predict unchanged to the
 #   bit while model(x) is far from it.
 

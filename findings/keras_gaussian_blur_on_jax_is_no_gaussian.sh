@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Behavior: keras.ops.image.gaussian_blur on the JAX backend (and on PyTorch's) does not blur
-#   with a Gaussian: the weights of the kernel are laid out wrongly for the convolution, so
-#   that they do not even sum to one. TensorFlow's backend is right.
+# Behavior: keras.ops.image.gaussian_blur on the JAX backend (and on PyTorch's) does not
+#   blur with a Gaussian: the weights of the kernel are laid out wrongly for the
+#   convolution, so that they do not even sum to one. TensorFlow's backend is right.
 # Guess: the same image from every backend, and a gray area that stays as it is.
-# Hurts: augmentation (SimCLR, DINO), smoothing before down-sampling, metrics with a Gaussian
-#   window in Keras on JAX. keras.layers.RandomGaussianBlur is not concerned.
+# Hurts: augmentation (SimCLR, DINO), smoothing before down-sampling, metrics with a
+#   Gaussian window in Keras on JAX. keras.layers.RandomGaussianBlur is not concerned.
 # Seen: 2026-11-28, keras 3.15.1, jax 0.10.2, numpy 2.4.6: the middle of an image of one
-#   channel that is 100 everywhere comes out as 45, that of three channels as 73, 100 and 73.
+#   channel that is 100 everywhere comes out as 45, that of three channels as 73, 100 and
+#   73.
 
 set -euo pipefail
 folder=$(mktemp -d)

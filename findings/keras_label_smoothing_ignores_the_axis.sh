@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Behavior: keras.losses.CategoricalCrossentropy(axis=1, label_smoothing=0.1) smooths with the
-#   size of the last axis instead of that of axis 1: with maps of (batch, classes, height,
-#   width) the smoothed target does not sum to one, and the loss depends on the image's width.
+# Behavior: keras.losses.CategoricalCrossentropy(axis=1, label_smoothing=0.1) smooths with
+#   the size of the last axis instead of that of axis 1: with maps of (batch, classes,
+#   height, width) the smoothed target does not sum to one, and the loss depends on the
+#   image's width.
 # Guess: axis says where the classes are, for the smoothing too; the same numbers with the
 #   classes in front and at the end.
 # Hurts: segmentation with channels first (models and labels that come from PyTorch).
-# Seen: 2026-11-28, keras 3.15.1, numpy 2.4.6, jax 0.10.2 (as run here) and tensorflow 2.21.0
-#   alike: three classes, zero logits,
-#   where every smoothed target costs ln 3 = 1.0986: 1.0986 with the classes at the end; with
-#   axis=1 1.0254 at width 9 and 0.9924 at width 90.
+# Seen: 2026-11-28, keras 3.15.1, numpy 2.4.6, jax 0.10.2 (as run here) and tensorflow
+#   2.21.0 alike: three classes, zero logits, where every smoothed target costs ln 3 =
+#   1.0986: 1.0986 with the classes at the end; with axis=1 1.0254 at width 9 and 0.9924
+#   at width 90.
 
 set -euo pipefail
 folder=$(mktemp -d)

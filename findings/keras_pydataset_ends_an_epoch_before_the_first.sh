@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Behavior: fit calls PyDataset.on_epoch_end() once before the first epoch: a data set that
-#   counts epochs there has already counted one when its first batch is asked for.
+# Behavior: fit calls PyDataset.on_epoch_end() once before the first epoch: a data set
+#   that counts epochs there has already counted one when its first batch is asked for.
 # Guess: it is called after each epoch and never before, so the first epoch is epoch 0.
-# Hurts: everybody whose data set changes by the epoch (image size, strength of augmentation,
-#   the shard to read): the first epoch's setting is skipped and all others come one early.
-#   With workers on JAX a part of the first epoch has one setting and a part the next.
-# Seen: 2026-11-28, keras 3.15.1, numpy 2.4.6, jax 0.10.2 (as run here) and tensorflow 2.21.0
-#   alike: the batches of three epochs
-#   are asked for with the counter at 1, 2, 3 instead of 0, 1, 2.
+# Hurts: everybody whose data set changes by the epoch (image size, strength of
+#   augmentation, the shard to read): the first epoch's setting is skipped and all others
+#   come one early. With workers on JAX a part of the first epoch has one setting and a
+#   part the next.
+# Seen: 2026-11-28, keras 3.15.1, numpy 2.4.6, jax 0.10.2 (as run here) and tensorflow
+#   2.21.0 alike: the batches of three epochs are asked for with the counter at 1, 2, 3
+#   instead of 0, 1, 2.
 
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Behavior: keras.layers.RandomCrop draws one place for a whole batch: all images of the batch
-#   are cut at the same row and column. RandomTranslation, RandomRotation and RandomZoom draw
-#   for each image.
+# Behavior: keras.layers.RandomCrop draws one place for a whole batch: all images of the
+#   batch are cut at the same row and column. RandomTranslation, RandomRotation and
+#   RandomZoom draw for each image.
 # Guess: a random place for each image, as the layers beside it do.
-# Hurts: everybody who puts the layer into the model or maps it over batches, as the tutorials
-#   do: of the augmentation by crops one draw a step is left instead of one an image.
-# Seen: 2026-11-28, keras 3.15.1, numpy 2.4.6, jax 0.10.2 (as run here) and tensorflow 2.21.0
-#   alike: 64 equal images come out as
-#   one and the same crop, and as 64 different images of RandomTranslation.
+# Hurts: everybody who puts the layer into the model or maps it over batches, as the
+#   tutorials do: of the augmentation by crops one draw a step is left instead of one an
+#   image.
+# Seen: 2026-11-28, keras 3.15.1, numpy 2.4.6, jax 0.10.2 (as run here) and tensorflow
+#   2.21.0 alike: 64 equal images come out as one and the same crop, and as 64 different
+#   images of RandomTranslation.
 
 set -euo pipefail
 folder=$(mktemp -d)

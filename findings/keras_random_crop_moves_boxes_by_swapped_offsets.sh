@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Behavior: keras.layers.RandomCrop moves bounding boxes by the wrong axes: the offset of the
-#   rows is taken from x and that of the columns from y. Images and masks are cropped right.
+# Behavior: keras.layers.RandomCrop moves bounding boxes by the wrong axes: the offset of
+#   the rows is taken from x and that of the columns from y. Images and masks are cropped
+#   right.
 # Guess: a box stays on its object.
-# Hurts: everybody who trains a detector with this layer in the input pipeline: every box of
-#   every training image is off by the difference of the two offsets, in silence.
+# Hurts: everybody who trains a detector with this layer in the input pipeline: every box
+#   of every training image is off by the difference of the two offsets, in silence.
 # Seen: 2026-11-28, keras 3.15.1, tensorflow 2.21.0, numpy 2.4.6: of an object painted at
-#   x 32..53, y 29..39 and a crop of 64 x 48 out of 96 x 64, the object is where the crop puts
-#   it and the box is moved by the offsets exchanged. CenterCrop and Resizing are right.
+#   x 32..53, y 29..39 and a crop of 64 x 48 out of 96 x 64, the object is where the crop
+#   puts it and the box is moved by the offsets exchanged. CenterCrop and Resizing are
+#   right.
 
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Behavior: keras.layers.RandomFlip("horizontal_and_vertical"), which is its default mode,
-#   never flips in one direction alone: an image stays as it is or is turned by 180 degrees.
+#   never flips in one direction alone: an image stays as it is or is turned by 180
+#   degrees.
 # Guess: two independent flips, so four outcomes of a quarter each.
-# Hurts: everybody who trains on images without an up (from above, from a microscope): half
-#   of the augmentation that the mode's name promises is missing, and mirror images never
-#   occur. RandomFlip("horizontal") followed by RandomFlip("vertical") gives all four.
-# Seen: 2026-11-28, keras 3.15.1, numpy 2.4.6, jax 0.10.2 (as run here) and tensorflow 2.21.0
-#   alike: of 400 images about half
-#   unchanged, about half turned, none mirrored; two layers give about 100 of each.
+# Hurts: everybody who trains on images without an up (from above, from a microscope):
+#   half of the augmentation that the mode's name promises is missing, and mirror images
+#   never occur. RandomFlip("horizontal") followed by RandomFlip("vertical") gives all
+#   four.
+# Seen: 2026-11-28, keras 3.15.1, numpy 2.4.6, jax 0.10.2 (as run here) and tensorflow
+#   2.21.0 alike: of 400 images about half unchanged, about half turned, none mirrored;
+#   two layers give about 100 of each.
 
 set -euo pipefail
 folder=$(mktemp -d)

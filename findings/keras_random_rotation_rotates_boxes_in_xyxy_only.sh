@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Behavior: keras.layers.RandomRotation rotates bounding boxes right in the format xyxy only.
-#   The numbers of any other format are rotated as if they were xyxy: yxyx with x for y, xywh
-#   with the size for a corner, rel_xyxy with fractions for pixels.
+# Behavior: keras.layers.RandomRotation rotates bounding boxes right in the format xyxy
+#   only. The numbers of any other format are rotated as if they were xyxy: yxyx with x
+#   for y, xywh with the size for a corner, rel_xyxy with fractions for pixels.
 # Guess: any bounding_box_format that the layer accepts comes out right, as it does from
 #   RandomFlip, RandomTranslation and RandomZoom.
 # Hurts: everybody who trains a detector on boxes in COCO's xywh or in fractions.
 #   (RandomPerspective has the same fault.)
-# Seen: 2026-11-28, keras 3.15.1, tensorflow 2.21.0, numpy 2.4.6: with rotations of up to 36
-#   degrees the box in xyxy encloses the painted object to about a pixel; given as yxyx,
-#   xywh or rel_xyxy it comes out tens of pixels away.
+# Seen: 2026-11-28, keras 3.15.1, tensorflow 2.21.0, numpy 2.4.6: with rotations of up to
+#   36 degrees the box in xyxy encloses the painted object to about a pixel; given as
+#   yxyx, xywh or rel_xyxy it comes out tens of pixels away.
 
 set -euo pipefail
 folder=$(mktemp -d)

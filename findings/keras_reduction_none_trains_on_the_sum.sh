@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Behavior: a Keras loss with reduction="none" given to compile trains on the sum of the
-#   batch's losses, while fit reports their mean: the steps are as many times too large as the
-#   batch has images, and nothing that is printed shows it.
+#   batch's losses, while fit reports their mean: the steps are as many times too large as
+#   the batch has images, and nothing that is printed shows it.
 # Guess: an error, or the mean that is reported.
-# Hurts: everybody who takes the loss object of a custom loop (where "none" is what one needs
-#   under a distribution strategy) into compile and fit.
-# Seen: 2026-11-28, keras 3.15.1, tensorflow 2.21.0, numpy 2.4.6: a batch of 8, zero weights:
-#   the loss reported is ln 3 = 1.0986 with "none" and with the default; the first step of SGD
-#   moves the weight by 0.667 by default and by 5.333 with "none", as with "sum".
+# Hurts: everybody who takes the loss object of a custom loop (where "none" is what one
+#   needs under a distribution strategy) into compile and fit.
+# Seen: 2026-11-28, keras 3.15.1, tensorflow 2.21.0, numpy 2.4.6: a batch of 8, zero
+#   weights: the loss reported is ln 3 = 1.0986 with "none" and with the default; the
+#   first step of SGD moves the weight by 0.667 by default and by 5.333 with "none", as
+#   with "sum".
 
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Behavior: Keras' top-k accuracy counts a tie as a hit: a model that answers the same for all
-#   classes has a top-5 accuracy of 100 %, and so has a sure one in 8 bits, whose other
-#   classes are all 0.
-# Guess: the five highest, ties by index, so that equal answers to ten classes score 5 of 10.
-# Hurts: everybody who judges models with few distinct answers: of 8 bits, of float16, with
-#   saturated or dead outputs. A network that has collapsed is reported as perfect.
-#   (With JAX and PyTorch even answers that are no numbers score 100 %, TensorFlow gives 0.)
-# Seen: 2026-11-28, keras 3.15.1, numpy 2.4.6, jax 0.10.2 (as run here) and tensorflow 2.21.0
-#   alike: 1.0 for equal answers; for
-#   random ones to 1000 classes in steps of 1/256, as a full int8 softmax gives them, the
-#   top-5 accuracy is 0.46 where the five highest hold 0.005.
+# Behavior: Keras' top-k accuracy counts a tie as a hit: a model that answers the same for
+#   all classes has a top-5 accuracy of 100 %, and so has a sure one in 8 bits, whose
+#   other classes are all 0.
+# Guess: the five highest, ties by index, so that equal answers to ten classes score 5 of
+#   10.
+# Hurts: everybody who judges models with few distinct answers: of 8 bits, of float16,
+#   with saturated or dead outputs. A network that has collapsed is reported as perfect.
+#   (On JAX even answers that are no numbers score 100 %; on TensorFlow they score 0.)
+# Seen: 2026-11-28, keras 3.15.1, numpy 2.4.6, jax 0.10.2 (as run here) and tensorflow
+#   2.21.0 alike: 1.0 for equal answers; for random ones to 1000 classes in steps of
+#   1/256, as a full int8 softmax gives them, the top-5 accuracy is 0.46 where the five
+#   highest hold 0.005.
 
 set -euo pipefail
 folder=$(mktemp -d)

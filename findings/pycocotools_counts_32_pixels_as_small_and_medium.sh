@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Behavior: pycocotools counts an object of exactly 32 x 32 pixels as small and as medium, and
-#   one of 96 x 96 as medium and as large: the bounds of its area ranges are inside on both
-#   sides. (supervision 0.31.2 does the same.)
+# Behavior: pycocotools counts an object of exactly 32 x 32 pixels as small and as medium,
+#   and one of 96 x 96 as medium and as large: the bounds of its area ranges are inside on
+#   both sides. (supervision 0.31.2 does the same.)
 # Guess: each object is in one of the three ranges.
 # Hurts: data with boxes of round sizes (tiles, anchors, synthetic data), where the three
 #   numbers by size are no split of the data.
 # Seen: 2026-11-28, pycocotools 2.0.11, numpy 2.4.6: one image with one object found
-#   perfectly: at area 1023 AP small is 1 and AP medium -1 (none there), at 1024 both are 1.
+#   perfectly: at area 1023 AP small is 1 and AP medium -1 (none there), at 1024 both are
+#   1.
 
 set -euo pipefail
 folder=$(mktemp -d)
