@@ -8,8 +8,8 @@ and can be done to the matrices beforehand, once, in float64:
   behind it, which leaves the division by the deviation (`UnitScale`),
 - layer scale goes into the projection, the offset of Global Response Normalization
   into the projection's bias,
-- what only trains (stochastic depth, dropout) goes, and what LoRA has learnt goes into
-  the kernels.
+- what only trains (stochastic depth, dropout, random augmentation) goes, and what LoRA
+  has learnt goes into the kernels.
 
 Layers that stay keep their names. `stage{s}_block{b}_mlp` is new and stands for a
 block's norm, expand, gelu, grn, project and layer_scale.
@@ -22,8 +22,9 @@ from typing import Any
 
 import keras
 
+from keras_convnext.flattening import IDLE_AT_INFERENCE
 from keras_convnext.functional_graph import Key, Step, keys_in, map_keys, read
-from keras_convnext.fusions import NORMS, TRAINING_ONLY, copy, fuse
+from keras_convnext.fusions import NORMS, copy, fuse
 from keras_convnext.layers import LayerScale, Rematerialized
 from keras_convnext.merged_weights import check_floats, merged_values, own_variables
 
@@ -33,8 +34,9 @@ _FOLDABLE = (keras.layers.Normalization, LayerScale, *NORMS)
 def fold(model: keras.Model) -> keras.Model:
     """Returns a new, equal, faster model for deployment; `model` is not changed.
 
-    The new model has no stochastic depth and no dropout, so that it is of no use for
-    training. `unfolded` says what algebra could not put elsewhere.
+    The new model has no stochastic depth, dropout or random augmentation (which Keras
+    turns on where a model is called without `training=False`), so that it is of no use
+    for training. `unfolded` says what algebra could not put elsewhere.
 
     Args:
         model: A functional model of this library's layers, or one that holds such a
@@ -159,7 +161,7 @@ class _Walk:
             *args: The new tensors that it is called with.
             **kwargs: Its named arguments.
         """
-        if isinstance(layer, TRAINING_ONLY):
+        if isinstance(layer, IDLE_AT_INFERENCE):
             return args[0]
         if isinstance(layer, Rematerialized):
             return self._run(list(layer.layers), args[0])

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_convnext.layers import LayerNorm
+from keras_convnext.merged_weights import inner_layers
 
 
 def pyramid(
@@ -50,6 +51,7 @@ def pyramid(
         raise ValueError(
             "pyramid wants a model built by keras_convnext, whose layers are called "
             f"stage0_block0_add and so on; {model.name!r} has no such layer."
+            + _way_in(model)
         )
     outputs: dict[str, Any] = {}
     for level, end in _levels(model, ends, by_stride).items():
@@ -63,6 +65,15 @@ def pyramid(
     return FeaturePyramid(
         inputs=model.input, outputs=outputs, name=name or f"{model.name}_pyramid"
     )
+
+
+def _way_in(model: keras.Model) -> str:
+    """Says which model inside of `model` is a ConvNeXt, if one is."""
+    for layer in inner_layers(model):
+        is_inside = isinstance(layer, keras.Model) and layer is not model
+        if is_inside and _last_layers(layer):
+            return f" The model inside of it that is one is {layer.name!r}: give it."
+    return ""
 
 
 def _levels(

@@ -192,6 +192,20 @@ def test_a_sequential_model_is_folded():
     assert difference(model, fold(model)) < EXACT
 
 
+def test_random_augmentation_in_front_goes():
+    backbone = small("convnext_atto", include_top=False, pooling="avg")
+    front = [keras.layers.RandomFlip(), keras.layers.RandomContrast(0.5)]
+    picture = keras.Input((32, 32, 3), dtype="float64")
+    model = keras.Sequential(
+        [picture, keras.Sequential(front), keras.layers.RandomRotation(0.5), backbone]
+    )
+    # Called without `training=False`, Keras' own layers would change the pictures.
+    wanted = keras.ops.convert_to_numpy(model(PICTURES, training=False))
+    found = keras.ops.convert_to_numpy(fold(model)(PICTURES))
+    # Keras' random layers pass the pictures on in float32.
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_a_folded_model_has_its_pyramid():
     model = small("convnext_atto", include_top=False)
     expected = pyramid(model)(PICTURES)

@@ -137,6 +137,13 @@ def test_dilated_model_trains_every_parameter():
         assert gradient.numpy().any(), variable.path
 
 
+def test_of_a_model_around_a_convnext_the_error_names_the_one_inside():
+    inner = mini()
+    picture = keras.Input((64, 96, 3))
+    with pytest.raises(ValueError, match=rf"that is one is '{inner.name}': give it"):
+        pyramid(keras.Model(picture, inner(picture)))
+
+
 def test_other_models_are_refused_with_what_is_wanted():
     inputs = keras.Input((32, 32, 3))
     other = keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs), name="other")
