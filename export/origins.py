@@ -120,7 +120,11 @@ def _class_of(path: Path, root: Path | None) -> str | None:
     """Returns a file's class, as training names it: by the folder below the root."""
     if root is None:
         return None
-    return unicodedata.normalize("NFC", path.relative_to(root).parts[0])
+    first, *below = path.relative_to(root).parts
+    # A folder train/ that holds folders holds the classes.
+    if len(below) > 1 and first.lower() in _TRAINING_FOLDERS:
+        first = below[0]
+    return unicodedata.normalize("NFC", first)
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -50,6 +50,9 @@ def test_a_class_is_named_as_training_names_it(tmp_path):
         found = origins.find("pictures", f"folder:{spec}").training
         labels = {picture.label for picture in found.read(range(found.count))}
         assert labels == {"Brot", "K\u00e4se"}
+    files = origins.files_in(tmp_path)
+    named = origins.of_files("images", files, tmp_path).read(range(len(files)))
+    assert {picture.label for picture in named} == {"Brot", "K\u00e4se"}
 
 
 def test_a_folder_without_its_word_is_proposed_with_it(tmp_path):
