@@ -259,10 +259,12 @@ def make_forward(
     import keras
 
     activation = keras.activations.get(meaning.activation)
+    # An input may have a name, or stand in a list; a Sequential model that was loaded
+    # has none to ask for, and takes the images.
+    structure = getattr(model, "input", None)
 
     def forward(images: Any) -> Any:
-        # An input may have a name, or stand in a list.
-        given = keras.tree.pack_sequence_as(model.input, [images])
+        given = keras.tree.pack_sequence_as(structure, [images])
         return activation(keras.ops.cast(model(given, training=False), "float32"))
 
     if keras.backend.backend() == "tensorflow":
