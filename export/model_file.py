@@ -41,11 +41,7 @@ def find(named: str) -> Path:
             "a checkpoint's name such as convnext_tiny.fb_in1k"
         )
     if path.suffix in _WEIGHTS:
-        raise Mistake(
-            f"{path} holds weights without a network: "
-            f"keras_convnext.create('convnext_tiny', weights='{path}')"
-            f".save('{NAME}'), with the variant that it is of, makes one of it"
-        )
+        return path
     if not zipfile.is_zipfile(path):
         raise Mistake(f"{path} is not a .keras file (it is no zip archive)")
     with zipfile.ZipFile(path) as archive:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_convnext.inference.loaded_model import LoadedModel, load_keras_file
+from keras_convnext.inference.loaded_model import LoadedModel, load_model_file
 
 from .console import Mistake
 
@@ -38,7 +38,7 @@ def load(
             mean stays open, or what lies beside it does not fit it.
     """
     try:
-        loaded = load_keras_file(path, output=output, normalization=normalization)
+        loaded = load_model_file(path, output=output, normalization=normalization)
     except ValueError as error:
         raise Mistake(str(error)) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

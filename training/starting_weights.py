@@ -9,13 +9,12 @@ from typing import Any
 from keras_convnext import weights
 from keras_convnext.inference.sidecars import PREPROCESSING, read_preprocessing
 from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.weights.fetch import describe_manual_fetch
 from keras_convnext.weights.fetch import fetch as fetch_file
 
 from . import own_weights
 from .console import Mistake, checked
 from .recipe import Recipe
-
-_HUB = "https://huggingface.co"
 
 
 def changes(named: str, variant: str = "") -> list[str]:
@@ -56,21 +55,9 @@ def fetch(recipe: Recipe) -> None:
         fetch_file(found)
     except OSError as error:
         raise Mistake(
-            f"the weights {found.name} cannot be fetched: {error} {_by_hand(found)}"
+            f"the weights {found.name} cannot be fetched: {error} "
+            f"{describe_manual_fetch(found, '--weights')}"
         ) from error
-
-
-def _by_hand(record: weights.Record) -> str:
-    """Returns how to fetch a file on another machine, in a sentence."""
-    name = record.files[0]
-    page = address = record.url or f"{_HUB}/{record.hub_id}"
-    if record.url is None:
-        address = f"{page}/resolve/main/{name}"
-    kept = f"{record.name}{Path(name).suffix}"
-    return (
-        f"On a machine with a network, `curl -L -o {kept} {address}` fetches {name} of "
-        f"{page}; copied here it is --weights={kept}"
-    )
 
 
 def seen_alike(source: Any, recipe: Recipe) -> Any:

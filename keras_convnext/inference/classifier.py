@@ -13,9 +13,10 @@ import numpy as np
 from keras_convnext import weights
 from keras_convnext.inference.images import view_image
 from keras_convnext.inference.loaded_model import (
+    WEIGHTS_ENDINGS,
     LoadedModel,
     assume_geometry,
-    load_keras_file,
+    load_model_file,
     load_published,
 )
 from keras_convnext.inference.outputs import Kind, OutputMeaning
@@ -126,8 +127,8 @@ def load(
 
     Args:
         source: A .keras or .tflite file, a SavedModel, a folder as training or export
-            leave it, or a published checkpoint ("convnext_tiny.fb_in1k"), which is
-            downloaded where it is not yet.
+            leave it, a file of weights of a known variant, or a published checkpoint
+            ("convnext_tiny.fb_in1k"), which is downloaded where it is not yet.
         output: What a .keras file's outputs are, where its graph and its loss do not
             tell: "logits", "probabilities" or "sigmoid".
         normalization: What it expects of images where it does not normalize them
@@ -149,8 +150,8 @@ def load(
     if not Path(named).expanduser().exists() and _is_published(named):
         return _from_keras(load_published(named), "checkpoint")
     path = find_model(named)
-    if path.suffix == ".keras":
-        loaded = load_keras_file(path, output=output, normalization=normalization)
+    if path.suffix in (".keras", *WEIGHTS_ENDINGS):
+        loaded = load_model_file(path, output=output, normalization=normalization)
         return _from_keras(loaded, "keras")
     if output or normalization:
         raise ValueError(
@@ -180,13 +181,13 @@ def find_model(named: str) -> Path:
         ValueError: What is there is no model.
     """
     path = Path(named).expanduser()
-    if path.is_file() and path.suffix in (".keras", ".tflite"):
+    if path.is_file() and path.suffix in (".keras", ".tflite", *WEIGHTS_ENDINGS):
         return path
     if path.is_dir() and (found := _find_in_folder(path)):
         return found
     wanted = (
         "a model is a .keras file, a .tflite file, a SavedModel, a folder with one of "
-        "these, or a published checkpoint"
+        "these, a file of weights, or a published checkpoint"
     )
     if not path.exists():
         raise FileNotFoundError(f"there is nothing at {named}: {wanted}")

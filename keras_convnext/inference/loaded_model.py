@@ -28,6 +28,8 @@ from keras_convnext.preprocessing import (
     KERAS_LOADER,
     Preprocessing,
 )
+from keras_convnext.weights.fetch import describe_manual_fetch
+from keras_convnext.weights.identify import identify
 
 # Mean and deviation on the scale 0..1, by the values of the flag --normalization.
 NORMALIZATIONS = {
@@ -36,6 +38,8 @@ NORMALIZATIONS = {
     "symmetric": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "none": ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
 }
+# Of files that hold weights without a network.
+WEIGHTS_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5")
 _IMAGENET_CLASSES = (1000, 11821, 21841)
 
 
@@ -68,13 +72,14 @@ class LoadedModel:
     license: str | None = None
 
 
-def load_keras_file(
+def load_model_file(
     path: Path, *, output: str | None = None, normalization: str | None = None
 ) -> LoadedModel:
-    """Reads a .keras file and what lies beside it.
+    """Reads a .keras file, or a file of weights, and what lies beside it.
 
     Args:
-        path: The file.
+        path: The file. Weights (of `WEIGHTS_ENDINGS`) are put into the variant that
+            their names and shapes are of.
         output: What its outputs are, of `outputs.OUTPUTS`, where the file does not
             tell.
         normalization: One of `NORMALIZATIONS`, where the model does not normalize.
@@ -83,22 +88,36 @@ def load_keras_file(
         ValueError: It cannot be read, takes no square RGB images, or what its numbers
             mean stays open; one line.
     """
-    model = _load(path)
+    is_weights = path.suffix in WEIGHTS_ENDINGS
+    model = _build_around(path) if is_weights else _load(path)
     try:
         size_px = find_size_px(model)
-        meaning = find_output_meaning(model, loss=read_recorded_loss(path), told=output)
+        loss = None if is_weights else read_recorded_loss(path)
+        meaning = find_output_meaning(model, loss=loss, told=output)
     except ValueError as error:
         raise ValueError(f"{path} cannot be used: {error}") from error
     labels: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     if meaning.kind != "features":
-        labels, notices = find_labels(path, model.outputs[0].shape[-1])
+        labels, notices = _find_names(path, model)
     preprocessing, normalizes, more = _find_preprocessing(
         path, model, size_px, normalization
     )
     return LoadedModel(
         str(path), model, meaning, labels, preprocessing, normalizes, notices + more
     )
+
+
+def _find_names(path: Path, model: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the class names that a model carries, or those beside its file."""
+    outputs = model.outputs[0].shape[-1]
+    if path.suffix not in WEIGHTS_ENDINGS:
+        return find_labels(path, outputs)
+    if names := getattr(model, "class_names", None):
+        return tuple(names), ()
+    if outputs in _IMAGENET_CLASSES:
+        return tuple(name for _, name in class_names(outputs)), ()
+    return find_labels(path, outputs)
 
 
 def load_published(name: str) -> LoadedModel:
@@ -114,7 +133,10 @@ def load_published(name: str) -> LoadedModel:
     record = weights.find(name)
     if not record.classes or record.classifier_activation is None:
         raise ValueError(f"{name} has no classifier: it gives features only")
-    model = keras_convnext.create(record.name)
+    try:
+        model = keras_convnext.create(record.name)
+    except OSError as error:
+        raise OSError(f"{error} {describe_manual_fetch(record, '--model')}") from error
     synsets, names = zip(*class_names(record.classes), strict=True)
     return LoadedModel(
         record.name,
@@ -125,6 +147,27 @@ def load_published(name: str) -> LoadedModel:
         normalizes=True,
         synsets=synsets,
         license=record.licence,
+    )
+
+
+def _build_around(path: Path) -> Any:
+    """Returns the classifier whose weights a file holds."""
+    try:
+        found = identify(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as weights: {error}") from error
+    if found is None:
+        raise ValueError(
+            f"{path} holds weights of no known variant: build the model, load them by "
+            "keras_convnext.load_weights and save it as a .keras file"
+        )
+    if found.classes is None:
+        raise ValueError(
+            f"{path} holds weights of {found.variant} without a classifier"
+        )
+    options = {"patch_size": found.patch_size} if found.patch_size else {}
+    return keras_convnext.create(
+        found.variant, weights=str(path), classes=found.classes, **options
     )
 
 

@@ -10,6 +10,7 @@ from keras_convnext.weights.notice import notice
 from keras_convnext.weights.record import Record
 
 HOME_VARIABLE = "KERAS_CONVNEXT_HOME"
+_HUB = "https://huggingface.co"
 
 
 def home() -> Path:
@@ -43,6 +44,24 @@ def fetch(record: Record) -> Path:
     cache = home() / "hub" if os.environ.get(HOME_VARIABLE) else None
     return download_from_hub(
         record.hub_id, record.files, cache=cache, before=lambda: _say_licence(record)
+    )
+
+
+def describe_manual_fetch(record: Record, flag: str) -> str:
+    """Returns how to fetch a checkpoint on another machine, in a sentence.
+
+    Args:
+        record: The checkpoint.
+        flag: The flag that takes the file here, such as "--weights".
+    """
+    name = record.files[0]
+    page = address = record.url or f"{_HUB}/{record.hub_id}"
+    if record.url is None:
+        address = f"{page}/resolve/main/{name}"
+    kept = f"{record.name}{Path(name).suffix}"
+    return (
+        f"On a machine with a network, `curl -L -o {kept} {address}` fetches {name} of "
+        f"{page}; copied here it is {flag}={kept}"
     )
 
 

@@ -202,7 +202,7 @@ def mistakes(workdir, tmp_path):
     return {
         "no model at": (f"--model={tmp_path / 'nothing.keras'}", out),
         "no zip archive": (f"--model={text}", out),
-        "holds weights without a network": (f"--model={weights}", out),
+        "cannot be read as weights": (f"--model={weights}", out),
         "no config.json": (f"--model={archive}", out),
         "unknown 'onnx'": (model, out, "--format=tflite,onnx"),
         "unknown 'int3'": (model, out, "--precision=int3"),

@@ -302,3 +302,38 @@ def test_features_are_no_classes(tmp_path):
     folder = write(tmp_path, mean_colors(np.eye(3)), ())
     with pytest.raises(ValueError, match="gives features, and no classes"):
         keras_convnext.load(folder, output="features")
+
+
+def test_a_file_of_weights_answers_as_the_model_that_it_is_of(tmp_path):
+    model = keras_convnext.ConvNeXtAtto(weights=None, classes=3, head_init_scale=40.0)
+    file = tmp_path / "convnext_atto.mine.safetensors"
+    keras_convnext.save_weights_as(model, file, "timm")
+    (tmp_path / "labels.txt").write_text("ant\nbee\ncow\n")
+    # As large as the input, so that nothing is resized.
+    image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    [expected] = np.asarray(model(image[None].astype("float32")))
+    told = dict(keras_convnext.load(file)(image))
+    # Two orders of summation of the same float32 numbers.
+    np.testing.assert_allclose(
+        [told[n] for n in ("ant", "bee", "cow")], expected, atol=1e-5
+    )
+
+
+def test_a_file_of_weights_without_a_classifier_is_refused_in_a_line(tmp_path):
+    backbone = keras_convnext.ConvNeXtAtto(False, weights=None)
+    file = tmp_path / "backbone.safetensors"
+    keras_convnext.save_weights_as(backbone, file, "timm")
+    with pytest.raises(ValueError, match="convnext_atto without a classifier"):
+        keras_convnext.load(file)
+
+
+def test_without_a_network_a_checkpoint_says_what_to_fetch_and_how(monkeypatch):
+    def offline(record):
+        raise OSError("no network.")
+
+    monkeypatch.setattr(keras_convnext, "create", offline)
+    with pytest.raises(
+        OSError, match=r"curl -L -o convnext_tiny\.fb_in1k\S+ \S+"
+    ) as error:
+        keras_convnext.load("convnext_tiny.fb_in1k")
+    assert "--model=convnext_tiny.fb_in1k" in str(error.value)
