@@ -57,9 +57,16 @@ def test_every_signature_answers_in_tensorflow_2_15(
     model, addons_python, addons_environment, tmp_path
 ):
     preprocessing = Preprocessing(size_px=SIZE_PX, crop_fraction=0.875)
-    source = Source("model.keras", model, LABELS, preprocessing, "")
     folded = keras_convnext.fold(with_features(model))
     network = Network(model, preprocessing, folded)
+    source = Source(
+        name="model.keras",
+        model=model,
+        meaning=network.meaning,
+        labels=LABELS,
+        preprocessing=preprocessing,
+        normalizes=True,
+    )
     saved_model.write(source, network, tmp_path / "1")
     contents = list(files())
     pixels = [decode(content).numpy() for content in contents]
@@ -81,7 +88,7 @@ def test_every_signature_answers_in_tensorflow_2_15(
     )
     assert done.returncode == 0, done.stderr[-2000:]
     answers = np.load(tmp_path / "answers.npz")
-    for name in ("probabilities", "batched", "images"):
+    for name in ("answers", "batched", "images"):
         np.testing.assert_allclose(answers[name], expected, atol=TOLERANCE)
     order = np.argsort(-expected)[:, :5]
     best = np.take_along_axis(expected, order, axis=1)
