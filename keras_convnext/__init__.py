@@ -36,7 +36,7 @@ from keras_convnext.variants import list_variants
 from keras_convnext.weights import list_weights, save_weights_as
 from keras_convnext.weights import load as load_weights
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ConvNeXtAtto",

@@ -1,4 +1,4 @@
-"""The blocks of code of README, CONTRIBUTING and docs/, and what is to be done to them.
+"""The blocks of code of the pages, and what is to be done to them.
 
 A block is fenced with its language, or is indented by four spaces and begins with a
 command. A comment in the line above says how it is run:
@@ -21,7 +21,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
+    [
+        *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "RELEASE")),
+        *ROOT.glob("docs/**/*.md"),
+    ]
 )
 COMMANDS = ("bash", "sh", "shell", "console")
 OTHER_LANGUAGES = (
