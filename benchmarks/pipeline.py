@@ -76,8 +76,9 @@ def source_here(folder: Path) -> Any:
     import tensorflow as tf
 
     from keras_convnext.preprocessing import IMAGENET
-    from training import data, decoding
-    from training.examples import Files
+    from training.data import decoding
+    from training.data import source as data
+    from training.data.examples import Files
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     paths, labels = files_of(folder)
@@ -94,7 +95,7 @@ def source_here(folder: Path) -> Any:
 
 def batches_here(folder: Path, batch: int) -> Iterator[Any]:
     """Yields this project's training batches, epoch after epoch."""
-    from training.paper_recipes import _STRONG
+    from training.recipes.papers import _STRONG
 
     source = source_here(folder)
     epoch = 0
@@ -107,9 +108,9 @@ def decoded_here(folder: Path, batch: int) -> Iterator[Any]:
     """Yields one pixel each of the parts that `batches_here` decodes, and no more."""
     import tensorflow as tf
 
-    from training.augment import crop
-    from training.examples import epoch_key
-    from training.paper_recipes import _STRONG
+    from training.augment.transforms import crop
+    from training.data.examples import epoch_key
+    from training.recipes.papers import _STRONG
 
     examples = source_here(folder).training
     key = epoch_key(0, 0)

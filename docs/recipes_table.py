@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # root.
 sys.path.insert(0, str(ROOT))
 
-from training.augmentation import Augmentation  # noqa: E402
-from training.paper_recipes import PAPER_RECIPES  # noqa: E402
-from training.recipes import RECIPES, Recipe  # noqa: E402
+from training.recipes.augmentation import Augmentation  # noqa: E402
+from training.recipes.papers import PAPER_RECIPES  # noqa: E402
+from training.recipes.table import RECIPES, Recipe  # noqa: E402
 
 PAGE = ROOT / "docs" / "recipes.md"
 END = "<!-- end of table -->\n"

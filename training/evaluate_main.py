@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from . import atomic, console, run_split
+from . import console
 from .console import Mistake, say
-from .evaluate import TOP
-from .run_split import SPLITS
+from .evaluation import run_split
+from .evaluation.metrics import TOP
+from .evaluation.run_split import SPLITS
+from .workdir import atomic
 
 COMMAND = "evaluate"
 SUMMARY = """Judges a model on the validation images of its own run, or on others.
@@ -107,7 +109,7 @@ def _evaluate(argv: list[str]) -> int:
         console.require(chosen, ("data",))
     choice = run_split.choose(chosen.split, chosen.validation_share, chosen.seed, run)
     console.import_tensorflow()
-    from . import models
+    from .inference import models
 
     model = models.open_model(chosen, COMMAND)
     _require_classes(model)
@@ -149,8 +151,8 @@ def _source(
     Raises:
         Mistake: The data cannot be used.
     """
-    from . import data
-    from .data_error import SplitError
+    from .data import source as data
+    from .data.data_error import SplitError
 
     try:
         return console.checked(
@@ -220,7 +222,7 @@ def _right_classes(
     """
     if path is None:
         return None
-    from . import real_labels
+    from .evaluation import real_labels
 
     try:
         lists = real_labels.read(Path(path), len(source.classes))
@@ -235,14 +237,14 @@ def _right_classes(
 def _real_figures(verdicts: Any, right: list[list[int]] | None) -> dict[str, Any]:
     if right is None:
         return {}
-    from . import real_labels
+    from .evaluation import real_labels
 
     share, count = real_labels.accuracy(verdicts.top[:, 0], right)
     return {"real_top1": share, "real_examples": count}
 
 
 def _verdicts(model: Any, source: Any, order: np.ndarray, batch: int) -> Any:
-    from .evaluate import join, verdicts_of
+    from .evaluation.metrics import join, verdicts_of
 
     # Batch by batch: all probabilities of very many classes would fill the memory.
     parts = []

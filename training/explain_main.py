@@ -68,9 +68,9 @@ def _explain(argv: list[str]) -> int:
     if not named:
         raise Mistake("no picture was named; --help shows how")
     console.import_tensorflow()
-    from . import explain, models, named_pictures
+    from .inference import inputs, models, saliency
 
-    names = named_pictures.listed(named)
+    names = inputs.listed(named)
     model = models.open_model(chosen, COMMAND)
     if model.model is None:
         raise Mistake(
@@ -78,14 +78,14 @@ def _explain(argv: list[str]) -> int:
             "give the .keras file that it was made of"
         )
     number = _number(chosen["class"].value, model.labels)
-    explain_images = console.checked(explain.make_explain, model.model)
+    explain_images = console.checked(saliency.make_explain, model.model)
     folder = Path(chosen.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Mistake(f"--out={folder} cannot be a folder: {error.strerror}") from error
     drawn = 0
-    for [view] in named_pictures.views(names, model.preprocessing, 1):
+    for [view] in inputs.views(names, model.preprocessing, 1):
         if view.problem:
             print(f"{COMMAND}: error: {view.problem}", file=sys.stderr, flush=True)
             continue
@@ -110,7 +110,7 @@ def _number(name: str | None, labels: tuple[str, ...]) -> int | None:
 
 
 def _file_name(view: Any, drawn: int) -> str:
-    from . import plots
+    from .report import plots
 
     # Numbered: two folders may have pictures of one name.
     return plots.file_name(drawn, Path(view.name).stem or "picture")
@@ -121,7 +121,8 @@ def _draw(
 ) -> None:
     from keras_convnext.inference.classifier import name_best
 
-    from . import atomic, insight_plots
+    from .report import insight_plots
+    from .workdir import atomic
 
     images = view.image[None]
     [probabilities] = model.probabilities(images)

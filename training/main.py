@@ -12,9 +12,12 @@ from typing import Any
 
 from absl import app, flags
 
-from . import announcement, cluster, console, distribution, finished, flag_hints
+from . import console
 from .console import Interrupted, Mistake, say
-from .workdir import Workdir, counts, identity
+from .engine import cluster, distribution
+from .recipes import flag_hints
+from .report import finished, run_log
+from .workdir.layout import Workdir, counts, identity
 
 COMMAND = "train"
 # Full, above a quota, read-only, broken; or a limit on the length of files.
@@ -108,10 +111,11 @@ def _train(argv: list[str]) -> int:
     if done is not None:
         say(done)
         return 0
-    for line in announcement.of_changes(recipe, chosen.recipe, chosen.set):
+    for line in run_log.of_changes(recipe, chosen.recipe, chosen.set):
         if processes.is_chief:
             say(line)
-    from . import data, first_step, starting_weights
+    from .data import source as data
+    from .engine import first_step, pretrained
 
     # First of all: logical processors cannot be made once TensorFlow has run.
     strategy = console.checked(distribution.make_strategy, devices, processes)
@@ -120,7 +124,7 @@ def _train(argv: list[str]) -> int:
         if tight:
             say(tight)
     with console.said_warnings(processes.is_chief):
-        starting_weights.fetch(recipe)
+        pretrained.fetch(recipe)
     source = console.checked(
         data.load,
         chosen.data,
@@ -129,9 +133,9 @@ def _train(argv: list[str]) -> int:
         seed=recipe.seed,
         skip_bad_images=chosen.skip_bad_images,
     )
-    source = starting_weights.seen_alike(source, recipe)
+    source = pretrained.seen_alike(source, recipe)
     if processes.is_chief:
-        announcement.say_what_was_found(source)
+        run_log.say_what_was_found(source)
         # A folder may have got or lost pictures since the run began.
         workdir.claim({**run_identity, **counts(source)}, source.classes)
     with distribution.told_of_lost_workers(processes):
@@ -153,7 +157,7 @@ def _train_under_jax(
     if asked:
         raise Mistake(f"{', '.join(asked)} cannot be had under Keras' JAX backend")
     console.import_jax()
-    from . import jax_run
+    from .jax_engine import run as jax_run
 
     recipe = console.checked(_recipe, chosen, stored)
     jax_run.check(recipe, chosen.data)
@@ -161,7 +165,7 @@ def _train_under_jax(
     if done is not None:
         say(done)
         return 0
-    for line in announcement.of_changes(recipe, chosen.recipe, chosen.set):
+    for line in run_log.of_changes(recipe, chosen.recipe, chosen.set):
         say(line)
     run = console.checked(jax_run.prepare, recipe, chosen.data, workdir)
     with _told_how_to_go_on(run):
@@ -172,7 +176,7 @@ def _begun(
     recipe: Any, source: Any, workdir: Workdir, strategy: Any, processes: Any
 ) -> Any:
     """Returns the run, ready to go on; gives the folder back where it cannot."""
-    from . import trainer
+    from .engine import trainer
 
     try:
         with console.said_warnings(processes.is_chief):
@@ -214,36 +218,37 @@ def _recipe(chosen: flags.FlagValues, stored: dict[str, Any]) -> Any:
     Raises:
         ValueError: They describe none.
     """
-    from . import recipe as recipe_file
-    from . import recipes, settings, starting_weights
+    from .engine import pretrained
+    from .recipes import overrides, table
+    from .recipes import recipe as recipe_file
 
     changes = list(chosen.set)
     if chosen.weights:
         name = chosen.recipe or stored.get("name", "")
-        row = recipes.RECIPES.get(name)
-        brought = starting_weights.changes(chosen.weights, row.variant if row else "")
+        row = table.RECIPES.get(name)
+        brought = pretrained.changes(chosen.weights, row.variant if row else "")
         changes = [*brought, *changes]
     if chosen.recipe:
-        recipe = recipes.resolve(chosen.recipe, changes)
+        recipe = table.resolve(chosen.recipe, changes)
     else:
         there = recipe_file.from_json(stored)
-        recipe = settings.changed(there, changes, fixed=("name",))
-    starting_weights.check(recipe)
+        recipe = overrides.changed(there, changes, fixed=("name",))
+    pretrained.check(recipe)
     return recipe
 
 
 def _watchers(chosen: flags.FlagValues) -> Callable[[Workdir], list[Any]]:
     """Returns what makes the callbacks that the flags ask for."""
-    from . import watching
+    from .report import tensorboard
 
-    steps = chosen.profile_steps and watching.parse_steps(chosen.profile_steps)
+    steps = chosen.profile_steps and tensorboard.parse_steps(chosen.profile_steps)
 
     def make(workdir: Workdir) -> list[Any]:
         made: list[Any] = []
         if chosen.tensorboard:
-            made.append(watching.Summaries(workdir.tensorboard))
+            made.append(tensorboard.Summaries(workdir.tensorboard))
         if steps:
-            made.append(watching.Profile(workdir.tensorboard, *steps))
+            made.append(tensorboard.Profile(workdir.tensorboard, *steps))
         return made
 
     return make
@@ -251,29 +256,31 @@ def _watchers(chosen: flags.FlagValues) -> Callable[[Workdir], list[Any]]:
 
 def _follow(run: Any) -> int:
     """Takes part in the steps; the chief writes and speaks for all."""
-    from . import outcome, trainer
+    from .engine import trainer
+    from .report import finish
 
     trainer.train(run)
-    outcome.leave(run, [])
+    finish.leave(run, [])
     return 0
 
 
 def _lead(run: Any, watchers: list[Any]) -> int:
-    from . import outcome, trainer
-    from .history import HistoryFile
-    from .progress import Progress
+    from .engine import trainer
+    from .report import finish
+    from .report.progress import Progress
+    from .workdir.history import HistoryFile
 
     recipe, workdir = run.recipe, run.workdir
-    announcement.say_what_begins(run, distribution.describe(run.strategy))
+    run_log.say_what_begins(run, distribution.describe(run.strategy))
     history = HistoryFile(workdir.history, run.position.epoch)
     progress = Progress(
         recipe.epochs, run.steps_per_epoch, recipe.global_batch, run.position.step
     )
     trainer.train(run, [history, *watchers, progress])
     started = time.monotonic()
-    metrics = outcome.leave(run, history.rows)
+    metrics = finish.leave(run, history.rows)
     seconds = time.monotonic() - started
-    announcement.say_what_came_out(run, metrics, workdir.report, seconds)
+    run_log.say_what_came_out(run, metrics, workdir.report, seconds)
     return 0
 
 

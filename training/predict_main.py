@@ -77,12 +77,13 @@ def _predict(argv: list[str]) -> int:
     if not named:
         raise Mistake("no picture was named; --help shows how")
     console.import_tensorflow()
-    from . import answers, atomic, models, named_pictures
+    from .inference import inputs, models, predictions
+    from .workdir import atomic
 
-    names = named_pictures.listed(named)
+    names = inputs.listed(named)
     model = models.open_model(chosen, COMMAND)
-    write = answers.FORMATS[chosen.format]
-    given: list[answers.Answer] = []
+    write = predictions.FORMATS[chosen.format]
+    given: list[predictions.Answer] = []
     for part in _answers(names, model, chosen.top, chosen.batch):
         given += part
         # A person at a screen sees the first ones while the rest are read.
@@ -109,9 +110,9 @@ def _answers(
 
     from keras_convnext.inference.classifier import name_best
 
-    from . import answers, named_pictures
+    from .inference import inputs, predictions
 
-    for views in named_pictures.views(names, model.preprocessing, batch):
+    for views in inputs.views(names, model.preprocessing, batch):
         for view in views:
             if view.problem:
                 print(f"{COMMAND}: error: {view.problem}", file=sys.stderr, flush=True)
@@ -121,7 +122,7 @@ def _answers(
         seen = [view.image for view in views if view.image is not None]
         rows = iter(model.probabilities(np.stack(seen)) if seen else ())
         yield [
-            answers.Answer(
+            predictions.Answer(
                 view.name,
                 () if view.image is None else name_best(next(rows), model.labels, top),
                 view.problem,

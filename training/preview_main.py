@@ -7,8 +7,9 @@ from pathlib import Path
 
 from absl import app, flags
 
-from . import console, flag_hints
+from . import console
 from .console import Mistake, say
+from .recipes import flag_hints
 
 COMMAND = "preview"
 SUMMARY = """Draws a sheet of pictures as training will see them.
@@ -71,9 +72,13 @@ def _preview(argv: list[str]) -> int:
             f"--out={out} must be a .png file in a folder that is there: sheet.png"
         )
     console.import_tensorflow()
-    from . import atomic, data, preview, recipes, starting_weights
+    from .data import source as data
+    from .engine import pretrained
+    from .recipes import table
+    from .report import preview
+    from .workdir import atomic
 
-    recipe = console.checked(recipes.resolve, chosen.recipe, chosen.set)
+    recipe = console.checked(table.resolve, chosen.recipe, chosen.set)
     if not chosen.mix:
         off = {"mixup": 0.0, "cutmix": 0.0, "mix_probability": 1.0}
         unmixed = replace(recipe.augmentation, **off)
@@ -86,7 +91,7 @@ def _preview(argv: list[str]) -> int:
         seed=recipe.seed,
         skip_bad_images=chosen.skip_bad_images,
     )
-    source = console.checked(starting_weights.seen_alike, source, recipe)
+    source = console.checked(pretrained.seen_alike, source, recipe)
     png = preview.sheet(source, recipe, chosen.pictures, chosen.draws)
     try:
         with atomic.replacing(out) as partial:

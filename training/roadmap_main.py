@@ -7,9 +7,12 @@ from typing import Any
 
 from absl import app, flags
 
-from . import announcement, console, distribution, flag_hints
+from . import console
 from .console import say
-from .workdir import Workdir
+from .engine import distribution
+from .recipes import flag_hints
+from .report import run_log
+from .workdir.layout import Workdir
 
 COMMAND = "roadmap"
 SUMMARY = """Trains the steps from ResNet to ConvNeXt, all alike, and draws them.
@@ -79,14 +82,15 @@ def _roadmap(argv: list[str]) -> int:
     devices = console.checked(distribution.parse, chosen.devices)
 
     console.import_tensorflow()
-    from . import data, roadmap_runs
+    from .data import source as data
+    from .roadmap import runs
 
-    road = roadmap_runs.Road(chosen.regime, chosen.depth_factor, chosen.width_factor)
+    road = runs.Road(chosen.regime, chosen.depth_factor, chosen.width_factor)
     steps = _steps(chosen.steps, road)
-    recipe = console.checked(roadmap_runs.recipe, chosen.recipe, chosen.set)
-    roadmap_runs.check(recipe)
-    folder = roadmap_runs.RoadFolder(Path(chosen.workdir))
-    settings = roadmap_runs.settings_of(road, recipe, chosen.data)
+    recipe = console.checked(runs.recipe, chosen.recipe, chosen.set)
+    runs.check(recipe)
+    folder = runs.RoadFolder(Path(chosen.workdir))
+    settings = runs.settings_of(road, recipe, chosen.data)
     Workdir(folder.path).check_same(settings)
     strategy = console.checked(distribution.make_strategy, devices)
     source = console.checked(
@@ -96,7 +100,7 @@ def _roadmap(argv: list[str]) -> int:
         validation_share=recipe.validation_share,
         seed=recipe.seed,
     )
-    announcement.say_what_was_found(source)
+    run_log.say_what_was_found(source)
     Workdir(folder.path).claim(settings, source.classes)
     say(
         f"{distribution.describe(strategy)}, {recipe.precision}, batch "
@@ -104,7 +108,7 @@ def _roadmap(argv: list[str]) -> int:
         f"{chosen.seeds}; {source.train_examples:,} pictures to train on and "
         f"{source.eval_examples:,} held back"
     )
-    roadmap_runs.train_missing(
+    runs.train_missing(
         folder, road, recipe, source, strategy, steps, range(chosen.seeds)
     )
     _leave(folder, settings)
@@ -124,7 +128,7 @@ def _steps(text: str, road: Any) -> tuple[str, ...]:
 
 def _leave(folder: Any, settings: Any) -> None:
     """Writes the summary, the table and the figure of all results there are."""
-    from . import roadmap_report
+    from .roadmap import report as roadmap_report
 
     report = roadmap_report.leave(folder, settings)
     say(report)

@@ -12,8 +12,8 @@ import tensorflow as tf
 import keras_convnext
 from contestants import with_keras
 from keras_convnext import optimizers
-from training.learner import Learner
-from training.step import StepSettings, make_train_step
+from training.engine.step import StepSettings, make_train_step
+from training.engine.train_state import Learner
 
 STEPS = 1_000_000
 

@@ -11,10 +11,11 @@ import tensorflow as tf
 from keras_convnext.layers import StochasticDepth
 from keras_convnext.optimizers import LayerwiseAdamW
 from keras_convnext.preprocessing import Preprocessing
-from training import erasing, step
-from training import picture_geometry as geometry
-from training import picture_operations as operations
-from training.learner import Learner
+from training.augment import affine as geometry
+from training.augment import color_ops as operations
+from training.augment import random_erasing
+from training.engine import step
+from training.engine.train_state import Learner
 
 
 def test_stochastic_depth_is_addons_but_for_where_it_scales(recorded):
@@ -233,12 +234,12 @@ def test_erasing_hits_what_addons_cutout_hits(recorded, done, monkeypatch):
     """Where both are given one box; here noise comes in, there a single level."""
     size, middle = recorded["image/cutout_size"], recorded["image/cutout_middle"]
     box = tf.unstack(tf.constant(np.concatenate([middle - size // 2, size])))
-    monkeypatch.setattr(erasing, "box", lambda height, width, seed: box)
+    monkeypatch.setattr(random_erasing, "box", lambda height, width, seed: box)
     seed = tf.constant([1, 2], tf.int64)
     # Levels of the noise: 255 plus and minus nothing, which the picture never has.
     bright = Preprocessing(mean=(1.0, 1.0, 1.0), std=(1e-6, 1e-6, 1e-6))
     picture = np.minimum(recorded["image/noisy"], 254)
-    found = done(lambda x: erasing.erased(x, seed, 1.0, bright), picture).numpy()
+    found = done(lambda x: random_erasing.erased(x, seed, 1.0, bright), picture).numpy()
     hit = recorded["image/cutout"] == 0
     assert hit.sum() == size.prod()
     np.testing.assert_array_equal((found == 255).all(axis=-1), hit)

@@ -96,7 +96,7 @@ def test_commands_are_there_and_have_the_flags_that_are_written(block: Block) ->
 
 
 def test_recipes_and_their_fields_are_there() -> None:
-    from training import recipes
+    from training.recipes import table
 
     seen = 0
     for block in SHELL:
@@ -115,7 +115,7 @@ def test_recipes_and_their_fields_are_there() -> None:
                 if flag == "--set"
             ]
             if "recipe" in named:
-                recipes.resolve(named["recipe"], changes)
+                table.resolve(named["recipe"], changes)
                 seen += 1
     assert seen >= 4
 

@@ -63,7 +63,7 @@ def scratch(short_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     # By its module: `keras_convnext.weights.load` is also a function.
     loading = importlib.import_module("keras_convnext.weights.load")
     monkeypatch.setattr(loading, "fetch", random_weights)
-    starting = importlib.import_module("training.starting_weights")
+    starting = importlib.import_module("training.engine.pretrained")
     monkeypatch.setattr(starting, "fetch_file", random_weights)
     return tmp_path
 

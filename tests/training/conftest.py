@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import data
-from training.augmentation import Augmentation
-from training.recipes import Recipe
+from training.data import source
+from training.recipes.augmentation import Augmentation
+from training.recipes.table import Recipe
 
 SIDE_PX = 16
 CLASSES = ("left", "middle", "right")
@@ -25,7 +25,9 @@ def bars(count, seed):
 @pytest.fixture(scope="session")
 def tiny_source():
     """40 pictures to train on and 13 held back, in three classes."""
-    return data.from_arrays(*bars(40, seed=1), *bars(13, seed=2), CLASSES, name="bars")
+    return source.from_arrays(
+        *bars(40, seed=1), *bars(13, seed=2), CLASSES, name="bars"
+    )
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import os
 import numpy as np
 import pytest
 
-from training import main, outcome, trainer
+from training import main
+from training.engine import trainer
+from training.report import finish
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_while_the_report_is_made_it_goes_on_from_the_last_step(
         run.save()
 
     monkeypatch.setattr(trainer, "train", train)
-    monkeypatch.setattr(outcome, "leave", raising(error))
+    monkeypatch.setattr(finish, "leave", raising(error))
     assert main.main(command) == code
     newest = tmp_path / "run" / "checkpoints" / "step-000000000.ckpt"
     told = capfd.readouterr().err.splitlines()[-1]

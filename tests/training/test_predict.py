@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from keras_convnext.inference.classifier import name_best
-from training import named_pictures, predict_main
+from training import predict_main
 from training.console import Mistake
+from training.inference import inputs as named_pictures
 
 SIDE_PX = 8
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from keras_convnext import roadmap
-from training import roadmap_figure, roadmap_main, roadmap_report, roadmap_runs
-from training.roadmap_runs import Result
+from training import roadmap_main
+from training.roadmap import figure, report, runs
+from training.roadmap.runs import Result
 
 CLASSES = ("left", "right")
 STEPS = ("patchify", "separate_downsampling")
@@ -149,20 +150,20 @@ def test_the_flags_without_a_default_are_asked_for_together(capsys):
 
 
 def test_a_damaged_result_is_named(tmp_path):
-    folder = roadmap_runs.RoadFolder(tmp_path)
+    folder = runs.RoadFolder(tmp_path)
     path = folder.result("gelu", 0)
     path.parent.mkdir()
     path.write_text('{"step": "gelu"}')
-    with pytest.raises(roadmap_runs.Mistake, match=r"gelu_seed0.json is no result"):
-        roadmap_runs.results(folder)
+    with pytest.raises(runs.Mistake, match=r"gelu_seed0.json is no result"):
+        runs.results(folder)
 
 
 def test_mean_and_spread_are_taken_over_the_seeds():
     found = [result("gelu", seed, top1) for seed, top1 in enumerate((0.5, 0.6, 0.7))]
-    (summary,) = roadmap_report.summarise(found, "resnet50")
+    (summary,) = report.summarise(found, "resnet50")
     assert summary.mean == pytest.approx(0.6)
     assert summary.spread == pytest.approx(0.1)  # divided by two, not by three
-    (single,) = roadmap_report.summarise(found[:1], "resnet50")
+    (single,) = report.summarise(found[:1], "resnet50")
     assert single.spread is None
     assert single.paper.accuracy == 80.62
 
@@ -174,12 +175,12 @@ def test_a_change_is_measured_from_the_nearest_step_that_was_trained():
         result("kernel_11", 0, 0.52),
         result("fewer_norms", 0, 0.51),
     ]
-    summaries = roadmap_report.summarise(found, "resnet50")
+    summaries = report.summarise(found, "resnet50")
     by_step = {summary.step: summary for summary in summaries}
     nearest = {
         step: before and before.step
         for step in by_step
-        for before in [roadmap_report.previous(step, by_step)]
+        for before in [report.previous(step, by_step)]
     }
     assert nearest == {
         "move_depthwise_up": None,
@@ -187,7 +188,7 @@ def test_a_change_is_measured_from_the_nearest_step_that_was_trained():
         "kernel_11": "move_depthwise_up",
         "fewer_norms": "kernel_7",
     }
-    rows = roadmap_report.markdown(summaries).splitlines()[2:]
+    rows = report.markdown(summaries).splitlines()[2:]
     assert [row.split(" | ")[5].strip() for row in rows] == [
         "",
         "+3.00",
@@ -203,5 +204,5 @@ def test_the_figure_is_drawn_with_and_without_a_spread(seeds):
     found = [
         result(step, seed, 0.4 + 0.01 * seed) for step in STEPS for seed in range(seeds)
     ]
-    png = roadmap_figure.draw(roadmap_report.summarise(found, "resnet50"))
+    png = figure.draw(report.summarise(found, "resnet50"))
     assert png.startswith(b"\x89PNG")

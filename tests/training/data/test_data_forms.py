@@ -1,0 +1,62 @@
+"""A word for the data that is none of their forms is answered with the right one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.data import source
+
+
+def refusal(spec: str) -> str:
+    with pytest.raises(source.DataError) as caught:
+        source.load(spec, size_px=16)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("spec", ["photos", "{}/photos", "photo:photos"])
+def test_a_folder_of_that_name_is_proposed(tmp_path: Path, monkeypatch, spec):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    place = spec.format(tmp_path).removeprefix("photo:")
+    assert refusal(spec.format(tmp_path)).endswith(
+        f"There is such a folder: --data=folder:{place}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("pictures.npz", "array"),
+        ("train.tfrecord", "tfrecord"),
+        ("train-00000-of-00002", "tfrecord"),
+        ("some.array_record-00000-of-00001", "array_record"),
+    ],
+)
+def test_a_file_is_proposed_by_its_ending(tmp_path: Path, name, kind):
+    (tmp_path / name).touch()
+    path = tmp_path / name
+    assert refusal(str(path)).endswith(f"--data={kind}:{path}")
+    # A word that fits another kind of data is put right, too.
+    assert f"--data={kind}:{path}" in refusal(f"folder:{path}")
+
+
+@pytest.mark.parametrize(
+    "spec", ["{}/train.csv", "csv:{}/train.csv", "folder:{}/train.csv"]
+)
+def test_a_table_of_labels_leads_to_class_folders(tmp_path: Path, spec):
+    (tmp_path / "train.csv").write_text("image_id,label\n0.png,cat\n")
+    line = refusal(spec.format(tmp_path))
+    assert "copy each image into a folder named after its class" in line
+    assert "folder:PATH" in line
+
+
+def test_an_array_that_is_a_folder_is_put_right(tmp_path: Path):
+    (tmp_path / "photos").mkdir()
+    assert f"--data=folder:{tmp_path / 'photos'}" in refusal(f"array:{tmp_path}/photos")
+
+
+def test_a_fault_inside_of_the_right_kind_is_told_without_a_proposal(tmp_path: Path):
+    np.savez(tmp_path / "some.npz", train_images=np.zeros((2, 4, 4, 3), np.uint8))
+    assert "There is such" not in refusal(f"array:{tmp_path}/some.npz")

@@ -1,0 +1,127 @@
+"""A batch larger than the data, and a step larger than the memory, before any work."""
+
+import dataclasses
+
+import pytest
+
+from keras_convnext.variants import VARIANTS
+from training.console import Mistake
+from training.engine import first_step
+from training.recipes import table
+
+GIB = 2**30
+
+
+@pytest.fixture
+def recipe(tiny_recipe):
+    return dataclasses.replace(tiny_recipe, variant="convnext_tiny", patch_size=None)
+
+
+def set_memory(monkeypatch, tmp_path, available, limit=None, used=0):
+    """Has the system say what it has, in kB, and what a container may have."""
+    (tmp_path / "meminfo").write_text(
+        f"MemTotal: 99999999 kB\nMemAvailable: {available // 1024} kB\n"
+    )
+    (tmp_path / "max").write_text("max\n" if limit is None else f"{limit}\n")
+    (tmp_path / "current").write_text(f"{used}\n")
+    monkeypatch.setattr(first_step, "_MEMINFO", tmp_path / "meminfo")
+    files = (tmp_path / "max", tmp_path / "current")
+    monkeypatch.setattr(first_step, "_CGROUPS", (files,))
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "free"),
+    [(None, 0, 8 * GIB), (6 * GIB, GIB, 5 * GIB), (20 * GIB, GIB, 8 * GIB)],
+)
+def test_the_free_memory_is_the_systems_or_the_containers(
+    monkeypatch, tmp_path, limit, used, free
+):
+    set_memory(monkeypatch, tmp_path, 8 * GIB, limit, used)
+    assert first_step.free_bytes() == free
+
+
+def test_where_nobody_says_what_is_free_nothing_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(first_step, "_MEMINFO", tmp_path / "none")
+    monkeypatch.setattr(first_step, "_CGROUPS", ((tmp_path / "a", tmp_path / "b"),))
+    assert first_step.free_bytes() is None
+    assert first_step.check_memory(table.RECIPES["v1_large_in22k"], 1) is None
+
+
+def test_a_papers_batch_does_not_fit_into_sixteen_gigabytes(monkeypatch, tmp_path):
+    set_memory(monkeypatch, tmp_path, 16 * GIB)
+    paper = table.RECIPES["v1_tiny_in1k"]
+    with pytest.raises(Mistake, match=r"and 16\.0 GiB are free") as raised:
+        first_step.check_memory(paper, 1)
+    said = str(raised.value)
+    # What it tells to set fits, and four times as much would not.
+    for field in ("global_batch", "accumulation_steps"):
+        value = said.partition(f"--set {field}=")[2].split(",")[0].split()[0]
+        fitting = table.resolve("v1_tiny_in1k", [f"{field}={value}"])
+        assert first_step.check_memory(fitting, 1) is None
+    batch = int(said.partition("--set global_batch=")[2].split(",")[0])
+    more = table.resolve("v1_tiny_in1k", [f"global_batch={4 * batch}"])
+    set_memory(monkeypatch, tmp_path, 7 * GIB)
+    with pytest.raises(Mistake, match="a step needs about"):
+        first_step.check_memory(more, 1)
+
+
+def test_between_once_and_twice_the_memory_it_is_a_line(monkeypatch, tmp_path, recipe):
+    image, fixed = first_step.bytes_of(recipe)
+    needed = recipe.global_batch * image + fixed
+    for share, refused in ((1.01, False), (0.99, None), (0.6, None), (0.49, True)):
+        set_memory(monkeypatch, tmp_path, int(needed * share))
+        if refused:
+            with pytest.raises(Mistake, match="accumulation_steps="):
+                first_step.check_memory(recipe, 1)
+        else:
+            line = first_step.check_memory(recipe, 1)
+            assert (line is not None) == (refused is None)
+
+
+def test_the_activations_are_those_of_the_widths():
+    """Doubling the side quadruples them; sixteen bits halve what the blocks keep."""
+    tiny = table.RECIPES["v1_tiny_in1k"]
+    image, fixed = first_step.bytes_of(tiny)
+    twice, _ = first_step.bytes_of(dataclasses.replace(tiny, size_px=448))
+    assert twice == 4 * image
+    # ConvNeXt-T at 224 px by hand: side, width and depth of each stage.
+    stages = ((56, 96, 3), (28, 192, 3), (14, 384, 9), (7, 768, 3))
+    widths = sum(side * side * width * depth for side, width, depth in stages)
+    assert image / widths / 4 == pytest.approx(first_step._KEPT_WIDTHS, rel=0.03)
+    # Weight, gradient, two moments and the average, in float32.
+    assert fixed == VARIANTS["convnext_tiny"].parameters * 4 * 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "examples", "words"),
+    [
+        ({"global_batch": 4096}, 160, r"4096 is more than the 160 images.*batch=32"),
+        (
+            {"global_batch": 4096, "accumulation_steps": 64},
+            32,
+            r"--set global_batch=8 --set accumulation_steps=1$",
+        ),
+        (
+            {"global_batch": 64, "accumulation_steps": 128},
+            160,
+            r"devices 1, accumulation_steps 128; --set accumulation_steps=64",
+        ),
+        (
+            {"global_batch": 12, "accumulation_steps": 8},
+            160,
+            r"cannot be shared evenly.*--set global_batch=8",
+        ),
+    ],
+)
+def test_a_batch_that_the_data_cannot_fill_is_refused(recipe, fields, examples, words):
+    changed = dataclasses.replace(recipe, **fields)
+    with pytest.raises(Mistake, match=words):
+        first_step.check_batch(changed, examples, 1)
+
+
+def test_a_batch_a_little_larger_than_the_data_is_a_line(recipe):
+    changed = dataclasses.replace(recipe, global_batch=32)
+    assert first_step.check_batch(changed, 32, 1) is None
+    line = first_step.check_batch(changed, 20, 1)
+    assert "more than the 20 images" in line
+    assert line.endswith("--set global_batch=4")

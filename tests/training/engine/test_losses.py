@@ -1,0 +1,71 @@
+"""Targets and losses, against their formulas."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.engine import losses as objective
+from training.recipes import recipe
+
+LOGITS = np.array([[2.0, -1.0, 0.0], [0.5, 30.0, -40.0]], np.float32)
+TARGETS = np.array([[0.7, 0.3, 0.0], [0.05, 0.9, 0.05]], np.float32)
+
+
+def test_class_numbers_become_smoothed_targets():
+    targets = objective.soft_targets(
+        tf.constant([0, 2]), classes=4, label_smoothing=0.2
+    )
+    # 1 - 0.2 + 0.2 / 4 and 0.2 / 4.
+    np.testing.assert_allclose(
+        targets, [[0.85, 0.05, 0.05, 0.05], [0.05, 0.05, 0.85, 0.05]], rtol=1e-6
+    )
+
+
+def test_mixed_labels_are_smoothed_as_one_hot_ones_are():
+    mixed = tf.constant([[0.25, 0.75, 0.0, 0.0]])
+    targets = objective.soft_targets(mixed, classes=4, label_smoothing=0.2)
+    np.testing.assert_allclose(targets, [[0.25, 0.65, 0.05, 0.05]], rtol=1e-6)
+
+
+def test_targets_above_the_threshold_become_one():
+    found = objective.thresholded(tf.constant([[0.2, 0.21, 0.59]]), 0.2)
+    np.testing.assert_array_equal(found, [[0.0, 1.0, 1.0]])
+    assert objective.thresholded(tf.constant(0.3), None) == 0.3
+
+
+def test_the_softmax_loss_is_the_cross_entropy():
+    logits = LOGITS.astype(np.float64)
+    logarithms = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    expected = -(TARGETS * logarithms).sum(axis=1)
+    found = objective.LOSSES["softmax"](tf.constant(TARGETS), tf.constant(LOGITS))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_the_sigmoid_loss_is_the_mean_of_every_class_alone():
+    logits = LOGITS.astype(np.float64)
+    # log(1 + exp(x)) - t x, which is -t log(sigmoid) - (1 - t) log(1 - sigmoid).
+    expected = (np.logaddexp(0, logits) - TARGETS * logits).mean(axis=1)
+    found = objective.LOSSES["sigmoid"](tf.constant(TARGETS), tf.constant(LOGITS))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_the_sigmoid_losses_slope_is_written_down():
+    logits = tf.constant(LOGITS)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        losses = objective.sigmoid_loss(tf.constant(TARGETS), logits)
+    # (sigmoid - target) / classes, which stays finite far out.
+    expected = (1 / (1 + np.exp(-LOGITS.astype(np.float64))) - TARGETS) / 3
+    np.testing.assert_allclose(tape.gradient(losses, logits), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", objective.LOSSES)
+def test_no_loss_mixes_pictures(name):
+    loss = objective.LOSSES[name]
+    alone = loss(tf.constant(TARGETS[:1]), tf.constant(LOGITS[:1]))
+    both = loss(tf.constant(TARGETS), tf.constant(LOGITS))
+    np.testing.assert_array_equal(alone, both[:1])
+
+
+def test_recipes_name_the_losses_that_there_are():
+    assert tuple(objective.LOSSES) == recipe.LOSSES

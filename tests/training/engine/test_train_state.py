@@ -1,0 +1,41 @@
+"""What learns: the learning rate of every step of a run."""
+
+import numpy as np
+import pytest
+
+from training.engine import train_state
+from training.recipes import table
+
+IMAGENET_PICTURES = 1_281_167
+
+
+def official_rates(peak, low, epochs, steps_an_epoch, warmup_epochs):
+    """The published code's `cosine_scheduler`, step by step in float64."""
+    warmup = warmup_epochs * steps_an_epoch
+    rise = np.linspace(0, peak, warmup) if warmup_epochs else []
+    left = np.arange(epochs * steps_an_epoch - warmup)
+    fall = low + 0.5 * (peak - low) * (1 + np.cos(np.pi * left / len(left)))
+    return np.concatenate([rise, fall])
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "peak", "epochs", "warmup"),
+    [
+        # arXiv:2201.03545, table 5, with the paper's batch and with a smaller one.
+        ("v1_tiny_in1k", 4096, 4e-3, 300, 20),
+        ("v1_tiny_in1k", 1024, 1e-3, 300, 20),
+        ("v1_isotropic_small_in1k", 4096, 4e-3, 300, 50),
+        # arXiv:2301.00808, appendix: a base rate of 2e-4, no warm-up.
+        ("v2_nano_fcmae_ft_in1k", 1024, 8e-4, 600, 0),
+    ],
+)
+def test_the_rate_of_every_step_is_the_official_codes(
+    name, batch, peak, epochs, warmup
+):
+    recipe = table.resolve(name, [f"global_batch={batch}"])
+    steps_an_epoch = IMAGENET_PICTURES // batch
+    steps = epochs * steps_an_epoch
+    rates = train_state.schedule(recipe, steps)(np.arange(steps)).numpy()
+    wanted = official_rates(peak, 1e-6, epochs, steps_an_epoch, warmup)
+    # float32 against float64, at a rate of 4e-3 at most.
+    np.testing.assert_allclose(rates, wanted, atol=3e-9)

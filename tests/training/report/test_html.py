@@ -1,0 +1,131 @@
+"""The page of a run says what a person has to know beside the figures."""
+
+import html
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from training.evaluation.metrics import Verdicts
+from training.recipes import table
+from training.report import html as report
+from training.report import next_steps
+from training.workdir.layout import Workdir
+
+METRICS = {
+    "top1": 0.5,
+    "top5": 1.0,
+    "mean_class_accuracy": 0.4,
+    "loss": 1.2,
+    "calibration_error": 0.1,
+    "parameters": 3_400_000,
+    "train_seconds": 83.0,
+    "train_examples": 8,
+    "eval_examples": 4,
+    "classes": 2,
+    "epochs": 15,
+    "kept_epoch": 15,
+}
+
+
+def page_of(classes=("cat", "dog"), skipped=(), **figures):
+    """The page of a run with four held-back pictures, the last two answered wrong."""
+    labels = np.array([0, 1, 0, 1])
+    top = np.array([[0, 1], [1, 0], [1, 0], [0, 1]])
+    shares = np.full(4, 0.7)
+    verdicts = Verdicts(labels, top, shares, -np.log(shares), len(classes))
+    source = SimpleNamespace(
+        name="folder:photos",
+        classes=classes,
+        skipped=skipped,
+        training=SimpleNamespace(labels=np.arange(len(classes))),
+    )
+    run = SimpleNamespace(
+        recipe=table.resolve("finetune_small"),
+        source=source,
+        workdir=Workdir(Path("runs/my photos")),
+    )
+    names = ("cat/0.jpg", "dog/1.jpg", "cat/2.jpg", "dog/3.jpg")
+    told = {**METRICS, "classes": len(classes), **figures}
+    return report.page(run, told, [], verdicts, {"mistakes.png": b"x"}, names)
+
+
+def words_of(page):
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def test_it_says_where_the_best_epoch_was_picked_by_the_pictures_that_judge_it():
+    assert "those of epoch 5, which did best on these pictures" in words_of(
+        page_of(kept_epoch=5)
+    )
+    assert "did best" not in words_of(page_of())
+
+
+def test_the_first_five_are_told_from_six_classes_on():
+    assert "among the first five" not in page_of(classes=tuple("abcde"))
+    assert "among the first five" in page_of(classes=tuple("abcdef"))
+
+
+def test_it_lists_what_could_not_be_read():
+    words = words_of(page_of(skipped=(("photos/cat/<b>.jpg", "not a picture"),)))
+    assert "1 picture could not be read. picture why photos/cat/<b>.jpg not a" in words
+    many = tuple((f"{number}.jpg", "cut off") for number in range(60))
+    words = words_of(page_of(skipped=many))
+    assert "60 pictures could not be read. The first 50:" in words
+    assert ("49.jpg" in words, "50.jpg" in words) == (True, False)
+    assert "could not be read" not in words_of(page_of())
+
+
+def test_names_are_text_and_not_html():
+    page = page_of(classes=("<script>alert(1)</script>", "dog & cat"))
+    assert "<script" not in page
+    assert "<script>alert(1)</script>" in words_of(page)
+
+
+def test_of_many_classes_it_shows_some_and_says_so():
+    words = words_of(page_of(classes=tuple(f"class {n}" for n in range(60))))
+    assert "The 50 of 60 classes that it knows least." in words
+    assert "knows least" not in words_of(page_of())
+
+
+def test_it_says_how_to_ask_and_export_the_model(monkeypatch):
+    monkeypatch.setattr(next_steps, "program", lambda module: f"run {module}")
+    words = words_of(page_of())
+    assert "run training.predict_main --model='runs/my photos' PICTURE..." in words
+    assert (
+        "run export.main --model='runs/my photos/model.keras' "
+        "--out='runs/my photos/export'" in words
+    )
+
+
+def test_a_program_is_called_as_the_shell_finds_it(tmp_path, monkeypatch):
+    folder = tmp_path / "env" / "bin"
+    folder.mkdir(parents=True)
+    program = folder / "python"
+    program.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    assert next_steps.called(program) == "env/bin/python"
+    monkeypatch.chdir(folder.parents[1] / "env")
+    assert next_steps.called(tmp_path / "a b" / "python") == f"'{tmp_path}/a b/python'"
+    monkeypatch.setenv("PATH", str(folder))
+    assert next_steps.called(program) == "python"
+
+
+@pytest.mark.parametrize("module", ["training.predict_main", "export.main"])
+def test_the_commands_of_a_checkout_are_modules_that_are_there(module):
+    python, flag, named = next_steps.program(module).rsplit(" ", 2)
+    assert Path(python).name == Path(sys.executable).name
+    assert (flag, named) == ("-m", module)
+    assert (
+        Path(next_steps.__file__).parents[2] / f"{module.replace('.', '/')}.py"
+    ).exists()
+
+
+def test_it_lists_the_files_of_its_worst_mistakes():
+    words = words_of(page_of())
+    assert "cat/2.jpg cat dog 70.0% dog/3.jpg dog cat 70.0%" in words
+    assert "cat/0.jpg" not in words

@@ -1,0 +1,93 @@
+"""Bars in a terminal, lines elsewhere."""
+
+import io
+
+import pytest
+
+from training.report import progress
+from training.report.progress import Progress, clock
+
+LOGS = {
+    "loss": 1.25,
+    "accuracy": 0.5,
+    "val_loss": 0.75,
+    "val_accuracy": 0.8125,
+    "images_per_second": 1234.4,
+}
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def time(monkeypatch):
+    """A clock that a test moves on by hand."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def run_epoch(shown, time, seconds_a_step, epoch=0, steps=10):
+    shown.on_epoch_begin(epoch)
+    for batch in range(steps):
+        time[0] += seconds_a_step
+        shown.on_train_batch_end(batch, {"loss": 1.5})
+    shown.on_epoch_end(epoch, LOGS)
+
+
+def test_a_terminal_gets_a_bar_that_is_drawn_over(time):
+    stream = Terminal()
+    run_epoch(Progress(2, 10, 32, stream=stream), time, 1.0)
+    building, *drawn = stream.getvalue().split("\r\x1b[K")[1:]
+    assert "building the graph" in building
+    # Nine steps of one second after the first; 32 pictures a second.
+    assert "━" * 11 + "─" * 11 in drawn[4]
+    assert "32 img/s" in drawn[4]
+    # Five steps of this epoch and ten of the next.
+    assert "0:15 left" in drawn[4]
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_elsewhere_there_are_whole_lines_once_a_minute(time):
+    stream = io.StringIO()
+    run_epoch(Progress(2, 10, 32, stream=stream), time, 25.0)
+    text = stream.getvalue()
+    assert "\r" not in text
+    assert "\x1b" not in text
+    lines = text.splitlines()
+    assert [line.split()[3] for line in lines[:-1]] == ["3/10", "6/10", "9/10"]
+    assert "held back: loss 0.750  accuracy 81.25%" in lines[-1]
+    assert "epoch 1/2  loss 1.250  accuracy 50.0%" in lines[-1]
+    assert "1,234 img/s" in lines[-1]
+    assert "4:10 left" in lines[-1]
+
+
+def test_time_left_counts_what_earlier_sittings_have_done(time):
+    stream = io.StringIO()
+    shown = Progress(3, 10, 32, steps_done=10, stream=stream)
+    run_epoch(shown, time, 1.0, epoch=1)
+    assert "0:10 left" in stream.getvalue()
+    run_epoch(shown, time, 1.0, epoch=2)
+    assert stream.getvalue().endswith("done\n")
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.25, True), (0.05, False)])
+def test_waiting_for_data_is_told_where_it_costs_something(time, share, told):
+    stream = Terminal()
+    shown = Progress(1, 10, 32, stream=stream)
+    shown.on_epoch_begin(0)
+    for batch in range(2):
+        time[0] += 1.0
+        shown.on_train_batch_end(batch, {"loss": 1.5, "data_wait": share})
+    shown.on_epoch_end(0, {**LOGS, "data_wait": share})
+    assert stream.getvalue().count("waiting for data 25%") == (3 if told else 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0:00"), (65.4, "1:05"), (3599.6, "1:00:00"), (7389, "2:03:09")],
+)
+def test_a_time_span_is_told_as_on_a_clock(seconds, words):
+    assert clock(seconds) == words

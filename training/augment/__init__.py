@@ -1,0 +1,1 @@
+"""Augmentation: what training does to images, one transform a module."""

@@ -1,0 +1,92 @@
+"""What the check found out about image files, kept until a file changes.
+
+A file counts as unchanged while its size and its times of writing and of change are the
+same, and while the decoders are of the same versions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import PIL
+import tensorflow as tf
+
+import keras_convnext
+
+from ..workdir import atomic
+from .image_files import Picture, Stamp, copy_of, stamp_of
+
+# The number rises whenever the check decides something anew.
+_DECIDED_BY = [1, keras_convnext.__version__, tf.__version__, PIL.__version__]
+
+
+def place_for(root: Path, folder: Path) -> Path:
+    """Returns the file that keeps what is known about the images under a root.
+
+    Args:
+        root: The data folder.
+        folder: Holds such a file for each data folder.
+    """
+    name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]
+    return folder / f"{name}.json"
+
+
+def read(place: Path, paths: Iterable[Path], copies: Path) -> dict[Path, Picture]:
+    """Returns what is known about those files that have not changed since.
+
+    Args:
+        place: From `place_for`; a missing or a damaged file knows nothing.
+        paths: The files of interest.
+        copies: Folder for the copies of what only Pillow reads.
+    """
+    try:
+        kept = json.loads(place.read_text(encoding="ascii"))
+        rows = kept["files"] if kept["decided_by"] == _DECIDED_BY else {}
+        known = {}
+        for path in paths:
+            if (row := rows.get(_key(path))) is None:
+                continue
+            stamp, digest, is_copied, way, problem, remark = row
+            readable = copy_of(digest, copies) if is_copied else path
+            if Stamp(*stamp) == stamp_of(path) and readable.exists():
+                known[path] = Picture(
+                    path, readable, way, problem, remark, digest, Stamp(*stamp)
+                )
+        return known
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def write(place: Path, pictures: Iterable[Picture]) -> None:
+    """Keeps what was found out; where nothing can be written, nothing is kept.
+
+    Args:
+        place: From `place_for`.
+        pictures: Answers of the check. Files that could not be opened are left out.
+    """
+    rows = {
+        _key(picture.path): (
+            picture.stamp,
+            picture.digest,
+            picture.readable != picture.path,
+            picture.way,
+            picture.problem,
+            picture.remark,
+        )
+        for picture in pictures
+        if picture.stamp is not None and not picture.is_suspect
+    }
+    with contextlib.suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"decided_by": _DECIDED_BY, "files": rows})
+        atomic.write_text(place, text)
+
+
+def _key(path: Path) -> str:
+    # A name that is not UTF-8 cannot be written as text.
+    return os.fsencode(path.absolute()).decode("latin-1")

@@ -1,0 +1,70 @@
+"""The forms of `--data`, and what to write instead of a word that is none of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .readers import records, tfds
+
+FORMS = (
+    "digits, folder:PATH, array:PATH.npz, tfrecord:FILES, array_record:FILES or the "
+    "name of a tensorflow-datasets data set such as imagenet2012"
+)
+# In the order in which they are looked for, at the end of a file's name.
+_KIND_BY_ENDING = {
+    ".npz": "array",
+    ".array_record": "array_record",
+    ".arrayrecord": "array_record",
+    ".tfrecord": "tfrecord",
+    ".tfrecords": "tfrecord",
+    ".record": "tfrecord",
+}
+_TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".parquet")
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
+_TABLE = (
+    "Labels in a table are not read; copy each image into a folder named after its "
+    "class (docs/training.md has the lines for a CSV) and give folder:PATH."
+)
+
+
+def proposal(spec: str) -> str:
+    """Returns a sentence on what to write for a file or folder that is there.
+
+    Args:
+        spec: What `--data` says, or the part of it after the colon.
+
+    Returns:
+        The sentence; empty where there is no such file or folder.
+    """
+    word, _, rest = spec.partition(":")
+    if word.lower() in ("csv", "tsv", "files", "json"):
+        return _TABLE
+    path = Path(spec).expanduser()
+    if not path.exists() and rest:
+        spec, path = rest, Path(rest).expanduser()
+    if path.is_dir():
+        return f"There is such a folder: --data={_kind_of_folder(path)}:{spec}"
+    if not path.is_file():
+        return ""
+    ending = path.suffix.lower()
+    if ending in _TABLES:
+        return _TABLE
+    if ending in _ARCHIVES:
+        return f"Unpack {spec} and give the folder: folder:PATH."
+    kind = _KIND_BY_ENDING.get(ending)
+    if kind is None and records.is_record_file(path):
+        kind = "array_record" if "array_record" in path.name else "tfrecord"
+    if kind is not None:
+        return f"There is such a file: --data={kind}:{spec}"
+    return f"{spec} is a file; images are given by their folder: folder:PATH."
+
+
+def _kind_of_folder(folder: Path) -> str:
+    if tfds.prepared_in(str(folder)) is not None:
+        return "tfds"
+    files = [path for path in folder.iterdir() if path.is_file()]
+    if not any(map(records.is_record_file, files)):
+        return "folder"
+    return (
+        "array_record" if any("array_record" in f.name for f in files) else "tfrecord"
+    )

@@ -1,0 +1,319 @@
+"""Lists the picture files that lie in class folders, and what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_convnext import image_files
+
+from ...console import legible
+
+TRAIN_NAMES = ("train", "training")
+# In the order of preference, where there are several.
+VALIDATION_NAMES = ("val", "validation", "valid")
+TEST_NAMES = ("test", "testing")
+EVALUATION_NAMES = (*VALIDATION_NAMES, *TEST_NAMES)
+# How many of a long list of names a message shows.
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """The pictures under one folder.
+
+    Attributes:
+        root: The folder that holds the class folders.
+        by_class: Sorted picture files of each class, those in folders inside its
+            folder too. A class is named as its folder is, in Unicode's composed form.
+        other_endings: How many files have endings of no picture, by ending.
+        nested: Folders with pictures inside class folders, by class.
+        beside: Picture files that lie beside the class folders.
+        spelled_alike: Class folders whose names look alike on a screen.
+    """
+
+    root: Path
+    by_class: Mapping[str, tuple[Path, ...]]
+    other_endings: Mapping[str, int]
+    nested: Mapping[str, tuple[Path, ...]]
+    beside: tuple[Path, ...] = ()
+    spelled_alike: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every picture file."""
+        return tuple(file for files in self.by_class.values() for file in files)
+
+    def notices(self) -> list[str]:
+        """Returns a line for each kind of thing that was passed over."""
+        found = []
+        if self.other_endings:
+            kinds = (
+                f"{count} {ending or 'without ending'}"
+                for ending, count in self.other_endings.items()
+            )
+            found.append(f"{self.root}: not pictures, ignored: {first_few(kinds)}.")
+        if self.beside:
+            found.append(
+                f"{self.root}: pictures in no class folder, ignored: "
+                f"{first_few(path.name for path in self.beside)}."
+            )
+        if self.nested:
+            found.append(f"{self.root}: {self._nested_notice()}")
+        if self.spelled_alike:
+            found.append(
+                f"{self.root}: folders whose names differ in their Unicode form alone "
+                f"are one class: {first_few(self.spelled_alike)}."
+            )
+        return found
+
+    def _nested_notice(self) -> str:
+        inner = [folder for folders in self.nested.values() for folder in folders]
+        text = (
+            "pictures in folders inside class folders count as their class's: "
+            f"{first_few(folder.relative_to(self.root) for folder in inner)}."
+        )
+        by_class = [
+            {f.name for f in self.nested.get(name, ())} for name in self.by_class
+        ]
+        if len(by_class) > 1 and all(names == by_class[0] for names in by_class):
+            text += (
+                f" If {first_few(sorted(by_class[0]))} are the classes, the folders "
+                "above them must be called train and val."
+            )
+        return text
+
+
+def first_few(things: Iterable[Any], separator: str = ", ") -> str:
+    """Returns the first few names, and how many more there are."""
+    names = [legible(thing) for thing in things]
+    shown = names[:SHOWN]
+    if len(names) > SHOWN:
+        shown.append(f"and {len(names) - SHOWN} more")
+    return separator.join(shown)
+
+
+def remark(files: Iterable[Any], one: str, many: str) -> str:
+    """Returns a line on files: how many, what there is to say, and which.
+
+    Args:
+        files: At least one.
+        one: What to say of one, "is black".
+        many: What to say of several, "are black".
+    """
+    names = list(files)
+    counted = f"One image {one}" if len(names) == 1 else f"{len(names):,} images {many}"
+    return f"{counted}: {first_few(names)}."
+
+
+def find_roots(root: Path) -> tuple[Path, Path | None]:
+    """Returns the folders of training and evaluation class folders.
+
+    The second is None where the folder is not split: it has no train/, or nothing
+    beside it.
+    """
+    train = part_roots(root, TRAIN_NAMES)
+    evaluation = part_roots(root, EVALUATION_NAMES)
+    if not train:
+        return root, None
+    return train[0], evaluation[0] if evaluation else None
+
+
+def part_roots(root: Path, names: Sequence[str]) -> list[Path]:
+    """Returns the folders below one that hold class folders and have such a name.
+
+    Args:
+        root: The folder.
+        names: In small letters, the preferred first.
+    """
+    # A folder "train" full of pictures is a class: of trains, or of exercises.
+    folders = {
+        folder.name.lower(): folder
+        for folder in _folders(root)
+        if any(True for _ in _folders(folder))
+    }
+    return [folders[name] for name in names if name in folders]
+
+
+def left_over(root: Path) -> list[str]:
+    """Returns a line on class folders that lie beside train/, where there are any."""
+    train_root, _ = find_roots(root)
+    if train_root == root:
+        return []
+    known = {*TRAIN_NAMES, *EVALUATION_NAMES}
+    stray = [folder for folder in _folders(root) if folder.name.lower() not in known]
+    if not stray:
+        return []
+    names = first_few(folder.name for folder in stray)
+    return [f"{root}: beside {train_root.name}, ignored: {names}."]
+
+
+def listed(root: Path) -> ClassFolders:
+    """Lists the class folders under a folder; hidden files count as absent."""
+    by_class: dict[str, list[Path]] = {}
+    folders_of: dict[str, list[str]] = {}
+    endings: Counter[str] = Counter()
+    nested: dict[str, tuple[Path, ...]] = {}
+    for folder in _folders(root):
+        name = unicodedata.normalize("NFC", folder.name)
+        folders_of.setdefault(name, []).append(folder.name)
+        files = []
+        for file in _files_below(folder):
+            if file.suffix.lower() in image_files.SUFFIXES:
+                files.append(file)
+            else:
+                endings[file.suffix.lower()] += 1
+        by_class.setdefault(name, []).extend(files)
+        inner = sorted({file.parent for file in files} - {folder})
+        if inner:
+            nested[name] = (*nested.get(name, ()), *inner)
+    beside = tuple(
+        entry
+        for entry in sorted(root.iterdir())
+        if entry.suffix.lower() in image_files.SUFFIXES
+        and not _hidden(entry)
+        and entry.is_file()
+    )
+    return ClassFolders(
+        root,
+        {name: tuple(files) for name, files in by_class.items()},
+        dict(endings.most_common()),
+        nested,
+        beside,
+        tuple(name for name, folders in folders_of.items() if len(folders) > 1),
+    )
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Returns the files in a folder and in the folders inside it, sorted."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, names, files in os.walk(folder, onerror=_raise, followlinks=True):
+        # A link may lead back to a folder above it.
+        real = os.path.realpath(place)
+        if real in seen:
+            names.clear()
+            continue
+        seen.add(real)
+        names[:] = [name for name in names if not _hidden(Path(name))]
+        found += [Path(place, file) for file in files if not _hidden(Path(file))]
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def problems(train: ClassFolders, evaluation: ClassFolders | None) -> list[str]:
+    """Returns what is wrong with the folders, before any file is looked into."""
+    classes = sorted(train.by_class)
+    if not classes:
+        return [
+            f"{train.root} has no class folders. Put the pictures of each class into "
+            "a folder of their own, named after the class."
+        ]
+    found = [*_unwritable(train), *_splits_inside(train)]
+    if evaluation is not None:
+        found += _unwritable(evaluation)
+    if len(classes) == 1:
+        found.append(
+            f"{train.root} has one class folder only, {classes[0]!r}; telling "
+            f"pictures apart needs two or more.{_proposal(train, classes[0])}"
+        )
+    parts = [train] if evaluation is None else [train, evaluation]
+    found += empty_classes({part.root: part.by_class for part in parts})
+    if evaluation is not None:
+        if not evaluation.by_class:
+            found.append(f"{evaluation.root} has no class folders.")
+        unknown = sorted(set(evaluation.by_class) - set(classes))
+        if unknown:
+            found.append(
+                f"{evaluation.root} has classes that {train.root} has not: "
+                f"{first_few(unknown)}.{_near(unknown, classes)}"
+            )
+    return found
+
+
+def _unwritable(part: ClassFolders) -> list[str]:
+    """Returns a line on class names that cannot be written into labels.txt."""
+    bad = [
+        name for name in part.by_class if legible(name) != name or not _one_line(name)
+    ]
+    if not bad:
+        return []
+    shown = first_few(repr(os.fsencode(name))[1:] for name in bad)
+    return [
+        f"{part.root}: the names of class folders must be UTF-8, on one line: {shown}. "
+        "Rename them (convmv -f latin1 -t utf8 renames many)."
+    ]
+
+
+def _one_line(name: str) -> bool:
+    return len(name.splitlines()) == 1
+
+
+def _splits_inside(part: ClassFolders) -> list[str]:
+    """Returns a line where train/ and val/ are inside of classes, or train/ is not."""
+    known = {*TRAIN_NAMES, *EVALUATION_NAMES}
+    if {name.lower() for name in part.by_class} <= known and len(part.nested) > 1:
+        return [
+            f"{part.root} holds {first_few(sorted(part.by_class))} with folders in "
+            "them, and no train. Put the class folders to train on into train."
+        ]
+    for name, folders in part.nested.items():
+        inner = {folder.name.lower() for folder in folders}
+        if inner & {*TRAIN_NAMES} and inner & {*EVALUATION_NAMES}:
+            return [
+                f"{part.root}: the folder {name} holds {first_few(sorted(inner))}. Put "
+                f"these above the classes: train/{name}, val/{name}."
+            ]
+    return []
+
+
+def _proposal(part: ClassFolders, name: str) -> str:
+    """Returns a folder to name where one class folder seems to hold the classes."""
+    inner = [
+        folder.relative_to(part.root).parts for folder in part.nested.get(name, ())
+    ]
+    below = sorted({parts[1] for parts in inner})
+    if len(below) < 2:
+        return ""
+    return f" If {first_few(below)} are the classes, name {part.root / name}."
+
+
+def _near(unknown: Sequence[str], classes: Sequence[str]) -> str:
+    """Returns a hint where a name differs from a class's in case or spaces alone."""
+    known = {name.strip().casefold(): name for name in classes}
+    for name in unknown:
+        if near := known.get(name.strip().casefold()):
+            return f" {name!r} and {near!r} differ in upper and lower case or spaces."
+    return ""
+
+
+def empty_classes(
+    parts: Mapping[Path, Mapping[str, tuple[Path, ...]]], why: str = ""
+) -> list[str]:
+    """Returns a line for each part with class folders that hold no picture."""
+    found = []
+    for root, by_class in parts.items():
+        empty = [name for name, files in by_class.items() if not files]
+        if empty:
+            found.append(f"{root}: no pictures{why} in {first_few(empty)}.")
+    return found
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(
+        entry for entry in root.iterdir() if entry.is_dir() and not _hidden(entry)
+    )
+
+
+def _hidden(entry: Path) -> bool:
+    # Thumbs.db, desktop.ini and __MACOSX are made by systems, not by people.
+    made_by_systems = {"thumbs.db", "desktop.ini", "__macosx"}
+    return entry.name.startswith(".") or entry.name.lower() in made_by_systems

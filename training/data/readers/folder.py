@@ -1,0 +1,304 @@
+"""A person's own pictures: one folder for each class.
+
+Either PATH/roses/*.jpg, PATH/tulips/*.jpg ..., which the program splits, or
+PATH/train/roses/*.jpg ... with val/, validation/, valid/ or test/ beside train/.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from keras_convnext import image_files
+
+from ...console import held_stderr, legible
+from .. import check_memory
+from .. import image_files as pictures
+from ..data_error import DataError, SplitError
+from ..examples import Files
+from . import class_folders, same_images
+from .class_folders import first_few
+
+# Pictures that take longer to check than this get a line that counts them.
+_QUIET_SECONDS = 2.0
+# Between two such lines in a log file.
+_LOG_SECONDS = 30.0
+_ByClass = Mapping[str, tuple[Path, ...]]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What was found under a path.
+
+    Attributes:
+        classes: Names of the class folders, sorted.
+        train: Training pictures.
+        evaluation: Evaluation pictures.
+        skipped: Path and reason of each picture left out.
+        notices: Remarks worth a line each.
+        drawn: Whether the evaluation images were drawn by share and seed.
+    """
+
+    classes: tuple[str, ...]
+    train: Files
+    evaluation: Files
+    skipped: tuple[tuple[str, str], ...]
+    notices: tuple[str, ...]
+    drawn: bool = False
+
+
+def load(
+    path: str,
+    *,
+    validation_share: float,
+    seed: int,
+    skip_bad_images: bool,
+    cache: Path,
+) -> Folder:
+    """Lists, checks and splits the pictures under a path.
+
+    Args:
+        path: The folder.
+        validation_share: Part of every class that evaluation gets where the folder
+            is not split already.
+        seed: Of that split.
+        skip_bad_images: Leave unreadable pictures out instead of refusing.
+        cache: Folder for copies of what TensorFlow cannot read, and for what was
+            found out about files, so that a file is checked once.
+
+    Raises:
+        DataError: With all that is wrong.
+    """
+    root = _existing(path)
+    parts = _parts(root)
+    checked = _checked(root, [file for part in parts for file in part.files], cache)
+    bad = [picture for picture in checked.values() if picture.problem]
+    if bad and not skip_bad_images:
+        raise DataError(_unreadable(bad, len(checked)))
+
+    usable = [_usable(part.by_class, checked) for part in parts]
+    why = " that can be read" if bad else ""
+    by_root = {part.root: good for part, good in zip(parts, usable, strict=True)}
+    _refuse(class_folders.empty_classes(by_root, why))
+    if len(parts) == 1:
+        usable = list(split(usable[0], validation_share, seed))
+    classes = tuple(sorted(usable[0]))
+    digests = {file: picture.digest for file, picture in checked.items()}
+    return Folder(
+        classes,
+        _files(usable[0], classes, checked),
+        _files(usable[1], classes, checked),
+        tuple((legible(picture.path), picture.problem) for picture in bad),
+        (
+            *class_folders.left_over(root),
+            *(line for part in parts for line in part.notices()),
+            *_remarks(checked),
+            *same_images.notices(usable[0], usable[1], digests),
+        ),
+        drawn=len(parts) == 1,
+    )
+
+
+def load_whole(path: str, *, part: str, skip_bad_images: bool, cache: Path) -> Folder:
+    """Lists and checks images that are only judged: nothing is held back for training.
+
+    A single class, and a single image of a class, are enough.
+
+    Args:
+        path: The folder.
+        part: "test" for test/ below it, "all" for every part, or for the class folders
+            of a folder without parts.
+        skip_bad_images: As in `load`.
+        cache: As in `load`.
+
+    Returns:
+        What was found; the training and the evaluation images are the same.
+
+    Raises:
+        DataError: With all that is wrong.
+    """
+    root = _existing(path)
+    parts = [class_folders.listed(found) for found in _whole_roots(root, part)]
+    files = [file for part in parts for file in part.files]
+    if not files:
+        raise DataError(f"{root} has no images in class folders.")
+    checked = _checked(root, files, cache)
+    bad = [picture for picture in checked.values() if picture.problem]
+    if bad and not skip_bad_images:
+        raise DataError(_unreadable(bad, len(checked)))
+    by_class: dict[str, tuple[Path, ...]] = {}
+    for part_found in parts:
+        for name, found in _usable(part_found.by_class, checked).items():
+            by_class[name] = by_class.get(name, ()) + found
+    empty = sorted(name for name, found in by_class.items() if not found)
+    classes = tuple(sorted(by_class.keys() - set(empty)))
+    images = _files(by_class, classes, checked)
+    notices = [line for part_found in parts for line in part_found.notices()]
+    if empty:
+        notices.append(f"{root}: no images of {first_few(empty)}.")
+    return Folder(
+        classes,
+        images,
+        images,
+        tuple((legible(picture.path), picture.problem) for picture in bad),
+        (*notices, *_remarks(checked)),
+    )
+
+
+def _whole_roots(root: Path, part: str) -> list[Path]:
+    """Returns the folders of class folders that a part consists of."""
+    test = class_folders.part_roots(root, class_folders.TEST_NAMES)
+    if part == "test":
+        if not test:
+            raise DataError(f"{root} has no folder test/ with class folders in it.")
+        return test[:1]
+    train = class_folders.part_roots(root, class_folders.TRAIN_NAMES)
+    validation = class_folders.part_roots(root, class_folders.VALIDATION_NAMES)
+    return [*train[:1], *validation[:1], *test[:1]] or [root]
+
+
+def split(by_class: _ByClass, share: float, seed: int) -> tuple[_ByClass, _ByClass]:
+    """Splits each class at random: at least one picture on either side.
+
+    Args:
+        by_class: Files of each class, at least two.
+        share: What the second part gets of every class.
+        seed: The same seed splits the same files in the same way.
+
+    Returns:
+        The files of each class for training and for evaluation.
+
+    Raises:
+        SplitError: A class has a single picture.
+    """
+    single = [name for name, files in by_class.items() if len(files) < 2]
+    if single:
+        raise SplitError(
+            f"One picture alone cannot be split into training and evaluation: "
+            f"{first_few(single)}. Add pictures, or make train/ and val/ yourself."
+        )
+    generator = np.random.default_rng(seed)
+    kept: dict[str, tuple[Path, ...]] = {}
+    held_back: dict[str, tuple[Path, ...]] = {}
+    for name, files in sorted(by_class.items()):
+        count = min(max(1, round(len(files) * share)), len(files) - 1)
+        chosen = set(generator.permutation(len(files))[:count].tolist())
+        held_back[name] = tuple(f for i, f in enumerate(files) if i in chosen)
+        kept[name] = tuple(f for i, f in enumerate(files) if i not in chosen)
+    return kept, held_back
+
+
+def _existing(path: str) -> Path:
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise DataError(f"The data folder {root} {what}.")
+    return root
+
+
+def _parts(root: Path) -> list[class_folders.ClassFolders]:
+    """Returns the listed folders: one, or training and evaluation."""
+    try:
+        roots = class_folders.find_roots(root)
+        train, *others = (class_folders.listed(each) for each in roots if each)
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
+    kind = SplitError if len(train.by_class) == 1 and not others else DataError
+    _refuse(class_folders.problems(train, others[0] if others else None), kind)
+    return [train, *others]
+
+
+def _refuse(found: Sequence[str], kind: type[DataError] = DataError) -> None:
+    if found:
+        raise kind("\n".join(found))
+
+
+def _remarks(checked: Mapping[Path, pictures.Picture]) -> list[str]:
+    """Returns a line for each thing to know of files that are used all the same."""
+    found = [
+        ([file for file, picture in checked.items() if picture.remark == kind], words)
+        for kind, words in image_files.REMARKS.items()
+    ]
+    return [class_folders.remark(files, *words) for files, words in found if files]
+
+
+def _unreadable(bad: Sequence[pictures.Picture], total: int) -> str:
+    lines = first_few(
+        (f"{picture.path}: {picture.problem}" for picture in bad), separator="\n  "
+    )
+    return (
+        f"{len(bad)} of {total} pictures cannot be used (--skip_bad_images leaves "
+        f"them out):\n  {lines}"
+    )
+
+
+def _checked(
+    root: Path, files: Sequence[Path], cache: Path
+) -> dict[Path, pictures.Picture]:
+    """Returns what is known of each file, having decoded those that are new."""
+    copies = cache / "pictures"
+    place = check_memory.place_for(root, cache / "checks")
+    known = check_memory.read(place, files, copies)
+    new = [file for file in files if file not in known]
+    # Decoders print their opinion of a file, without a word on which one they mean.
+    with held_stderr() as stderr:
+        try:
+            answers = pictures.check(new, copies)
+            for answer in _counted(answers, len(new), stderr):
+                known[answer.path] = answer
+            for suspect in [each for each in known.values() if each.is_suspect]:
+                known[suspect.path] = pictures.settle(suspect, copies)
+        finally:
+            # What an interrupted check has found out is not found out again.
+            if new:
+                check_memory.write(place, known.values())
+    return {file: known[file] for file in files}
+
+
+def _counted(
+    answers: Iterable[pictures.Picture], total: int, stderr: TextIO
+) -> Iterator[pictures.Picture]:
+    """Passes the answers on; where that takes long, lines on stderr count them."""
+    is_terminal = stderr.isatty()
+    start, end, pause = ("\r", "", 0.5) if is_terminal else ("", "\n", _LOG_SECONDS)
+    shown_at = time.monotonic() + (_QUIET_SECONDS if is_terminal else _LOG_SECONDS)
+    shown = False
+    for done, answer in enumerate(answers, 1):
+        yield answer
+        if time.monotonic() > shown_at:
+            words = f"{start}Checking images: {done:,} of {total:,}"
+            print(words, end=end, file=stderr, flush=True)
+            shown_at, shown = time.monotonic() + pause, True
+    if shown:
+        print(f"{start}Checked {total:,} images.{' ' * 20}".rstrip(), file=stderr)
+
+
+def _usable(by_class: _ByClass, checked: Mapping[Path, pictures.Picture]) -> _ByClass:
+    return {
+        name: tuple(file for file in files if not checked[file].problem)
+        for name, files in by_class.items()
+    }
+
+
+def _files(
+    by_class: _ByClass,
+    classes: Sequence[str],
+    checked: Mapping[Path, pictures.Picture],
+) -> Files:
+    found = [
+        (checked[file], label)
+        for label, name in enumerate(classes)
+        for file in by_class.get(name, ())
+    ]
+    return Files(
+        tuple(os.fsencode(picture.readable) for picture, _ in found),
+        np.array([label for _, label in found], np.int32),
+        np.array([picture.way for picture, _ in found], np.int32),
+        tuple(legible(picture.path) for picture, _ in found),
+    )

@@ -1,0 +1,305 @@
+"""Pictures in record files: TFRecord or ArrayRecord, a tf.train.Example a record.
+
+The features are those of the ImageNet files that TensorFlow's own scripts write:
+image/encoded, image/class/label and image/filename; others can be named. Every record
+is looked at once, for its label and for where its picture lies, so that any of them
+can be had by its number: the order of an epoch is a permutation of all of them, and
+going on in the middle of one passes over nothing.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data_error import DataError, SplitError
+from ..examples import Records
+from . import example_proto
+from .class_folders import EVALUATION_NAMES, TEST_NAMES, TRAIN_NAMES, first_few
+from .record_files import STORES, Record, Store
+
+LABELS = "labels.txt"
+# train-00000-of-01024, and whatever says "record", as tensorflow-datasets' files do.
+_RECORD_FILE = re.compile(r"record|-\d+-of-\d+$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the features are called, and how classes are counted.
+
+    Attributes:
+        image: Holds the encoded picture.
+        label: Holds the number of its class.
+        name: Holds the picture's file name; records may be without.
+        first_label: The number of the first class. 1 in the classic ImageNet files,
+            which keep 0 for a background.
+    """
+
+    image: str = "image/encoded"
+    label: str = "image/class/label"
+    name: str = "image/filename"
+    first_label: int = 0
+
+
+@dataclass(frozen=True)
+class RecordFiles:
+    """What was found in record files.
+
+    Attributes:
+        classes: Their names, from labels.txt beside the files; else their numbers.
+        train: Training pictures.
+        evaluation: Evaluation pictures.
+        drawn: Whether these were drawn by share and seed.
+    """
+
+    classes: tuple[str, ...]
+    train: Records
+    evaluation: Records
+    drawn: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Index:
+    """Some records: where the picture of each lies, in the words of its store.
+
+    Attributes:
+        pictures: Holder, first byte and length, int64 `(count, 3)`.
+        labels: int64 `(count,)`, counted from 0.
+        read: Returns the part of a holder that these three numbers name.
+        names: Returns the file name that each record notes, or "".
+    """
+
+    pictures: np.ndarray
+    labels: np.ndarray
+    read: Callable[[int, int, int], bytes]
+    names: Callable[[], list[str]]
+
+    def records(self, rows: np.ndarray) -> Records:
+        """Returns the records of these rows."""
+        places = self.pictures[rows]
+        labels = self.labels[rows]
+
+        def read(number: int) -> tuple[bytes, int]:
+            holder, start, length = places[number].tolist()
+            return self.read(holder, start, length), int(labels[number])
+
+        def read_names() -> tuple[str, ...]:
+            every = self.names()
+            return tuple(every[row] for row in rows) if all(every) else ()
+
+        return Records(len(rows), read, labels.astype(np.int32), read_names)
+
+
+def load(
+    spec: str,
+    *,
+    store: str,
+    validation_share: float,
+    seed: int,
+) -> RecordFiles:
+    """Finds record files and looks at every record.
+
+    Args:
+        spec: A folder or a pattern of files; behind it, after commas, any of the
+            fields of `Features`, as in "/data/imagenet,first_label=1". Files whose
+            names say train or validation (or val, valid, test) are that part.
+        store: "tfrecord" or "array_record".
+        validation_share: Part that evaluation gets where no name says so.
+        seed: Of that split.
+
+    Raises:
+        DataError: With all that is wrong.
+    """
+    pattern, features = _parsed(spec)
+    train_files, evaluation_files = _parts(pattern)
+    train = _indexed(train_files, features, STORES[store])
+    rows, held_back = np.arange(len(train.labels)), train
+    if evaluation_files:
+        held_back = _indexed(evaluation_files, features, STORES[store])
+        held_rows = np.arange(len(held_back.labels))
+    else:
+        held_rows, rows = _split(rows, validation_share, seed, pattern)
+    labels = np.concatenate([train.labels, held_back.labels])
+    classes = _class_names(train_files[0].parent, labels, features)
+    return RecordFiles(
+        classes,
+        train.records(rows),
+        held_back.records(held_rows),
+        drawn=not evaluation_files,
+    )
+
+
+def load_whole(spec: str, *, store: str, part: str) -> RecordFiles:
+    """Finds record files that are only judged: nothing is held back for training.
+
+    Args:
+        spec: As in `load`.
+        store: As in `load`.
+        part: "test" for the files whose names say so, or "all".
+
+    Raises:
+        DataError: With all that is wrong.
+    """
+    pattern, features = _parsed(spec)
+    files = _files(pattern)
+    if part == "test":
+        files = _named(files, TEST_NAMES)
+        if not files:
+            raise DataError(f"{pattern} has no files whose name says test.")
+    found = _indexed(files, features, STORES[store])
+    classes = _class_names(files[0].parent, found.labels, features)
+    images = found.records(np.arange(len(found.labels)))
+    return RecordFiles(classes, images, images)
+
+
+def is_record_file(path: Path) -> bool:
+    """Returns whether a file is named as record files are."""
+    return bool(_RECORD_FILE.search(path.name))
+
+
+def _parsed(spec: str) -> tuple[str, Features]:
+    """Returns the pattern, and the features as the words behind it change them."""
+    pattern, *settings = re.split(r",(?=\w+=)", spec)
+    known = {field.name: field for field in fields(Features)}
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name not in known:
+            raise DataError(
+                f"Record files have no {name!r}; behind their name may stand "
+                f"{', '.join(f',{field}=' for field in known)}."
+            )
+        if name == "first_label" and not value.isdigit():
+            raise DataError(f"first_label takes a whole number, not {value!r}.")
+        changes[name] = int(value) if name == "first_label" else value
+    return pattern, Features(**changes)
+
+
+def _files(pattern: str) -> list[Path]:
+    """Returns the record files that a folder or a pattern names, in order."""
+    path = Path(pattern).expanduser()
+    if path.is_dir():
+        files = sorted(filter(is_record_file, path.iterdir()))
+        what = "holds no record files (their names say record, or end like -00000-of-8)"
+    else:
+        files = sorted(Path(name) for name in glob.glob(str(path)))
+        what = "matches no files"
+    files = [file for file in files if file.is_file()]
+    if not files:
+        raise DataError(f"{path} {what}.")
+    return files
+
+
+def _named(files: Sequence[Path], words: Sequence[str]) -> list[Path]:
+    """Returns the files whose names hold the first of some words that any holds."""
+    by_word = (
+        [file for file in files if word in re.split("[^a-z]+", file.name.lower())]
+        for word in words
+    )
+    return next((found for found in by_word if found), [])
+
+
+def _parts(pattern: str) -> tuple[list[Path], list[Path]]:
+    """Returns the files of training and of evaluation; the second may be empty."""
+    files = _files(pattern)
+    train = [file for word in TRAIN_NAMES for file in _named(files, [word])]
+    evaluation = _named(files, EVALUATION_NAMES)
+    if evaluation and not train:
+        raise SplitError(
+            f"{pattern} has files to evaluate on, such as {evaluation[0].name}, and "
+            "none whose name says train."
+        )
+    return train or files, evaluation
+
+
+def _split(
+    rows: np.ndarray, share: float, seed: int, pattern: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns rows drawn to be held back, and the others, each in order."""
+    count = max(1, round(len(rows) * share))
+    if count >= len(rows):
+        raise SplitError(
+            f"{pattern} has {len(rows)} records, too few to hold {share:.0%} back."
+        )
+    drawn = np.random.default_rng(seed).permutation(len(rows))
+    return np.sort(drawn[:count]), np.sort(drawn[count:])
+
+
+def _class_names(
+    folder: Path, labels: np.ndarray, features: Features
+) -> tuple[str, ...]:
+    """Returns the names, having made sure that every label has one."""
+    lowest, highest = int(labels.min()), int(labels.max())
+    file = folder / LABELS
+    if file.is_file():
+        names = tuple(file.read_text("utf-8").split("\n"))
+        names = names[:-1] if names[-1] == "" else names
+    else:
+        # More classes than pictures are no classes: the feature holds something else.
+        names = tuple(map(str, range(min(highest + 1, len(labels)))))
+    if lowest == 0 and highest < len(names):
+        return names
+    first = features.first_label
+    raise DataError(
+        f"The labels in {folder} run from {lowest + first} to {highest + first}, not "
+        f"from {first} to {first + len(names) - 1}. With ,first_label={lowest + first} "
+        f"behind the path they are counted from there; the classes' names stand in "
+        f"{LABELS} beside the files, one a line."
+    )
+
+
+def _indexed(
+    files: Sequence[Path],
+    features: Features,
+    opened: Callable[[Sequence[Path]], Store],
+) -> _Index:
+    """Looks at every record of some files."""
+    store = opened(files)
+    pictures, labels = [], []
+    for number, (holder, data, start, end) in enumerate(store.records()):
+        origin = f"record {number} of {files[0].parent}"
+        found = _features(data, start, end, origin)
+        image, label = found.get(features.image), found.get(features.label)
+        place = image and example_proto.bytes_place(data, image)
+        value = None if label is None else example_proto.integer(data, label)
+        if place is None or value is None:
+            name, kind = (
+                (features.label, "whole number") if place else (features.image, "bytes")
+            )
+            raise DataError(
+                f"The {origin} has no {kind} called {name!r}; it has "
+                f"{first_few(sorted(found)) or 'none'}. Others are named behind the "
+                "path: ,image=NAME,label=NAME"
+            )
+        pictures.append((holder, place[0], place[1] - place[0]))
+        labels.append(value - features.first_label)
+    if not labels:
+        raise DataError(f"There are no records in {first_few(files)}.")
+
+    def names() -> list[str]:
+        return [_name(record, features.name) for record in store.records()]
+
+    return _Index(np.array(pictures), np.array(labels), store.read, names)
+
+
+def _features(
+    data: example_proto.Buffer, start: int, end: int, origin: str
+) -> Mapping[str, example_proto.Place]:
+    try:
+        return example_proto.features(data, start, end)
+    except ValueError as error:
+        raise DataError(f"The {origin} is no tf.train.Example: {error}.") from error
+
+
+def _name(record: Record, feature: str) -> str:
+    """Returns the file name that a record notes; empty where it notes none."""
+    _, data, start, end = record
+    found = example_proto.features(data, start, end).get(feature)
+    place = found and example_proto.bytes_place(data, found)
+    return bytes(data[slice(*place)]).decode("utf-8", "replace") if place else ""

@@ -1,0 +1,1 @@
+"""The training loop: the run, the step, devices, and what is saved."""

@@ -1,0 +1,97 @@
+"""The weights that a run starts from: which, whether they fit, and how they see."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from keras_convnext import weights
+from keras_convnext.inference.sidecars import PREPROCESSING, read_preprocessing
+from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.weights.fetch import describe_manual_fetch
+from keras_convnext.weights.fetch import fetch as fetch_file
+
+from ..console import Mistake, checked
+from ..recipes.recipe import Recipe
+from . import own_weights
+
+
+def changes(named: str, variant: str = "") -> list[str]:
+    """Returns what `--weights` changes in a recipe, as `--set` has it.
+
+    Args:
+        named: A published checkpoint, or a file or workdir of one's own, which bring
+            their variant along; or "imagenet" or a tag for the recipe's own variant.
+        variant: The recipe's.
+    """
+    if named in weights.list_weights():
+        return [f"variant={weights.find(named).variant}", f"weights={named}"]
+    file = own_weights.file_of(named)
+    if file is None:
+        return [f"weights={named}"]
+    return [*own_weights.changes(file, variant), f"weights={file}"]
+
+
+def check(recipe: Recipe) -> None:
+    """Makes sure that there are such weights, without fetching or reading them.
+
+    Raises:
+        ValueError: There are none.
+    """
+    weights.resolve(recipe.variant, recipe.weights)
+
+
+def fetch(recipe: Recipe) -> None:
+    """Fetches the recipe's weights where they are not on this machine yet.
+
+    Raises:
+        Mistake: They cannot be had.
+    """
+    found = weights.resolve(recipe.variant, recipe.weights)
+    if not isinstance(found, weights.Record):
+        return
+    try:
+        fetch_file(found)
+    except OSError as error:
+        raise Mistake(
+            f"the weights {found.name} cannot be fetched: {error} "
+            f"{describe_manual_fetch(found, '--weights')}"
+        ) from error
+
+
+def seen_alike(source: Any, recipe: Recipe) -> Any:
+    """Returns the data with their pictures made as the weights are used to.
+
+    Mean and deviation are the weights' own. The crop is theirs too where they are for
+    the same size and the data are photographs, not pictures that were made small.
+
+    Args:
+        source: A `training.data.Source`.
+        recipe: Whose weights; a file's are read from the preprocessing.json beside
+            it, where there is one. Its `evaluation_crop` has the last word.
+    """
+    seen: Preprocessing = source.preprocessing
+    used_to = _used_to(recipe)
+    if used_to is not None:
+        seen = replace(seen, mean=used_to.mean, std=used_to.std)
+        if used_to.size_px == seen.size_px and seen.crop_fraction < 1:
+            seen = used_to
+    if recipe.evaluation_crop is not None:
+        seen = replace(seen, crop_mode=recipe.evaluation_crop)
+    if seen.crop_mode == "squash":
+        seen = replace(seen, crop_fraction=1.0)
+    return (
+        source if seen == source.preprocessing else replace(source, preprocessing=seen)
+    )
+
+
+def _used_to(recipe: Recipe) -> Preprocessing | None:
+    """Returns how the recipe's weights are used to see pictures; None if unknown."""
+    found = weights.resolve(recipe.variant, recipe.weights)
+    if isinstance(found, weights.Record):
+        return found.preprocessing
+    if not isinstance(found, Path):
+        return None
+    record = found.parent / PREPROCESSING
+    return checked(read_preprocessing, record) if record.is_file() else None

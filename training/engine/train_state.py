@@ -1,0 +1,172 @@
+"""What learns: the network, its optimizer and its moving average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from keras_convnext import optimizers, weights
+
+from ..console import Mistake
+from ..recipes.recipe import Recipe
+from . import model as network
+from .settable_rate import SettableRate
+
+if TYPE_CHECKING:
+    from .loss_scale import LossScale
+
+
+_MOST_TENSORS = 3
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What a training step changes.
+
+    Attributes:
+        model: Takes float32 pictures `(batch, height, width, 3)` in 0..255, gives
+            logits `(batch, classes)`.
+        optimizer: Already built on the model's trainable variables.
+        averaged: A model like `model` whose weights are the moving average, or
+            None.
+        loss_scale: For float16, or None.
+        frozen_steps: Steps at the start that change the head alone.
+        rate: The optimizer's schedule where a callback may set a number in its place.
+    """
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    averaged: keras.Model | None = None
+    loss_scale: LossScale | None = None
+    frozen_steps: int = 0
+    rate: SettableRate | None = None
+
+    @property
+    def kept(self) -> keras.Model:
+        """The model that is evaluated and saved."""
+        return self.averaged or self.model
+
+    def variables(self) -> dict[str, Any]:
+        """Returns all that the next step depends on, by names that never change.
+
+        The states of seed generators go by number: Keras names them after how many
+        the process has made before.
+        """
+        weights = {id(variable) for variable in self.model.weights}
+        seeds = [v for v in self.model.variables if id(v) not in weights]
+        kept = {f"model/{variable.path}": variable for variable in self.model.weights}
+        kept |= {f"seed/{number}": variable for number, variable in enumerate(seeds)}
+        kept |= {f"optimizer/{v.path}": v for v in self.optimizer.variables}
+        if self.averaged is not None:
+            kept |= {f"average/{v.path}": v for v in self.averaged.weights}
+        if self.loss_scale is not None:
+            kept |= {f"loss_scale/{v.name}": v for v in self.loss_scale.variables()}
+        return kept
+
+
+def make(
+    recipe: Recipe,
+    source: Any,
+    steps: int,
+    trainable: Callable[..., keras.Model] = network.trainable,
+) -> Learner:
+    """Builds what learns; to be called in the strategy's scope.
+
+    Args:
+        recipe: The run's numbers.
+        source: The data, a `training.data.Source`.
+        steps: Steps of the whole run.
+        trainable: Builds the network, as `network.trainable` does.
+
+    Raises:
+        Mistake: The recipe's fields make no network.
+    """
+    try:
+        model = trainable(recipe, len(source.classes), source.preprocessing)
+        groups = optimizers.parameter_groups(
+            model, recipe.layer_decay, recipe.layer_assignment
+        )
+    except weights.WeightsMismatchError as error:
+        raise Mistake(
+            f"{_in_one_line(str(error))}; the model is a {recipe.variant}, is that "
+            "what the weights are of? (--set variant=)"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise Mistake(f"recipe {recipe.name}: {error}") from error
+    averaged = None
+    if recipe.ema_decay is not None:
+        averaged = keras.models.clone_model(model)
+        averaged.set_weights(model.get_weights())
+    frozen_steps = _frozen_steps(recipe, steps)
+    if frozen_steps:
+        groups = {
+            path: group if is_head(path) else replace(group, first_step=frozen_steps)
+            for path, group in groups.items()
+        }
+    rate = schedule(recipe, steps)
+    if keras.backend.backend() == "tensorflow":
+        # JAX compiles a whole epoch, and has no callbacks.
+        rate = SettableRate(rate)
+    optimizer = optimizers.LayerwiseAdamW(
+        rate,
+        weight_decay=recipe.weight_decay,
+        beta_1=recipe.beta_1,
+        beta_2=recipe.beta_2,
+        groups=groups,
+    )
+    optimizer.build(model.trainable_variables)
+    loss_scale = None
+    if recipe.precision == "mixed_float16":
+        from .loss_scale import LossScale  # TensorFlow's, which JAX does without
+
+        loss_scale = LossScale()
+    settable = rate if isinstance(rate, SettableRate) else None
+    return Learner(model, optimizer, averaged, loss_scale, frozen_steps, settable)
+
+
+def _in_one_line(text: str) -> str:
+    """Returns what does not fit on one line, with the first few tensors it names.
+
+    Two hundred are named where the variant differs, each on an indented line.
+    """
+    told: list[str] = []
+    named: list[str] = []
+    for line in text.splitlines():
+        (named if line.startswith(" ") else told).append(line.strip())
+    shown = "; ".join(named[:_MOST_TENSORS])
+    more = f"; and {len(named) - _MOST_TENSORS} more" if named[_MOST_TENSORS:] else ""
+    return f"{' '.join(told).rstrip(':')}: {shown}{more}" if named else " ".join(told)
+
+
+def schedule(recipe: Recipe, steps: int) -> optimizers.WarmupCosine:
+    """Returns the learning rate of every step of a run.
+
+    Args:
+        recipe: The run's numbers.
+        steps: Steps of the whole run.
+    """
+    frozen_steps = _frozen_steps(recipe, steps)
+    warmup_steps = round(recipe.warmup_epochs * steps / recipe.epochs)
+    return optimizers.WarmupCosine(
+        recipe.scaled_lr,
+        total_steps=steps,
+        warmup_steps=min(warmup_steps, steps - frozen_steps - 1),
+        min_lr=recipe.min_lr,
+        held_steps=frozen_steps,
+        held_lr=recipe.frozen_lr,
+    )
+
+
+def _frozen_steps(recipe: Recipe, steps: int) -> int:
+    return recipe.frozen_epochs * steps // recipe.epochs
+
+
+def is_head(path: str) -> bool:
+    """Returns whether the variable of that path learns while the backbone is frozen.
+
+    The last norm and the classifier: what layer-wise rates count as the last layer.
+    """
+    return path.split("/")[-2].startswith("head_")

@@ -1,0 +1,175 @@
+"""Which images a model is judged on: the validation images of its own run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..console import Mistake
+
+# What a model may be judged on.
+SPLITS = ("validation", "train", "test", "all")
+_RECIPE = "recipe.json"
+# WORKDIR/export/saved_model/1 is as deep as anything of a run lies.
+_LEVELS = 4
+_DEFAULTS = {"validation_share": 0.2, "seed": 0}
+
+
+@dataclass(frozen=True)
+class RunSplit:
+    """How a run split its data.
+
+    Attributes:
+        file: The `recipe.json` that says so.
+        fields: What it holds.
+    """
+
+    file: Path
+    fields: dict[str, Any]
+
+    @property
+    def data(self) -> str:
+        """What `--data` said in training; empty where the file does not say."""
+        return str(self.fields.get("data", ""))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The split that a model is judged on.
+
+    Attributes:
+        split: One of `SPLITS`.
+        validation_share: Share of the data that was drawn as validation images.
+        seed: Of that draw.
+        run: What the model's own run did; None where nobody knows.
+        differs: Flags that are not as in that run, in words.
+    """
+
+    split: str
+    validation_share: float
+    seed: int
+    run: RunSplit | None
+    differs: tuple[str, ...] = ()
+
+
+def read(model: str) -> RunSplit | None:
+    """Returns how the run of a model split its data; None where no file says so.
+
+    Args:
+        model: The model's file or folder, in the workdir or in an export below it.
+    """
+    for folder in _folders(Path(model)):
+        file = folder / _RECIPE
+        if not file.is_file():
+            continue
+        try:
+            fields = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        if isinstance(fields, dict) and fields.keys() >= _DEFAULTS.keys():
+            return RunSplit(file, fields)
+    return None
+
+
+def _folders(model: Path) -> Iterator[Path]:
+    if model.exists():
+        path = model.absolute()
+        yield from ([path] if path.is_dir() else [])
+        yield from list(path.parents)[:_LEVELS]
+
+
+def choose(
+    split: str,
+    validation_share: float | None,
+    seed: int | None,
+    run: RunSplit | None,
+) -> Choice:
+    """Returns which images to judge; what is given wins over what the run did.
+
+    Args:
+        split: What `--split` says.
+        validation_share: What its flag says; 1 is `--split=all`; None if not given.
+        seed: What its flag says; None if not given.
+        run: From `read`.
+
+    Raises:
+        Mistake: The share leaves nothing to judge.
+    """
+    if validation_share == 1 and split == "validation":
+        split, validation_share = "all", None
+    if validation_share is not None and not 0 < validation_share < 1:
+        raise Mistake(
+            f"--validation_share={validation_share:g} must lie between 0 and 1, or be "
+            "1 to judge every image"
+        )
+    known = run.fields if run else _DEFAULTS
+    given = {"validation_share": validation_share, "seed": seed}
+    values: dict[str, Any] = {
+        name: known[name] if value is None else value for name, value in given.items()
+    }
+    differs = tuple(
+        f"--{name}={value:g} where the run had {known[name]:g}"
+        for name, value in values.items()
+        if run and value != known[name]
+    )
+    return Choice(split, run=run, differs=differs, **values)
+
+
+def words(choice: Choice, source: Any, data: str) -> list[str]:
+    """Returns what to say of the images that are judged, a line each.
+
+    Args:
+        choice: From `choose`.
+        source: What was loaded by it, a `training.data.Source`.
+        data: What `--data` says.
+    """
+    if choice.split in ("test", "all") or not source.drawn:
+        return []
+    what, total = "training", ""
+    if choice.split == "validation":
+        what = "validation"
+        total = f" of {source.train_examples + source.eval_examples:,}"
+    said = [
+        f"the {what} split: {source.eval_examples:,}{total} images, drawn by seed "
+        f"{choice.seed} and share {choice.validation_share:g}{_origin(choice)}; "
+        "--split=all judges every image"
+    ]
+    if choice.differs:
+        said.append(
+            f"{' and '.join(choice.differs)}: images that the model was trained on may "
+            "be among those judged"
+        )
+    elif choice.run and choice.split == "validation":
+        said += _changed_data(choice.run, source, data)
+    return said
+
+
+def _origin(choice: Choice) -> str:
+    if choice.differs:
+        return ""
+    if choice.run:
+        return f" as in {_shown(choice.run.file)}"
+    return " (no recipe.json beside the model says how its run split them)"
+
+
+def _changed_data(run: RunSplit, source: Any, data: str) -> list[str]:
+    """Returns a line where the data are no longer as the run split them."""
+    then = [run.fields.get(name, 0) for name in ("train_examples", "eval_examples")]
+    now = [source.train_examples, source.eval_examples]
+    if then in (now, [0, 0]):
+        return []
+    if run.data != data:
+        return [f"the run was trained on {run.data}, not on {data}"]
+    return [
+        f"the data had {sum(then):,} images when the run began and have "
+        f"{sum(now):,} now: the split is another one, and images that the "
+        "model was trained on may be among those judged"
+    ]
+
+
+def _shown(file: Path) -> str:
+    here = Path.cwd()
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)

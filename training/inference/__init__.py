@@ -1,0 +1,1 @@
+"""Predictions for images that a person names, and what they rest on."""

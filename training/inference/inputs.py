@@ -1,0 +1,213 @@
+"""Pictures that a person names: files, folders, addresses, and lists of these."""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.request
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from http.client import HTTPException
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_convnext import image, image_files
+from keras_convnext.preprocessing import Preprocessing
+
+from ..console import Mistake, held_bytes, held_stderr, legible
+
+MAX_DOWNLOAD_BYTES = 32 * 2**20
+DOWNLOAD_SECONDS = 20.0
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+_CHUNK_BYTES = 2**16
+_THREADS = 4
+
+
+@dataclass(frozen=True)
+class View:
+    """A picture as evaluation sees it, or why there is none.
+
+    Attributes:
+        name: What it was named.
+        image: float32 `(size, size, 3)` in 0..255; None where there is a problem.
+        problem: A line that names the picture; empty where there is none.
+        remark: What to know of it, such as "is black throughout"; empty for most.
+        is_suspect: Whether a decoder complained meanwhile, of it or of another file.
+    """
+
+    name: str
+    image: np.ndarray | None
+    problem: str = ""
+    remark: str = ""
+    is_suspect: bool = False
+
+
+def listed(named: Iterable[str]) -> list[str]:
+    """Returns the names of single pictures.
+
+    Args:
+        named: Files, addresses (http:// or https://), folders (all pictures in them
+            and below), and text files (.txt) with one of these a line.
+
+    Raises:
+        Mistake: A folder or a list cannot be read, or has no pictures in it.
+    """
+    found: list[str] = []
+    for name in named:
+        path = Path(name).expanduser()
+        if _ADDRESS.match(name):
+            found.append(name)
+        elif path.is_dir():
+            found += _in_folder(path)
+        elif path.suffix.lower() == ".txt":
+            found += _in_list(path)
+        else:
+            found.append(str(path))
+    return found
+
+
+def _in_folder(folder: Path) -> list[str]:
+    files = sorted(
+        str(path)
+        for path in folder.rglob("*")
+        if path.suffix.lower() in image_files.SUFFIXES and path.is_file()
+    )
+    if not files:
+        raise Mistake(f"there are no pictures in the folder {folder}")
+    return files
+
+
+def _in_list(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Mistake(f"the list {path} cannot be read: {error}") from error
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise Mistake(f"the list {path} is empty")
+    # A list may lie beside what it names, and be used from elsewhere.
+    return listed(
+        name if _ADDRESS.match(name) else str(path.parent / Path(name).expanduser())
+        for name in names
+    )
+
+
+def views(
+    names: Sequence[str], preprocessing: Preprocessing, batch: int
+) -> Iterator[list[View]]:
+    """Reads pictures in threads, some at a time, in their order.
+
+    Args:
+        names: From `listed`.
+        preprocessing: What the model expects.
+        batch: How many at a time.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for first in range(0, len(names), batch):
+            group = names[first : first + batch]
+            # Decoders print their opinion of a file, without a word on which one.
+            with held_stderr(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                read = pool.map(lambda name: _read(name, preprocessing), group)
+                seen = [_settled(*each, preprocessing) for each in list(read)]
+            yield seen
+
+
+def view(name: str, preprocessing: Preprocessing) -> View:
+    """Reads one picture, as training does; never raises for what is wrong with it."""
+    return _read(name, preprocessing)[0]
+
+
+def _settled(seen: View, contents: bytes, preprocessing: Preprocessing) -> View:
+    """Returns a view with a remark where its file, decoded alone, draws complaints."""
+    if not seen.is_suspect or seen.image is None:
+        return seen
+    again = _decoded(seen.name, contents, preprocessing)
+    flawed, _ = image_files.REMARKS["flawed"]
+    return replace(again, remark=flawed) if again.is_suspect else again
+
+
+def _read(name: str, preprocessing: Preprocessing) -> tuple[View, bytes]:
+    """Returns the view of a file or an address, and its contents."""
+    shown = legible(name)
+    if problem := image_files.named_problem(Path(name)):
+        return View(shown, None, f"{shown}: {problem}"), b""
+    try:
+        is_address = _ADDRESS.match(name)
+        contents = downloaded(name) if is_address else Path(name).read_bytes()
+    except (OSError, HTTPException, ValueError) as error:
+        # Of a file the reason alone: the name would be there twice.
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return View(shown, None, f"{shown} cannot be read: {reason}"), b""
+    return _decoded(shown, contents, preprocessing), contents
+
+
+def _decoded(name: str, contents: bytes, preprocessing: Preprocessing) -> View:
+    before = held_bytes()
+    try:
+        found = image_files.decode_file(contents)
+    except image_files.Unreadable as error:
+        return View(name, None, f"{name}: {error}")
+    is_suspect = held_bytes() > before
+    pixels = image.evaluation_view(tf.constant(found.pixels), preprocessing).numpy()
+    remark, _ = image_files.REMARKS.get(found.remark, ("", ""))
+    return View(name, pixels, remark=remark, is_suspect=is_suspect)
+
+
+def downloaded(
+    address: str,
+    max_bytes: int = MAX_DOWNLOAD_BYTES,
+    seconds: float = DOWNLOAD_SECONDS,
+) -> bytes:
+    """Returns what lies at an address.
+
+    Args:
+        address: http:// or https://.
+        max_bytes: More is refused, by what the server says and by what it sends.
+        seconds: In which all of it has to come.
+
+    Raises:
+        OSError: It cannot be had, is too long, or takes too long.
+    """
+    until = time.monotonic() + seconds
+    with _opener().open(address, timeout=seconds) as answer:
+        stated = answer.headers.get("Content-Length", "")
+        if stated.isdecimal() and int(stated) > max_bytes:
+            raise OSError(_too_long(max_bytes))
+        contents = bytearray()
+        # `read` would wait for all of a chunk, however slowly it comes.
+        while part := answer.read1(_CHUNK_BYTES):
+            contents += part
+            if len(contents) > max_bytes:
+                raise OSError(_too_long(max_bytes))
+            if time.monotonic() > until:
+                raise TimeoutError(f"it did not come within {seconds:g} seconds")
+    if stated.isdecimal() and len(contents) < int(stated):
+        raise OSError(f"{len(contents):,} of {int(stated):,} bytes came")
+    return bytes(contents)
+
+
+def _too_long(max_bytes: int) -> str:
+    return f"it is longer than the {max_bytes / 2**20:g} MB that are fetched"
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Returns what opens http and https and, after a redirection, nothing else."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    # Some servers refuse clients that do not name themselves.
+    opener.addheaders = [("User-Agent", "keras-convnext")]
+    return opener

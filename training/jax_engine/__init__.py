@@ -1,0 +1,1 @@
+"""The training loop under Keras' JAX backend."""

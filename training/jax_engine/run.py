@@ -1,0 +1,310 @@
+"""A run under Keras' JAX backend, from the recipe to the model.
+
+For a GPU that TensorFlow does not see, or a machine without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from keras_convnext.preprocessing import IMAGENET, Preprocessing
+
+from ..console import Interrupted, Mistake, say
+from ..data.readers import arrays
+from ..engine import model as network
+from ..engine import train_state
+from ..engine.stop_signal import StopRequest
+from ..engine.train_state import Learner
+from ..evaluation.metrics import Verdicts, verdicts_of
+from ..recipes.augmentation import Augmentation
+from ..recipes.recipe import DEFAULTS, Recipe
+from ..report import plots, results, run_log
+from ..report.progress import clock, epoch_line
+from ..workdir import atomic
+from ..workdir.checkpoints import Checkpoints, Position
+from ..workdir.history import HistoryFile
+from ..workdir.layout import Workdir, counts, identity
+from . import step as jax_trainer
+from .augment import NOT_HERE
+
+# A power cut costs at most this much.
+_CHECKPOINT_SECONDS = 60.0
+# Fields of a recipe that must stay at their defaults.
+_NOT_HERE = (
+    "weights",
+    "frozen_epochs",
+    "accumulation_steps",
+    "loss",
+    "evaluation_crop",
+    "steps_per_call",
+)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Labelled pictures in memory, as `training.data.Source` has them.
+
+    Attributes:
+        name: Where they come from.
+        classes: Their names in the order of the labels.
+        training: uint8 `(count, size, size, 3)` and labels `(count,)`.
+        held_back: The same, of pictures that are not trained on.
+        skipped: None is.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    training: arrays.Labelled
+    held_back: arrays.Labelled
+    skipped: tuple[Any, ...] = ()
+
+    @property
+    def train_examples(self) -> int:
+        """How many are trained on."""
+        return len(self.training[1])
+
+    @property
+    def eval_examples(self) -> int:
+        """How many are held back."""
+        return len(self.held_back[1])
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How evaluation sees a picture: whole."""
+        size = self.training[0].shape[1]
+        return replace(IMAGENET, size_px=size, crop_fraction=1.0)
+
+
+@dataclass
+class Run:
+    """One run under way.
+
+    Attributes:
+        recipe: Its numbers.
+        source: Its pictures.
+        workdir: Where it leaves everything.
+        learner: What learns.
+        checkpoints: Of the learner.
+        position: Where the run is.
+    """
+
+    recipe: Recipe
+    source: Pictures
+    workdir: Workdir
+    train_state: Learner
+    checkpoints: Checkpoints
+    position: Position = field(default_factory=Position)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that one epoch takes."""
+        return self.source.train_examples // self.recipe.global_batch
+
+
+def check(recipe: Recipe, data: str) -> None:
+    """Makes sure that a recipe asks for nothing that is not here.
+
+    Raises:
+        Mistake: It does; all of it is named.
+    """
+    changed = [f"augmentation.{name}" for name in NOT_HERE if _differs(recipe, name)]
+    changed += [name for name in _NOT_HERE if getattr(recipe, name) != DEFAULTS[name]]
+    if recipe.precision == "mixed_float16":
+        changed.append("precision=mixed_float16")
+    if not data.startswith("array:"):
+        changed.append(f"--data={data} (array:FILE.npz is)")
+    if changed:
+        raise Mistake(
+            f"not to be had under Keras' JAX backend: {', '.join(changed)}; change "
+            "that with --set, or unset KERAS_BACKEND and train with TensorFlow"
+        )
+
+
+def _differs(recipe: Recipe, name: str) -> bool:
+    (default,) = (each.default for each in fields(Augmentation) if each.name == name)
+    return getattr(recipe.augmentation, name) != default
+
+
+def load(data: str, recipe: Recipe) -> Pictures:
+    """Reads the pictures.
+
+    Args:
+        data: "array:FILE.npz".
+        recipe: Says how large they and the batches are.
+
+    Raises:
+        DataError: The file holds something else.
+        Mistake: The pictures are of another size, or fewer than a batch.
+    """
+    name = data.partition(":")[2]
+    pictures = Pictures(name, *arrays.load(name))
+    for images, _ in (pictures.training, pictures.held_back):
+        if images.shape[1:3] != (recipe.size_px, recipe.size_px):
+            height, width = images.shape[1:3]
+            raise Mistake(
+                f"{name} has pictures of {height}x{width} pixels and the recipe's "
+                f"size_px is {recipe.size_px}; under the JAX backend pictures are "
+                "taken as they are"
+            )
+    if pictures.train_examples < recipe.global_batch:
+        raise Mistake(
+            f"{name} has {pictures.train_examples} pictures to train on, less than "
+            f"one batch of {recipe.global_batch}; try a smaller global_batch"
+        )
+    return pictures
+
+
+def prepare(recipe: Recipe, data: str, workdir: Workdir) -> Run:
+    """Reads the pictures, builds the network, and finds the newest checkpoint.
+
+    Args:
+        recipe: The run's numbers; `check` has looked at them.
+        data: What `--data` says.
+        workdir: Where everything is left.
+
+    Raises:
+        DataError: The file of the pictures holds something else.
+        Mistake: The pictures or the workdir are another run's.
+    """
+    source = load(data, recipe)
+    workdir.claim({**identity(recipe, data), **counts(source)}, source.classes)
+    total = recipe.epochs * (source.train_examples // recipe.global_batch)
+    try:
+        made = train_state.make(recipe, source, total)
+    except Mistake:
+        workdir.release()
+        raise
+    checkpoints = Checkpoints(
+        workdir.checkpoints, made.variables(), recipe.keep_checkpoints
+    )
+    checkpoints.tidy()
+    run = Run(recipe, source, workdir, made, checkpoints)
+    restored = checkpoints.restore()
+    if restored is not None:
+        run.position, damaged = restored
+        for line in damaged:
+            say(line)
+    return run
+
+
+def train(run: Run) -> int:
+    """Goes on with a run until its last epoch is done, and writes what it leaves.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
+        Mistake: The loss is no longer a number, or the disk is full.
+    """
+    run_log.say_what_begins(run, f"JAX on {jax.devices()[0].device_kind}")
+    history = HistoryFile(run.workdir.history, run.position.epoch)
+    with StopRequest() as stop:
+        _epochs(run, history, stop)
+    started = time.monotonic()
+    metrics = _leave(run, history.rows)
+    seconds = time.monotonic() - started
+    curves = run.workdir.pictures / "curves.png"
+    run_log.say_what_came_out(run, metrics, curves, seconds)
+    return 0
+
+
+def _epochs(run: Run, history: HistoryFile, stop: StopRequest) -> None:
+    recipe, source = run.recipe, run.source
+    step = jax_trainer.make_train_step(run.learner, recipe, len(source.classes))
+    judge = jax_trainer.make_judge(run.learner.model, jax.nn.softmax)
+    images, labels = (jnp.asarray(each) for each in source.training)
+    held_back = jnp.asarray(source.held_back[0])
+    state = jax_trainer.state_of(run.learner)
+    key = jax.random.key(recipe.seed)
+    began = saved = time.monotonic()
+    before = run.position.seconds
+    epoch_of_steps = jax_trainer.compiled_epoch(
+        step, recipe.global_batch, state, images, labels
+    )
+    say(f"compiled in {clock(time.monotonic() - began)}")
+    while run.position.epoch < recipe.epochs:
+        epoch, start = run.position.epoch, time.monotonic()
+        epoch_key = jax.random.fold_in(key, epoch)
+        state, loss, right = epoch_of_steps(state, images, labels, epoch_key)
+        told = {"loss": float(loss), "accuracy": float(right)}
+        seconds = time.monotonic() - start
+        if not np.isfinite(told["loss"]):
+            raise run.checkpoints.not_a_number(
+                f"the loss is {told['loss']} in epoch {epoch + 1}"
+            )
+        kept = state["averaged"] or state["trained"]
+        probabilities = judge(kept, state["others"], held_back)
+        verdicts = verdicts_of(source.held_back[1], probabilities)
+        now = time.monotonic()
+        run.position = Position(
+            epoch=epoch + 1,
+            step=(epoch + 1) * run.steps_per_epoch,
+            seconds=before + now - began,
+            score=verdicts.top1,
+        )
+        logs = {**told, **_figures(run, verdicts, seconds)}
+        history.on_epoch_end(epoch, logs)
+        left = clock((now - start) * (recipe.epochs - epoch - 1))
+        say(epoch_line(f"epoch {epoch + 1}/{recipe.epochs}", logs, f"{left} left"))
+        last = run.position.epoch == recipe.epochs
+        due = now - saved >= _CHECKPOINT_SECONDS or recipe.keep == "best"
+        if last or due or stop.signal is not None:
+            jax_trainer.put_back(run.learner, state)
+            run.checkpoints.save(run.position)
+            saved = now
+        if stop.signal is not None and not last:
+            raise Interrupted(
+                f"stopped after epoch {run.position.epoch} of {recipe.epochs}; "
+                "everything is saved. The same command goes on from here.",
+                stop.exit_code,
+            )
+
+
+def _figures(run: Run, verdicts: Verdicts, seconds: float) -> dict[str, float]:
+    steps = run.steps_per_epoch * run.recipe.epochs
+    rate = train_state.schedule(run.recipe, steps)(run.position.step - 1)
+    return {
+        "val_loss": verdicts.loss,
+        "val_accuracy": verdicts.top1,
+        "val_top5": verdicts.top5,
+        "learning_rate": float(rate),
+        "seconds": seconds,
+        "images_per_second": run.steps_per_epoch * run.recipe.global_batch / seconds,
+        "data_wait": 0.0,
+    }
+
+
+def _leave(run: Run, rows: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """Writes the model, its figures and two drawings; the figures come last."""
+    kept_epoch = run.position.epoch
+    best = run.checkpoints.best() if run.recipe.keep == "best" else None
+    if best is not None:
+        kept_epoch = run.checkpoints.put_back(best).epoch
+    source, workdir = run.source, run.workdir
+    model = network.deployable(run.recipe, run.learner.kept, source.preprocessing)
+    # As it is saved: float32, with probabilities as outputs.
+    judge = jax_trainer.make_judge(model)
+    trained = [variable.value for variable in model.trainable_variables]
+    others = [variable.value for variable in model.non_trainable_variables]
+    images, labels = source.held_back
+    verdicts = verdicts_of(labels, judge(trained, others, images))
+    figures = results.metrics(run, model, verdicts, rows, kept_epoch)
+    results.write_model(workdir, model, source)
+    names = results.image_names(source)
+    results.write_validation(workdir, names, source.classes, verdicts)
+    drawn = {"curves.png": plots.curves(rows)}
+    if len(source.classes) <= plots.MOST_CONFUSION_CLASSES:
+        drawn["confusion.png"] = plots.confusion(verdicts.confusion(), source.classes)
+    for name, png in drawn.items():
+        with atomic.replacing(workdir.pictures / name) as partial:
+            partial.write_bytes(png)
+    atomic.write_json(workdir.metrics, figures)
+    return figures

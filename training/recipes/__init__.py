@@ -1,0 +1,1 @@
+"""Recipes: what a training run does, as values, each number with its source."""

@@ -1,0 +1,127 @@
+"""The table of recipes, and how one is chosen and changed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from . import overrides
+from .augmentation import Augmentation
+from .papers import PAPER_RECIPES
+from .recipe import Recipe
+
+__all__ = ["RECIPES", "Recipe", "resolve"]
+
+_TABLE = (
+    # 32x32 pictures and a few minutes of two cores. Digits are no longer digits
+    # when mirrored, so only small moves.
+    Recipe(
+        name="demo",
+        variant="convnext_atto",
+        size_px=32,
+        patch_size=4,
+        layer_scale_init_value=0.1,
+        stochastic_depth_rate=0.1,
+        epochs=25,
+        warmup_epochs=3,
+        global_batch=64,
+        peak_lr=2e-3,
+        ema_decay=0.99,
+        augmentation=Augmentation(shift_px=2),
+    ),
+    # Thousands of small pictures, from random weights: CIFAR, or folders of
+    # photographs with --set size_px=64 and more.
+    Recipe(
+        name="scratch_small",
+        variant="convnext_atto",
+        size_px=32,
+        patch_size=2,
+        layer_scale_init_value=1.0,
+        stochastic_depth_rate=0.1,
+        epochs=100,
+        warmup_epochs=5,
+        global_batch=128,
+        peak_lr=2e-3,
+        clip_norm=1.0,
+        ema_decay=0.998,
+        augmentation=Augmentation(
+            flip=True, shift_px=4, cutmix=1.0, mix_probability=0.5
+        ),
+    ),
+    # Hundreds of photographs, from weights trained on ImageNet: the new head first,
+    # then all of it, the layers near the picture the least.
+    Recipe(
+        name="finetune_small",
+        variant="convnext_tiny",
+        weights="imagenet",
+        size_px=224,
+        stochastic_depth_rate=0.1,
+        head_init_scale=0.001,
+        epochs=15,
+        warmup_epochs=1,
+        frozen_epochs=3,
+        frozen_lr=1e-3,
+        global_batch=32,
+        peak_lr=2e-4,
+        weight_decay=1e-2,
+        layer_decay=0.8,
+        clip_norm=1.0,
+        keep="best",
+        augmentation=Augmentation(crop_scale=(0.5, 1.0), flip=True),
+    ),
+)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (*_TABLE, *PAPER_RECIPES)
+}
+
+
+def resolve(name: str, changes: Sequence[str] = ()) -> Recipe:
+    """Returns a recipe of the table with some of its fields changed.
+
+    Fewer epochs shorten the frozen ones and the warm-up; see `fit_to_epochs`.
+
+    Args:
+        name: Key in `RECIPES`.
+        changes: Texts like "epochs=30" or "augmentation.flip=true".
+
+    Raises:
+        ValueError: There is no such recipe, or a change does not fit; all changes
+            that do not fit are named at once.
+    """
+    if name not in RECIPES:
+        closest = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.0)
+        raise ValueError(
+            f"there is no recipe called {name!r}; the closest are {', '.join(closest)}"
+        )
+    shorter = fit_to_epochs(RECIPES[name], changes)
+    return overrides.changed(RECIPES[name], [*shorter, *changes], fixed=("name",))
+
+
+def fit_to_epochs(recipe: Recipe, changes: Sequence[str]) -> list[str]:
+    """Returns the changes that fit frozen epochs and warm-up into fewer epochs.
+
+    Both keep their share of the run where they would not fit as they are. What
+    `changes` says of them stays.
+
+    Args:
+        recipe: Before the changes.
+        changes: As in `resolve`.
+    """
+    said = dict(change.partition("=")[::2] for change in changes)
+    text = said.get("epochs", "")
+    if not text.isdecimal() or int(text) < 1:
+        return []
+    epochs = int(text)
+    if recipe.frozen_epochs + recipe.warmup_epochs < epochs:
+        return []
+    share = epochs / recipe.epochs
+    fitting = {
+        "frozen_epochs": int(recipe.frozen_epochs * share),
+        "warmup_epochs": round(recipe.warmup_epochs * share, 2),
+    }
+    return [
+        f"{name}={value:g}"
+        for name, value in fitting.items()
+        if name not in said and value < getattr(recipe, name)
+    ]

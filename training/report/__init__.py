@@ -1,0 +1,1 @@
+"""What a run says and shows: lines, plots, the page."""

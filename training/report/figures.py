@@ -1,0 +1,138 @@
+"""What is drawn of a finished run, and the pictures that it leaves as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..engine.run import Run
+from ..evaluation.metrics import Verdicts
+from ..inference import saliency
+from ..workdir import atomic
+from . import insight_plots, plots
+
+_SHEET_PICTURES = 40
+_SAMPLE_PICTURES = 8
+_EMBEDDED_PICTURES = 225
+_EXPLAINED_PICTURES = 6
+_BATCH = 32
+
+
+def leave(
+    run: Run,
+    model: keras.Model,
+    verdicts: Verdicts,
+    rows: list[dict[str, float]],
+    names: Sequence[str],
+) -> dict[str, bytes]:
+    """Draws all of it, writes it into the workdir, and returns PNGs by file name.
+
+    Args:
+        run: A run whose last epoch is done.
+        model: The model that is left, with probabilities as outputs.
+        verdicts: What it says of the held-back pictures, in their order.
+        rows: The history.
+        names: File names of the held-back pictures, in their order.
+    """
+    classes = run.source.classes
+    images, labels = run.source.sample_images(_EMBEDDED_PICTURES)
+    features, probabilities = _answers(model, images)
+    few = _spread(len(images), _SHEET_PICTURES)
+    drawn = {
+        "curves.png": plots.curves(rows),
+        "predictions.png": plots.sheet(
+            images[few], labels[few], probabilities[few], classes
+        ),
+        "calibration.png": insight_plots.calibration(verdicts),
+    }
+    if len(classes) <= plots.MOST_CONFUSION_CLASSES:
+        drawn["confusion.png"] = plots.confusion(verdicts.confusion(), classes)
+    if len(images) > 2:
+        drawn["embedding.png"] = insight_plots.embedding(
+            features, images, labels, classes
+        )
+    right = few[probabilities[few].argmax(axis=1) == labels[few]]
+    right = right[_spread(len(right), _EXPLAINED_PICTURES)]
+    shown, truths_shown = images[right], labels[right]
+    mistakes = verdicts.worst_mistakes()
+    if len(mistakes):
+        wrong, truths = run.source.held_back_images(np.sort(mistakes))
+        # Fetched in their order in the data, shown the worst first.
+        order = np.argsort(np.argsort(mistakes))
+        wrong, truths = wrong[order], truths[order]
+        _, said = _answers(model, wrong)
+        number = int((verdicts.top[:, 0] != verdicts.labels).sum())
+        title = f"{len(wrong)} of {number} mistakes, the surest first"
+        drawn["mistakes.png"] = plots.sheet(
+            wrong, truths, said, classes, title, [names[n] for n in mistakes]
+        )
+        half = _EXPLAINED_PICTURES // 2
+        shown = np.concatenate([wrong[:half], shown[::2], shown[1::2]])
+        truths_shown = np.concatenate(
+            [truths[:half], truths_shown[::2], truths_shown[1::2]]
+        )
+    shown = shown[:_EXPLAINED_PICTURES]
+    drawn["explained.png"] = _explained(
+        model, shown, truths_shown[: len(shown)], classes
+    )
+    folder = run.workdir.pictures
+    for name, png in drawn.items():
+        with atomic.replacing(folder / name) as partial:
+            partial.write_bytes(png)
+    few = few[_spread(len(few), _SAMPLE_PICTURES)]
+    _leave_samples(run, images[few], labels[few])
+    return drawn
+
+
+def _spread(total: int, count: int) -> np.ndarray:
+    """Returns so many places from first to last: classes often lie one after another.
+
+    Args:
+        total: How many there are.
+        count: How many are wanted, at most.
+    """
+    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+
+
+def _answers(model: keras.Model, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what the classifier weighs, and the probabilities that come of it."""
+    network = keras.Model(model.input, [model.layers[-1].input, model.output])
+    parts = []
+    for first in range(0, len(images), _BATCH):
+        batch = tf.constant(images[first : first + _BATCH], tf.float32)
+        # Called directly: `predict` would have every device answer every picture.
+        outputs = network(batch, training=False)
+        parts.append([keras.ops.convert_to_numpy(output) for output in outputs])
+    features, probabilities = zip(*parts, strict=True)
+    return np.concatenate(features), np.concatenate(probabilities)
+
+
+def _explained(
+    model: keras.Model, images: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> bytes:
+    _, probabilities = _answers(model, images)
+    answers = probabilities.argmax(axis=1)
+    cams, slopes = saliency.explain(model, images, answers)
+    return insight_plots.explained(
+        [
+            insight_plots.Explained(
+                image, cam, slope, classes[answer], float(row[answer]), classes[label]
+            )
+            for image, cam, slope, answer, row, label in zip(
+                images, cams, slopes, answers, probabilities, labels, strict=True
+            )
+        ]
+    )
+
+
+def _leave_samples(run: Run, images: np.ndarray, labels: np.ndarray) -> None:
+    folder = run.workdir.pictures / "samples"
+    folder.mkdir(exist_ok=True)
+    atomic.remove_partial(folder)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        name = plots.file_name(number, run.source.classes[label])
+        with atomic.replacing(folder / name) as partial:
+            partial.write_bytes(tf.io.encode_png(image).numpy())

@@ -1,0 +1,58 @@
+"""A workdir whose run is done: what is said of it, and how its model is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..console import Mistake
+from ..workdir.layout import Workdir
+from . import next_steps
+
+# What fewer epochs shorten.
+_OF_LENGTH = ("warmup_epochs", "frozen_epochs")
+# Said by the command itself, or done with.
+_LEFT_OUT = ("name", "epochs", "weights", *_OF_LENGTH)
+
+
+def words(workdir: Workdir, wanted: Mapping[str, Any]) -> str | None:
+    """Returns what to say of a finished run, or None where it is not finished.
+
+    Args:
+        workdir: The run's.
+        wanted: What was asked for, as `workdir.identity` has it.
+
+    Raises:
+        Mistake: Another run lives in the folder, or this one is finished and was asked
+            for with another number of epochs.
+        ValueError: The folder's recipe is none.
+    """
+    metrics = workdir.finished()
+    there = workdir.stored()
+    if metrics is None or there is None:
+        workdir.check_same(dict(wanted))
+        return None
+    longer = wanted["epochs"] != there.get("epochs")
+    same = {name: there.get(name) for name in ("epochs", *_OF_LENGTH) if longer}
+    workdir.check_same({**wanted, **same})
+    # A run under JAX leaves no report.
+    shown = workdir.report if workdir.report.exists() else workdir.model
+    said = (
+        f"{workdir.path} is finished: held-back accuracy {metrics['top1']:.2%}, "
+        f"{shown}. To train on from its weights, in a folder of its own: "
+        f"{_further(workdir, there, wanted['epochs'])}"
+    )
+    if longer:
+        raise Mistake(said)
+    return said
+
+
+def _further(workdir: Workdir, there: Mapping[str, Any], epochs: int) -> str:
+    """Returns the command that goes on from a finished run's weights."""
+    from ..recipes import overrides, table
+    from ..recipes import recipe as recipe_file
+
+    recipe = recipe_file.from_json(there)
+    base = table.RECIPES.get(recipe.name)
+    changes = overrides.told(recipe, fixed=_LEFT_OUT, base=base)
+    return next_steps.train_on(workdir, there, [*changes, f"epochs={epochs}"])

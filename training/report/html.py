@@ -1,0 +1,297 @@
+"""The page that ties a run together, with everything it shows inside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from ..data.class_balance import counts as class_counts
+from ..data.class_balance import notices
+from ..evaluation.metrics import TOP, Verdicts
+from .next_steps import steps
+from .progress import clock
+
+# In the order of the page: the title and a word on how to read it.
+_PICTURES = {
+    "curves.png": ("How it learned", ""),
+    "confusion.png": ("What it mixes up", "A row is a class, a column an answer."),
+    "mistakes.png": (
+        "Its worst mistakes",
+        "The held-back pictures that it was surest of and wrong about: hard ones, odd "
+        "ones, and now and then one with a wrong label.",
+    ),
+    "predictions.png": (
+        "What it says of pictures it has not seen",
+        "Taken evenly from the held-back pictures.",
+    ),
+    "explained.png": (
+        "Where it looks",
+        "Grad-CAM: warm is what speaks for the answer, by region. Gradient: dark is "
+        "what the answer hangs on, by pixel. Mistakes first, where there are any.",
+    ),
+    "calibration.png": (
+        "How sure, how right",
+        "Bars on the dashed line: of the answers given with 80 % confidence, 80 % are "
+        "right.",
+    ),
+    "embedding.png": (
+        "What looks alike to it",
+        "What the classifier sees of each picture, on the two main axes (PCA). The "
+        "frame is the colour of the class.",
+    ),
+}
+_CLASSES_AFTER = "mistakes.png"
+_MOST_CLASSES = 50
+_MOST_LEFT_OUT = 50
+
+_STYLE = """
+:root { --ink: #1f2733; --quiet: #5b6675; --line: #e4e8ee; --key: #0b6bcb; }
+* { box-sizing: border-box; }
+body { margin: 0; background: #f6f7f9; color: var(--ink);
+  font: 16px/1.5 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
+main { max-width: 1080px; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
+h2 { font-size: 1.15rem; margin: 0 0 1rem; }
+p { margin: 0 0 1rem; } .quiet { color: var(--quiet); }
+section { background: white; border: 1px solid var(--line); border-radius: 10px;
+  padding: 1.5rem; margin-top: 1.5rem; overflow-x: auto; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr));
+  gap: .8rem; margin-top: 1.5rem; }
+.figures div { background: white; border: 1px solid var(--line); border-radius: 10px;
+  padding: .9rem 1rem; }
+.figures b { display: block; font-size: 1.35rem; line-height: 1.3; color: var(--key); }
+.figures span { color: var(--quiet); font-size: .85rem; line-height: 1.3;
+  display: block; }
+img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
+table { border-collapse: collapse; width: 100%; font-size: .95rem; }
+th, td { text-align: left; padding: .35rem 1rem .35rem 0;
+  border-bottom: 1px solid var(--line); vertical-align: top; }
+th { color: var(--quiet); font-weight: 500; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
+"""
+
+
+def page(
+    run: Any,
+    metrics: Mapping[str, Any],
+    rows: Sequence[Mapping[str, float]],
+    verdicts: Verdicts,
+    pictures: Mapping[str, bytes],
+    names: Sequence[str],
+) -> str:
+    """Returns the report as one HTML file that needs nothing beside it.
+
+    Args:
+        run: The `trainer.Run`.
+        metrics: What metrics.json holds.
+        rows: The history.
+        verdicts: Of the model as it is saved.
+        pictures: PNGs by file name.
+        names: File names of the held-back pictures, in their order.
+    """
+    title = f"{run.recipe.variant} on {run.source.name}"
+    sections = []
+    for name, (heading, words) in _PICTURES.items():
+        if name in pictures:
+            body = _picture(heading, pictures[name])
+            if name == "mistakes.png":
+                body += _mistakes(verdicts, run.source.classes, names)
+            sections.append(_section(heading, body, words))
+        if name == _CLASSES_AFTER:
+            sections.append(_class_section(verdicts, run))
+    if run.source.skipped:
+        sections.append(_left_out(run.source.skipped))
+    sections.append(_section("What to do with it", _next(run)))
+    sections.append(_section("The recipe", _recipe(asdict(run.recipe))))
+    sections.append(_section("Epoch by epoch", _history(rows)))
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<main>\n<h1>{escape(title)}</h1>\n"
+        f'<p class="quiet">{escape(_summary(metrics))}</p>\n'
+        f"{_figures(metrics)}\n{''.join(sections)}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _summary(metrics: Mapping[str, Any]) -> str:
+    words = (
+        f"Trained on {metrics['train_examples']:,} pictures of {metrics['classes']} "
+        f"classes for {metrics['epochs']} epochs; judged on "
+        f"{metrics['eval_examples']:,} pictures that it never saw."
+    )
+    if metrics["kept_epoch"] != metrics["epochs"]:
+        words += (
+            f" The weights are those of epoch {metrics['kept_epoch']}, which did best "
+            "on these pictures, so the figures are a little too good."
+        )
+    return words
+
+
+def _left_out(skipped: Sequence[tuple[str, str]]) -> str:
+    shown = skipped[:_MOST_LEFT_OUT]
+    more = f" The first {len(shown)}:" if len(shown) < len(skipped) else ""
+    what = "1 picture" if len(skipped) == 1 else f"{len(skipped):,} pictures"
+    words = f"{what} could not be read.{more}"
+    rows = [(str(path), reason) for path, reason in shown]
+    return _section("Left out", _table(("picture", "why"), rows, numbers=0), words)
+
+
+def _next(run: Any) -> str:
+    lines = "".join(
+        f"<tr><td>{escape(words)}</td><td><code>{escape(command)}</code></td></tr>\n"
+        for words, command in steps(run.workdir)
+    )
+    return f"<table>\n{lines}</table>"
+
+
+def _figures(metrics: Mapping[str, Any]) -> str:
+    top5 = ((f"{metrics['top5']:.2%}", "among the first five"),)
+    shown = (
+        (f"{metrics['top1']:.2%}", "first answer right"),
+        *(top5 if metrics["classes"] > TOP else ()),
+        (f"{metrics['mean_class_accuracy']:.2%}", "right, all classes alike"),
+        (f"{metrics['loss']:.4f}", "cross-entropy"),
+        (f"{metrics['calibration_error']:.2%}", "calibration error"),
+        (f"{metrics['parameters'] / 1e6:.2f} M", "parameters"),
+        (clock(metrics["train_seconds"]), "training time"),
+    )
+    boxes = "".join(
+        f"<div><b>{value}</b><span>{name}</span></div>" for value, name in shown
+    )
+    return f'<div class="figures">{boxes}</div>'
+
+
+def _section(title: str, body: str, words: str = "") -> str:
+    said = f'<p class="quiet">{escape(words)}</p>\n' if words else ""
+    return f"<section>\n<h2>{escape(title)}</h2>\n{said}{body}\n</section>\n"
+
+
+def _picture(title: str, png: bytes) -> str:
+    data = base64.b64encode(png).decode("ascii")
+    return f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]], numbers: int) -> str:
+    """Returns a table whose last `numbers` columns are numbers."""
+
+    def line(cells: Sequence[str], kind: str) -> str:
+        first_number = len(cells) - numbers
+        return "".join(
+            f"<{kind}{' class=number' if column >= first_number else ''}>"
+            f"{escape(cell)}</{kind}>"
+            for column, cell in enumerate(cells)
+        )
+
+    lines = "".join(f"<tr>{line(cells, 'td')}</tr>\n" for cells in body)
+    return f"<table>\n<tr>{line(head, 'th')}</tr>\n{lines}</table>"
+
+
+def _class_section(verdicts: Verdicts, run: Any) -> str:
+    words = " ".join(f"{line[0].upper()}{line[1:]}." for line in notices(run.source))
+    if len(run.source.classes) > _MOST_CLASSES:
+        words += (
+            f" The {_MOST_CLASSES} of {len(run.source.classes):,} classes that it "
+            "knows least."
+        )
+    return _section("Class by class", _classes(verdicts, run), words)
+
+
+def _classes(verdicts: Verdicts, run: Any) -> str:
+    counts = verdicts.by_class()
+    recall = counts.right / np.maximum(counts.images, 1)
+    trained = class_counts(run.source.training, len(run.source.classes))
+    lines = []
+    for number in np.argsort(recall, kind="stable")[:_MOST_CLASSES]:
+        row = verdicts.confusion_row(number)
+        total, right = int(counts.images[number]), int(counts.right[number])
+        row[number] = 0
+        taken_for = run.source.classes[row.argmax()] if row.any() else ""
+        share = f"{right / total:.1%}" if total else "-"
+        learned = "" if trained is None else f"{trained[number]:,}"
+        lines.append(
+            (
+                run.source.classes[number],
+                taken_for,
+                learned,
+                f"{total:,}",
+                f"{right:,}",
+                share,
+            )
+        )
+    head = (
+        "class",
+        "most often taken for",
+        "to train on",
+        "held back",
+        "right",
+        "share",
+    )
+    return _table(head, lines, numbers=4)
+
+
+def _mistakes(verdicts: Verdicts, classes: Sequence[str], names: Sequence[str]) -> str:
+    lines = [
+        (
+            names[number],
+            classes[verdicts.labels[number]],
+            classes[verdicts.top[number, 0]],
+            f"{verdicts.confidence[number]:.1%}",
+        )
+        for number in verdicts.worst_mistakes()
+    ]
+    return _table(("image", "true", "predicted", "probability"), lines, numbers=1)
+
+
+def _recipe(fields: Mapping[str, Any]) -> str:
+    lines = []
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            lines += [
+                (f"{name}.{inner}", _value(part)) for inner, part in value.items()
+            ]
+        else:
+            lines.append((name, _value(value)))
+    return _table(("field", "value"), lines, numbers=0)
+
+
+def _value(value: object) -> str:
+    """Returns a value as people write it."""
+    if value is None or value == "":
+        return "none" if value is None else "-"
+    if isinstance(value, tuple):
+        return ",".join(map(_value, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _history(rows: Sequence[Mapping[str, float]]) -> str:
+    lines = [
+        (
+            f"{row['epoch']:.0f}",
+            f"{row['loss']:.4f}",
+            f"{row['accuracy']:.2%}",
+            f"{row['val_loss']:.4f}",
+            f"{row['val_accuracy']:.2%}",
+            f"{row['learning_rate']:.2e}",
+            f"{row['images_per_second']:,.0f}",
+        )
+        for row in rows
+    ]
+    head = (
+        "epoch",
+        "loss",
+        "accuracy",
+        "held back: loss",
+        "accuracy",
+        "learning rate",
+        "img/s",
+    )
+    return _table(head, lines, numbers=7)

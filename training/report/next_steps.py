@@ -1,0 +1,84 @@
+"""What a person types next, once a run is finished."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..workdir.layout import Workdir
+
+
+def steps(workdir: Workdir) -> tuple[tuple[str, str], ...]:
+    """Returns what may be done with a finished run: in words, and the command.
+
+    Args:
+        workdir: The run's.
+    """
+    place, model, seen, exported = (
+        shlex.quote(str(path))
+        for path in (
+            workdir.path,
+            workdir.model,
+            workdir.path / "seen",
+            workdir.path / "export",
+        )
+    )
+    ask, explain = program("training.predict_main"), program("training.explain_main")
+    return (
+        ("to ask it", f"{ask} --model={place} PICTURE..."),
+        ("to see why", f"{explain} --model={place} --out={seen} PICTURE..."),
+        ("to export", f"{program('export.main')} --model={model} --out={exported}"),
+    )
+
+
+def train_on(
+    workdir: Workdir, stored: Mapping[str, Any], changes: Sequence[str]
+) -> str:
+    """Returns the command that trains a finished run's model further.
+
+    Args:
+        workdir: The run's.
+        stored: What its `recipe.json` holds.
+        changes: What `--set` has to say beside the name of the recipe.
+    """
+    words = [
+        f"--recipe={stored.get('name')}",
+        f"--data={stored.get('data')}",
+        f"--weights={workdir.path}",
+        f"--workdir={workdir.path}-2",
+        *(f"--set={change}" for change in changes),
+    ]
+    return " ".join([program("training.main"), *map(shlex.quote, words)])
+
+
+def program(module: str) -> str:
+    """Returns the words that run a command in the shell that this one was run from.
+
+    Args:
+        module: As in a checkout, "training.predict_main".
+    """
+    python = Path(sys.executable)
+    if __package__.partition(".")[0] == "training":
+        return f"{called(python)} -m {module}"
+    # Importing it loads Keras, which is to be done quietly before.
+    from keras_convnext.commands import INSTALLED
+
+    return called(python.with_name(INSTALLED[module]))
+
+
+def called(program: Path) -> str:
+    """Returns the shortest name of a program: its own, a path from here, or all of it.
+
+    Args:
+        program: An absolute path.
+    """
+    found = shutil.which(program.name)
+    if found is not None and Path(found) == program:
+        return program.name
+    here = Path.cwd()
+    shown = program.relative_to(here) if program.is_relative_to(here) else program
+    return shlex.quote(str(shown))

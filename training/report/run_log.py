@@ -1,0 +1,129 @@
+"""What a run says at its beginning and at its end."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..console import say
+from . import next_steps
+
+_INDENT = "  "
+_WIDTH = 88
+
+
+def of_changes(recipe: Any, name: str | None, changes: Sequence[str]) -> list[str]:
+    """Returns what to say of a recipe before any work, a line each.
+
+    Args:
+        recipe: The run's.
+        name: What `--recipe` says, if it does.
+        changes: What `--set` says.
+    """
+    from ..recipes import table
+
+    lines = []
+    shorter = table.fit_to_epochs(table.RECIPES[name], changes) if name else []
+    if shorter:
+        words = " and ".join(shorter)
+        lines.append(f"epochs={recipe.epochs} is short for {name}: {words}, to fit")
+    if recipe.frozen_epochs and recipe.weights is None:
+        lines.append(
+            f"frozen_epochs={recipe.frozen_epochs} with random weights: the head alone "
+            "learns in these epochs, on features that mean nothing; --set "
+            "frozen_epochs=0, or --weights="
+        )
+    return lines
+
+
+def say_what_was_found(source: Any) -> None:
+    """Says what is to be known of a `training.data.Source`, a line each."""
+    from ..data import class_balance
+
+    for notice in (*source.notices, *class_balance.notices(source)):
+        say(notice)
+    if source.skipped:
+        say(f"left out {len(source.skipped)} unreadable pictures:")
+        for path, reason in source.skipped:
+            say(f"  {path}: {reason}")
+
+
+def say_what_begins(run: Any, devices: str) -> None:
+    """Says what a run is, and from where it goes on.
+
+    Args:
+        run: A `run.Run` or a `jax_run.Run`.
+        devices: What it runs on, in words.
+    """
+    say(
+        f"{devices}, {run.recipe.precision}, batch "
+        f"{run.recipe.global_batch}, {run.recipe.variant} with "
+        f"{run.learner.model.count_params():,} parameters, "
+        f"{run.source.train_examples:,} pictures of {len(run.source.classes)} classes "
+        f"to train on and {run.source.eval_examples:,} held back"
+    )
+    say(of_recipe(run.recipe))
+    if run.position.step:
+        say(f"going on after step {run.position.step} (epoch {run.position.epoch + 1})")
+
+
+def say_what_came_out(
+    run: Any, metrics: Mapping[str, Any], shown: Path, seconds: float
+) -> None:
+    """Says how good the model is, where it lies, and what to type next.
+
+    Args:
+        run: As in `say_what_begins`.
+        metrics: What metrics.json holds.
+        shown: What to look at.
+        seconds: How long it took to judge the model and to draw that.
+    """
+    # Importing it loads Keras, which is to be done quietly before.
+    from .progress import clock
+
+    say(
+        f"held-back accuracy {metrics['top1']:.2%} "
+        f"({metrics['eval_examples']} pictures), trained in "
+        f"{clock(metrics['train_seconds'])}, {shown.stem} made in {clock(seconds)}"
+    )
+    if metrics["kept_epoch"] != metrics["epochs"]:
+        say(
+            f"kept the weights of epoch {metrics['kept_epoch']}, the best of "
+            f"{metrics['epochs']} on the held-back pictures"
+        )
+    say(f"model {run.workdir.model}, {shown.stem} {shown}")
+    for words, command in next_steps.steps(run.workdir):
+        say(f"{words:<11} {command}")
+
+
+def of_recipe(recipe: Any) -> str:
+    """Returns a recipe in words, and below all of it that is not at its default."""
+    from ..recipes import overrides
+
+    told = textwrap.fill(
+        " ".join(overrides.told(recipe, fixed=("name",))),
+        width=_WIDTH,
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return f"recipe: {_in_short(recipe)}\n{told}"
+
+
+def _in_short(recipe: Any) -> str:
+    """Returns a recipe's most telling fields on one line."""
+    ema = f", EMA {recipe.ema_decay}" if recipe.ema_decay is not None else ""
+    start = f" from {recipe.weights}" if recipe.weights else ""
+    epochs = "epoch" if recipe.epochs == 1 else "epochs"
+    frozen = ""
+    if recipe.frozen_epochs:
+        frozen = f" (the head alone in the first {recipe.frozen_epochs})"
+    return (
+        f"{recipe.name}{start}, {recipe.epochs} {epochs}{frozen} at "
+        f"{recipe.size_px} px, peak lr {recipe.peak_lr:g}, decay "
+        f"{recipe.weight_decay:g}, stochastic depth "
+        f"{recipe.stochastic_depth_rate:g}{ema}, seed {recipe.seed}"
+    )

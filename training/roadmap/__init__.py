@@ -1,0 +1,1 @@
+"""The paper's steps from ResNet to ConvNeXt, trained and drawn."""

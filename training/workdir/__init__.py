@@ -1,0 +1,1 @@
+"""A run's folder: its layout, its checkpoints, its history."""

@@ -1,0 +1,211 @@
+"""Checkpoints: everything the next step depends on, in one file each."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..console import Mistake
+from . import atomic
+
+_POSITION = "position.json"
+SUFFIX = ".ckpt"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in a run a checkpoint was written.
+
+    Attributes:
+        epoch: The epoch that goes on next, from 0.
+        batch: The batch of that epoch that comes next, from 0.
+        step: Steps taken since the start of the run.
+        totals: What has been summed up so far in an unfinished epoch.
+        seconds: Time spent on the run so far, over all sittings.
+        score: What these weights were judged as, higher is better; None within an
+            epoch.
+        learning_rate: What a callback has set in place of the schedule, or None.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    totals: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    score: float | None = None
+    learning_rate: float | None = None
+
+
+class Checkpoints:
+    """The checkpoints of one run: the newest few and the best.
+
+    A checkpoint is a zip file of numpy arrays, readable with `numpy.load`. It
+    carries check sums, and gets its name only when all of it is on the disk.
+
+    Args:
+        folder: Where they lie.
+        variables: What is kept, by a name that is the same in every process.
+        keep: How many of the newest stay.
+    """
+
+    def __init__(self, folder: Path, variables: Mapping[str, Any], keep: int) -> None:
+        self.folder = folder
+        self.variables = dict(variables)
+        self.keep = keep
+
+    def tidy(self) -> None:
+        """Makes the folder, and removes what a killed process left half-written."""
+        self.folder.mkdir(exist_ok=True)
+        atomic.remove_partial(self.folder)
+
+    def save(self, position: Position) -> Path:
+        """Writes a checkpoint and removes the ones that are no longer wanted.
+
+        Raises:
+            Mistake: The disk is full or will not be written to. The checkpoints
+                that are there stay.
+        """
+        path = self.folder / f"step-{position.step:09d}{SUFFIX}"
+        try:
+            with atomic.replacing(path) as partial:
+                self._write(partial, position)
+        except OSError as error:
+            raise Mistake(
+                f"cannot write the checkpoint {path} ({error.strerror or error}); once "
+                f"there is room, {self.way_on()}"
+            ) from error
+        self._remove_unwanted()
+        return path
+
+    def _write(self, path: Path, position: Position) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(_POSITION, json.dumps(asdict(position)))
+            for name, variable in self.variables.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, variable.numpy())
+
+    def restore(self) -> tuple[Position, list[str]] | None:
+        """Puts the newest whole checkpoint back into the variables.
+
+        Returns:
+            Where the run was, and a line for each damaged checkpoint that was
+            passed over; None where there is no whole checkpoint.
+
+        Raises:
+            Mistake: A checkpoint is whole but of another model.
+        """
+        damaged: list[str] = []
+        for path in self._newest_first():
+            try:
+                position, arrays = self._read(path)
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                damaged.append(f"{path} is damaged ({error}) and was passed over")
+                continue
+            self._assign(path, arrays)
+            return position, damaged
+        return None
+
+    def _read(self, path: Path) -> tuple[Position, dict[str, np.ndarray]]:
+        with zipfile.ZipFile(path) as archive:
+            position = _position(archive)
+            arrays = {}
+            for member in archive.namelist():
+                if member != _POSITION:
+                    with archive.open(member) as file:
+                        array = np.lib.format.read_array(file)
+                        # Reading to the end is what makes zipfile compare sums.
+                        file.read()
+                    arrays[member.removesuffix(".npy")] = array
+        return position, arrays
+
+    def _assign(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
+        unlike = set(arrays) ^ set(self.variables)
+        unlike |= {
+            name
+            for name, variable in self.variables.items()
+            if name in arrays and tuple(variable.shape) != arrays[name].shape
+        }
+        if unlike:
+            raise Mistake(
+                f"{path} is of another model: {', '.join(sorted(unlike)[:3])} "
+                f"and {max(len(unlike) - 3, 0)} more do not match"
+            )
+        for name, variable in self.variables.items():
+            variable.assign(arrays[name])
+
+    def put_back(self, path: Path) -> Position:
+        """Puts one checkpoint back into the variables.
+
+        Returns:
+            Where the run was when it was written.
+
+        Raises:
+            Mistake: It is damaged, or of another model.
+        """
+        try:
+            position, arrays = self._read(path)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise Mistake(f"{path} is damaged ({error})") from error
+        self._assign(path, arrays)
+        return position
+
+    def _newest_first(self) -> Iterator[Path]:
+        yield from sorted(self.folder.glob(f"step-*{SUFFIX}"), reverse=True)
+
+    def newest(self) -> Path | None:
+        """Returns the newest checkpoint, None where there is none."""
+        return next(self._newest_first(), None)
+
+    def way_on(self) -> str:
+        """Returns in words where the same command begins."""
+        newest = self.newest()
+        start = f"goes on from {newest}" if newest else "begins anew"
+        return f"the same command {start}"
+
+    def not_a_number(self, what: str) -> Mistake:
+        """Returns the word on a loss or a gradient that is no number any more.
+
+        Args:
+            what: Which, and where in the run.
+        """
+        newest = self.newest()
+        kept = f"{newest} is from before" if newest else "there is no checkpoint yet"
+        return Mistake(
+            f"{what}; {kept}. Try a lower peak_lr, a longer warmup_epochs or "
+            "clip_norm=1 in a new --workdir"
+        )
+
+    def best(self) -> Path | None:
+        """Returns the checkpoint with the highest score, the earliest of equals."""
+        scores = {path: _score(path) for path in self._newest_first()}
+        best = max(scores.values(), default=-math.inf)
+        if best == -math.inf:
+            return None
+        return min(path for path, score in scores.items() if score == best)
+
+    def _remove_unwanted(self) -> None:
+        best = self.best()
+        for path in list(self._newest_first())[self.keep :]:
+            if path != best:
+                path.unlink(missing_ok=True)
+
+
+def _position(archive: zipfile.ZipFile) -> Position:
+    return Position(**json.loads(archive.read(_POSITION)))
+
+
+def _score(path: Path) -> float:
+    """Returns a checkpoint's score; the lowest there is where it has none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            score = _position(archive).score
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile):
+        return -math.inf
+    return -math.inf if score is None else score
