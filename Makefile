@@ -23,7 +23,7 @@ PARITY_TESTS = tests/keras_convnext/test_parity_live.py \
     tests/keras_convnext/weights/test_timm_live.py \
     tests/keras_convnext/weights/test_writers_live.py \
     tests/keras_convnext/weights/test_writers_of_meta_live.py
-INTEROP_TESTS = tests/export/test_other_runtimes.py tests/export/test_c_api.py
+INTEROP_TESTS = tests/export/verify/test_other_runtimes.py tests/export/verify/test_c_api.py
 DEMO = runs/demo
 INSTALLED = $(VENV)/installed
 DEMO_INSTALLED = $(VENV)/installed-demo

@@ -129,7 +129,7 @@ setup(
     # The tables, class names and page templates that lie beside the code.
     package_data={
         "": [f"**/*.{kind}" for kind in ("csv", "html", "json", "txt", "xz", "typed")],
-        "keras_convnext.export": ["serving/**/*"],
+        "keras_convnext.export": ["server/deploy/**/*"],
     },
     install_requires=RUN_TIME,
     extras_require=EXTRAS,

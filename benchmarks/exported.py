@@ -53,9 +53,9 @@ def random_network(builder: Callable[..., Any]) -> Any:
 def make_ours(folder: Path, pictures: np.ndarray) -> None:
     """Exports this library's network: folded, as `export.main` does."""
     import keras_convnext
-    from export import precisions, saved_model, tflite
-    from export.network import Network, with_features
-    from export.source import Source
+    from export.convert import precisions, saved_model, tflite
+    from export.model.forward import Network, with_features
+    from export.model.loaded_model import Source
     from keras_convnext.inference.outputs import find_output_meaning
     from keras_convnext.preprocessing import IMAGENET
 

@@ -15,7 +15,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from export.serving import load_generator
+from export.server.deploy import load_generator
 
 SETTINGS = (
     ("one at a time", ["--max_batch_size=1"]),

@@ -8,10 +8,11 @@ from typing import Any
 
 from absl import flags
 
-from . import console, model_file
+from . import console
 from .console import Mistake
-from .origins import SPECS
-from .precisions import FORMATS, PRECISIONS
+from .convert.precisions import FORMATS, PRECISIONS
+from .images.image_sets import SPECS
+from .model import keras_file
 
 COMMAND = "export"
 SUMMARY = """Exports a trained model and proves that each file agrees with Keras.
@@ -116,8 +117,8 @@ def _export(argv: list[str]) -> int:
     (default,) = chosen_of(
         "default_signature", values.default_signature, ("bytes", "images", "tensors")
     )
-    is_name = model_file.names_a_checkpoint(values.model)
-    file = None if is_name else model_file.find(values.model)
+    is_name = keras_file.names_a_checkpoint(values.model)
+    file = None if is_name else keras_file.find(values.model)
     console.quiet_libraries()
     return _run(values, file, formats, precisions, default)
 
@@ -129,8 +130,10 @@ def _run(
     precisions: list[str],
     default: str,
 ) -> int:
-    from . import calibration, checkpoint, exporter, pictures, source
-    from .staging import Staging
+    from . import pipeline
+    from .images import calibration, comparison
+    from .model import loaded_model, published
+    from .publish.staging import Staging
 
     measured = None
     integers = [name for name in precisions if PRECISIONS[name].calibrated]
@@ -153,19 +156,19 @@ def _run(
                 "pictures that calibration may consist of"
             )
     others = measured.others if measured else None
-    origin = pictures.find(values.pictures, file, others)
+    origin = comparison.find(values.pictures, file, others)
     with Staging(Path(values.out).expanduser()) as staging:
         loaded = (
-            source.load(file, values.output, values.normalization)
+            loaded_model.load(file, values.output, values.normalization)
             if file
-            else checkpoint.load(values.model)
+            else published.load(values.model)
         )
         for notice in loaded.notices:
             print(f"{COMMAND}: {notice}", file=sys.stderr)
         formats = _possible(formats, loaded, values["format"].present)
-        most = values.most_pictures or pictures.enough(loaded.preprocessing.size_px)
-        compared = pictures.read(origin, most)
-        request = exporter.Request(
+        most = values.most_pictures or comparison.enough(loaded.preprocessing.size_px)
+        compared = comparison.read(origin, most)
+        request = pipeline.Request(
             formats=formats,
             precisions=[PRECISIONS[name] for name in precisions],
             default_signature=default,
@@ -174,8 +177,8 @@ def _run(
             batch=values.batch or None,
             any_size=values.any_size,
         )
-        artefacts = exporter.run(loaded, compared, request, staging)
-    print(exporter.table(artefacts, loaded.meaning.kind))
+        artefacts = pipeline.run(loaded, compared, request, staging)
+    print(pipeline.table(artefacts, loaded.meaning.kind))
     return 0
 
 
@@ -190,7 +193,7 @@ def _possible(formats: list[str], loaded: Any, is_told: bool) -> list[str]:
     Raises:
         Mistake: One that the caller has named is not possible.
     """
-    from . import float32
+    from .model import float32
 
     quantized = float32.quantized_layers(loaded.model)
     if not quantized or "tflite" not in formats:

@@ -10,8 +10,8 @@ from typing import Any
 from absl import flags
 
 from . import console
-from .agreement import WORDS
 from .console import Mistake
+from .verify.agreement import WORDS
 
 COMMAND = "summary"
 SUMMARY = """Prints accuracy, parity of each exported file, and where the pictures are.

@@ -11,9 +11,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 import keras_convnext
 from contestants import keras_convnext_plain, with_keras
-from export import tflite
-from export.network import Network, with_features
-from export.precisions import PRECISIONS
+from export.convert import tflite
+from export.convert.precisions import PRECISIONS
+from export.model.forward import Network, with_features
 from keras_convnext.preprocessing import Preprocessing
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from ..warm_up import PLACE as WARM_UP
+from ..convert.warmup_requests import PLACE as WARM_UP
 from .errors import Code, Refusal, invalid
 
 Arrays = dict[str, np.ndarray]

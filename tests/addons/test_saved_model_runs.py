@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 import keras_convnext
-from export import rerun, saved_model
-from export.network import Network, with_features
-from export.source import Source
+from export.convert import saved_model
+from export.model.forward import Network, with_features
+from export.model.loaded_model import Source
+from export.verify import isolated_runner
 from keras_convnext.image import decode, evaluation_view
 from keras_convnext.preprocessing import Preprocessing
 
@@ -79,7 +80,14 @@ def test_every_signature_answers_in_tensorflow_2_15(
     np.savez(tmp_path / "questions.npz", **arrays)
     done = subprocess.run(
         [
-            *(addons_python, "-P", "-c", PROGRAM, rerun.__file__, tmp_path / "1"),
+            *(
+                addons_python,
+                "-P",
+                "-c",
+                PROGRAM,
+                isolated_runner.__file__,
+                tmp_path / "1",
+            ),
             *(tmp_path / "questions.npz", tmp_path / "answers.npz"),
         ],
         env=addons_environment,

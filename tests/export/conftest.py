@@ -116,7 +116,7 @@ def served(tmp_path_factory):
     from export.server.app import Server, Settings
     from export.server.limits import Limits
     from export.server.versions import ModelConfig
-    from tests.export.server_support import (
+    from tests.export.server.server_support import (
         BODY_SECONDS,
         LARGEST,
         free_port,

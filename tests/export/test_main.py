@@ -12,8 +12,8 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from export import main as command
-from export import precisions, tflite
-from export.staging import Staging
+from export.convert import precisions, tflite
+from export.publish.staging import Staging
 from export.summary_main import main as summarize
 
 
@@ -282,5 +282,8 @@ def test_the_summary_of_nothing_is_a_mistake(tmp_path, capsys):
 
 
 def test_the_fresh_process_knows_nothing_of_this_project():
-    source = pathlib.Path(command.__file__).with_name("rerun.py").read_text()
+    source = (
+        pathlib.Path(command.__file__).with_name("verify")
+        / "isolated_runner.py".read_text()
+    )
     assert "keras" not in source.partition('"""\n')[2].partition('"""')[2].lower()

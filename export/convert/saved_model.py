@@ -1,0 +1,58 @@
+"""Writes a SavedModel, in the folder layout that TensorFlow Serving watches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_convnext.inference.sidecars import LABELS
+
+from ..console import native_stderr_held
+from ..model.forward import Network
+from ..model.loaded_model import Source
+from . import signatures, warmup_requests
+
+FOLDER = "saved_model"
+# How many classes the signature for encoded pictures tells.
+TOP_CLASSES = 5
+
+
+def next_version(folder: Path) -> int:
+    """Returns the first version number above those that exist.
+
+    Args:
+        folder: Holds a subfolder a version; need not exist.
+    """
+    taken = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    return max(taken, default=0) + 1
+
+
+def write(
+    source: Source, network: Network, folder: Path, default: str = "bytes"
+) -> None:
+    """Writes one version.
+
+    Args:
+        source: What is exported.
+        network: Its forward pass.
+        folder: Where to; must not exist.
+        default: Which of `signatures.DEFAULTS` is the default signature.
+    """
+    if source.labels:
+        asset = folder.with_name(LABELS)
+        asset.write_text("\n".join(source.labels) + "\n", encoding="utf-8")
+        network.labels = tf.saved_model.Asset(str(asset))
+    made = signatures.make(
+        network,
+        source.preprocessing,
+        source.labels,
+        min(TOP_CLASSES, len(source.labels)),
+        default,
+    )
+    with native_stderr_held():
+        tf.saved_model.save(network, str(folder), signatures=made)
+    default = default if default in made else "features"
+    warmup_requests.write(
+        folder, source.model.name, network.size_px, default, list(made)
+    )

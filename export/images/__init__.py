@@ -1,0 +1,1 @@
+"""The images that calibrate and compare exported files."""

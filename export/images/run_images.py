@@ -1,0 +1,61 @@
+"""The images of the training run beside a model, as its files name them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from ..console import Mistake
+from . import image_sets
+from .image_sets import Origin, Parts
+
+_RECIPE, _VALIDATION = "recipe.json", "validation.csv"
+# Kinds of data that stand with a word before them; other data are tfds names.
+_KINDS = ("folder:", "array:")
+
+
+def find_run_images(workdir: Path) -> Parts:
+    """Returns the images that a run learned from and those that it held back.
+
+    Args:
+        workdir: Where a model file lies.
+
+    Raises:
+        Mistake: It is no run's folder, or its data are not to be had any more.
+    """
+    file = workdir / _RECIPE
+    try:
+        data = str(json.loads(file.read_text(encoding="utf-8"))["data"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Mistake(f"{workdir} has no {_RECIPE} that names a run's data") from None
+    spec = data if data.startswith(_KINDS) else f"tfds:{data}"
+    parts = image_sets.find("data", spec, download=False)
+    if not parts.undivided:
+        return parts
+    return _divided(Path(spec.partition(":")[2]).expanduser(), workdir / _VALIDATION)
+
+
+def _divided(root: Path, validation: Path) -> Parts:
+    """Divides a folder as the run did, which left the names of what it held back."""
+    try:
+        with validation.open(encoding="utf-8", newline="") as rows:
+            held_back = {Path(row["image"]).resolve() for row in csv.DictReader(rows)}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Mistake(
+            f"there is no {validation} that says which images of {root} were held back"
+        ) from None
+    files = image_sets.files_in(root)
+    apart = [file for file in files if file.resolve() in held_back]
+    gone = [file for file in held_back if not file.exists()]
+    if gone:
+        raise Mistake(
+            f"{len(gone)} of the images that {validation} names are not in {root} any "
+            "more"
+        )
+    others = [file for file in files if file.resolve() not in held_back]
+    return Parts(_origin("training", root, others), _origin("validation", root, apart))
+
+
+def _origin(part: str, root: Path, files: list[Path]) -> Origin:
+    return image_sets.of_files(f"{root}, the run's {part} images", files, root)

@@ -1,0 +1,1 @@
+"""What is exported: the model, its file, its forward pass."""

@@ -1,0 +1,328 @@
+"""The course of an export: make each file, prove it, publish all of them or none."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_convnext.folding import fold_with_reasons
+from keras_convnext.inference.sidecars import LABELS, PREPROCESSING
+
+from .console import Failure, Mistake
+from .convert import saved_model, tflite, tflite_metadata
+from .convert.precisions import PRECISIONS, Precision
+from .convert.tflite_metadata import Description
+from .images import calibration
+from .images.calibration import Calibration
+from .images.comparison import Pictures
+from .model import float32
+from .model.forward import Network, with_features
+from .model.loaded_model import Source
+from .publish import html_report, manifest
+from .publish.manifest import Artefact
+from .publish.staging import Staging
+from .verify import parity, quantization_error
+from .verify.agreement import OUTPUT_WORDS, WORDS
+from .verify.reference import Reference, ask_keras, ask_model
+
+# Pictures on which every tensor of an integer file is compared.
+_TRACED = 4
+_WORST = 3
+_OUTPUT_LABELS = "output_labels.txt"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        formats: "saved_model", "tflite".
+        precisions: Of the TFLite files; a SavedModel is float32.
+        default_signature: What a SavedModel's `serving_default` takes.
+        fold: Whether norms and scales go into the weights first.
+        calibration: Where pictures for calibration are, if a precision needs them.
+        batch: Pictures that a TFLite file takes in a call; `None` for any number.
+        any_size: Whether a TFLite file leaves height and width open.
+    """
+
+    formats: Sequence[str]
+    precisions: Sequence[Precision]
+    default_signature: str
+    fold: bool = True
+    calibration: Calibration | None = None
+    batch: int | None = 1
+    any_size: bool = False
+
+
+def run(
+    source: Source, pictures: Pictures, request: Request, staging: Staging
+) -> list[Artefact]:
+    """Makes and proves what is asked for, and puts it into the output folder.
+
+    Args:
+        source: What is exported.
+        pictures: What it is compared on.
+        request: What to make of it.
+        staging: Where to.
+
+    Returns:
+        What was made.
+
+    Raises:
+        Failure: A file does not agree with Keras. Nothing has been published then.
+    """
+    original, source = source, _computing_in_float32(source)
+    reference = ask_keras(source, pictures)
+    precision = _precision_of(original, reference)
+    inner, left = _folded(source) if request.fold else (None, {})
+    network = Network(
+        source.model,
+        source.preprocessing,
+        inner,
+        meaning=source.meaning,
+        normalizes=source.normalizes,
+    )
+    artefacts: list[Artefact] = []
+    for made in _make(source, network, request, reference, staging):
+        shown = parity.prove(staging.folder / made.place, made.precision, reference)
+        if shown.problems:
+            raise Failure(
+                f"{made.place} does not agree with Keras and was not exported: "
+                f"{'; '.join([*shown.problems, *_where(made)])}"
+            )
+        artefacts.append(made.proven(shown))
+    _write_companions(source, staging.folder)
+    page = html_report.render(source, reference, artefacts, pictures.origin)
+    (staging.folder / html_report.NAME).write_text(page, encoding="utf-8")
+    described = manifest.describe(
+        source, reference, artefacts, pictures.origin, staging.out
+    )
+    described["source"]["precision"] = precision
+    described["folding"] = {"folded": inner is not None, "left": left}
+    manifest_text = json.dumps(described, indent=2) + "\n"
+    (staging.folder / manifest.NAME).write_text(manifest_text, encoding="utf-8")
+    # The manifest comes last: what it names is there.
+    for name in (
+        *(artefact.place for artefact in artefacts),
+        *((LABELS,) if source.labels else ()),
+        PREPROCESSING,
+        html_report.NAME,
+        manifest.NAME,
+    ):
+        staging.publish(name)
+    return artefacts
+
+
+def _computing_in_float32(source: Source) -> Source:
+    """Returns the source with a model that computes in float32, as the files do."""
+    try:
+        return replace(source, model=float32.in_float32(source.model))
+    except ValueError as error:
+        raise Mistake(f"{source.name}: {error}") from error
+
+
+def _precision_of(original: Source, reference: Reference) -> dict[str, Any]:
+    """Returns what a model computes in, and how far float32 is from that; says it."""
+    policies = float32.other_precisions(original.model)
+    if not policies:
+        return {"policies": ["float32"], "max_abs_diff": 0.0}
+    answers = ask_model(original, reference.tensors)
+    difference = float(np.max(np.abs(answers - reference.probabilities)))
+    print(
+        f"export: {original.name} computes in {', '.join(policies)}, its files in "
+        f"float32 with the same weights: {difference:.1g} at most from its own answers",
+        file=sys.stderr,
+    )
+    return {"policies": policies, "max_abs_diff": difference}
+
+
+def _folded(source: Source) -> tuple[Any, dict[str, str]]:
+    """Returns the folded model and why some layers stayed.
+
+    Returns nothing for a model that folding cannot follow.
+    """
+    try:
+        quantized = float32.quantized_layers(source.model)
+        if quantized:
+            raise ValueError(f"Keras has quantized {quantized[0]}")
+        return fold_with_reasons(with_features(source.model))
+    except ValueError as error:
+        print(f"export: not folded: {error}", file=sys.stderr)
+        return None, {}
+
+
+def _where(made: Artefact) -> list[str]:
+    """Returns where in a quantised file accuracy goes, in words."""
+    worst = sorted(made.layers, key=lambda layer: -layer.error)[:_WORST]
+    if not worst:
+        return []
+    told = ", ".join(f"{layer.tensor} ({layer.error:.0%})" for layer in worst)
+    return [f"the largest relative errors are those of {told}"]
+
+
+def _make(
+    source: Source,
+    network: Network,
+    request: Request,
+    reference: Reference,
+    staging: Staging,
+) -> Iterator[Artefact]:
+    """Writes the files into the staging folder, one at a time."""
+    if "saved_model" in request.formats:
+        version = saved_model.next_version(staging.out / saved_model.FOLDER)
+        place = f"{saved_model.FOLDER}/{version}"
+        folder = staging.folder / place
+        folder.parent.mkdir()
+        saved_model.write(source, network, folder, request.default_signature)
+        yield Artefact(
+            place=place,
+            format="saved_model",
+            precision=PRECISIONS["float32"],
+            bytes=manifest.size_bytes(folder),
+            inputs=_saved_model_inputs(network, request.default_signature),
+        )
+    if "tflite" not in request.formats:
+        return
+    pictures = None
+    if request.calibration is not None:
+        pictures = calibration.load(request.calibration, source.preprocessing)
+    exact = tflite.convert(
+        network, PRECISIONS["float32"], batch=request.batch, any_size=request.any_size
+    )
+    for precision in request.precisions:
+        contents = exact
+        if precision != PRECISIONS["float32"]:
+            contents = tflite.convert(
+                network,
+                precision,
+                pictures,
+                request.batch,
+                request.any_size,
+                exact,
+            )
+        made = _packed(contents, source, precision, staging.folder, request)
+        if precision.calibrated:
+            errors = quantization_error.measure(
+                exact, contents, reference.tensors[:_TRACED]
+            )
+            made = replace(made, layers=tuple(errors))
+        yield made
+
+
+def _packed(
+    contents: bytes,
+    source: Source,
+    precision: Precision,
+    folder: Path,
+    request: Request,
+) -> Artefact:
+    """Writes a TFLite file with its labels."""
+    file = folder / f"model_{precision.name}.tflite"
+    builtin, other = tflite.operators(contents)
+    if other:
+        raise Failure(
+            f"{file.name} needs operators that are not TFLite's own: {', '.join(other)}"
+        )
+    names = packed_names(source)
+    description = _description(source, next(iter(names), ""))
+    file.write_bytes(tflite_metadata.with_metadata(contents, description))
+    tflite.pack(file, names)
+    side = source.preprocessing.size_px
+    size = "height, width" if request.any_size else f"{side}, {side}"
+    return Artefact(
+        place=file.name,
+        format="tflite",
+        precision=precision,
+        bytes=manifest.size_bytes(file),
+        inputs={
+            "tensors": f"{tflite.input_type(precision)} ({request.batch or 'batch'}, "
+            f"{size}, 3) in 0..255, resized and cropped"
+        },
+        operators=tuple(builtin),
+    )
+
+
+def packed_names(source: Source) -> dict[str, Sequence[str]]:
+    """Returns the lists of names that go into a TFLite file, by their file's name.
+
+    The first has a line for each output. Of two classes that one output tells apart
+    that is the second alone, so that a list of both is packed, too.
+    """
+    labels = source.labels
+    outputs = source.model.outputs[0].shape[-1]
+    if labels and len(labels) != outputs:
+        return {_OUTPUT_LABELS: labels[-outputs:], LABELS: labels}
+    return {LABELS: labels} if labels else {}
+
+
+def _description(source: Source, labels_name: str) -> Description:
+    """Returns what a TFLite file says of itself."""
+    seen = source.preprocessing
+    how = "cut to its middle" if seen.crop_mode == "center" else "squashed whole"
+    return Description(
+        name=source.name,
+        description=OUTPUT_WORDS[source.meaning.kind],
+        license=source.license or "",
+        size_px=seen.size_px,
+        image=f"RGB in 0..255, {how}, {seen.interpolation}; not normalized.",
+        outputs=f"{OUTPUT_WORDS[source.meaning.kind]} ({source.meaning.origin})",
+        labels_name=labels_name,
+    )
+
+
+def _saved_model_inputs(network: Network, default: str) -> dict[str, str]:
+    side = network.size_px
+    tensors = f"tensors: float32 (batch, {side}, {side}, 3) in 0..255, "
+    tensors += "resized and cropped"
+    inputs = {
+        "bytes": "image_bytes: string (batch,), encoded JPEG, PNG, GIF, BMP or WebP",
+        "images": "images: uint8 (batch, height, width, 3)",
+        "tensors": tensors,
+        "features": tensors,
+    }
+    if network.meaning.kind == "features":
+        inputs, default = {"features": tensors}, "features"
+    return {"serving_default": inputs[default], **inputs}
+
+
+def _write_companions(source: Source, folder: Path) -> None:
+    labels = "".join(f"{label}\n" for label in source.labels)
+    if labels:
+        (folder / LABELS).write_text(labels, encoding="utf-8")
+    preprocessing = json.dumps(asdict(source.preprocessing), indent=2) + "\n"
+    (folder / PREPROCESSING).write_text(preprocessing, encoding="utf-8")
+
+
+def table(artefacts: Sequence[Artefact], kind: str) -> str:
+    """Returns a line for each file: size, difference, agreement and time.
+
+    Args:
+        artefacts: What was made.
+        kind: What the model's outputs are, as `OutputMeaning.kind`.
+    """
+    rows = [("file", "MB", "max diff", WORDS[kind], "ms")]
+    for artefact in artefacts:
+        shown = artefact.shown
+        rows.append(
+            (
+                artefact.place,
+                f"{artefact.bytes / 1e6:.1f}",
+                f"{shown.max_abs_diff:.1e}",
+                f"{shown.agreement:.1%}",
+                f"{shown.latency_ms['p50']:.1f}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        cells = [
+            cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)
+        ]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    return "\n".join(lines)

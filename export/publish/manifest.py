@@ -1,0 +1,148 @@
+"""`export.json`: what was exported, from what, and how near to Keras it is."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..convert.precisions import Precision
+from ..model.loaded_model import Source
+from ..verify.agreement import WORDS
+from ..verify.parity import Proof
+from ..verify.quantization_error import LayerError
+from ..verify.reference import Reference
+
+NAME = "export.json"
+_VERSIONS_OF = ("tensorflow", "keras", "ai-edge-litert", "numpy")
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """An exported file and, once it has one, its proof.
+
+    Attributes:
+        place: Its path inside of the output folder, with forward slashes.
+        format: "saved_model" or "tflite".
+        precision: Which of the precisions.
+        bytes: Its size; of a SavedModel, of all files in it.
+        inputs: What it takes, by signature or input: dtype, shape and range.
+        operators: TFLite's builtin operators in it; empty for a SavedModel.
+        layers: How far its tensors are from float32's; of integer files alone.
+        proof: How it compares with Keras.
+    """
+
+    place: str
+    format: str
+    precision: Precision
+    bytes: int
+    inputs: dict[str, str]
+    operators: tuple[str, ...] = ()
+    layers: tuple[LayerError, ...] = ()
+    proof: Proof | None = None
+
+    def proven(self, proof: Proof) -> Artefact:
+        """Returns the same with its proof."""
+        return replace(self, proof=proof)
+
+    @property
+    def shown(self) -> Proof:
+        """The proof.
+
+        Raises:
+            ValueError: There is none yet.
+        """
+        if self.proof is None:
+            raise ValueError(f"{self.place} has not been compared with Keras")
+        return self.proof
+
+
+def size_bytes(path: Path) -> int:
+    """Returns the size of a file, or of all files in a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _VERSIONS_OF:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            # TensorFlow comes under more than one name, tensorflow-cpu for one.
+            found[name] = "unknown"
+    return found
+
+
+def _entry(
+    artefact: Artefact, source: Source, reference: Reference, origin: str
+) -> dict[str, Any]:
+    proof = artefact.shown
+    return {
+        "format": artefact.format,
+        "precision": artefact.precision.name,
+        "bytes": artefact.bytes,
+        "max_abs_diff": proof.max_abs_diff,
+        "max_abs_diff_limit": artefact.precision.most_difference,
+        "cosine": proof.cosine,
+        "agreement": proof.agreement,
+        "agreement_of": WORDS[reference.kind],
+        "top1_agreement": proof.agreement if reference.kind == "softmax" else None,
+        "top5_agreement": proof.top5_agreement,
+        "top1": proof.accuracy,
+        "keras_top1": reference.accuracy(reference.probabilities),
+        "latency_ms": proof.latency_ms,
+        "load_ms": proof.load_ms,
+        "peak_memory_mb": proof.peak_memory_mb,
+        "pictures": {"count": len(proof.probabilities), "origin": origin},
+        "inputs": artefact.inputs,
+        "operators": artefact.operators,
+        "layers": [asdict(layer) for layer in artefact.layers],
+        "source_sha256": source.sha256,
+        "versions": _versions(),
+    }
+
+
+def describe(
+    source: Source,
+    reference: Reference,
+    artefacts: Sequence[Artefact],
+    origin: str,
+    out: Path,
+) -> dict[str, Any]:
+    """Returns the manifest.
+
+    Args:
+        source: What was exported.
+        reference: Keras' answers.
+        artefacts: What was made of it.
+        origin: Where the pictures of the proof are from.
+        out: The output folder. What an older manifest there says of files that still
+            exist and were not made anew is kept.
+    """
+    entries: dict[str, Any] = {}
+    older = out / NAME
+    if older.is_file():
+        entries = json.loads(older.read_text(encoding="utf-8")).get("artefacts", {})
+        entries = {
+            place: entry for place, entry in entries.items() if (out / place).exists()
+        }
+    for artefact in artefacts:
+        entries[artefact.place] = _entry(artefact, source, reference, origin)
+    return {
+        "source": {
+            "name": source.name,
+            "licence": source.license,
+            "sha256": source.sha256,
+            "parameters": source.model.count_params(),
+            "classes": len(source.labels),
+        },
+        "output": {"kind": source.meaning.kind, "origin": source.meaning.origin},
+        "preprocessing": asdict(source.preprocessing),
+        "artefacts": entries,
+    }

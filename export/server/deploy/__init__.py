@@ -1,0 +1,1 @@
+"""Files that deploy an exported model, and clients to copy from."""

@@ -1,0 +1,1 @@
+"""Exported files are run again and compared with Keras."""

@@ -1,0 +1,202 @@
+"""Runs an exported file on its own: a program for a fresh process.
+
+    python isolated_runner.py FILE QUESTIONS ANSWERS
+
+It imports nothing of this project and no Keras, so what it finds is what a server or
+a phone would find. QUESTIONS is an .npz with `tensors` float32
+`(count, size, size, 3)`, `files_<i>` (the bytes of encoded pictures, uint8) and
+`images_<i>` (their pixels, uint8 `(height, width, 3)`). ANSWERS is an .npz too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+_WARM_UPS = 3
+_TIMED_CALLS = 30
+# A large model may take seconds a call; the figures are then of fewer calls.
+_TIMED_SECONDS = 20.0
+_PICTURES_OF_ANY_NUMBER = 3
+_BATCH = 32
+_BROKEN_FILE = b"\x89PNG\r\n\x1a\nno picture"
+
+Arrays = dict[str, np.ndarray]
+
+
+def _latencies_ms(call: Callable[[], Any]) -> np.ndarray:
+    """Returns how long each of a number of calls took, after some to warm up."""
+    for _ in range(_WARM_UPS):
+        call()
+    taken: list[float] = []
+    while len(taken) < _TIMED_CALLS and sum(taken) < 1000 * _TIMED_SECONDS:
+        start = time.perf_counter()
+        call()
+        taken.append(1000 * (time.perf_counter() - start))
+    return np.array(taken)
+
+
+def _numbered(questions: Any, prefix: str) -> list[np.ndarray]:
+    count = sum(name.startswith(prefix) for name in questions)
+    return [questions[f"{prefix}{index}"] for index in range(count)]
+
+
+def run_saved_model(folder: str, questions: Any) -> Arrays:
+    """Asks every signature of a SavedModel.
+
+    Args:
+        folder: The SavedModel.
+        questions: As in the module's description.
+
+    Returns:
+        The answers by name.
+    """
+    import tensorflow as tf
+
+    start = time.perf_counter()
+    signatures = tf.saved_model.load(folder).signatures
+    load_ms = 1000 * (time.perf_counter() - start)
+    tensors = tf.constant(questions["tensors"])
+    one = tensors[:1]
+
+    def each(name: str, output: str) -> np.ndarray:
+        parts = [signatures[name](tensors=row[None])[output] for row in tensors]
+        return np.concatenate(parts)
+
+    if "tensors" not in signatures:
+        return {
+            "answers": each("features", "features"),
+            "load_ms": np.array(load_ms),
+            "latencies_ms": _latencies_ms(lambda: signatures["features"](tensors=one)),
+        }
+    files = [array.tobytes() for array in _numbered(questions, "files_")]
+    singles = [tf.constant(image[None]) for image in _numbered(questions, "images_")]
+    images = [signatures["images"](images=one)["probabilities"] for one in singles]
+
+    # A broken file stands between the others: they must not feel it.
+    half = len(files) // 2
+    mixed = files[:half] + [_BROKEN_FILE] + files[half:]
+    parts = [
+        signatures["bytes"](image_bytes=tf.constant(mixed[start : start + _BATCH]))
+        for start in range(0, len(mixed), _BATCH)
+    ]
+    answers = {
+        name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+    }
+    # Fixed-length strings, which .npz stores without pickling.
+    texts = {name: answers[name].astype(bytes) for name in ("classes", "status")}
+    return {
+        "answers": each("tensors", "probabilities"),
+        "features": each("features", "features"),
+        "batched": np.concatenate(
+            [
+                signatures["tensors"](tensors=tensors[start : start + _BATCH])[
+                    "probabilities"
+                ]
+                for start in range(0, len(tensors), _BATCH)
+            ]
+        ),
+        "images": np.concatenate(images),
+        "broken_status": texts["status"][half],
+        "bytes_status": np.delete(texts["status"], half),
+        "bytes_classes": np.delete(texts["classes"], half, axis=0),
+        "bytes_scores": np.delete(answers["scores"], half, axis=0),
+        "load_ms": np.array(load_ms),
+        "latencies_ms": _latencies_ms(lambda: signatures["tensors"](tensors=one)),
+    }
+
+
+def quantized(tensor: np.ndarray, given: dict[str, Any]) -> np.ndarray:
+    """Returns a tensor in the type and the steps that a TFLite input takes."""
+    dtype = given["dtype"]
+    if np.issubdtype(dtype, np.floating):
+        return tensor.astype(dtype)
+    scale, zero = given["quantization"]
+    limits = np.iinfo(dtype)
+    steps = np.rint(tensor / scale) + zero
+    return np.clip(steps, limits.min, limits.max).astype(dtype)
+
+
+def run_tflite(file: str, questions: Any) -> Arrays:
+    """Asks a TFLite file, a batch at a time.
+
+    Args:
+        file: The TFLite file.
+        questions: As in the module's description.
+
+    Returns:
+        The answers by name.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    start = time.perf_counter()
+    interpreter = Interpreter(file, num_threads=os.cpu_count())
+    given = interpreter.get_input_details()[0]
+    tensors = questions["tensors"]
+    batch = given["shape_signature"][0]
+    if (given["shape_signature"] < 0).any():
+        # A file for any number of pictures has to show that one is not all it can.
+        batch = _PICTURES_OF_ANY_NUMBER if batch < 0 else batch
+        interpreter.resize_tensor_input(given["index"], (batch, *tensors.shape[1:]))
+    interpreter.allocate_tensors()
+    load_ms = 1000 * (time.perf_counter() - start)
+    made = interpreter.get_output_details()[0]
+
+    def classify(pictures: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(given["index"], quantized(pictures, given))
+        interpreter.invoke()
+        return interpreter.get_tensor(made["index"])
+
+    # The last picture again and again fills the last batch.
+    filled = np.pad(tensors, ((0, -len(tensors) % batch), *3 * ((0, 0),)), mode="edge")
+    batches = filled.reshape(-1, batch, *filled.shape[1:])
+    answers = np.concatenate([classify(pictures) for pictures in batches])
+    return {
+        "answers": answers[: len(tensors)],
+        "load_ms": np.array(load_ms),
+        "latencies_ms": _latencies_ms(lambda: classify(batches[0])),
+    }
+
+
+def _peak_bytes() -> float:
+    """Returns the most memory that this program held, not a number if unknown.
+
+    `resource.getrusage` would not do: it counts the parent's memory before the fork.
+    """
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return 1024.0 * int(line.split()[1])
+    except OSError:
+        pass
+    return float("nan")
+
+
+def main(argv: list[str]) -> int:
+    """Runs the file that `argv` names and writes what it answered.
+
+    Args:
+        argv: The program's name, FILE, QUESTIONS and ANSWERS.
+
+    Returns:
+        The exit code.
+    """
+    _, file, questions_path, answers_path = argv
+    with np.load(questions_path) as questions:
+        run = run_saved_model if os.path.isdir(file) else run_tflite
+        answers = run(file, questions)
+    answers["peak_bytes"] = np.array(_peak_bytes())
+    np.savez(answers_path, allow_pickle=False, **answers)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

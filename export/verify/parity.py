@@ -1,0 +1,238 @@
+"""Compares an exported file, run in a process of its own, with the Keras model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ..console import Failure
+from ..convert.precisions import Precision
+from . import isolated_runner
+from .agreement import measure_agreement, score_of_each, smallest_cosine, varies
+from .reference import Reference
+
+# The signature for pixels takes the pictures one by one, as their sizes differ.
+_MOST_IMAGES = 8
+_FIRST = 5
+_TIE = 1e-4
+# A file whose answers vary less than that beside Keras' is as good as constant.
+_LEAST_VARIATION = 0.01
+# Where Keras' own vary less, rounding may hide it.
+_TELLING_VARIATION = 1e-4
+# Of features.
+_LEAST_COSINE = 0.9999
+_AGREEING = {
+    "softmax": "the share of pictures with the same first class is",
+    "sigmoid": "the share of labels on which both say the same is",
+    "features": "the smallest cosine to Keras' features is",
+}
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What an exported file answered, held against Keras.
+
+    Attributes:
+        probabilities: The file's answers, float32 `(count, outputs)`.
+        max_abs_diff: Largest difference of a probability, over all signatures; of
+            features, as a share of the largest feature.
+        cosine: Smallest cosine between the two answers to one picture.
+        agreement: As `agreement.measure_agreement` has it.
+        top5_agreement: Share of Keras' five first classes among the file's; `None`
+            where there are not more than five classes, or labels do not exclude each
+            other.
+        accuracy: Share of pictures classified rightly, where their classes are known.
+        latency_ms: "p50" and "p95" of a call with one picture.
+        load_ms: Time from opening the file until it can answer.
+        peak_memory_mb: The most memory that the process held; `None` where the
+            system does not tell.
+        problems: What must not be, a line each; empty when the file is good.
+    """
+
+    probabilities: np.ndarray
+    max_abs_diff: float
+    cosine: float
+    agreement: float
+    top5_agreement: float | None
+    latency_ms: dict[str, float]
+    load_ms: float
+    peak_memory_mb: float | None
+    accuracy: float | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def _run_alone(artefact: Path, reference: Reference) -> dict[str, np.ndarray]:
+    """Returns what the file answers in a fresh process."""
+    with tempfile.TemporaryDirectory() as folder:
+        questions, answers = Path(folder, "questions.npz"), Path(folder, "answers.npz")
+        files = {
+            f"files_{index}": np.frombuffer(contents, np.uint8)
+            for index, contents in enumerate(reference.files)
+        }
+        images = {
+            f"images_{index}": image
+            for index, image in enumerate(reference.images[:_MOST_IMAGES])
+        }
+        arrays = {"tensors": reference.tensors, **files, **images}
+        np.savez(questions, allow_pickle=False, **arrays)
+        # -P keeps the program's own folder, and with it this project, out of reach.
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-P",
+                isolated_runner.__file__,
+                artefact,
+                questions,
+                answers,
+            ],
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines() or ["no message"]
+            raise Failure(
+                f"{artefact.name} does not run in a process of its own "
+                f"(exit code {done.returncode}): {lines[-1][:300]}"
+            )
+        with np.load(answers) as file:
+            return dict(file)
+
+
+def _top5_agreement(kind: str, expected: np.ndarray, found: np.ndarray) -> float | None:
+    if kind != "softmax" or expected.shape[-1] <= _FIRST:
+        return None
+    shares = []
+    for wanted, given in zip(expected, found, strict=True):
+        first = set(np.argsort(-wanted)[:_FIRST])
+        shares.append(len(first & set(np.argsort(-given)[:_FIRST])) / _FIRST)
+    return float(np.mean(shares))
+
+
+def _difference(expected: np.ndarray, found: np.ndarray) -> float:
+    if expected.shape != found.shape or not np.all(np.isfinite(found)):
+        return float("inf")
+    return float(np.max(np.abs(expected - found)))
+
+
+def _check_signatures(
+    answers: dict[str, np.ndarray], reference: Reference
+) -> tuple[float, list[str]]:
+    """Holds the other signatures of a SavedModel against Keras.
+
+    Returns:
+        The largest difference of a probability, and what must not be.
+    """
+    expected, problems = reference.probabilities, []
+    each = score_of_each(expected, len(reference.labels))
+    scores = answers["bytes_scores"]
+    top = scores.shape[-1]
+    difference = max(
+        _difference(expected, answers["batched"]),
+        _difference(expected[: len(answers["images"])], answers["images"]),
+        _difference(-np.sort(-each, axis=-1)[:, :top], scores),
+    )
+    names = [row[0].decode() for row in answers["bytes_classes"]]
+    if not all(map(partial(_is_first, reference.labels), names, each)):
+        problems.append("the signature for encoded pictures names other classes")
+    if any(answers["bytes_status"]):
+        problems.append("a good picture beside a broken one was refused")
+    if not answers["broken_status"].item():
+        problems.append("a broken picture was accepted")
+    if smallest_cosine(reference.features, answers["features"]) < _LEAST_COSINE:
+        problems.append("the features differ")
+    return difference, problems
+
+
+def _is_first(labels: tuple[str, ...], name: str, scores: np.ndarray) -> bool:
+    """Returns whether no other label has a higher score than this one."""
+    own = [score for label, score in zip(labels, scores, strict=True) if label == name]
+    # Two that are equal but for rounding may change places.
+    return max(own, default=-np.inf) >= np.max(scores) - _TIE
+
+
+def _rounded(value: np.ndarray) -> float | None:
+    return round(float(value), 1) if np.isfinite(value) else None
+
+
+def prove(artefact: Path, precision: Precision, reference: Reference) -> Proof:
+    """Runs an exported file in a fresh process and compares it with Keras.
+
+    Args:
+        artefact: A SavedModel's folder or a TFLite file.
+        precision: Which limits hold.
+        reference: Keras' answers.
+
+    Raises:
+        Failure: The file does not run at all.
+    """
+    answers = _run_alone(artefact, reference)
+    expected = reference.probabilities.astype(np.float64)
+    found = answers["answers"].astype(np.float64)
+    difference = _difference(expected, found)
+    problems: list[str] = []
+    if "batched" in answers:
+        others, problems = _check_signatures(answers, reference)
+        difference = max(difference, others)
+    if reference.kind == "features":
+        difference /= float(np.max(np.abs(expected))) or 1.0
+    agreement = 0.0
+    if np.isfinite(difference):
+        agreement = measure_agreement(reference.kind, expected, found)
+    problems += _too_far(difference, agreement, precision, reference.kind)
+    if varies(expected) > _TELLING_VARIATION and not (
+        varies(found) >= _LEAST_VARIATION * varies(expected)
+    ):
+        problems.append("it answers every image alike")
+    problems += _lost(found, precision, reference)
+    p50, p95 = np.percentile(answers["latencies_ms"], (50, 95))
+    return Proof(
+        probabilities=answers["answers"],
+        max_abs_diff=difference,
+        cosine=smallest_cosine(expected, found),
+        agreement=agreement,
+        top5_agreement=_top5_agreement(reference.kind, expected, found),
+        latency_ms={"p50": round(float(p50), 3), "p95": round(float(p95), 3)},
+        load_ms=round(float(answers["load_ms"]), 1),
+        peak_memory_mb=_rounded(answers["peak_bytes"] / 1e6),
+        accuracy=reference.accuracy(found),
+        problems=problems,
+    )
+
+
+def _too_far(
+    difference: float, agreement: float, precision: Precision, kind: str
+) -> list[str]:
+    """Returns a problem for each limit of a precision that is passed."""
+    problems = []
+    limit = precision.most_difference
+    what = "feature" if kind == "features" else "probability"
+    if limit is not None and not difference <= limit:
+        problems.append(f"a {what} differs by {difference:.2g}, limit {limit:g}")
+    least = precision.least_agreement
+    if agreement < least:
+        problems.append(
+            f"{_AGREEING[kind]} {agreement:.1%}, at least {least:.1%} is wanted"
+        )
+    return problems
+
+
+def _lost(found: np.ndarray, precision: Precision, reference: Reference) -> list[str]:
+    """Returns a problem where a file is right less often than Keras is."""
+    right, expected = (
+        reference.accuracy(answers) for answers in (found, reference.probabilities)
+    )
+    if right is None or expected is None:
+        return []
+    one_picture = 1 / len(found)
+    if expected - right <= max(precision.most_accuracy_lost, one_picture) + 1e-9:
+        return []
+    return [
+        f"{right:.2%} of the pictures are classified rightly, {expected:.2%} by Keras"
+    ]
