@@ -16,6 +16,7 @@ import numpy as np
 from keras_convnext import blocks
 from keras_convnext.initializers import hand_over
 from keras_convnext.merged_weights import inner_layers
+from keras_convnext.nested_layers import layers_by_name
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 from keras_convnext.style import Style
 from keras_convnext.variants import Variant, patchify
@@ -313,20 +314,3 @@ def _stages(
             yield blocks.downsample(style, stage, (before, dilation))
         for index in range(depth):
             yield blocks.block(style, stage, index, next(rates), dilation)
-
-
-def layers_by_name(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """Returns every layer of `model` by its name, nested ones included.
-
-    Layers that hold others (models, `Rematerialized`, wrappers) are in it too.
-
-    Args:
-        model: Any Keras model.
-    """
-    found: dict[str, keras.layers.Layer] = {}
-    waiting = list(model.layers)
-    while waiting:
-        layer = waiting.pop(0)
-        found[layer.name] = layer
-        waiting += getattr(layer, "layers", [])
-    return found

@@ -18,8 +18,8 @@ from typing import Any
 
 import keras
 
-from keras_convnext.catalog import create
-from keras_convnext.models import layers_by_name
+from keras_convnext.models import build
+from keras_convnext.nested_layers import layers_by_name
 from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.variants import find_variant
 from keras_convnext.weights import save_weights_as
@@ -255,8 +255,8 @@ def _build(config: Path, weights: str | Path, name: str) -> keras.Model:
             f"{name} holds no model that push_to_hub has written: {CONFIG} lacks or "
             f"garbles {error}."
         ) from error
-    model = create(
-        variant,
+    model = build(
+        find_variant(variant),
         weights=str(weights),
         classes=len(labels),
         classifier_activation="softmax",

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_convnext.flattening import flatten
-from keras_convnext.models import layers_by_name
+from keras_convnext.nested_layers import layers_by_name
 
 # Keras' dtypes and dtype policies other than float32's.
 _OTHERS = ("bfloat16", "float16", "float64", "mixed_bfloat16", "mixed_float16")

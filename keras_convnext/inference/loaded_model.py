@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras_convnext
 from keras_convnext import weights
+from keras_convnext.catalog import create
 from keras_convnext.inference.inputs import normalizes_images
 from keras_convnext.inference.outputs import (
     OutputMeaning,
@@ -134,7 +134,7 @@ def load_published(name: str) -> LoadedModel:
     if not record.classes or record.classifier_activation is None:
         raise ValueError(f"{name} has no classifier: it gives features only")
     try:
-        model = keras_convnext.create(record.name)
+        model = create(record.name)
     except OSError as error:
         raise OSError(f"{error} {describe_manual_fetch(record, '--model')}") from error
     synsets, names = zip(*class_names(record.classes), strict=True)
@@ -166,9 +166,7 @@ def _build_around(path: Path) -> Any:
             f"{path} holds weights of {found.variant} without a classifier"
         )
     options = {"patch_size": found.patch_size} if found.patch_size else {}
-    return keras_convnext.create(
-        found.variant, weights=str(path), classes=found.classes, **options
-    )
+    return create(found.variant, weights=str(path), classes=found.classes, **options)
 
 
 def _load(path: Path) -> Any:

@@ -14,7 +14,7 @@ from keras_convnext.merged_weights import (
     merged_values,
     own_variables,
 )
-from keras_convnext.models import layers_by_name
+from keras_convnext.nested_layers import layers_by_name
 
 _LAYERS = re.compile(
     r"stem_(conv|norm)\d*|head_(norm|hidden|dense)|stage\d+_downsample_(norm|conv)"

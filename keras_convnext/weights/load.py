@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import keras
 import numpy as np
 
-from keras_convnext.models import layers_by_name
+from keras_convnext.nested_layers import layers_by_name
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 from keras_convnext.weights.assign import are_finite, assign_all
 from keras_convnext.weights.convnext_layers import (

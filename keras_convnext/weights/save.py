@@ -13,7 +13,7 @@ import numpy as np
 import safetensors.numpy
 
 from keras_convnext.merged_weights import merged_values, own_variables
-from keras_convnext.models import layers_by_name
+from keras_convnext.nested_layers import layers_by_name
 from keras_convnext.variants import VARIANTS
 from keras_convnext.weights.convnext_layers import (
     convnext_layers,

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from keras_convnext import image
 from keras_convnext.preprocessing import Preprocessing
+
+# From a picture's height and width to the top, left, height and width of a part.
+Window = Callable[
+    [tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+]
 
 # How often a crop is drawn before the middle of the picture is taken instead, as in
 # the reference implementations of the random resized crop.

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from keras_convnext.preprocessing import Preprocessing
 
-from ..data.decoding import Window
 from ..recipes import rand_augment_policy
 from ..recipes.augmentation import Augmentation
 from . import color_jitter, rand_augment, random_crop, random_erasing
+from .random_crop import Window
 
 # Each kind of change draws from a seed of its own.
 _STREAMS = ("crop", "flip", "shift", "rand_augment", "color_jitter", "erasing")

@@ -8,16 +8,11 @@ decoder wherever that gives the same pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from keras_convnext import image_files, image_headers, image_orientation
 
-# From a picture's height and width to the top, left, height and width of a part.
-Window = Callable[
-    [tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
-]
+from ..augment.random_crop import Window
 
 # Ways to read a file.
 GENERAL, UPRIGHT_JPEG, UPRIGHT_PNG = range(3)

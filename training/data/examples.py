@@ -18,8 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from ..augment.random_crop import Window
 from . import decoding
-from .decoding import Window
 
 
 class Examples(Protocol):

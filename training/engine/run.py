@@ -43,7 +43,7 @@ class Run:
     source: Any
     workdir: Workdir
     strategy: tf.distribute.Strategy
-    train_state: Learner
+    learner: Learner
     checkpoints: Checkpoints
     cluster: Cluster = ALONE
     position: Position = field(default_factory=Position)

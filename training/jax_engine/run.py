@@ -98,7 +98,7 @@ class Run:
     recipe: Recipe
     source: Pictures
     workdir: Workdir
-    train_state: Learner
+    learner: Learner
     checkpoints: Checkpoints
     position: Position = field(default_factory=Position)
 

@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from ..augment.random_crop import evaluated
-from ..data.decoding import Window
+from ..augment.random_crop import Window, evaluated
 from ..data.examples import Examples
 from ..data.source import Source
 from ..recipes.augmentation import Augmentation

@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from keras_convnext import roadmap
 
 from ..workdir import atomic
 from . import figure
-from .runs import Result, RoadFolder, results
-
-
-@dataclass(frozen=True)
-class StepSummary:
-    """What the runs of one step gave.
-
-    Attributes:
-        step: One of `roadmap.STEPS`.
-        top1: Accuracy of each run, 0..1.
-        parameters: Of the network that was trained.
-        multiply_accumulates: Likewise, of one picture.
-        paper: What the paper prints for the full-sized step.
-    """
-
-    step: str
-    top1: tuple[float, ...]
-    parameters: int
-    multiply_accumulates: int
-    paper: Any
-
-    @property
-    def mean(self) -> float:
-        """Mean accuracy over the seeds."""
-        return statistics.fmean(self.top1)
-
-    @property
-    def spread(self) -> float | None:
-        """Standard deviation over the seeds; None for a single one."""
-        return statistics.stdev(self.top1) if len(self.top1) > 1 else None
+from .runs import Result, RoadFolder, StepSummary, results
 
 
 def summarise(found: Sequence[Result], regime: str) -> list[StepSummary]:

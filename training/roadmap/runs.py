@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -41,6 +42,35 @@ SMALL = Recipe(
     clip_norm=1.0,
     augmentation=Augmentation(flip=True),
 )
+
+
+@dataclass(frozen=True)
+class StepSummary:
+    """What the runs of one step gave.
+
+    Attributes:
+        step: One of `roadmap.STEPS`.
+        top1: Accuracy of each run, 0..1.
+        parameters: Of the network that was trained.
+        multiply_accumulates: Likewise, of one picture.
+        paper: What the paper prints for the full-sized step.
+    """
+
+    step: str
+    top1: tuple[float, ...]
+    parameters: int
+    multiply_accumulates: int
+    paper: Any
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy over the seeds."""
+        return statistics.fmean(self.top1)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over the seeds; None for a single one."""
+        return statistics.stdev(self.top1) if len(self.top1) > 1 else None
 
 
 @dataclass(frozen=True)

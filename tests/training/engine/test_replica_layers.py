@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from keras_convnext import optimizers
 from keras_convnext.layers import BatchNormalization, Dropout
-from training import distribution, learner, step
+from training.engine import distribution, step, train_state
 two = distribution.make_strategy(distribution.parse("cpu:2"))
 made = {}
 with two.scope():
@@ -54,7 +54,7 @@ for name, strategy, parts in (
         optimizer.build(model.trainable_variables)
     settings = step.StepSettings(12, 3, accumulation_steps=parts)
     train_step = step.make_train_step(
-        learner.Learner(model, optimizer), settings, strategy
+        train_state.Learner(model, optimizer), settings, strategy
     )
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(12)
     results = [

@@ -22,8 +22,9 @@ console.import_tensorflow()
 import numpy as np
 import tensorflow as tf
 import keras_convnext
-from training import cluster, data, distribution
-from training.augmentation import Augmentation
+from training import data
+from training.engine import cluster, distribution
+from training.recipes.augmentation import Augmentation
 devices, out = sys.argv[1:]
 processes = cluster.read()
 strategy = distribution.make_strategy(distribution.parse(devices), processes)

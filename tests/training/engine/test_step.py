@@ -160,7 +160,7 @@ import numpy as np
 import tensorflow as tf
 import keras_convnext
 from keras_convnext import optimizers
-from training import distribution, learner, step
+from training.engine import distribution, step, train_state
 devices, parts, steps, out = *map(int, sys.argv[1:4]), sys.argv[4]
 strategy = distribution.make_strategy(distribution.parse(f"cpu:{devices}"))
 assert strategy.num_replicas_in_sync == devices
@@ -181,7 +181,7 @@ settings = step.StepSettings(
     8, 3, 0.1, clip_norm=0.5, ema_decay=0.9, accumulation_steps=parts
 )
 train_step = step.make_train_step(
-    learner.Learner(models[0], optimizer, models[1]), settings, strategy
+    train_state.Learner(models[0], optimizer, models[1]), settings, strategy
 )
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (8 * steps, 16, 16, 3)).astype(np.uint8)

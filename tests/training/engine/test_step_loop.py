@@ -13,7 +13,7 @@ import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 import tensorflow as tf
-from training.step_loop import make_step_loop
+from training.engine.step_loop import make_step_loop
 
 
 @tf.function

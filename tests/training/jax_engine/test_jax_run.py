@@ -81,8 +81,8 @@ STEPS = """
 import sys
 from dataclasses import replace
 import keras, numpy as np
-from training import learner
-from training.augmentation import Augmentation
+from training.engine import train_state
+from training.recipes.augmentation import Augmentation
 from training.recipes import resolve
 
 recipe = replace(
@@ -97,7 +97,7 @@ class Source:
 random = np.random.default_rng(0)
 images = random.integers(0, 256, (4, 6, 16, 16, 3)).astype("uint8")
 labels = random.integers(0, 3, (4, 6)).astype("int32")
-made = learner.make(recipe, Source, 4)
+made = train_state.make(recipe, Source, 4)
 for v in made.model.trainable_variables:
     if len(v.shape) == 1:
         v.assign(random.normal(size=v.shape) * 0.1 + v.numpy())
@@ -105,7 +105,7 @@ made.averaged.set_weights(made.model.get_weights())
 losses = []
 if keras.backend.backend() == "jax":
     import jax
-    from training import jax_trainer
+    from training.jax_engine import step as jax_trainer
     step = jax.jit(jax_trainer.make_train_step(made, recipe, 3))
     state = jax_trainer.state_of(made)
     for some in zip(images, labels):
@@ -114,7 +114,7 @@ if keras.backend.backend() == "jax":
     jax_trainer.put_back(made, state)
 else:
     import tensorflow as tf
-    from training.step import StepSettings, make_train_step
+    from training.engine.step import StepSettings, make_train_step
     settings = StepSettings(6, 3, recipe.label_smoothing, clip_norm=recipe.clip_norm,
                             ema_decay=recipe.ema_decay)
     step = make_train_step(made, settings, tf.distribute.get_strategy())
@@ -273,7 +273,8 @@ def test_flags_that_are_not_here_are_a_mistake(flag, monkeypatch, capfd, tmp_pat
 def test_nothing_of_it_needs_tensorflow():
     program = (
         "import sys; sys.modules['tensorflow'] = None; "
-        "from training import jax_run, main, recipes; print(len(recipes.RECIPES))"
+        "from training import main, recipes; from training.jax_engine import run; "
+        "print(len(recipes.RECIPES))"
     )
     done = ran([sys.executable, "-c", program])
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,22 @@
+"""The layers of a Keras model, those inside of other layers included."""
+
+from __future__ import annotations
+
+import keras
+
+
+def layers_by_name(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """Returns every layer of `model` by its name, nested ones included.
+
+    Layers that hold others (models, `Rematerialized`, wrappers) are in it too.
+
+    Args:
+        model: Any Keras model.
+    """
+    found: dict[str, keras.layers.Layer] = {}
+    waiting = list(model.layers)
+    while waiting:
+        layer = waiting.pop(0)
+        found[layer.name] = layer
+        waiting += getattr(layer, "layers", [])
+    return found
