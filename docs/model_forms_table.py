@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from docs.marked_page import replace_between  # noqa: E402
 from tests.forms.commands import RIGHT, ask_all, prepare  # noqa: E402
 from tests.forms.forms import COMMANDS, FORMS, Form  # noqa: E402
 
@@ -49,9 +50,8 @@ def table(answers: dict[str, dict[str, str]]) -> str:
 
 def write(answers: dict[str, dict[str, str]]) -> None:
     """Writes the page's part between the two marks."""
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{table(answers)}\n\n{END}{after}", "utf-8")
+    page = PAGE.read_text("utf-8")
+    PAGE.write_text(replace_between(page, BEGIN, END, f"{table(answers)}\n"), "utf-8")
 
 
 def main() -> None:

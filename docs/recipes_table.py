@@ -4,16 +4,14 @@ python docs/recipes_table.py          # writes
 python docs/recipes_table.py --check  # exits with 1 if the page is out of date
 """
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# Run as a script, Python looks beside the script only, and the applications are at the
-# root.
 sys.path.insert(0, str(ROOT))
 
+from docs.marked_page import replace_between, write_or_check  # noqa: E402
 from training.recipes.augmentation import Augmentation  # noqa: E402
 from training.recipes.papers import PAPER_RECIPES  # noqa: E402
 from training.recipes.table import RECIPES, Recipe  # noqa: E402
@@ -88,25 +86,9 @@ def page_with_tables(page: str) -> str:
     """Returns the page with the tables that are right now."""
     for name, text in tables().items():
         begin = f"<!-- {name}: written by docs/recipes_table.py -->\n"
-        before, mark, rest = page.partition(begin)
-        if not mark:
-            sys.exit(f"{PAGE} has no line {begin.strip()}")
-        _, _, after = rest.partition(END)
-        page = f"{before}{begin}\n{text}\n{END}{after}"
+        page = replace_between(page, begin, END, text)
     return page
 
 
-def main() -> None:
-    """Writes the page, or compares it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true")
-    check = parser.parse_args().check
-    old = PAGE.read_text("utf-8")
-    new = page_with_tables(old)
-    if check:
-        sys.exit(0 if new == old else f"{PAGE} is out of date: run {__file__}")
-    PAGE.write_text(new, "utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check(PAGE, page_with_tables, __doc__.partition("\n")[0])

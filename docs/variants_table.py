@@ -4,14 +4,22 @@ python docs/variants_table.py          # writes
 python docs/variants_table.py --check  # exits with 1 if the page is out of date
 """
 
-import argparse
 import fnmatch
 import inspect
 import sys
 from pathlib import Path
 
-import keras_convnext
-from keras_convnext.variants import VARIANTS, StemConv, Variant, multiply_accumulates
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import keras_convnext  # noqa: E402
+from docs.marked_page import replace_between, write_or_check  # noqa: E402
+from keras_convnext.variants import (  # noqa: E402
+    VARIANTS,
+    StemConv,
+    Variant,
+    multiply_accumulates,
+)
 
 PAGE = Path(__file__).with_name("models.md")
 BEGIN = "<!-- variants: written by docs/variants_table.py -->\n"
@@ -97,22 +105,8 @@ def table() -> str:
 
 def page_with_table(page: str) -> str:
     """Returns the page with the table that is right now."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
-
-
-def main() -> None:
-    """Writes the page, or compares it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true")
-    check = parser.parse_args().check
-    old = PAGE.read_text("utf-8")
-    new = page_with_table(old)
-    if check:
-        sys.exit(0 if new == old else f"{PAGE} is out of date: run {__file__}")
-    PAGE.write_text(new, "utf-8")
+    return replace_between(page, BEGIN, END, table())
 
 
 if __name__ == "__main__":
-    main()
+    write_or_check(PAGE, page_with_table, __doc__.partition("\n")[0])

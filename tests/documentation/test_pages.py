@@ -3,10 +3,13 @@
 import ast
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
+import keras_convnext
+from docs.marked_page import replace_between
 from tests.documentation.blocks import ROOT
 
 SOURCES = [
@@ -62,11 +65,28 @@ def test_a_text_that_the_code_does_not_have_is_noticed(strings: set[str]) -> Non
     assert not any(holds(p, "There is no ConvNeXt variety called …") for p in strings)
 
 
-def test_the_tables_of_recipes_are_those_that_their_script_writes() -> None:
-    page = (ROOT / "docs" / "recipes.md").read_text("utf-8")
-    script = runpy.run_path(str(ROOT / "docs" / "recipes_table.py"))
-    assert "v1_tiny_in1k" in page
-    assert script["page_with_tables"](page) == page
+@pytest.mark.parametrize("name", ["model_zoo", "recipes", "variants"])
+def test_the_tables_of_a_page_are_those_that_its_script_writes(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, "--check"])
+    script = ROOT / "docs" / f"{name}_table.py"
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+    assert ended.value.code == 0
+
+
+def test_a_page_that_is_out_of_date_or_without_marks_is_noticed() -> None:
+    page = "above\n<!-- a -->\nold\n<!-- b -->\nbelow\n"
+    renewed = replace_between(page, "<!-- a -->\n", "<!-- b -->\n", "new\n")
+    assert renewed == "above\n<!-- a -->\n\nnew\n\n<!-- b -->\nbelow\n"
+    with pytest.raises(ValueError, match="no lines <!-- c --> and <!-- b -->"):
+        replace_between(page, "<!-- c -->\n", "<!-- b -->\n", "new\n")
+
+
+def test_readme_counts_the_published_weights() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert f"\n{len(keras_convnext.list_weights())} checkpoints load by name" in readme
 
 
 def test_every_page_is_in_the_site_and_in_the_index() -> None:

@@ -13,7 +13,7 @@ from keras_convnext import image
 from keras_convnext.variants import PAPER_V1, PAPER_V2
 from keras_convnext.weights import download, side_files, tensor_file
 from keras_convnext.weights.readers import hdf5, restricted_pickle, safetensors, torch
-from training import named_pictures
+from training.inference import inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
@@ -88,7 +88,7 @@ def test_the_changelog_sorts_its_entries_under_the_usual_headings() -> None:
         ("{:,} tensors", tensor_file.MOST_TENSORS),
         ("{:,} pixels", image.MAX_PIXELS),
         ("{} GiB", download._LARGEST_BYTES >> 30),
-        ("{} MiB an image", named_pictures.MAX_DOWNLOAD_BYTES >> 20),
+        ("{} MiB an image", inputs.MAX_DOWNLOAD_BYTES >> 20),
     ],
 )
 def test_the_security_page_states_the_limits_of_the_code(said: str, limit: int) -> None:
