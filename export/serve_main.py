@@ -13,7 +13,7 @@ from typing import Any
 
 from absl import flags
 
-from . import console
+from . import console, version_folders
 from .console import EXIT_FAILED, Mistake
 
 COMMAND = "serve"
@@ -192,7 +192,6 @@ def _versions_folder(given: str) -> Path:
     folder = Path(given).expanduser()
     if not folder.is_dir():
         raise Mistake(f"--model_dir: there is no folder {folder}")
-    from .server import version_folders
 
     for place in (folder, folder / _VERSIONS):
         if version_folders.find(place):

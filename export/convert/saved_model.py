@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from keras_convnext.inference.sidecars import LABELS
 
-from ..console import native_stderr_held
+from .. import version_folders
+from ..console import Mistake, native_stderr_held
 from ..model.forward import Network
 from ..model.loaded_model import Source
 from . import signatures, warmup_requests
@@ -21,11 +22,22 @@ TOP_CLASSES = 5
 def next_version(folder: Path) -> int:
     """Returns the first version number above those that exist.
 
+    Names that TensorFlow Serving takes for no version (digits of other scripts, numbers
+    that do not fit in 64 bits) do not count.
+
     Args:
         folder: Holds a subfolder a version; need not exist.
+
+    Raises:
+        Mistake: The last number that there can be is taken.
     """
-    taken = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
-    return max(taken, default=0) + 1
+    newest = max(map(version_folders.number_of, folder.glob("*")), default=0)
+    if newest >= version_folders.MOST_VERSION:
+        raise Mistake(
+            f"{folder / str(newest)} has the highest number a version can have; "
+            "rename it, or choose another --out"
+        )
+    return max(newest, 0) + 1
 
 
 def write(

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import examples, json_values, metrics, protos, tensors, version_folders
+from .. import version_folders
+from . import examples, json_values, metrics, protos, tensors
 from .core import Core, Target
 from .errors import Code, Refusal, invalid
 from .limits import Body, ClientDisconnect, Limits, Room

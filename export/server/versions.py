@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import errors, version_folders
+from .. import version_folders
+from . import errors
 from .errors import Code, Refusal, invalid
 from .servable import Servable
 

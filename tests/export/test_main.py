@@ -12,7 +12,8 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from export import main as command
-from export.convert import precisions, tflite
+from export.console import Mistake
+from export.convert import precisions, saved_model, tflite
 from export.publish.staging import Staging
 from export.summary_main import main as summarize
 
@@ -136,6 +137,29 @@ def test_an_older_version_is_kept_and_the_next_number_taken(out):
     assert sorted(path.name for path in (out / "saved_model").iterdir()) == ["7", "8"]
     older = out / "saved_model" / "7" / "saved_model.pb"
     assert older.read_bytes() == b"older"
+
+
+@pytest.mark.parametrize(
+    ("taken", "expected"),
+    [
+        ((), 1),
+        (("1", "007", "notes"), 8),
+        # Three in Arabic digits; 2**63, which no int64 holds; a long row of nines.
+        (("2", "٣", "9223372036854775808", "9" * 200), 3),
+    ],
+)
+def test_only_names_that_serving_takes_for_versions_are_counted(
+    taken, expected, tmp_path
+):
+    for name in taken:
+        (tmp_path / name).mkdir()
+    assert saved_model.next_version(tmp_path) == expected
+
+
+def test_no_version_follows_the_highest_there_can_be(tmp_path):
+    (tmp_path / "9223372036854775807").mkdir()
+    with pytest.raises(Mistake, match="has the highest number a version can have"):
+        saved_model.next_version(tmp_path)
 
 
 def test_the_last_lines_are_a_table_of_the_files(shown):

@@ -20,8 +20,9 @@ from tensorflow_serving.apis import (  # noqa: E402
     model_service_pb2_grpc,
 )
 
+from export import version_folders  # noqa: E402
 from export.console import Mistake  # noqa: E402
-from export.server import app, model_config, servable, version_folders  # noqa: E402
+from export.server import app, model_config, servable  # noqa: E402
 from export.server.errors import Code, Refusal  # noqa: E402
 from export.server.versions import ModelConfig  # noqa: E402
 from tests.export.server.server_support import (  # noqa: E402

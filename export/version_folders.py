@@ -8,6 +8,13 @@ from pathlib import Path
 # Digits as 00000123 has them, not those of other scripts, which Python also counts.
 _NUMBER = re.compile(r"[0-9]+")
 MOST_VERSION = 2**63 - 1
+NO_VERSION = -1
+
+
+def number_of(path: Path) -> int:
+    """Returns the version that a folder's name says, NO_VERSION where it says none."""
+    number = int(path.name) if _NUMBER.fullmatch(path.name) else NO_VERSION
+    return number if number <= MOST_VERSION else NO_VERSION
 
 
 def find(base_path: Path) -> dict[int, Path]:
@@ -19,8 +26,8 @@ def find(base_path: Path) -> dict[int, Path]:
             TensorFlow Serving.
     """
     found = {
-        int(path.name): path
+        number: path
         for path in sorted(base_path.glob("*"))
-        if _NUMBER.fullmatch(path.name) and path.is_dir()
+        if (number := number_of(path)) != NO_VERSION and path.is_dir()
     }
-    return {number: found[number] for number in sorted(found) if number <= MOST_VERSION}
+    return dict(sorted(found.items()))
