@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,13 +41,18 @@ class Arithmetic(tf.Module):
         return {"total": total, "raw_bytes": tf.strings.as_string(b)}
 
     def files(self, image_bytes):
-        """Independent labels: 0.75, 0.5, 0.25, the first for length modulo 3."""
+        """Independent labels: 0.75, 0.5, 0.25, the first for length modulo 3.
+
+        Of a file that begins with "NaN" all three scores are that.
+        """
         count = tf.size(image_bytes)
         first = tf.strings.length(image_bytes) % len(LABELS)
+        is_broken = tf.strings.substr(image_bytes, 0, 3) == "NaN"
+        scores = tf.tile(tf.constant([[0.75, 0.5, 0.25]]), [count, 1])
         order = (first[:, None] + tf.range(len(LABELS))[None]) % len(LABELS)
         return {
             "classes": tf.gather(tf.constant(LABELS), order),
-            "scores": tf.tile(tf.constant([[0.75, 0.5, 0.25]]), [count, 1]),
+            "scores": tf.where(is_broken[:, None], np.nan, scores),
             "status": tf.where(tf.strings.length(image_bytes) > 0, "", "empty"),
         }
 

@@ -127,6 +127,11 @@ def test_a_person_chooses_and_drops_pictures_and_sees_classes(
         )
         browser.said(lambda text: text == "This file is empty.")
         assert browser.classes() == []
+        broken = tmp_path / "broken.png"
+        broken.write_bytes(b"NaN")
+        browser.choose_file(broken)
+        browser.said(lambda text: text == "The model answered NaN instead of a score.")
+        assert browser.classes() == []
         asked = browser.run(
             "return performance.getEntriesByType('resource').map((e) => e.name)"
         )
