@@ -11,6 +11,8 @@ CONSTRAINTS = constraints.txt
 EXTRAS = test,lint,hub,serve,tuner
 # How long `make slow` may take; it stops between two tests and says what it left out.
 SLOW_SECONDS = 10800
+# Which files begin: what one hour's budget left out is reached in another.
+TURN := $(shell expr `date +%s` / 3600)
 INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
     --constraint $(CONSTRAINTS)
 PYTEST = $(VENV)/bin/python -m pytest
@@ -58,7 +60,8 @@ test: $(INSTALLED)
 	$(PYTEST) $(SIDE_BY_SIDE)
 
 slow: $(INSTALLED)
-	$(PYTEST) $(SIDE_BY_SIDE) -m "slow and not network" --time-budget=$(SLOW_SECONDS) --durations=10
+	$(PYTEST) $(SIDE_BY_SIDE) -m "slow and not network" --time-budget=$(SLOW_SECONDS) \
+	    --turn=$(TURN) --durations=10
 
 lint: $(INSTALLED)
 	$(VENV)/bin/python -m ruff check .

@@ -16,6 +16,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
+# Its multiples, without their whole parts, spread evenly over 0..1.
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 HAS_RUN = pytest.StashKey[bool]()
 
 
@@ -59,12 +61,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         help="begin no test after this many seconds; say which were not run",
     )
+    parser.addoption(
+        "--turn",
+        type=int,
+        metavar="NUMBER",
+        help="begin with another test file for every number, so that each comes first",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     budget_s = config.getoption("--time-budget")
     if budget_s is not None:
         config.pluginmanager.register(TimeBudget(budget_s), "time-budget")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Rotates the files by the turn; successive turns start far from each other."""
+    turn = config.getoption("--turn")
+    files = list(dict.fromkeys(item.path for item in items))
+    if turn is None or not files:
+        return
+    first = int(turn * GOLDEN_RATIO * len(files)) % len(files)
+    place = {path: i for i, path in enumerate(files[first:] + files[:first])}
+    items.sort(key=lambda item: place[item.path])
 
 
 def pytest_collection_finish() -> None:

