@@ -13,6 +13,8 @@ sys.path.insert(0, str(ROOT))
 
 from docs.marked_page import replace_between, write_or_check  # noqa: E402
 from training.recipes.augmentation import Augmentation  # noqa: E402
+from training.recipes.expected import expect  # noqa: E402
+from training.recipes.listing import format_accuracy, format_time  # noqa: E402
 from training.recipes.papers import PAPER_RECIPES  # noqa: E402
 from training.recipes.table import RECIPES, Recipe  # noqa: E402
 
@@ -46,7 +48,19 @@ AUGMENTATION: dict[str, Callable[[Recipe], object]] = {
     "label smoothing": lambda r: f"{r.label_smoothing:g}",
     "clipping": lambda r: _or_none(r.clip_norm),
 }
+RESULTS: dict[str, Callable[[Recipe], object]] = {
+    "recipe": lambda r: f"`{r.name}`",
+    "task": lambda r: expect(r).task,
+    "data": lambda r: expect(r).data,
+    "top-1 accuracy": lambda r: format_accuracy(expect(r)),
+    "time": lambda r: format_time(expect(r)),
+    "hardware": lambda r: expect(r).hardware,
+    "measured by": lambda r: expect(r).source,
+}
+# The papers state neither time nor hardware.
+PAPER_RESULTS = {k: v for k, v in RESULTS.items() if k not in ("time", "hardware")}
 WORDS = ("recipe", "variant", "from", "mirrored", "RandAugment", "crop")
+WORDS += ("task", "data", "hardware", "measured by")
 
 
 def _or_none(value: object) -> str:
@@ -75,6 +89,8 @@ def tables() -> dict[str, str]:
     own = [recipe for name, recipe in RECIPES.items() if name not in papers]
     published = [RECIPES[recipe.name] for recipe in PAPER_RECIPES]
     return {
+        "own results": table(RESULTS, own),
+        "papers' results": table(PAPER_RESULTS, published),
         "own recipes": table(TRAINING, own),
         "own augmentation": table(AUGMENTATION, own),
         "papers' recipes": table(TRAINING, published),

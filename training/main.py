@@ -34,7 +34,7 @@ def options() -> flags.FlagValues:
     """Returns the command's flags."""
     values = flags.FlagValues()
     flags.DEFINE_string(
-        "recipe", None, "name of a recipe (docs/training.md)", flag_values=values
+        "recipe", None, "name of a recipe; help lists them", flag_values=values
     )
     flags.DEFINE_string(
         "data",
@@ -90,6 +90,12 @@ def _train(argv: list[str]) -> int:
     console.no_more_arguments(
         flag_hints.parse(chosen, argv, flags.UnrecognizedFlagError)
     )
+    if chosen.recipe == "help":
+        # It loads Keras, and that has its say on stderr.
+        with console.held_stderr():
+            from .recipes.listing import list_recipes
+        say(list_recipes())
+        return 0
     workdir = Workdir(Path(chosen.workdir or ""))
     stored = workdir.stored() if chosen.workdir else None
     if stored is None:

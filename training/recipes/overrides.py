@@ -72,13 +72,14 @@ def told(record: Any, fixed: Sequence[str] = (), base: Any = None) -> list[str]:
             inner_base = None if base is None else plain
             said += [f"{field.name}.{inner}" for inner in told(value, base=inner_base)]
         else:
-            said.append(f"{field.name}={_text(value)}")
+            said.append(f"{field.name}={format_value(value)}")
     return said
 
 
-def _text(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """Returns a field's value as `changed` takes it."""
     if isinstance(value, tuple):
-        return ",".join(map(_text, value))
+        return ",".join(map(format_value, value))
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return str(value)

@@ -92,7 +92,8 @@ def resolve(name: str, changes: Sequence[str] = ()) -> Recipe:
     if name not in RECIPES:
         closest = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.0)
         raise ValueError(
-            f"there is no recipe called {name!r}; the closest are {', '.join(closest)}"
+            f"there is no recipe called {name!r}; the closest are "
+            f"{', '.join(closest)}; --recipe=help of the train command lists all"
         )
     shorter = fit_to_epochs(RECIPES[name], changes)
     return overrides.changed(RECIPES[name], [*shorter, *changes], fixed=("name",))
