@@ -43,7 +43,7 @@ help:
 	@echo "make docs    build the documentation: site/index.html"
 	@echo "make notebooks  run the three of them, for people who adapt, train, deploy"
 	@echo "make interop exported files in OpenVINO, ONNX Runtime and C, in .venv-interop"
-	@echo "make bench   measure against the peers in .venv-bench: docs/performance.md"
+	@echo "make bench   measure against the peers in .venv-bench: docs/reference/measurements.md"
 	@echo "make format  let ruff put the sources in form"
 	@echo "make clean   remove $(VENV), runs/ and what the tools left"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 # Name, and batch and side in pixels of the small and of the large work.
 GROWTHS = {
-    "a picture, batch 4 to 32": ((4, 224), (32, 224)),
+    "an image, batch 4 to 32": ((4, 224), (32, 224)),
     "a pixel, 224 to 448 px": ((4, 224), (4, 448)),
 }
 MOST = 1.15

@@ -3,7 +3,7 @@
     python benchmarks/main.py --suite=inference,training
 
 `make bench` makes the peers' environment first. Writes `results.json` and plots into
-`--out`; `page.py` makes docs/performance.md of them.
+`--out`; `page.py` makes docs/reference/measurements.md of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes docs/performance.md and its plot from what `main.py` measured.
+"""Writes docs/reference/measurements.md and its plots from the results of `main.py`.
 
 python benchmarks/page.py runs/benchmarks/results.json
 python benchmarks/page.py --part=gpu runs/gpu/results.json
@@ -75,7 +75,7 @@ def targets(races: list[dict[str, Any]]) -> list[str]:
             rows.append(
                 [race["case"]["name"], " / ".join(pair), str(target["ratio"]), shown]
             )
-    return table(["work", "speed of", "meant", "measured"], rows)
+    return table(["work", "speed ratio", "target", "measured"], rows)
 
 
 def memory(races: list[dict[str, Any]]) -> list[str]:
@@ -86,7 +86,7 @@ def memory(races: list[dict[str, Any]]) -> list[str]:
             pair = (cases.TITLES[limit[side]] for side in ("contestant", "other"))
             shown = at_most(limit["reached"], limit["ratio"])
             rows.append([race["case"]["name"], " / ".join(pair), *shown])
-    return table(["work", "memory of", "meant", "measured"], rows) if rows else []
+    return table(["work", "memory ratio", "target", "measured"], rows) if rows else []
 
 
 def at_most(reached: float | None, most: float) -> list[str]:
@@ -101,7 +101,7 @@ def commands(others: dict[str, Any]) -> list[str]:
     """Returns what the commands of their own measured."""
     if not others:
         return []
-    lines = ["### Start, growth and the data pipeline", ""]
+    lines = ["### Import, building, scaling and the data pipeline", ""]
     for name, found in others.items():
         if "missing" in found:
             lines += [f"{name} was not measured: {found['missing']}", ""]
@@ -125,7 +125,7 @@ def commands(others: dict[str, Any]) -> list[str]:
         verdict = "" if pipeline["ratio"] >= PIPELINE_RATIO else " (missed)"
         shown = f"**{pipeline['ratio']:.2f}**{verdict}"
         rows.append([f"pipeline on one core: {rates}", str(PIPELINE_RATIO), shown])
-    return [*lines, *(table(["what", "meant", "measured"], rows) if rows else [])]
+    return [*lines, *(table(["what", "target", "measured"], rows) if rows else [])]
 
 
 def limits(works: list[dict[str, Any]]) -> list[str]:
@@ -136,7 +136,7 @@ def limits(works: list[dict[str, Any]]) -> list[str]:
         rate = f"{work['share_of_large_product_rate']:.0%}"
         if work["name"].startswith(RATE_WORK):
             reached = work["share_of_large_product_rate"] >= RATE_SHARE
-            rate = f"**{rate}**, meant {RATE_SHARE:.0%}" + (
+            rate = f"**{rate}**, target {RATE_SHARE:.0%}" + (
                 "" if reached else " (missed)"
             )
         operators = [
@@ -156,11 +156,11 @@ def limits(works: list[dict[str, Any]]) -> list[str]:
     head = [
         "work",
         "ms",
-        "products alone, ms",
-        "of a large product's rate",
-        "time of operators",
+        "matrix products alone, ms",
+        "fraction of a large product's rate",
+        "time by operator",
     ]
-    return ["### What stands in the way", "", *table(head, rows)] if rows else []
+    return ["### What limits the speed", "", *table(head, rows)] if rows else []
 
 
 def pipeline_profile(found: dict[str, Any]) -> list[str]:
@@ -171,12 +171,14 @@ def pipeline_profile(found: dict[str, Any]) -> list[str]:
     rows = [
         [f"{side}, img/s on one core", f"{rate:.0f}"] for side, rate in rates.items()
     ]
-    rows.append(["of a picture's time, decoding alone", f"**{found['ratio']:.0%}**"])
+    rows.append(
+        ["decoding alone, fraction of an image's time", f"**{found['ratio']:.0%}**"]
+    )
     rows += [
         [f"operators: {purpose}", f"{share:.0%}"]
         for purpose, share in found["spent"].items()
     ]
-    title = "### Where a picture's time goes in the data pipeline"
+    title = "### Time of an image in the data pipeline"
     return [title, "", *table(["what", "measured"], rows)]
 
 
@@ -191,7 +193,7 @@ def kernels(works: list[dict[str, Any]]) -> list[str]:
         ]
         for work in works
     ]
-    head = ["work", "TensorFlow's own kernels, ms", "oneDNN, ms", "times as fast"]
+    head = ["work", "TensorFlow's own kernels, ms", "oneDNN, ms", "speed-up"]
     title = "### TensorFlow's own kernels and oneDNN"
     return [title, "", *table(head, rows)] if rows else []
 
@@ -234,7 +236,7 @@ def on_the_card(races: list[dict[str, Any]], card: str) -> list[str]:
                     f"{peak / 1000:.2f}" if peak else "",
                 ]
             )
-    head = ["work", "", "img/s", "model FLOP utilisation", "the card's memory, GB"]
+    head = ["work", "", "img/s", "model FLOP utilization", "GPU memory, GB"]
     return table(head, rows)
 
 
@@ -255,7 +257,7 @@ def profiles(races: list[dict[str, Any]]) -> list[str]:
             for kind in KINDS
         ]
         lines += [
-            f"### Where the card's time goes: {race['case']['name']}",
+            f"### GPU time: {race['case']['name']}",
             "",
             *table(["kernels, ms a call", *told], rows),
         ]
@@ -306,7 +308,7 @@ def figures(race: dict[str, Any]) -> list[str]:
 
 
 def plot(races: list[dict[str, Any]], path: Path) -> None:
-    """Draws pictures a second of every contestant, one panel a race."""
+    """Draws images per second of every contestant, one panel a race."""
     columns = 2
     rows = -(-len(races) // columns)
     figure, axes = pyplot.subplots(
@@ -324,7 +326,7 @@ def plot(races: list[dict[str, Any]], path: Path) -> None:
         axis.barh(names, rates, color=ours)
         axis.invert_yaxis()
         axis.set_title(race["case"]["name"], fontsize=9)
-        axis.set_xlabel("pictures a second", fontsize=8)
+        axis.set_xlabel("images per second", fontsize=8)
         axis.tick_params(labelsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=90)
@@ -335,7 +337,9 @@ def main() -> None:
     """Replaces the measured part of the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("results", type=Path)
-    parser.add_argument("--page", type=Path, default=DOCS / "performance.md")
+    parser.add_argument(
+        "--page", type=Path, default=DOCS / "reference" / "measurements.md"
+    )
     parser.add_argument("--part", choices=PARTS, default=PARTS[0])
     options = parser.parse_args()
     begin, end = (f"<!-- {options.part}: {word} -->" for word in ("begin", "end"))
@@ -365,7 +369,7 @@ def main() -> None:
         *pipeline_profile(found.get("others", {}).get("pipeline_profile", {})),
         *limits(found.get("others", {}).get("limits", {}).get("works", [])),
         *kernels(found.get("others", {}).get("kernels", {}).get("works", [])),
-        f"![Pictures a second of every contestant]({picture.name})",
+        f"![Images per second of every contestant]({picture.name})",
         "",
     ]
     for race in races:

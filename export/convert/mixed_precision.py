@@ -1,7 +1,7 @@
 """Lets those parts of an 8-bit TFLite file compute in float32 that lose most.
 
-docs/export.md has the figures that these choices come from. In files whose activations
-are integers:
+docs/reference/quantization.md has the figures behind these choices. In files whose
+activations are integers:
 
 - the softmax: TFLite's integer one has steps of 1/256 for its answers whatever they
   are;
