@@ -39,8 +39,9 @@ def fold(model: keras.Model) -> keras.Model:
     for training. `unfolded` says what algebra could not put elsewhere.
 
     Args:
-        model: A functional model of this library's layers, or one that holds such a
-            model as a layer. Any variant; the precision policies are kept.
+        model: A functional model of this library's layers, a built `keras.Sequential`,
+            or one that holds such a model as a layer; that one is folded by itself and
+            keeps its name. Any variant; the precision policies are kept.
 
     Returns:
         A functional model that takes and gives the same shapes: for a classifier

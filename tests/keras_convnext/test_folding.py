@@ -192,6 +192,36 @@ def test_a_sequential_model_is_folded():
     assert difference(model, fold(model)) < EXACT
 
 
+def deeply_nested(picture, features):
+    inner = keras.Sequential([features, keras.layers.LayerNormalization()])
+    outer = keras.Sequential([inner, keras.layers.Dense(4)])
+    return keras.Sequential([picture, outer, keras.layers.Dense(2)])
+
+
+def of_two_outputs(picture, features):
+    pooled = features(picture)
+    heads = {name: keras.layers.Dense(3, name=name)(pooled) for name in ("a", "b")}
+    return keras.Model(picture, heads)
+
+
+@pytest.mark.parametrize("nest", [deeply_nested, of_two_outputs])
+def test_models_inside_of_models_are_folded(nest):
+    backbone = small("convnext_atto", include_top=False, pooling="avg")
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = nest(keras.Input((32, 32, 3)), backbone)
+        folded = fold(model)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert folded.count_params() < model.count_params()
+    for found, wanted in zip(
+        keras.tree.flatten(folded(PICTURES)),
+        keras.tree.flatten(model(PICTURES)),
+        strict=True,
+    ):
+        assert np.max(np.abs(found - wanted)) < EXACT * np.max(np.abs(wanted))
+
+
 def test_random_augmentation_in_front_goes():
     backbone = small("convnext_atto", include_top=False, pooling="avg")
     front = [keras.layers.RandomFlip(), keras.layers.RandomContrast(0.5)]
@@ -222,6 +252,13 @@ def test_precision_policies_are_kept():
     assert policies["head_dense"] == "float32"
 
 
+class Doubling(keras.Model):
+    """A model whose own code no graph shows."""
+
+    def call(self, inputs):
+        return 2 * inputs
+
+
 def test_models_that_cannot_be_followed_are_refused():
     shared = keras.layers.Dense(4)
     picture = keras.Input((4,))
@@ -229,6 +266,8 @@ def test_models_that_cannot_be_followed_are_refused():
         fold(keras.Model(picture, shared(shared(picture))))
     with pytest.raises(ValueError, match="wants a functional Keras model"):
         fold(keras.Sequential([keras.layers.Dense(3)]))
+    with pytest.raises(ValueError, match="got Doubling 'of_ones_own'"):
+        fold(keras.Model(picture, Doubling(name="of_ones_own")(picture)))
 
 
 @pytest.mark.parametrize("norm", ["layer", "rms", "simple"])
