@@ -15,11 +15,8 @@ from keras_convnext.weights.readers.keras_archive import (
 )
 from keras_convnext.weights.readers.npz import ENDING as NPY_ENDING
 from keras_convnext.weights.readers.npz import NpzFile
-from keras_convnext.weights.readers.safetensors import (
-    INDEX_ENDING,
-    SafetensorsFile,
-    ShardedSafetensors,
-)
+from keras_convnext.weights.readers.safetensors import SafetensorsFile
+from keras_convnext.weights.readers.shards import INDEX_ENDINGS, ShardedFile
 from keras_convnext.weights.readers.torch import (
     PICKLE,
     open_torch_legacy,
@@ -53,6 +50,13 @@ _FORMATS: tuple[tuple[bytes, Opener], ...] = (
     *((bytes([0x80, protocol]), open_torch_legacy) for protocol in (2, 3, 4, 5)),
 )
 _FIRST_BYTES = 16
+# The first of which there is one counts.
+_IN_FOLDERS = (
+    "*.safetensors.index.json",
+    "*.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 # safetensors has no magic: the length of its header, then the header, in JSON.
 _SAFETENSORS_BRACE_AT = 8
 
@@ -67,10 +71,15 @@ def open_tensors(path: Path) -> TensorFile:
         path = _index_in(path)
     if not path.is_file():
         raise BadWeightsFileError(f"{path} is not a file.")
+    if path.name.endswith(INDEX_ENDINGS):
+        return ShardedFile(path, _open_file)
+    return _open_file(path)
+
+
+def _open_file(path: Path) -> TensorFile:
+    """Opens a file that holds its tensors itself."""
     with path.open("rb") as file:
         start = file.read(_FIRST_BYTES)
-    if path.name.endswith(INDEX_ENDING):
-        return ShardedSafetensors(path)
     brace = start[_SAFETENSORS_BRACE_AT : _SAFETENSORS_BRACE_AT + 1]
     try:
         for magic, opener in _FORMATS:
@@ -92,11 +101,11 @@ def open_tensors(path: Path) -> TensorFile:
 
 def _index_in(folder: Path) -> Path:
     """Returns the file in a folder that Hugging Face's `save_pretrained` wrote."""
-    for pattern in (f"*{INDEX_ENDING}", "*.safetensors", "pytorch_model.bin"):
+    for pattern in _IN_FOLDERS:
         found = sorted(folder.glob(pattern))
         if len(found) == 1:
             return found[0]
     raise BadWeightsFileError(
-        f"{folder} is a folder without one weights file in it (*{INDEX_ENDING}, "
-        "*.safetensors or pytorch_model.bin)."
+        f"{folder} is a folder without one weights file in it "
+        f"({', '.join(_IN_FOLDERS[:-1])} or {_IN_FOLDERS[-1]})."
     )

@@ -1,4 +1,4 @@
-"""Reads tensors from safetensors files, in one piece or in shards."""
+"""Reads tensors from safetensors files."""
 
 from __future__ import annotations
 
@@ -44,8 +44,6 @@ _DTYPES = {
 # safetensors refuses longer ones.
 _MOST_HEADER_BYTES, _PIECE_BYTES = 100_000_000, 1 << 20
 _LENGTH_BYTES, _METADATA = 8, "__metadata__"
-INDEX_ENDING = ".safetensors.index.json"
-_MOST_INDEX_BYTES = 16 << 20
 
 
 class SafetensorsFile(TensorFile):
@@ -119,75 +117,3 @@ def _read_header(
         begin, end = entry["data_offsets"]
         offsets[name] = start + begin, start + end
     return tensors, offsets
-
-
-class ShardedSafetensors(TensorFile):
-    """Tensors of several safetensors files that an index lists."""
-
-    kind = "sharded safetensors"
-
-    def __init__(self, index: Path) -> None:
-        """Opens the files beside an index.
-
-        Args:
-            index: The "*.safetensors.index.json".
-
-        Raises:
-            BadWeightsFileError: The index is damaged, names a file elsewhere, or
-                does not say what its shards hold.
-        """
-        shard_of = _read_index(index)
-        self._shards: dict[str, SafetensorsFile] = {}
-        try:
-            for shard in sorted(set(shard_of.values())):
-                if not (index.parent / shard).is_file():
-                    raise BadWeightsFileError(
-                        f"{index} lists {shard}, which is not beside it."
-                    )
-                self._shards[shard] = SafetensorsFile(index.parent / shard)
-            self._shard_of = {
-                name: shard
-                for shard, file in self._shards.items()
-                for name in file.tensors
-            }
-            different = self._shard_of.items() ^ shard_of.items()
-            if different:
-                raise BadWeightsFileError(
-                    f"{index} does not say what its shards hold; "
-                    f"{min(name for name, _ in different)!r} is in another place."
-                )
-        except BadWeightsFileError:
-            self.close()
-            raise
-        tensors = {
-            name: self._shards[shard].tensors[name]
-            for name, shard in self._shard_of.items()
-        }
-        super().__init__(index, tensors)
-
-    def read(self, name: str) -> np.ndarray:
-        return self._shards[self._shard_of[name]].read(name)
-
-    def close(self) -> None:
-        for shard in self._shards.values():
-            shard.close()
-
-
-def _read_index(index: Path) -> dict[str, str]:
-    """Returns which file holds each tensor."""
-    try:
-        if index.stat().st_size > _MOST_INDEX_BYTES:
-            raise ValueError("it is too long")
-        shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        if not all(isinstance(shard, str) for shard in shard_of.values()):
-            raise ValueError("its weight_map is not one of names")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadWeightsFileError(
-            f"{index} is not an index of safetensors files ({error})."
-        ) from error
-    for shard in shard_of.values():
-        if Path(shard).name != shard or "\\" in shard:
-            raise BadWeightsFileError(
-                f"{index} names a file that is not beside it: {shard!r}."
-            )
-    return dict(shard_of)

@@ -81,6 +81,31 @@ def test_shards_are_read_through_their_index(as_folder: bool, tmp_path: Path) ->
         np.testing.assert_array_equal(file.read("b"), SHARED)
 
 
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_shards_of_torchs_files_are_read_too(as_folder: bool, tmp_path: Path) -> None:
+    module = ("weight", "bias")
+    shards = {"zip.pth": tuple(EXPECTED), "module.pth": module}
+    weight_map = {}
+    for number, (name, tensors) in enumerate(shards.items(), 1):
+        shard = f"pytorch_model-0000{number}-of-00002.bin"
+        (tmp_path / shard).write_bytes((HERE / "torch_files" / name).read_bytes())
+        weight_map.update(dict.fromkeys(tensors, shard))
+    index = tmp_path / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    with open_tensors(tmp_path if as_folder else index) as file:
+        assert file.kind == "sharded torch"
+        assert set(file.tensors) == {*EXPECTED, *module}
+        for tensor, expected in EXPECTED.items():
+            np.testing.assert_array_equal(file.read(tensor), expected)
+
+
+@pytest.mark.parametrize("name", ["a.bin.index.json", "a.safetensors.index.json"])
+def test_an_index_is_no_shard_of_its_own(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(json.dumps({"weight_map": {"a": name}}))
+    with pytest.raises(BadWeightsFileError, match=r"cannot be read|none of the formats"):
+        open_tensors(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("weight_map", "words"),
     [
