@@ -31,7 +31,7 @@ HEADINGS = (
     "widths",
     "parameters",
     "G at 224 px",
-    "what else",
+    "differences",
     "weights",
 )
 NUMERIC = ("parameters", "G at 224 px", "weights")
