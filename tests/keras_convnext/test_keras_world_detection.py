@@ -69,24 +69,55 @@ def begin_as_the_paper(detector):
         bias.assign(np.full(bias.shape, value, "float32"))
 
 
-@pytest.mark.slow
-def test_retinanet_on_a_pyramid_finds_squares_that_it_has_not_seen():
-    keras_hub = pytest.importorskip("keras_hub", reason="KerasHub is not installed")
-    keras.utils.set_random_seed(0)
+def small_detector(keras_hub, image_shape):
     encoder = pyramid(build(SMALL, include_top=False, seed=0), norms=True)
     backbone = keras_hub.models.RetinaNetBackbone(
         image_encoder=encoder,
         min_level=3,
         max_level=4,
         use_p5=False,
-        image_shape=(SIDE_PX, SIDE_PX, 3),
+        image_shape=image_shape,
     )
-    detector = keras_hub.models.RetinaNetObjectDetector(
+    return keras_hub.models.RetinaNetObjectDetector(
         backbone,
         num_classes=1,
         bounding_box_format="xyxy",
         pre_logits_num_conv_layers=1,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [64, None])
+def test_an_exported_detector_gives_raw_answers_at_the_sizes_it_was_built_for(
+    side, tmp_path
+):
+    keras_hub = pytest.importorskip("keras_hub", reason="KerasHub is not installed")
+    tf = pytest.importorskip("tensorflow")
+    detector = small_detector(keras_hub, (side, side, 3))
+    detector.export(str(tmp_path), format="tf_saved_model", verbose=False)
+    answer = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    for size in (64, 96):
+        images = tf.zeros((1, size, size, 3))
+        if side not in (None, size):
+            with pytest.raises(tf.errors.InvalidArgumentError):
+                answer(images=images)
+            continue
+        # Nine anchors at each place of P3 and P4, whose strides are 8 and 16.
+        anchors = 9 * ((size // 8) ** 2 + (size // 16) ** 2)
+        shapes = {
+            name: tuple(value.shape) for name, value in answer(images=images).items()
+        }
+        assert shapes == {
+            "bbox_regression": (1, anchors, 4),
+            "cls_logits": (1, anchors, 1),
+        }
+
+
+@pytest.mark.slow
+def test_retinanet_on_a_pyramid_finds_squares_that_it_has_not_seen():
+    keras_hub = pytest.importorskip("keras_hub", reason="KerasHub is not installed")
+    keras.utils.set_random_seed(0)
+    detector = small_detector(keras_hub, (SIDE_PX, SIDE_PX, 3))
     begin_as_the_paper(detector)
     held_back = squares(32, seed=2)
     assert found(detector, *held_back) == 0
