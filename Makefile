@@ -98,7 +98,7 @@ addons: $(INSTALLED) .venv-addons/installed
 docs:
 	@$(MAKE) --no-print-directory VENV=.venv-docs CONSTRAINTS=constraints-docs.txt \
 	    WHAT="--requirement constraints-docs.txt" .venv-docs/installed
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build
 	@echo "The documentation is site/index.html; for its search: python -m http.server -d site"
 
 notebooks: $(INSTALLED)

@@ -28,7 +28,7 @@ TRAINING: dict[str, Callable[[Recipe], object]] = {
     "px": lambda r: r.size_px,
     "epochs (warm-up)": lambda r: f"{r.epochs:g} ({r.warmup_epochs:g})",
     "batch": lambda r: f"{r.global_batch:,}",
-    "peak rate": lambda r: f"{r.peak_lr:g}",
+    "peak lr": lambda r: f"{r.peak_lr:g}",
     "weight decay": lambda r: f"{r.weight_decay:g}",
     "layer decay": lambda r: _or_none(r.layer_decay),
     "stochastic depth": lambda r: f"{r.stochastic_depth_rate:g}",
@@ -37,7 +37,7 @@ TRAINING: dict[str, Callable[[Recipe], object]] = {
 AUGMENTATION: dict[str, Callable[[Recipe], object]] = {
     "recipe": lambda r: f"`{r.name}`",
     "crop": lambda r: _or_none(r.augmentation.crop_scale),
-    "mirrored": lambda r: "yes" if r.augmentation.flip else "",
+    "flip": lambda r: "yes" if r.augmentation.flip else "",
     "RandAugment": lambda r: _or_none(r.augmentation.rand_augment),
     "erasing": lambda r: _or_none(r.augmentation.random_erasing or None),
     "mixup, cutmix": lambda r: (
@@ -59,7 +59,7 @@ RESULTS: dict[str, Callable[[Recipe], object]] = {
 }
 # The papers state neither time nor hardware.
 PAPER_RESULTS = {k: v for k, v in RESULTS.items() if k not in ("time", "hardware")}
-WORDS = ("recipe", "variant", "from", "mirrored", "RandAugment", "crop")
+WORDS = ("recipe", "variant", "from", "flip", "RandAugment", "crop")
 WORDS += ("task", "data", "hardware", "measured by")
 
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "weights.md"
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 TITLES = {
-    "timm": "timm, on the Hugging Face hub (98)",
+    "timm": "timm, on the Hugging Face Hub (98)",
     "keras": "keras.applications (10)",
     "meta": "Meta, V1 and V2 (54)",
     "huggingface": "Hugging Face, facebook/* (37)",
@@ -55,7 +55,7 @@ def outputs(record: Record) -> str:
 def table(publisher: str) -> list[str]:
     with_status = publisher == "timm"
     rows = [
-        "| name | licence | M parameters | outputs | size px | top-1 % |"
+        "| name | license | M parameters | outputs | size px | top-1 % |"
         + (" status |" if with_status else ""),
         "|---|---|---|---|---|---|" + ("---|" if with_status else ""),
     ]
