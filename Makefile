@@ -31,13 +31,14 @@ INSTALLED = $(VENV)/installed
 DEMO_INSTALLED = $(VENV)/installed-demo
 WHAT = --no-build-isolation --editable '.[$(EXTRAS)]'
 
-.PHONY: help demo test slow lint parity docs notebooks interop addons bench format clean
+.PHONY: help demo test slow lint lines parity docs notebooks interop addons bench format clean
 
 help:
 	@echo "make demo    train on handwritten digits, export, classify: runs/demo"
 	@echo "make test    the tests (minutes)"
 	@echo "make slow    the tests that take longer"
 	@echo "make lint    ruff and mypy"
+	@echo "make lines   count the lines of each package"
 	@echo "make parity  compare with timm, transformers and torchvision in .venv-parity"
 	@echo "make addons  compare with tensorflow-addons and TensorFlow 2.15 in .venv-addons"
 	@echo "make docs    build the documentation: site/index.html"
@@ -67,6 +68,12 @@ lint: $(INSTALLED)
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
+
+lines:
+	@for package in keras_convnext training export; do \
+	    echo "$$package: `find $$package -name '*.py' -exec cat {} + | wc -l` lines in" \
+	        "`find $$package -name '*.py' | wc -l` files"; \
+	done
 
 # In an environment of its own upon .venv: PyTorch is larger than all the rest.
 parity: $(INSTALLED)
