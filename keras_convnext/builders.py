@@ -64,6 +64,7 @@ def _builder(
 
     public_name = _PUBLIC_NAMES[variant_name]
     arguments = (inspect.getdoc(make) or "").partition("Args:\n")[2]
+    arguments = arguments.partition("\nExample:\n")[0]
     builder.__signature__ = signature  # type: ignore[attr-defined]
     builder.__name__ = builder.__qualname__ = public_name
     builder.__doc__ = (
@@ -75,6 +76,11 @@ def _builder(
         + arguments.replace(
             "    variant: The row; `dataclasses.replace` makes rows of your own.\n", ""
         )
+        + "\nExample:\n"
+        "    >>> import keras_convnext\n"
+        f"    >>> model = keras_convnext.{public_name}(weights=None, classes=10)\n"
+        "    >>> model.output_shape\n"
+        "    (None, 10)"
     )
     return builder
 

@@ -40,6 +40,12 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
         ValueError: There is no such variant or checkpoint, or the arguments do not
             make a model.
         TypeError: The builders have no such argument.
+
+    Example:
+        >>> import keras_convnext
+        >>> model = keras_convnext.create("convnext_atto", classes=10)
+        >>> model.output_shape
+        (None, 10)
     """
     _check_name(name)
     _check_overrides(overrides)
@@ -104,6 +110,11 @@ def describe(name: str, size_px: int = 224) -> str:
 
     Raises:
         ValueError: There is no such variant or checkpoint.
+
+    Example:
+        >>> import keras_convnext
+        >>> print(keras_convnext.describe("convnext_atto").splitlines()[0])
+        convnext_atto
     """
     from keras_convnext import weights as weight_files
 

@@ -49,6 +49,13 @@ def fold(model: keras.Model) -> keras.Model:
 
     Raises:
         ValueError: The model is not functional, uses a layer twice, or is quantized.
+
+    Example:
+        >>> import keras_convnext
+        >>> model = keras_convnext.create("convnext_atto", classes=10)
+        >>> folded = keras_convnext.fold(model)
+        >>> folded.count_params() < model.count_params()
+        True
     """
     return fold_with_reasons(model)[0]
 
@@ -61,6 +68,12 @@ def unfolded(model: keras.Model) -> dict[str, str]:
 
     Returns:
         A reason for each layer's name.
+
+    Example:
+        >>> import keras_convnext
+        >>> from keras_convnext import folding
+        >>> folding.unfolded(keras_convnext.create("convnext_atto", classes=10))
+        {'stem_norm': 'its output goes to more than one layer'}
     """
     return fold_with_reasons(model)[1]
 

@@ -157,6 +157,13 @@ def decode(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
         tf.errors.InvalidArgumentError: The bytes are no such picture, are damaged,
             announce a picture with more than `max_pixels`, or show something in the
             lower 8 of 16 bits alone; or it is a BMP with run lengths.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from keras_convnext import image
+        >>> photo = tf.io.encode_jpeg(tf.zeros((48, 64, 3), tf.uint8))
+        >>> tuple(image.decode(photo).shape)
+        (48, 64, 3)
     """
     data = headers.read(contents)
     kind = headers.picture_format(data)
@@ -244,6 +251,14 @@ def evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor
 
     Returns:
         float32 `(size_px, size_px, 3)`, whole numbers in 0..255, not normalised.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import image
+        >>> from keras_convnext.preprocessing import Preprocessing
+        >>> photo = np.zeros((480, 640, 3), "uint8")
+        >>> tuple(image.evaluation_view(photo, Preprocessing(size_px=224)).shape)
+        (224, 224, 3)
     """
     size_px = preprocessing.size_px
     shape = tf.shape(image)

@@ -21,6 +21,11 @@ def class_names(classes: int) -> tuple[tuple[str, str], ...]:
 
     Raises:
         ValueError: There is no list of that length.
+
+    Example:
+        >>> from keras_convnext.labels import class_names
+        >>> class_names(1000)[207]
+        ('n02099601', 'golden_retriever')
     """
     if classes not in _LISTS:
         raise ValueError(

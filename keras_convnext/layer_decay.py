@@ -43,6 +43,14 @@ def lr_scales(
 
     Source: arXiv:2201.03545, appendix A.2; arXiv:2301.00808, appendix A; the official
     code's `get_num_layer_for_convnext` and `get_num_layer_for_convnext_single`.
+
+    Example:
+        >>> import keras_convnext
+        >>> from keras_convnext.layer_decay import lr_scales
+        >>> model = keras_convnext.create("convnext_atto", classes=10)
+        >>> scales = lr_scales(model, 0.8)
+        >>> scales["head_dense/kernel"], round(scales["stem_conv/kernel"], 3)
+        (1.0, 0.21)
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay is {layer_decay}, not in (0, 1].")

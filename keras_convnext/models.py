@@ -115,6 +115,14 @@ def build(
         ValueError: Arguments that do not make a model, all of them at once.
 
     Source: arXiv:2201.03545, section 2; arXiv:2301.00808, section 3.
+
+    Example:
+        >>> import dataclasses
+        >>> from keras_convnext.models import build
+        >>> from keras_convnext.variants import VARIANTS
+        >>> row = dataclasses.replace(VARIANTS["convnext_atto"], depths=(1, 1, 1, 1))
+        >>> build(row, classes=10).output_shape
+        (None, 10)
     """
     if patch_size is not None:
         variant = _with_patches(variant, patch_size)

@@ -12,6 +12,13 @@ def layers_by_name(model: keras.Model) -> dict[str, keras.layers.Layer]:
 
     Args:
         model: Any Keras model.
+
+    Example:
+        >>> import keras_convnext
+        >>> from keras_convnext.models import layers_by_name
+        >>> model = keras_convnext.create("convnext_atto", remat=True)
+        >>> layers_by_name(model)["stage0_block0_dwconv"].kernel_size
+        (7, 7)
     """
     found: dict[str, keras.layers.Layer] = {}
     waiting = list(model.layers)

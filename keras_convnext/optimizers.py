@@ -42,6 +42,11 @@ class ParameterGroup:
         decays: Whether weight decay pulls the parameter towards zero.
         first_step: Number of the step, from 0, that first changes the parameter;
             until then it stands still and its moments stay zero.
+
+    Example:
+        >>> from keras_convnext.optimizers import ParameterGroup
+        >>> ParameterGroup(lr_scale=0.5, decays=False)
+        ParameterGroup(lr_scale=0.5, decays=False, first_step=0)
     """
 
     lr_scale: float = 1.0
@@ -70,6 +75,14 @@ def parameter_groups(
         ValueError: `layer_decay` or `assignment` does not fit.
 
     Source: arXiv:2201.03545, appendix A; the official code's `get_parameter_groups`.
+
+    Example:
+        >>> import keras_convnext
+        >>> from keras_convnext.optimizers import parameter_groups
+        >>> model = keras_convnext.create("convnext_atto", classes=10)
+        >>> groups = parameter_groups(model)
+        >>> groups["head_norm/gamma"].decays, groups["stem_conv/kernel"].decays
+        (False, True)
     """
     undecayed = {
         variable.path
@@ -123,6 +136,14 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
         name: The optimizer's.
 
     Source: arXiv:1711.05101, algorithm 2.
+
+    Example:
+        >>> import keras_convnext
+        >>> from keras_convnext.optimizers import LayerwiseAdamW, parameter_groups
+        >>> model = keras_convnext.create("convnext_atto", classes=10)
+        >>> groups = parameter_groups(model, layer_decay=0.8)
+        >>> optimizer = LayerwiseAdamW(1e-4, groups=groups)
+        >>> model.compile(optimizer, "categorical_crossentropy")
     """
 
     def __init__(
@@ -245,6 +266,12 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         held_lr: Their learning rate.
 
     Source: arXiv:2201.03545, table 5; the official code's `cosine_scheduler`.
+
+    Example:
+        >>> from keras_convnext.optimizers import WarmupCosine
+        >>> schedule = WarmupCosine(1e-3, total_steps=100, warmup_steps=10)
+        >>> round(float(schedule(100)), 6)
+        0.0
     """
 
     def __init__(

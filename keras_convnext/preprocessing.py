@@ -25,6 +25,11 @@ class Preprocessing:
         interpolation: "bicubic" or "bilinear".
         antialias: Whether an image that is made smaller is smoothed first, as Pillow
             does; Keras' own loader takes single pixels.
+
+    Example:
+        >>> from keras_convnext.preprocessing import Preprocessing
+        >>> Preprocessing(size_px=384, crop_mode="squash").mean
+        (0.485, 0.456, 0.406)
     """
 
     size_px: int = 224
@@ -83,6 +88,13 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     Args:
         x: Pictures `(batch, height, width, channels)` in 0..255.
         data_format: Not used; accepted for keras.applications' callers.
+
+    Example:
+        >>> import numpy as np
+        >>> import keras_convnext
+        >>> images = np.full((1, 2, 2, 3), 255.0)
+        >>> float(keras_convnext.preprocess_input(images).max())
+        255.0
     """
     del data_format
     return x
@@ -102,6 +114,13 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
 
     Raises:
         ValueError: `preds` has another shape, or `top` is below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> import keras_convnext
+        >>> one_hot = np.eye(1000)[[207]]
+        >>> keras_convnext.decode_predictions(one_hot, top=1)
+        [[('n02099601', 'golden_retriever', 1.0)]]
     """
     import numpy as np
 

@@ -45,6 +45,13 @@ def pyramid(
         ValueError: `model` is not a ConvNeXt of this library.
 
     Source: arXiv:2201.03545, section 3.2 and appendix A.3.
+
+    Example:
+        >>> import keras_convnext
+        >>> backbone = keras_convnext.create("convnext_atto", input_shape=(64, 64, 3))
+        >>> levels = keras_convnext.pyramid(backbone).pyramid_outputs
+        >>> list(levels), tuple(levels["P2"].shape)
+        (['P2', 'P3', 'P4', 'P5'], (None, 16, 16, 40))
     """
     ends = _last_layers(model)
     if not ends:

@@ -69,6 +69,18 @@ def push_to_hub(
         ValueError: The model is not of that variant, or the labels are not as many as
             its outputs; nothing is uploaded then.
         huggingface_hub.errors.HfHubHTTPError: The hub refuses.
+
+    Example:
+        >>> import keras_convnext
+        >>> from keras_convnext import sharing
+        >>> model = keras_convnext.create("convnext_atto", classes=2)
+        >>> sharing.push_to_hub(  # doctest: +SKIP
+        ...     model,
+        ...     "somebody/pets",
+        ...     variant="convnext_atto",
+        ...     labels=["cat", "dog"],
+        ...     licence="apache-2.0",
+        ... )
     """
     from huggingface_hub import HfApi
 
@@ -117,6 +129,10 @@ def pull_from_hub(
     Raises:
         DownloadError: It could not be had.
         ValueError: The repository holds no model of this library.
+
+    Example:
+        >>> from keras_convnext import sharing
+        >>> model = sharing.pull_from_hub("somebody/pets")  # doctest: +SKIP
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError

@@ -25,6 +25,11 @@ class StemConv:
         stride_px: Step between positions.
         padding_px: Zeros added on each side (explicit, symmetric).
         width: Output channels; `None` is the first stage's width.
+
+    Example:
+        >>> from keras_convnext.variants import VARIANTS
+        >>> VARIANTS["convnext_tiny"].stem[0].kernel_px
+        4
     """
 
     kernel_px: int
@@ -38,6 +43,11 @@ def patchify(patch_px: int) -> tuple[StemConv, str]:
 
     Args:
         patch_px: Side of a patch, in pixels.
+
+    Example:
+        >>> from keras_convnext.variants import patchify
+        >>> patchify(4)
+        (StemConv(kernel_px=4, stride_px=4, padding_px=0, width=None), 'norm')
     """
     return (StemConv(patch_px, patch_px), "norm")
 
@@ -47,6 +57,11 @@ def overlap(first_width: int | None = None) -> tuple[StemConv, StemConv, str]:
 
     Args:
         first_width: Channels between the two; `None` is the first stage's width.
+
+    Example:
+        >>> from keras_convnext.variants import overlap
+        >>> [part.stride_px for part in overlap()[:2]]
+        [2, 2]
     """
     return (StemConv(3, 2, 1, first_width), StemConv(3, 2, 1), "norm")
 
@@ -70,6 +85,12 @@ class Variant:
         layer_scale_init_value: What LayerScale starts with; `None`: no such layer.
         grn: Whether blocks have Global Response Normalization (V2).
         activation: "gelu" (exact), "gelu_tanh" or "silu".
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from keras_convnext.variants import VARIANTS
+        >>> replace(VARIANTS["convnext_atto"], depths=(1, 1, 3, 1)).widths
+        (40, 80, 160, 320)
     """
 
     name: str
@@ -111,6 +132,11 @@ def multiply_accumulates(
         size_px: Side of the square input picture, in pixels.
         classes: Classes of the head; 0 for no classifier.
         channels: Channels of the input picture.
+
+    Example:
+        >>> from keras_convnext.variants import VARIANTS, multiply_accumulates
+        >>> round(multiply_accumulates(VARIANTS["convnext_tiny"]) / 1e9, 2)
+        4.46
     """
     total, side, width = 0, size_px, channels
     for part in variant.stem:
@@ -323,5 +349,10 @@ def list_variants(pattern: str = "*") -> list[str]:
 
     Args:
         pattern: For example "convnextv2_*" or "*_ols"; case does not matter.
+
+    Example:
+        >>> import keras_convnext
+        >>> keras_convnext.list_variants("convnext_tiny*")
+        ['convnext_tiny', 'convnext_tiny_hnf']
     """
     return [name for name in VARIANTS if fnmatch.fnmatch(name, pattern.lower())]

@@ -57,6 +57,13 @@ class Classifier:
             as `preprocessing` makes them, to float32 `(batch, labels)`.
         synsets: WordNet ids of the classes, where it is ImageNet's.
         model: The `keras.Model`, where it is one; it takes images in 0..255.
+
+    Example:
+        >>> import keras_convnext
+        >>> keras_convnext.create("convnext_atto", classes=2).save("pets.keras")
+        >>> pets = keras_convnext.load("pets.keras")
+        >>> pets.kind, pets.preprocessing.size_px
+        ('keras', 224)
     """
 
     name: str
@@ -142,9 +149,16 @@ def load(
         OSError: It cannot be fetched.
 
     Example:
-        >>> model = keras_convnext.load("runs/photos")
-        >>> model(["a.jpg", "b.jpg"], top=2)
-        [[('daisy', 0.97), ('rose', 0.02)], [('rose', 0.88), ('daisy', 0.1)]]
+        >>> import os
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> import keras_convnext
+        >>> model = keras_convnext.create("convnext_atto", classes=2)
+        >>> model.save("pets.keras")
+        >>> _ = Path("labels.txt").write_text("cat" + os.linesep + "dog")
+        >>> pets = keras_convnext.load("pets.keras")
+        >>> sorted(name for name, score in pets(np.zeros((99, 80, 3), "uint8")))
+        ['cat', 'dog']
     """
     named = os.fspath(source)
     if not Path(named).expanduser().exists() and _is_published(named):

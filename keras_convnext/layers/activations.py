@@ -26,6 +26,12 @@ def gelu(x: Any) -> Any:
         x: Tensor of any shape.
 
     Source: arXiv:1606.08415.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> np.round(layers.gelu(np.array([-1.0, 0.0, 1.0], "float32")), 4)
+        array([-0.1587,  0.    ,  0.8413], dtype=float32)
     """
     if lean.is_of_use(x):
         return lean.gelu(x)
@@ -40,6 +46,12 @@ def gelu_tanh(x: Any) -> Any:
         x: Tensor of any shape.
 
     Source: arXiv:1606.08415, section 2.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> np.round(layers.gelu_tanh(np.array([-1.0, 0.0, 1.0], "float32")), 4)
+        array([-0.1588,  0.    ,  0.8412], dtype=float32)
     """
     return keras.activations.gelu(x, approximate=True)
 
@@ -49,6 +61,12 @@ class Activation(keras.layers.Activation):
     """`keras.layers.Activation` whose GELU is one loop over memory while training.
 
     Same arguments and results; any shape in, the same out.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> np.asarray(layers.Activation("gelu")(np.zeros(3, "float32")))
+        array([0., 0., 0.], dtype=float32)
     """
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -20,6 +20,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Shapes: `(batch, ..., channels)` in and out.
 
     Source: arXiv:1502.03167.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> tuple(layers.BatchNormalization()(np.ones((2, 7, 7, 8))).shape)
+        (2, 7, 7, 8)
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

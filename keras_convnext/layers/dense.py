@@ -22,6 +22,12 @@ class Dense(keras.layers.Dense):
     other side is the faster one.
 
     Shapes: `(..., channels)` to `(..., units)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> tuple(layers.Dense(32)(np.ones((2, 7, 7, 8))).shape)
+        (2, 7, 7, 32)
     """
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

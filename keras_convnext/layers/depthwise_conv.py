@@ -30,6 +30,13 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     fast kernels. On GPUs and under other backends the layer is the one it derives from.
 
     Shapes: `(batch, height, width, channels)` in and out.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> convolution = layers.DepthwiseConv2D(7, padding="same")
+        >>> tuple(convolution(np.ones((2, 14, 14, 8))).shape)
+        (2, 14, 14, 8)
     """
 
     def call(self, inputs: Any) -> Any:

@@ -19,6 +19,13 @@ class Dropout(keras.layers.Dropout):
     Shapes: `(batch, ...)` in and out.
 
     Source: arXiv:1207.0580.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> dropped = np.asarray(layers.Dropout(0.5)(np.ones((2, 8)), training=True))
+        >>> sorted(set(dropped.ravel()) | {0.0, 2.0}) == [0.0, 2.0]
+        True
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:

@@ -29,6 +29,14 @@ class GlobalResponseNormalization(keras.layers.Layer):
         beta: Variable of shape `(channels,)`, zero at the start.
 
     Source: arXiv:2301.00808, section 3.2.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> features = np.ones((2, 7, 7, 8), "float32")
+        >>> grn = layers.GlobalResponseNormalization()
+        >>> bool(np.all(np.asarray(grn(features)) == features))  # gamma begins at zero
+        True
     """
 
     def __init__(self, epsilon: float = 1e-6, **kwargs: Any) -> None:

@@ -24,6 +24,12 @@ class LayerScale(keras.layers.Layer):
         gamma: Variable of shape `(channels,)`, kept in the variable dtype.
 
     Source: arXiv:2103.17239, section 2; arXiv:2201.03545, table 5.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> np.asarray(layers.LayerScale(0.5)(np.array([[2.0, 4.0]])))
+        array([[1., 2.]], dtype=float32)
     """
 
     def __init__(self, init_value: float = 1e-6, **kwargs: Any) -> None:

@@ -65,6 +65,12 @@ class LayerNorm(_ChannelNorm):
         beta: Offset of shape `(channels,)`, zero at the start.
 
     Source: arXiv:1607.06450.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> np.round(layers.LayerNorm()(np.array([[1.0, 3.0]])), 3)
+        array([[-1.,  1.]], dtype=float32)
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -107,6 +113,12 @@ class RMSNorm(_ChannelNorm):
         gamma: Scale of shape `(channels,)`, one at the start.
 
     Source: arXiv:1910.07467.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> np.round(layers.RMSNorm()(np.array([[1.0, 7.0]])), 3)
+        array([[0.2, 1.4]], dtype=float32)
     """
 
     def normalize(self, x: Any) -> Any:
@@ -130,6 +142,12 @@ class SimpleNorm(_ChannelNorm):
         gamma: Scale of shape `(channels,)`, one at the start.
 
     Source: timm's convnext_zepto_rms.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> np.round(layers.SimpleNorm()(np.array([[1.0, 3.0]])), 3)
+        array([[0.707, 2.121]], dtype=float32)
     """
 
     def normalize(self, x: Any) -> Any:

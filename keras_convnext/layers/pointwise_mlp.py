@@ -33,6 +33,13 @@ class PointwiseMLP(keras.layers.Layer):
         expand_kernel: `(channels, hidden)`, with `expand_bias`.
         project_kernel: `(hidden, channels)`, with `project_bias`.
         grn: The `GlobalResponseNormalization`, or `None`.
+
+    Example:
+        >>> import keras_convnext
+        >>> model = keras_convnext.create("convnext_atto", classes=10)
+        >>> layers = keras_convnext.fold(model).layers
+        >>> any(isinstance(x, keras_convnext.layers.PointwiseMLP) for x in layers)
+        True
     """
 
     def __init__(

@@ -22,6 +22,13 @@ class Rematerialized(keras.layers.Layer):
 
     Attributes:
         layers: The same list; their names are what they would be outside.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> branch = layers.Rematerialized([layers.Dense(16), layers.LayerNorm()])
+        >>> tuple(branch(np.ones((2, 8))).shape)
+        (2, 16)
     """
 
     def __init__(self, layers: Sequence[keras.layers.Layer], **kwargs: Any) -> None:

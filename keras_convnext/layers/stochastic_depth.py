@@ -28,6 +28,14 @@ class StochasticDepth(keras.layers.Layer):
         ValueError: `rate` is outside [0, 1).
 
     Source: arXiv:1603.09382.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> layer = layers.StochasticDepth(0.5)
+        >>> rows = np.asarray(layer(np.ones((9, 1)), training=True))
+        >>> sorted(set(rows.ravel()) | {0.0, 2.0}) == [0.0, 2.0]
+        True
     """
 
     def __init__(

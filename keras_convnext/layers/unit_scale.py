@@ -40,6 +40,12 @@ class UnitScale(keras.layers.Layer):
     Args:
         norm: "layer", "rms" or "simple": which deviation.
         epsilon: Added under the root.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext import layers
+        >>> np.round(layers.UnitScale()(np.array([[1.0, 3.0]])), 3)
+        array([[1., 3.]], dtype=float32)
     """
 
     def __init__(

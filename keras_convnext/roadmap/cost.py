@@ -21,6 +21,11 @@ def multiply_accumulates(
         size_px: Side of the square input picture, in pixels.
         classes: Classes of the head.
         patch_size: Side of the stem's patches, in pixels.
+
+    Example:
+        >>> from keras_convnext import roadmap
+        >>> round(roadmap.multiply_accumulates(roadmap.design("patchify")) / 1e9, 2)
+        4.42
     """
     if design.downsampling == "separate":
         variant = as_variant(design, patch_size)
@@ -48,6 +53,11 @@ def parameters(design: Design, classes: int = 1000, patch_size: int = 4) -> int:
         design: The design.
         classes: Classes of the head.
         patch_size: Side of the stem's patches, in pixels.
+
+    Example:
+        >>> from keras_convnext import roadmap
+        >>> roadmap.parameters(roadmap.design("patchify"))
+        28622120
     """
     head = plan.outputs(design) * classes + classes
     if design.downsampling == "separate":

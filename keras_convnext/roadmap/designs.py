@@ -36,6 +36,11 @@ class Design:
         downsampling: "in_block" (the first block of a stage halves the picture) or
             "separate" (a norm and a 2x2 convolution between stages, and norms after
             the stem and before the classifier).
+
+    Example:
+        >>> from keras_convnext import roadmap
+        >>> roadmap.Design(depths=(3, 4, 6, 3), width=64).activation
+        'relu'
     """
 
     depths: tuple[int, ...]
@@ -96,6 +101,11 @@ class Step:
         title: What it does, in a few words.
         changes: The fields of `Design` that it sets.
         regime_changes: What it sets in one regime on top or instead.
+
+    Example:
+        >>> from keras_convnext import roadmap
+        >>> [step.name for step in roadmap.ROAD][:3]
+        ['resnet50', 'stage_ratio', 'patchify']
     """
 
     name: str
@@ -239,6 +249,11 @@ def design(step: str, regime: str = "resnet50") -> Design:
 
     Raises:
         ValueError: There is no such step or regime.
+
+    Example:
+        >>> from keras_convnext import roadmap
+        >>> roadmap.design("patchify").stem
+        'patchify'
     """
     problems = []
     if step not in STEPS:
@@ -267,6 +282,11 @@ def reduced(
 
     Raises:
         ValueError: A factor is not in (0, 1].
+
+    Example:
+        >>> from keras_convnext import roadmap
+        >>> roadmap.reduced(roadmap.design("patchify"), depth_factor=0.5).depths
+        (2, 2, 5, 2)
     """
     factors = {"depth_factor": depth_factor, "width_factor": width_factor}
     problems = [

@@ -90,6 +90,12 @@ def build(
         ValueError: Arguments that do not make a model.
 
     Source: arXiv:2201.03545, section 2.
+
+    Example:
+        >>> from keras_convnext import roadmap
+        >>> model = roadmap.build("patchify", width_factor=0.25, classes=10)
+        >>> model.output_shape
+        (None, 10)
     """
     full = step if isinstance(step, Design) else designs.design(step, regime)
     design = designs.reduced(full, depth_factor, width_factor)

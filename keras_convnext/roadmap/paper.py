@@ -89,6 +89,12 @@ class Row:
         paper: What the paper prints.
         difference: Accuracy minus that of the line it changes, in percentage
             points; None for the first line.
+
+    Example:
+        >>> from keras_convnext import roadmap
+        >>> row = roadmap.table().rows[-1]
+        >>> row.step, row.parameters
+        ('separate_downsampling', 28589128)
     """
 
     step: str
@@ -108,6 +114,11 @@ class Table:
     Attributes:
         regime: "resnet50" or "resnet200".
         rows: The baseline by two recipes, then every step.
+
+    Example:
+        >>> from keras_convnext import roadmap
+        >>> len(roadmap.table("resnet200").rows)
+        17
     """
 
     regime: str
@@ -153,6 +164,11 @@ def table(regime: str = "resnet50") -> Table:
         ValueError: There is no such regime.
 
     Source: arXiv:2201.03545, tables 10 and 11.
+
+    Example:
+        >>> from keras_convnext import roadmap
+        >>> roadmap.table("resnet50").rows[0].step
+        'resnet50'
     """
     accuracies: dict[str | None, float] = {
         None: PLAIN_BASELINE[_checked(regime)].accuracy

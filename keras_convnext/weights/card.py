@@ -22,6 +22,11 @@ def describe(name: str) -> str:
 
     Raises:
         ValueError: There is no such checkpoint.
+
+    Example:
+        >>> from keras_convnext import weights
+        >>> print(weights.describe("convnext_tiny.fb_in1k").splitlines()[0])
+        convnext_tiny.fb_in1k
     """
     record = find(name)
     variant = find_variant(record.variant)

@@ -57,6 +57,13 @@ def load(model: keras.Model, source: Record | str | os.PathLike[str]) -> Report:
             missing, unexpected and misshapen tensor.
         DownloadError: The weights could not be fetched.
         ValueError: There are no weights of that name.
+
+    Example:
+        >>> import keras_convnext
+        >>> model = keras_convnext.create("convnext_atto", classes=10)
+        >>> path = keras_convnext.save_weights_as(model, "mine.safetensors", "timm")
+        >>> keras_convnext.load_weights(model, path).dialect
+        'timm'
     """
     layers = convnext_layers(model, "load_weights")
     check_lora(layers)

@@ -49,6 +49,12 @@ class Record:
         accuracy: Figures measured as `preprocessing` says; None if there are none.
         test_accuracy: The same for `test_preprocessing`.
         note: What else a person should know, or nothing.
+
+    Example:
+        >>> from keras_convnext import weights
+        >>> record = weights.find("convnext_tiny.fb_in1k")
+        >>> record.licence, record.classes, record.accuracy.top1
+        ('apache-2.0', 1000, 82.066)
     """
 
     name: str

@@ -49,6 +49,11 @@ def list_weights(pattern: str = "*") -> list[str]:
     Args:
         pattern: Shell-style, for example "*tiny*" or "convnextv2_*.fcmae"; case
             does not matter. timm's three test models are only found by name.
+
+    Example:
+        >>> import keras_convnext
+        >>> keras_convnext.list_weights("convnext_atto*")
+        ['convnext_atto.d2_in1k', 'convnext_atto_ols.a2_in1k']
     """
     return sorted(
         name
@@ -65,6 +70,11 @@ def find(name: str) -> Record:
 
     Raises:
         ValueError: There is none; the message names the closest three.
+
+    Example:
+        >>> from keras_convnext import weights
+        >>> weights.find("convnext_tiny.fb_in1k").variant
+        'convnext_tiny'
     """
     known = records()
     if name in known:
@@ -100,6 +110,11 @@ def resolve(
 
     Raises:
         ValueError: It is none of these, or belongs to another variant.
+
+    Example:
+        >>> from keras_convnext import weights
+        >>> weights.resolve("convnext_tiny", "fb_in1k").name
+        'convnext_tiny.fb_in1k'
     """
     if source is None:
         return None

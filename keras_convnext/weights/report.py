@@ -24,6 +24,14 @@ class Report:
         labels: Class names that lie beside the file, in the order of its outputs.
         preprocessing: How the weights expect images to be prepared; None if nothing
             says so.
+
+    Example:
+        >>> import keras_convnext
+        >>> model = keras_convnext.create("convnext_atto", classes=10)
+        >>> path = keras_convnext.save_weights_as(model, "mine.npz", "meta")
+        >>> report = keras_convnext.load_weights(model, path)
+        >>> report.kind, report.dialect, report.kept
+        ('numpy archive', 'meta', ())
     """
 
     source: str

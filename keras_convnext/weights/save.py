@@ -48,6 +48,12 @@ def save_weights_as(
     Raises:
         ValueError: There is no such dialect or format, or the dialect has no word
             for a part of the model; the parts are named.
+
+    Example:
+        >>> import keras_convnext
+        >>> model = keras_convnext.create("convnext_atto", classes=10)
+        >>> keras_convnext.save_weights_as(model, "mine.safetensors", "timm").name
+        'mine.safetensors'
     """
     layers = convnext_layers(model, "save_weights_as")
 

@@ -1,14 +1,16 @@
-"""Every public name says what it takes, gives and raises, its shapes, units, source.
+"""Every public name says what it takes, gives and raises, and has an example that runs.
 
 Public is what `keras_convnext` and its packages list in `__all__`, and what stands on
 the pages of docs/reference/.
 """
 
 import dataclasses
+import doctest
 import importlib
 import inspect
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -84,6 +86,12 @@ OWN = {
         for name in ("Design", "Row", "Step", "Table", "design", "parameters")
     ),
     *(f"keras_convnext.roadmap.{name}" for name in ("multiply_accumulates", "reduced")),
+}
+
+NEEDS_A_NETWORK = {
+    "keras_convnext.weights.DownloadError",
+    "keras_convnext.sharing.push_to_hub",
+    "keras_convnext.sharing.pull_from_hub",
 }
 
 
@@ -218,6 +226,46 @@ def test_a_function_that_raises_says_when(name: str) -> None:
     if name.rpartition(".")[2].startswith("ConvNeXt"):
         raised = {"ValueError"}
     assert raised - entries(FUNCTIONS[name], "Raises") == set()
+
+
+def example_of(documented: Any) -> str:
+    """Returns a docstring's example, prompts included; nothing if it has none."""
+    text = inspect.getdoc(documented) or ""
+    found = re.search(r"^Example:\n((?:    .*\n?|\n)+)", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+# One of several names for a thing; the builders differ by name alone, and building the
+# large ones takes gigabytes.
+ONCE = {
+    id(documented): name
+    for name, documented in {**FUNCTIONS, **CLASSES}.items()
+    if not name.startswith("keras_convnext.ConvNeXt") or name.endswith("Atto")
+}
+
+
+@pytest.mark.parametrize("name", ONCE.values())
+def test_the_example_of_a_docstring_runs_and_gives_what_it_says(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = example_of(PUBLIC[name])
+    assert example.startswith("    >>> ")
+    said: list[str] = []
+    parsed = doctest.DocTestParser().get_doctest(example, {}, name, None, 0)
+    ran = doctest.DocTestRunner().run(parsed, out=said.append)
+    assert ran.failed == 0, "".join(said)
+    # What needs a network is shown, and not run.
+    assert ("+SKIP" in example) == (name in NEEDS_A_NETWORK)
+
+
+def test_the_builders_have_one_example_with_their_own_name_in_it() -> None:
+    builders = [n for n in keras_convnext.__all__ if n.startswith("ConvNeXt")]
+    assert len(builders) == 22
+    small = example_of(keras_convnext.ConvNeXtAtto)
+    for name in builders:
+        example = example_of(getattr(keras_convnext, name))
+        assert example == small.replace("ConvNeXtAtto", name)
 
 
 @pytest.mark.parametrize("name", CLASSES)
