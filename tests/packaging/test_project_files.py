@@ -12,7 +12,13 @@ import keras_convnext
 from keras_convnext import image
 from keras_convnext.variants import PAPER_V1, PAPER_V2
 from keras_convnext.weights import download, side_files, tensor_file
-from keras_convnext.weights.readers import hdf5, restricted_pickle, safetensors, torch
+from keras_convnext.weights.readers import (
+    hdf5,
+    restricted_pickle,
+    safetensors,
+    shards,
+    torch,
+)
 from training.inference import inputs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +88,7 @@ def test_the_changelog_sorts_its_entries_under_the_usual_headings() -> None:
         ("{} MiB of pickle", torch._MOST_PICKLE_BYTES >> 20),
         ("{:,} instructions", restricted_pickle._MOST_INSTRUCTIONS),
         ("header of {} MB", safetensors._MOST_HEADER_BYTES // 10**6),
-        ("index of {} MiB", safetensors._MOST_INDEX_BYTES >> 20),
+        ("index of {} MiB", shards._MOST_INDEX_BYTES >> 20),
         ("groups {} deep", hdf5.DEEPEST),
         ("{} MiB |\n| any file of weights", side_files._MOST_BYTES >> 20),
         ("{:,} tensors", tensor_file.MOST_TENSORS),
