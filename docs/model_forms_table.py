@@ -29,7 +29,7 @@ def ask(form: Form) -> dict[str, str]:
 def table(answers: dict[str, dict[str, str]]) -> str:
     """Returns the table in Markdown, a row a form; refusals are numbered below it."""
     lines = [
-        f"| A model that is | {' | '.join(COMMANDS)} |",
+        f"| Model | {' | '.join(COMMANDS)} |",
         "|---" * (len(COMMANDS) + 1) + "|",
     ]
     refusals: list[str] = []
@@ -45,7 +45,7 @@ def table(answers: dict[str, dict[str, str]]) -> str:
             cells.append(answer)
         lines.append(f"| {form.name} | {' | '.join(cells)} |")
     told = [f"{number}. `{line}`" for number, line in enumerate(refusals, 1)]
-    return "\n".join([*lines, "", "The lines with which they are refused:", "", *told])
+    return "\n".join([*lines, "", "Error lines of the refusals:", "", *told])
 
 
 def write(answers: dict[str, dict[str, str]]) -> None:

@@ -22,7 +22,7 @@ from tests.forms.networks import SHAPE
 from training import evaluate_main, explain_main, predict_main
 
 IMAGES = 6
-RIGHT = "right"
+RIGHT = "works"
 
 
 @dataclass(frozen=True)

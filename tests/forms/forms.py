@@ -159,7 +159,7 @@ FORMS = (
         lambda: networks.scaled(keras.applications.mobilenet_v2.preprocess_input),
     ),
     Form(
-        "`include_preprocessing=False`, nothing said",
+        "`include_preprocessing=False`, no flag",
         lambda: networks.small(classes=5, include_preprocessing=False),
         refused=everywhere("--normalization"),
     ),
@@ -279,10 +279,10 @@ FORMS = (
         refused=_NO_DENSE_AT_THE_END,
     ),
     Form("two outputs", networks.two_outputs, refused=everywhere("2 outputs")),
-    Form("outputs by name", networks.outputs_by_name, refused=everywhere("2 outputs")),
+    Form("named outputs", networks.outputs_by_name, refused=everywhere("2 outputs")),
     Form("mixed_bfloat16", lambda: networks.mixed("mixed_bfloat16"), tolerance=0.1),
     Form("mixed_float16", lambda: networks.mixed("mixed_float16"), tolerance=0.02),
-    Form("LoRA, learnt", networks.with_lora),
+    Form("LoRA, trained", networks.with_lora),
     Form(
         "`model.quantize('int8')`",
         networks.quantized,
@@ -301,15 +301,17 @@ FORMS = (
         refused=_NO_DENSE_AT_THE_END,
     ),
     Form("`keras.applications.ConvNeXtTiny` and a Dense layer", networks.kerass_own),
-    Form("KerasHub's `ImageClassifier` on our backbone", networks.of_keras_hub),
+    Form(
+        "KerasHub's `ImageClassifier` on this library's backbone", networks.of_keras_hub
+    ),
     Form("a network of the roadmap (ResNet-50)", networks.roadmap),
     Form(
-        "input that is no square",
+        "input that is not square",
         lambda: networks.flat(networks.dense(5, "softmax"), input_shape=(32, 48, 3)),
         refused=everywhere("square"),
     ),
     Form(
-        "input of one channel",
+        "input with one channel",
         lambda: networks.flat(networks.dense(5, "softmax"), input_shape=(32, 32, 1)),
         refused=everywhere("3"),
     ),
