@@ -1,6 +1,6 @@
 """Shows the `Example:` of a docstring as code in the site's reference.
 
-Griffe, which reads the docstrings for mkdocstrings, knows the section as `Examples:` and
+mkdocstrings reads docstrings with Griffe, which knows the section as `Examples:` and
 takes `Example:` for a note in Markdown.
 """
 
