@@ -131,6 +131,8 @@ def _serve(argv: list[str]) -> int:
         raise Mistake("--rest_api_port=0 and --port=0 leave nothing to listen at")
     folder = _versions_folder(values.model_dir) if values.model_dir else None
     console.quiet_libraries()
+    from keras_convnext.decoder_lines import report_decoder_lines
+
     try:
         from .server import app, errors
     except ModuleNotFoundError as missing:
@@ -144,6 +146,13 @@ def _serve(argv: list[str]) -> int:
         raise Mistake(str(refusal)) from None
     # Until here a signal ends the process: nobody waits for an answer yet.
     told_to_stop = _told_to_stop()
+    with report_decoder_lines(COMMAND):
+        return _answer_until(told_to_stop, server, settings)
+
+
+def _answer_until(told_to_stop: socket.socket, server: Any, settings: Any) -> int:
+    from .server import app
+
     server.start()
     if settings.rest_port:
         place = app.address(settings.host, settings.rest_port)

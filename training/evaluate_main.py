@@ -109,6 +109,13 @@ def _evaluate(argv: list[str]) -> int:
         console.require(chosen, ("data",))
     choice = run_split.choose(chosen.split, chosen.validation_share, chosen.seed, run)
     console.import_tensorflow()
+    from .data import stream_flaws
+
+    with stream_flaws.count_flawed_images(spec):
+        return _evaluate_on(spec, choice, chosen)
+
+
+def _evaluate_on(spec: str, choice: run_split.Choice, chosen: flags.FlagValues) -> int:
     from .inference import models
 
     model = models.open_model(chosen, COMMAND)

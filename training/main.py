@@ -110,6 +110,19 @@ def _train(argv: list[str]) -> int:
     processes = console.checked(cluster.read)
 
     console.import_tensorflow()
+    from .data import stream_flaws
+
+    with stream_flaws.count_flawed_images(chosen.data):
+        return _train_with_tensorflow(chosen, workdir, stored, devices, processes)
+
+
+def _train_with_tensorflow(
+    chosen: flags.FlagValues,
+    workdir: Workdir,
+    stored: dict[str, Any],
+    devices: Any,
+    processes: Any,
+) -> int:
     recipe = console.checked(_recipe, chosen, stored)
     watchers = console.checked(_watchers, chosen)
     run_identity = identity(recipe, chosen.data)

@@ -73,6 +73,7 @@ def _preview(argv: list[str]) -> int:
         )
     console.import_tensorflow()
     from .data import source as data
+    from .data import stream_flaws
     from .engine import pretrained
     from .recipes import table
     from .report import preview
@@ -83,16 +84,17 @@ def _preview(argv: list[str]) -> int:
         off = {"mixup": 0.0, "cutmix": 0.0, "mix_probability": 1.0}
         unmixed = replace(recipe.augmentation, **off)
         recipe = replace(recipe, augmentation=unmixed)
-    source = console.checked(
-        data.load,
-        chosen.data,
-        size_px=recipe.size_px,
-        validation_share=recipe.validation_share,
-        seed=recipe.seed,
-        skip_bad_images=chosen.skip_bad_images,
-    )
-    source = console.checked(pretrained.seen_alike, source, recipe)
-    png = preview.sheet(source, recipe, chosen.pictures, chosen.draws)
+    with stream_flaws.count_flawed_images(chosen.data):
+        source = console.checked(
+            data.load,
+            chosen.data,
+            size_px=recipe.size_px,
+            validation_share=recipe.validation_share,
+            seed=recipe.seed,
+            skip_bad_images=chosen.skip_bad_images,
+        )
+        source = console.checked(pretrained.seen_alike, source, recipe)
+        png = preview.sheet(source, recipe, chosen.pictures, chosen.draws)
     try:
         with atomic.replacing(out) as partial:
             partial.write_bytes(png)

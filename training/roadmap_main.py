@@ -83,6 +83,7 @@ def _roadmap(argv: list[str]) -> int:
 
     console.import_tensorflow()
     from .data import source as data
+    from .data import stream_flaws
     from .roadmap import runs
 
     road = runs.Road(chosen.regime, chosen.depth_factor, chosen.width_factor)
@@ -93,24 +94,25 @@ def _roadmap(argv: list[str]) -> int:
     settings = runs.settings_of(road, recipe, chosen.data)
     Workdir(folder.path).check_same(settings)
     strategy = console.checked(distribution.make_strategy, devices)
-    source = console.checked(
-        data.load,
-        chosen.data,
-        size_px=recipe.size_px,
-        validation_share=recipe.validation_share,
-        seed=recipe.seed,
-    )
-    run_log.say_what_was_found(source)
-    Workdir(folder.path).claim(settings, source.classes)
-    say(
-        f"{distribution.describe(strategy)}, {recipe.precision}, batch "
-        f"{recipe.global_batch}, {road.regime} road: steps {len(steps)}, seeds "
-        f"{chosen.seeds}; {source.train_examples:,} pictures to train on and "
-        f"{source.eval_examples:,} held back"
-    )
-    runs.train_missing(
-        folder, road, recipe, source, strategy, steps, range(chosen.seeds)
-    )
+    with stream_flaws.count_flawed_images(chosen.data):
+        source = console.checked(
+            data.load,
+            chosen.data,
+            size_px=recipe.size_px,
+            validation_share=recipe.validation_share,
+            seed=recipe.seed,
+        )
+        run_log.say_what_was_found(source)
+        Workdir(folder.path).claim(settings, source.classes)
+        say(
+            f"{distribution.describe(strategy)}, {recipe.precision}, batch "
+            f"{recipe.global_batch}, {road.regime} road: steps {len(steps)}, seeds "
+            f"{chosen.seeds}; {source.train_examples:,} pictures to train on and "
+            f"{source.eval_examples:,} held back"
+        )
+        runs.train_missing(
+            folder, road, recipe, source, strategy, steps, range(chosen.seeds)
+        )
     _leave(folder, settings)
     return 0
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from keras_convnext.decoder_lines import name_decoded
+
 from .errors import Code, Refusal, invalid
 from .servable import Arrays, Signature
 
@@ -46,6 +48,7 @@ class _Task:
     arrays: Arrays
     rows: int
     deadline: float
+    name: str
     answer: Future[Arrays] = field(default_factory=Future)
 
 
@@ -89,7 +92,11 @@ class Batcher:
             thread.start()
 
     def submit(
-        self, signature: Signature, arrays: Arrays, deadline: float
+        self,
+        signature: Signature,
+        arrays: Arrays,
+        deadline: float,
+        name: str = "a request",
     ) -> Future[Arrays]:
         """Returns what will hold the outputs.
 
@@ -97,6 +104,7 @@ class Batcher:
             signature: What is called.
             arrays: Its inputs, checked.
             deadline: When nobody waits for the answer any more.
+            name: What the request is called in messages.
 
         Raises:
             Refusal: The request has too many rows, or too many others wait.
@@ -107,7 +115,7 @@ class Batcher:
             raise invalid(
                 f"Task size {rows} is larger than maximum input batch size {most}"
             )
-        task = _Task(arrays, rows, deadline)
+        task = _Task(arrays, rows, deadline, name)
         with self._changed:
             batch = self._open_batch(key, rows)
             if batch is None:
@@ -207,7 +215,9 @@ class Batcher:
             return
         begun = self._clock()
         try:
-            parts = _split(signature.run(_joined(tasks)), tasks)
+            with name_decoded(" and ".join(task.name for task in tasks)):
+                outputs = signature.run(_joined(tasks))
+            parts = _split(outputs, tasks)
         except Exception as error:
             if len(tasks) > 1:
                 for task in tasks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ from .errors import Code, Refusal
 from .metrics import Metrics
 from .servable import Arrays, Signature
 from .versions import Models
+
+# Of the request that this thread answers, for messages.
+_request_name = contextvars.ContextVar("_request_name", default="a request")
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ class Core:
         """
         with self._lock:
             self._taken += 1
+            name = f"request {self._taken} ({entrypoint} {method} of {model})"
+        before = _request_name.set(name)
         begun = time.monotonic()
         code = Code.OK
         try:
@@ -95,6 +101,7 @@ class Core:
             code = refusal.code
             raise refusal from error
         finally:
+            _request_name.reset(before)
             self.metrics.request(
                 model, method, entrypoint, code, time.monotonic() - begun
             )
@@ -125,7 +132,9 @@ class Core:
             signature = handle.servable.signature(target.signature, unsigned)
             arrays = make_inputs(signature)
             signature.require(arrays)
-            pending = self._batcher.submit(signature, arrays, deadline)
+            pending = self._batcher.submit(
+                signature, arrays, deadline, _request_name.get()
+            )
             try:
                 outputs = pending.result(max(0.0, deadline - time.monotonic()))
             except FutureTimeout:

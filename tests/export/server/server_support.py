@@ -56,6 +56,12 @@ class Arithmetic(tf.Module):
             "status": tf.where(tf.strings.length(image_bytes) > 0, "", "empty"),
         }
 
+    def heights(self, jpegs):
+        def height(contents):
+            return tf.shape(tf.io.decode_jpeg(contents))[0]
+
+        return {"heights": tf.map_fn(height, jpegs, fn_output_signature=tf.int32)}
+
     def examples(self, inputs):
         parsed = tf.io.parse_example(
             inputs,
@@ -102,6 +108,7 @@ def write_version(base, version):
             [spec([None], tf.float32, "a"), spec([None], tf.int32, "b")],
         ),
         "bytes": (module.files, [spec([None], tf.string, "image_bytes")]),
+        "heights": (module.heights, [spec([None], tf.string, "jpegs")]),
         "classify": (module.examples, [spec([None], tf.string, "inputs")]),
         "values": (module.values, [spec([None], tf.string, "inputs")]),
         "narrow": (module.narrow, [spec([None], tf.float32, "x")]),

@@ -1,9 +1,15 @@
-"""What comes over the wire and is no proper request: too large, too slow, no HTTP."""
+"""What comes over the wire: too large, too slow, no HTTP, an image with flaws."""
 
+import base64
+import io
+import re
 import socket
 import time
 
 import pytest
+from PIL import Image
+
+from keras_convnext.decoder_lines import report_decoder_lines
 
 grpc = pytest.importorskip("grpc")
 requests = pytest.importorskip("requests")
@@ -59,3 +65,21 @@ def test_what_is_no_http_is_refused(served):
     assert raw_answer(served, b"\x16\x03\x01\x02\x00\x01\r\n\r\n").startswith(
         b"HTTP/1.1 400 "
     )
+
+
+def test_what_a_decoder_complains_of_has_the_name_of_the_request(url, capfd):
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(file, "JPEG")
+    whole = file.getvalue()
+    # Eight bytes too many before the end, which libjpeg passes over with a line.
+    flawed = whole[:-2] + bytes(range(1, 9)) + whole[-2:]
+    with report_decoder_lines("serve"):
+        for contents in (whole, flawed, whole):
+            document = {
+                "signature_name": "heights",
+                "instances": [{"b64": base64.b64encode(contents).decode()}],
+            }
+            assert ask(url, document).json() == {"predictions": [30]}
+    [line] = capfd.readouterr().err.splitlines()
+    name = r"serve: request \d+ \(REST predict of toy\): Corrupt JPEG data: "
+    assert re.match(name, line)

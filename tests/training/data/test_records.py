@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from keras_convnext import image
 from training.data import source as data
+from training.data import stream_flaws
 from training.data.readers import example_proto
 from training.recipes.augmentation import Augmentation
 
@@ -137,6 +138,24 @@ def test_going_on_at_a_batch_gives_what_was_left_to_the_bit(places, kind):
     whole = batches(source)
     assert len(whole) == 3
     assert_alike(batches(load(places[kind]), start=2), whole[2:])
+
+
+def test_records_with_flaws_are_counted_in_one_line(tmp_path, capfd):
+    records = []
+    for number in (1, 2, 3, 5, 7):
+        whole, name = picture(number)
+        # Bytes too many before the end, which libjpeg passes over with a line.
+        flawed = whole[:-2] + bytes(range(1, 9)) + whole[-2:]
+        contents = flawed if number in (2, 5) else whole
+        records.append(example(contents, number % 2, name))
+    write_tfrecords(tmp_path / "test.tfrecord", records)
+    spec = f"tfrecord:{tmp_path},first_label=1"
+    with stream_flaws.count_flawed_images(spec):
+        source = data.load(spec, size_px=24, split="test")
+        assert len(list(source.evaluation(5))) == 1
+    [line] = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"--data={spec}: JPEG images with flaws were decoded")
+    assert "2 times in all (Corrupt JPEG data: " in line
 
 
 def test_a_pattern_without_a_word_for_the_parts_is_split(places, tmp_path):
