@@ -33,3 +33,18 @@ def test_importing_the_library_adds_nothing_heavy_to_keras() -> None:
     added = set(finished.stdout.split())
     assert "keras_convnext" in added
     assert not added & HEAVY
+
+
+def test_a_command_loads_keras_only_once_it_has_quieted_it() -> None:
+    files = [*ROOT.glob("training/*main.py"), *ROOT.glob("export/*main.py")]
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files]
+    assert "training.main" in names
+    program = f"import sys, {', '.join(names)}\nprint('keras' in sys.modules)"
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (finished.stdout, finished.stderr) == ("False\n", "")
