@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from PIL import Image, ImageOps
 
 from keras_convnext import image
+from keras_convnext.decoder_lines import name_decoded, report_decoder_lines
 from training.data import source as data
 from training.data import stream_flaws
 from training.data.readers import example_proto
@@ -140,7 +141,7 @@ def test_going_on_at_a_batch_gives_what_was_left_to_the_bit(places, kind):
     assert_alike(batches(load(places[kind]), start=2), whole[2:])
 
 
-def test_records_with_flaws_are_counted_in_one_line(tmp_path, capfd):
+def test_records_with_flaws_are_counted_and_named_one_by_one(tmp_path, capfd):
     records = []
     for number in (1, 2, 3, 5, 7):
         whole, name = picture(number)
@@ -156,6 +157,15 @@ def test_records_with_flaws_are_counted_in_one_line(tmp_path, capfd):
     [line] = capfd.readouterr().err.splitlines()
     assert line.startswith(f"--data={spec}: JPEG images with flaws were decoded")
     assert "2 times in all (Corrupt JPEG data: " in line
+
+    with report_decoder_lines("test"):
+        found = tf.data.TFRecordDataset(str(tmp_path / "test.tfrecord"))
+        for number, record in enumerate(found.as_numpy_iterator()):
+            features = tf.train.Example.FromString(record).features.feature
+            with name_decoded(f"record {number}"):
+                tf.io.decode_image(features["image/encoded"].bytes_list.value[0])
+    named = [line.split(": ")[:2] for line in capfd.readouterr().err.splitlines()]
+    assert named == [["test", "record 1"], ["test", "record 3"]]
 
 
 def test_a_pattern_without_a_word_for_the_parts_is_split(places, tmp_path):
