@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from typing import Any
+from functools import partial
 
-from absl import flags
-
-from . import console
-from .console import Mistake
+from keras_convnext import _cli
+from keras_convnext._messages import UsageError, note, warnings_as_lines
 
 COMMAND = "convert"
 SUMMARY = """Converts a weights file to another project's names.
@@ -22,6 +18,18 @@ convnext_tiny.fb_in1k. DST ends in .safetensors or .npz, or in .h5 for
 keras_applications."""
 
 
+def options() -> _cli.FlagValues:
+    """Returns the command's flags."""
+    flags = _cli.Flags()
+    flags.text(
+        "to",
+        "timm",
+        "timm, meta, huggingface, huggingface_dinov3, torchvision, openmmlab, "
+        "open_clip, keras_applications or keras_convnext",
+    )
+    return flags.values
+
+
 def main(argv: list[str]) -> int:
     """Runs the command.
 
@@ -31,44 +39,32 @@ def main(argv: list[str]) -> int:
     Returns:
         The exit code: 0 for success, 2 after a mistake of the caller's.
     """
-    return console.run_command(COMMAND, lambda: _convert(argv), flags.Error)
-
-
-def _convert(argv: list[str]) -> int:
-    values = flags.FlagValues()
-    flags.DEFINE_string(
-        "to",
-        "timm",
-        "timm, meta, huggingface, huggingface_dinov3, torchvision, openmmlab, "
-        "open_clip, keras_applications or keras_convnext [timm]",
-        flag_values=values,
+    return _cli.run_command(
+        COMMAND, SUMMARY, options(), _convert, argv, takes_names=True
     )
-    if {"--help", "-h", "-help"} & set(argv[1:]):
-        print(console.help_text(SUMMARY, values))
-        return 0
-    places = values(argv)[1:]
+
+
+def _convert(values: _cli.FlagValues, places: list[str]) -> int:
     if len(places) != 2:
-        raise Mistake(f"wants SRC and DST, got {len(places)} names; --help shows how")
-    console.quiet_libraries()
+        raise UsageError(
+            f"wants SRC and DST, got {len(places)} names; --help shows how"
+        )
+    _cli.import_tensorflow()
     from keras_convnext.weights.convert import convert
 
-    def say(message: Warning | str, *_: Any, **__: Any) -> None:
-        print(f"{COMMAND}: {message}", file=sys.stderr)
-
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = say
+        with warnings_as_lines(partial(note, COMMAND)):
             report = convert(places[0], places[1], values.to)
     except (ValueError, OSError) as error:
-        raise Mistake(" ".join(str(error).split())) from error
+        raise UsageError(" ".join(str(error).split())) from error
     print(report)
     print(f"written: {places[1]} ({values.to} names)")
     return 0
 
 
 def run() -> None:
-    """Runs the command with the process's own arguments."""
-    sys.exit(main(sys.argv))
+    """Entry point of the console script."""
+    _cli.run(main)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
-from absl import flags
+from keras_convnext import _cli
+from keras_convnext._messages import UsageError, note
 
-from . import console
-from .console import Mistake
 from .convert.precisions import FORMATS, PRECISIONS
 from .images.image_sets import SPECS
 from .model import keras_file
@@ -21,50 +19,25 @@ SUMMARY = """Exports a trained model and proves that each file agrees with Keras
       --out=runs/demo/export"""
 
 
-def options() -> flags.FlagValues:
+def options() -> _cli.FlagValues:
     """Returns the command's flags."""
-    values = flags.FlagValues()
-
-    def text(name: str, default: str | None, what: str) -> None:
-        shown = f"{what} [{default}]" if default else what
-        flags.DEFINE_string(name, default, shown, flag_values=values)
-
-    text("model", None, "a .keras file, a training workdir, or a checkpoint's name")
-    text("output", None, "logits, probabilities, sigmoid, features; where it is open")
-    text("normalization", None, "imagenet, unit, symmetric, none; where it is open")
-    text("format", ",".join(FORMATS), "what to write, separated by commas")
-    text("precision", "float32", f"of: {', '.join(PRECISIONS)}")
-    text("out", None, "folder for the files")
-    text("calibration", None, f"int8's: {SPECS} [the run's]")
-    flags.DEFINE_integer(
-        "batch",
-        1,
-        "pictures a call of a TFLite file; 0 for any number [1]",
-        lower_bound=0,
-        flag_values=values,
+    flags = _cli.Flags()
+    flags.model("logits, probabilities, sigmoid or features")
+    flags.text("format", ",".join(FORMATS), "what to write, separated by commas")
+    flags.text("precision", "float32", f"of: {', '.join(PRECISIONS)}")
+    flags.text("out", None, "folder for the files")
+    flags.text("calibration", None, f"int8's: {SPECS} [the run's]")
+    flags.integer("batch", 1, "images a call of a TFLite file; 0 for any number", 0)
+    flags.switch("any_size", False, "leave a TFLite file's height and width open")
+    flags.text(
+        "pictures", None, "to compare on, likewise; else what the workdir held back"
     )
-    flags.DEFINE_bool(
-        "any_size",
-        False,
-        "leave a TFLite file's height and width open [false]",
-        flag_values=values,
+    flags.integer("most_pictures", None, "to compare on [128, more of small ones]", 1)
+    flags.text(
+        "default_signature", "bytes", "serving_default: bytes, images or tensors"
     )
-    text("pictures", None, "to compare on, likewise; else what the workdir held back")
-    flags.DEFINE_integer(
-        "most_pictures",
-        None,
-        "to compare on [128, more of small ones]",
-        lower_bound=1,
-        flag_values=values,
-    )
-    text("default_signature", "bytes", "serving_default: bytes, images or tensors")
-    flags.DEFINE_bool(
-        "fold",
-        True,
-        "fold norms and scales into the weights [true]",
-        flag_values=values,
-    )
-    return values
+    flags.switch("fold", True, "fold norms and scales into the weights")
+    return flags.values
 
 
 def chosen_of(flag: str, text: str, known: tuple[str, ...]) -> list[str]:
@@ -76,12 +49,12 @@ def chosen_of(flag: str, text: str, known: tuple[str, ...]) -> list[str]:
         known: The words that there are.
 
     Raises:
-        Mistake: A word is not known, or there is none.
+        UsageError: A word is not known, or there is none.
     """
     words = list(dict.fromkeys(word.strip() for word in text.split(",")))
     unknown = [word for word in words if word not in known]
     if unknown:
-        raise Mistake(
+        raise UsageError(
             f"--{flag}: unknown {', '.join(repr(word) for word in unknown)}; "
             f"there are {', '.join(known)}"
         )
@@ -98,20 +71,12 @@ def main(argv: list[str]) -> int:
         The exit code: 0 for success, 1 where a file does not agree with Keras, 2
         after a mistake of the caller's.
     """
-    return console.run_command(COMMAND, lambda: _export(argv), flags.Error)
+    return _cli.run_command(
+        COMMAND, SUMMARY, options(), _export, argv, required=("model", "out")
+    )
 
 
-def _export(argv: list[str]) -> int:
-    values = options()
-    if {"--help", "-h", "-help"} & set(argv[1:]):
-        print(console.help_text(SUMMARY, values))
-        return 0
-    left = values(argv)[1:]
-    if left:
-        raise Mistake(f"{left[0]!r} is no flag; flags look like --out=DIR (--help)")
-    missing = [f"--{name}" for name in ("model", "out") if not values[name].value]
-    if missing:
-        raise Mistake(f"{' and '.join(missing)} must be given; --help shows how")
+def _export(values: _cli.FlagValues) -> int:
     formats = chosen_of("format", values.format, FORMATS)
     precisions = chosen_of("precision", values.precision, tuple(PRECISIONS))
     (default,) = chosen_of(
@@ -119,7 +84,7 @@ def _export(argv: list[str]) -> int:
     )
     is_name = keras_file.names_a_checkpoint(values.model)
     file = None if is_name else keras_file.find(values.model)
-    console.quiet_libraries()
+    _cli.import_tensorflow()
     return _run(values, file, formats, precisions, default)
 
 
@@ -139,19 +104,19 @@ def _run(
     integers = [name for name in precisions if PRECISIONS[name].calibrated]
     if "tflite" in formats and integers:
         if values.any_size:
-            raise Mistake(
+            raise UsageError(
                 f"--any_size is not for {' and '.join(integers)}, whose ranges are "
                 "measured at one size"
             )
         measured = calibration.find(values.calibration, file)
         if values.calibration is None:
-            print(
-                f"{COMMAND}: ranges are measured on {len(measured.numbers)} of "
+            note(
+                COMMAND,
+                f"ranges are measured on {len(measured.numbers)} of "
                 f"{measured.origin.words}",
-                file=sys.stderr,
             )
         if values.batch > calibration.LEAST_PICTURES:
-            raise Mistake(
+            raise UsageError(
                 f"--batch={values.batch} is more than the {calibration.LEAST_PICTURES} "
                 "pictures that calibration may consist of"
             )
@@ -164,7 +129,7 @@ def _run(
             else published.load(values.model)
         )
         for notice in loaded.notices:
-            print(f"{COMMAND}: {notice}", file=sys.stderr)
+            note(COMMAND, notice)
         formats = _possible(formats, loaded, values["format"].present)
         most = values.most_pictures or comparison.enough(loaded.preprocessing.size_px)
         compared = comparison.read(origin, most)
@@ -191,7 +156,7 @@ def _possible(formats: list[str], loaded: Any, is_told: bool) -> list[str]:
         is_told: Whether the caller has named them.
 
     Raises:
-        Mistake: One that the caller has named is not possible.
+        UsageError: One that the caller has named is not possible.
     """
     from .model import float32
 
@@ -204,14 +169,16 @@ def _possible(formats: list[str], loaded: Any, is_told: bool) -> list[str]:
         "file export the model as it was before, with --precision=int8"
     )
     if is_told:
-        raise Mistake(f"{reason}; --format=saved_model writes a SavedModel of this one")
-    print(f"{COMMAND}: no TFLite file: {reason}", file=sys.stderr)
+        raise UsageError(
+            f"{reason}; --format=saved_model writes a SavedModel of this one"
+        )
+    note(COMMAND, f"no TFLite file: {reason}")
     return [name for name in formats if name != "tflite"]
 
 
 def run() -> None:
-    """Runs the command with the process's own arguments."""
-    sys.exit(main(sys.argv))
+    """Entry point of the console script."""
+    _cli.run(main)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from keras_convnext._messages import UsageError
 from keras_convnext.folding import fold_with_reasons
 from keras_convnext.inference.sidecars import LABELS, PREPROCESSING
 
-from .console import Failure, Mistake
 from .convert import saved_model, tflite, tflite_metadata
 from .convert.precisions import PRECISIONS, Precision
 from .convert.tflite_metadata import Description
+from .export_error import ExportError
 from .images import calibration
 from .images.calibration import Calibration
 from .images.comparison import Pictures
@@ -75,7 +76,7 @@ def run(
         What was made.
 
     Raises:
-        Failure: A file does not agree with Keras. Nothing has been published then.
+        ExportError: A file does not agree with Keras. Nothing has been published then.
     """
     original, source = source, _computing_in_float32(source)
     reference = ask_keras(source, pictures)
@@ -92,7 +93,7 @@ def run(
     for made in _make(source, network, request, reference, staging):
         shown = parity.prove(staging.folder / made.place, made.precision, reference)
         if shown.problems:
-            raise Failure(
+            raise ExportError(
                 f"{made.place} does not agree with Keras and was not exported: "
                 f"{'; '.join([*shown.problems, *_where(made)])}"
             )
@@ -124,7 +125,7 @@ def _computing_in_float32(source: Source) -> Source:
     try:
         return replace(source, model=float32.in_float32(source.model))
     except ValueError as error:
-        raise Mistake(f"{source.name}: {error}") from error
+        raise UsageError(f"{source.name}: {error}") from error
 
 
 def _precision_of(original: Source, reference: Reference) -> dict[str, Any]:
@@ -226,7 +227,7 @@ def _packed(
     file = folder / f"model_{precision.name}.tflite"
     builtin, other = tflite.operators(contents)
     if other:
-        raise Failure(
+        raise ExportError(
             f"{file.name} needs operators that are not TFLite's own: {', '.join(other)}"
         )
     names = packed_names(source)

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from absl import flags
+from keras_convnext import _cli
+from keras_convnext._messages import UsageError
 
-from . import console, version_folders
-from .console import EXIT_FAILED, Mistake
+from . import version_folders
 
 COMMAND = "serve"
 SUMMARY = """Serves exported models as TensorFlow Serving does, for laptops and tests.
@@ -32,70 +32,57 @@ _OTHER_NAMES = {
 }
 
 
-def options() -> flags.FlagValues:
+def options() -> _cli.FlagValues:
     """Returns the command's flags."""
-    values = flags.FlagValues()
-
-    def text(name: str, default: str | None, what: str) -> None:
-        shown = f"{what} [{default}]" if default else what
-        flags.DEFINE_string(name, default, shown, flag_values=values)
-
-    def whole(
-        name: str, default: int, what: str, least: int = 0, most: int | None = None
-    ) -> None:
-        flags.DEFINE_integer(
-            name,
-            default,
-            f"{what} [{default}]",
-            lower_bound=least,
-            upper_bound=most,
-            flag_values=values,
-        )
-
-    def number(name: str, default: float, what: str) -> None:
-        flags.DEFINE_float(
-            name, default, f"{what} [{default:g}]", lower_bound=0, flag_values=values
-        )
-
-    text("model_dir", None, "an export's folder, or one with versions 1, 2, ... in it")
-    text("model_name", "default", "what clients call the model")
-    text("model_config_file", None, "several models: TensorFlow Serving's model.config")
-    number(
+    flags = _cli.Flags()
+    flags.text(
+        "model_dir", None, "an export's folder, or one with versions 1, 2, ... in it"
+    )
+    flags.text("model_name", "default", "what clients call the model")
+    flags.text(
+        "model_config_file", None, "several models: TensorFlow Serving's model.config"
+    )
+    flags.number(
         "model_config_file_poll_wait_seconds",
         0,
         "how often that file is read again; 0 for never",
     )
-    text(
+    flags.text(
         "host",
         "127.0.0.1",
         "address to listen at; 0.0.0.0 or :: for all of this machine",
     )
-    whole("rest_api_port", 8501, "HTTP; 0 for none", most=_MOST_PORT)
-    whole("port", 8500, "gRPC; 0 for none", most=_MOST_PORT)
-    whole("max_batch_size", 32, "pictures computed together, and in a request", 1)
-    whole("batch_timeout_micros", 0, "how long a request waits for company")
-    whole(
+    flags.integer("rest_api_port", 8501, "HTTP; 0 for none", most=_MOST_PORT)
+    flags.integer("port", 8500, "gRPC; 0 for none", most=_MOST_PORT)
+    flags.integer(
+        "max_batch_size", 32, "pictures computed together, and in a request", 1
+    )
+    flags.integer("batch_timeout_micros", 0, "how long a request waits for company")
+    flags.integer(
         "max_enqueued_batches", 100, "batches that wait before requests are refused", 1
     )
-    whole("num_batch_threads", 2, "batches computed at the same time", 1)
-    text(
+    flags.integer("num_batch_threads", 2, "batches computed at the same time", 1)
+    flags.text(
         "batching_parameters_file", None, "the last four from TensorFlow Serving's file"
     )
-    whole("max_request_bytes", 64 * 2**20, "larger requests are refused", 1)
-    whole("max_requests", 64, "requests worked on at once, of each protocol", 1)
-    number("request_timeout_seconds", 30, "for a request to arrive; for its answer")
-    number("poll_seconds", 1, "how often new versions are looked for; 0 for never")
-    flags.DEFINE_boolean(
+    flags.integer("max_request_bytes", 64 * 2**20, "larger requests are refused", 1)
+    flags.integer("max_requests", 64, "requests worked on at once, of each protocol", 1)
+    flags.number(
+        "request_timeout_seconds", 30, "for a request to arrive; for its answer"
+    )
+    flags.number(
+        "poll_seconds", 1, "how often new versions are looked for; 0 for never"
+    )
+    flags.switch(
         "rest_api_enable_cors_support",
         False,
-        "web pages from elsewhere may read the answers [false]",
-        flag_values=values,
+        "web pages from elsewhere may read the answers",
     )
-    number("drain_seconds", 30, "how long requests may still take after SIGTERM")
+    flags.number("drain_seconds", 30, "how long requests may still take after SIGTERM")
     # What TensorFlow Serving calls them.
     for name, original in _OTHER_NAMES.items():
-        flags.DEFINE_alias(name, original, flag_values=values)
-    return values
+        flags.alias(name, original)
+    return flags.values
 
 
 def main(argv: list[str]) -> int:
@@ -108,42 +95,35 @@ def main(argv: list[str]) -> int:
         The exit code: 0 after every request was answered, 1 where a model cannot be
         loaded or a request was left, 2 after a mistake of the caller's.
     """
-    return console.run_command(COMMAND, lambda: _serve(argv), flags.Error)
+    return _cli.run_command(COMMAND, SUMMARY, options(), _serve, argv)
 
 
-def _serve(argv: list[str]) -> int:
-    values = options()
-    if {"--help", "-h", "-help"} & set(argv[1:]):
-        print(console.help_text(SUMMARY, values))
-        return 0
-    left = values(argv)[1:]
-    if left:
-        raise Mistake(
-            f"{left[0]!r} is no flag; flags look like --model_dir=DIR (--help)"
-        )
+def _serve(values: _cli.FlagValues) -> int:
     if bool(values.model_dir) == bool(values.model_config_file):
-        raise Mistake(
+        raise UsageError(
             "one of --model_dir and --model_config_file must be given; --help shows how"
         )
     if not values.model_name:
-        raise Mistake("--model_name is empty; clients have to call the model something")
+        raise UsageError(
+            "--model_name is empty; clients have to call the model something"
+        )
     if not values.rest_api_port and not values.port:
-        raise Mistake("--rest_api_port=0 and --port=0 leave nothing to listen at")
+        raise UsageError("--rest_api_port=0 and --port=0 leave nothing to listen at")
     folder = _versions_folder(values.model_dir) if values.model_dir else None
-    console.quiet_libraries()
+    _cli.import_tensorflow()
     from keras_convnext.decoder_lines import report_decoder_lines
 
     try:
         from .server import app, errors
     except ModuleNotFoundError as missing:
-        raise Mistake(
+        raise UsageError(
             f"serving needs {missing.name}: pip install 'keras-convnext[serve]'"
         ) from None
     try:
         settings = _settings(values, folder)
         server = app.Server(settings, _say)
     except errors.Refusal as refusal:
-        raise Mistake(str(refusal)) from None
+        raise UsageError(str(refusal)) from None
     # Until here a signal ends the process: nobody waits for an answer yet.
     told_to_stop = _told_to_stop()
     with report_decoder_lines(COMMAND):
@@ -164,7 +144,7 @@ def _answer_until(told_to_stop: socket.socket, server: Any, settings: Any) -> in
     _say("stopping: no new requests are taken")
     taken, answered = server.stop()
     _say(f"answered {answered} of {taken} requests")
-    return 0 if answered == taken else EXIT_FAILED
+    return 0 if answered == taken else _cli.EXIT_FAILED
 
 
 def _told_to_stop() -> socket.socket:
@@ -196,21 +176,21 @@ def _versions_folder(given: str) -> Path:
         given: That folder, or the one that an export wrote.
 
     Raises:
-        Mistake: There is no version.
+        UsageError: There is no version.
     """
     folder = Path(given).expanduser()
     if not folder.is_dir():
-        raise Mistake(f"--model_dir: there is no folder {folder}")
+        raise UsageError(f"--model_dir: there is no folder {folder}")
 
     for place in (folder, folder / _VERSIONS):
         if version_folders.find(place):
             return place
     if (folder / "saved_model.pb").is_file():
-        raise Mistake(
+        raise UsageError(
             f"--model_dir: {folder} is a single version; name the folder above it, "
             "in which versions are called 1, 2, ..."
         )
-    raise Mistake(
+    raise UsageError(
         f"--model_dir: {folder} has no version in it (a folder called 1, 2, ...); the "
         "export command writes one with --format=saved_model"
     )

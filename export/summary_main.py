@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from absl import flags
+from keras_convnext import _cli
+from keras_convnext._messages import UsageError
 
-from . import console
-from .console import Mistake
 from .verify.agreement import WORDS
 
 COMMAND = "summary"
 SUMMARY = """Prints accuracy, parity of each exported file, and where the pictures are.
 
   python -m export.summary_main --workdir=runs/demo --out=runs/demo/export"""
+
+
+def options() -> _cli.FlagValues:
+    """Returns the command's flags."""
+    flags = _cli.Flags()
+    flags.text("workdir", None, "a training workdir")
+    flags.text("out", None, "an export's folder")
+    return flags.values
 
 
 def main(argv: list[str]) -> int:
@@ -28,19 +34,12 @@ def main(argv: list[str]) -> int:
     Returns:
         The exit code: 0 for success, 2 after a mistake of the caller's.
     """
-    return console.run_command(COMMAND, lambda: _summarize(argv), flags.Error)
+    return _cli.run_command(
+        COMMAND, SUMMARY, options(), _summarize, argv, required=("workdir", "out")
+    )
 
 
-def _summarize(argv: list[str]) -> int:
-    values = flags.FlagValues()
-    flags.DEFINE_string("workdir", None, "a training workdir", flag_values=values)
-    flags.DEFINE_string("out", None, "an export's folder", flag_values=values)
-    if {"--help", "-h", "-help"} & set(argv[1:]):
-        print(console.help_text(SUMMARY, values))
-        return 0
-    values(argv)
-    if not values.workdir or not values.out:
-        raise Mistake("--workdir and --out must be given; --help shows how")
+def _summarize(values: _cli.FlagValues) -> int:
     workdir, out = Path(values.workdir), Path(values.out)
     metrics = _read(workdir / "metrics.json")
     exported = _read(out / "export.json")
@@ -63,19 +62,19 @@ def _read(path: Path) -> Any:
     """Returns what a JSON file holds.
 
     Raises:
-        Mistake: There is no such file, or it is damaged.
+        UsageError: There is no such file, or it is damaged.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise Mistake(f"{path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise Mistake(f"{path} is damaged: {error}") from error
+        raise UsageError(f"{path} is damaged: {error}") from error
 
 
 def run() -> None:
-    """Runs the command with the process's own arguments."""
-    sys.exit(main(sys.argv))
+    """Entry point of the console script."""
+    _cli.run(main)
 
 
 if __name__ == "__main__":

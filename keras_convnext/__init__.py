@@ -1,77 +1,19 @@
 """ConvNeXt for Keras: every published variant, built, trained and exported."""
 
-# Before Keras.
-import keras_convnext.quiet_start  # noqa: F401  # isort: skip
-from keras_convnext import layers, roadmap
-from keras_convnext.builders import (
-    ConvNeXtAtto,
-    ConvNeXtBase,
-    ConvNeXtFemto,
-    ConvNeXtIsotropicBase,
-    ConvNeXtIsotropicLarge,
-    ConvNeXtIsotropicSmall,
-    ConvNeXtLarge,
-    ConvNeXtNano,
-    ConvNeXtPico,
-    ConvNeXtSmall,
-    ConvNeXtTiny,
-    ConvNeXtV2Atto,
-    ConvNeXtV2Base,
-    ConvNeXtV2Femto,
-    ConvNeXtV2Huge,
-    ConvNeXtV2Large,
-    ConvNeXtV2Nano,
-    ConvNeXtV2Pico,
-    ConvNeXtV2Small,
-    ConvNeXtV2Tiny,
-    ConvNeXtXLarge,
-    ConvNeXtXXLarge,
-)
-from keras_convnext.catalog import create, describe
-from keras_convnext.folding import fold
-from keras_convnext.inference.classifier import load
-from keras_convnext.preprocessing import decode_predictions, preprocess_input
-from keras_convnext.pyramid import pyramid
-from keras_convnext.variants import list_variants
-from keras_convnext.weights import list_weights, save_weights_as
-from keras_convnext.weights import load as load_weights
+from typing import Any
+
+from keras_convnext._startup import is_command
 
 __version__ = "0.2.0"
 
-__all__ = [
-    "ConvNeXtAtto",
-    "ConvNeXtBase",
-    "ConvNeXtFemto",
-    "ConvNeXtIsotropicBase",
-    "ConvNeXtIsotropicLarge",
-    "ConvNeXtIsotropicSmall",
-    "ConvNeXtLarge",
-    "ConvNeXtNano",
-    "ConvNeXtPico",
-    "ConvNeXtSmall",
-    "ConvNeXtTiny",
-    "ConvNeXtV2Atto",
-    "ConvNeXtV2Base",
-    "ConvNeXtV2Femto",
-    "ConvNeXtV2Huge",
-    "ConvNeXtV2Large",
-    "ConvNeXtV2Nano",
-    "ConvNeXtV2Pico",
-    "ConvNeXtV2Small",
-    "ConvNeXtV2Tiny",
-    "ConvNeXtXLarge",
-    "ConvNeXtXXLarge",
-    "create",
-    "decode_predictions",
-    "describe",
-    "fold",
-    "layers",
-    "list_variants",
-    "list_weights",
-    "load",
-    "load_weights",
-    "preprocess_input",
-    "pyramid",
-    "roadmap",
-    "save_weights_as",
-]
+if is_command():
+    # A command answers --help and usage errors before it loads Keras.
+    def __getattr__(name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from keras_convnext import _public
+
+        return getattr(_public, name)
+else:
+    from keras_convnext._public import *  # noqa: F403
+    from keras_convnext._public import __all__  # noqa: F401

@@ -16,18 +16,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_convnext import image
-
-# What cameras write beside their JPEGs. As TIFF it would be read, and be a thumbnail.
-RAW_SUFFIXES = frozenset({".cr2", ".nef", ".arw", ".dng"})
-
-# By these endings a file is taken for a picture, whatever the case of the letters.
-# The last ones are here to be named as unreadable rather than passed over in silence.
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp"}
-    | {".gif", ".tif", ".tiff", ".avif", ".ico", ".ppm", ".pgm"}
-    | {".heic", ".heif", ".jxl", ".jp2"}
-    | RAW_SUFFIXES
-)
+from keras_convnext._files import RAW_SUFFIXES
 
 # What TensorFlow cannot read of these is damaged, even where Pillow, which does not
 # look at checksums and fills up with black, makes something of it.

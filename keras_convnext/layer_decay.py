@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import keras
+if TYPE_CHECKING:
+    import keras
 
 ASSIGNMENTS = ("group", "single")
 _BLOCK = re.compile(r"(?:^|/)stage(\d+)_block(\d+)_")

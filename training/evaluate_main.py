@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
 
-from . import console
-from .console import Mistake, say
+from keras_convnext import _cli, _files
+from keras_convnext._messages import UsageError, checked, say
+
 from .evaluation import run_split
 from .evaluation.metrics import TOP
 from .evaluation.run_split import SPLITS
-from .workdir import atomic
 
 COMMAND = "evaluate"
 SUMMARY = """Judges a model on the validation images of its own run, or on others.
@@ -32,56 +31,24 @@ _WORST_PRINTED_CLASSES = 10
 _MOST_MATRIX_CLASSES = 1000
 
 
-def options() -> flags.FlagValues:
+def options() -> _cli.FlagValues:
     """Returns the command's flags."""
-    values = flags.FlagValues()
-    flags.DEFINE_string(
-        "model", None, "a file, a folder or a published checkpoint", flag_values=values
-    )
-    flags.DEFINE_string(
-        "output",
-        None,
-        "if it does not tell: logits, probabilities or sigmoid",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "normalization",
-        None,
-        "if it has none: imagenet, unit, symmetric or none",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "data", None, "as in training: digits, folder:PATH, ...", flag_values=values
-    )
-    flags.DEFINE_string("out", None, "JSON file for the figures", flag_values=values)
-    flags.DEFINE_string(
-        "real_labels", None, "ImageNet-ReaL's real.json", flag_values=values
-    )
-    flags.DEFINE_integer(
-        "batch", 64, "pictures at a time", lower_bound=1, flag_values=values
-    )
-    flags.DEFINE_enum(
-        "split",
-        "validation",
-        SPLITS,
-        "which images",
-        flag_values=values,
-    )
-    flags.DEFINE_float(
+    flags = _cli.Flags()
+    flags.model()
+    flags.text("data", None, "as in training: digits, folder:PATH, ...")
+    flags.text("out", None, "JSON file for the figures")
+    flags.text("real_labels", None, "ImageNet-ReaL's real.json")
+    flags.integer("batch", 64, "images at a time", 1)
+    flags.choice("split", "validation", SPLITS, "which images")
+    flags.number(
         "validation_share",
         None,
         "where there is no split [the run's, or 0.2]; 1 is all",
-        lower_bound=0.0,
-        upper_bound=1.0,
-        flag_values=values,
+        most=1.0,
     )
-    flags.DEFINE_integer(
-        "seed", None, "of that split [the run's, or 0]", flag_values=values
-    )
-    flags.DEFINE_bool(
-        "skip_bad_images", False, "leave unreadable pictures out", flag_values=values
-    )
-    return values
+    flags.integer("seed", None, "of that split [the run's, or 0]", least=None)
+    flags.skip_bad_images()
+    return flags.values
 
 
 def main(argv: list[str]) -> int:
@@ -93,29 +60,25 @@ def main(argv: list[str]) -> int:
     Returns:
         The exit code: 0 for success, 2 after a mistake of the caller's.
     """
-    return console.guard(COMMAND, lambda: _evaluate(argv), (flags.Error,))
+    return _cli.run_command(
+        COMMAND, SUMMARY, options(), _evaluate, argv, required=("model",)
+    )
 
 
-def _evaluate(argv: list[str]) -> int:
-    chosen = options()
-    if console.asks_for_help(argv):
-        say(console.help_text(SUMMARY, chosen))
-        return 0
-    console.no_more_arguments(chosen(argv))
-    console.require(chosen, ("model",))
+def _evaluate(chosen: _cli.FlagValues) -> int:
     run = run_split.read(chosen.model)
     spec: str = chosen.data or (run.data if run else "")
     if not spec:
-        console.require(chosen, ("data",))
+        _cli.require(chosen, ("data",))
     choice = run_split.choose(chosen.split, chosen.validation_share, chosen.seed, run)
-    console.import_tensorflow()
+    _cli.import_tensorflow()
     from .data import stream_flaws
 
     with stream_flaws.count_flawed_images(spec):
         return _evaluate_on(spec, choice, chosen)
 
 
-def _evaluate_on(spec: str, choice: run_split.Choice, chosen: flags.FlagValues) -> int:
+def _evaluate_on(spec: str, choice: run_split.Choice, chosen: _cli.FlagValues) -> int:
     from .inference import models
 
     model = models.open_model(chosen, COMMAND)
@@ -146,7 +109,8 @@ def _evaluate_on(spec: str, choice: run_split.Choice, chosen: flags.FlagValues) 
     }
     _say_figures(figures)
     if chosen.out:
-        _write(Path(chosen.out), figures)
+        with _cli.writes_file("out", chosen.out):
+            _files.write_json(Path(chosen.out), figures)
     return 0
 
 
@@ -156,13 +120,13 @@ def _source(
     """Returns the data whose held-back images are those to judge.
 
     Raises:
-        Mistake: The data cannot be used.
+        UsageError: The data cannot be used.
     """
     from .data import source as data
     from .data.data_error import SplitError
 
     try:
-        return console.checked(
+        return checked(
             data.load,
             spec,
             size_px=preprocessing.size_px,
@@ -172,9 +136,9 @@ def _source(
             preprocessing=preprocessing,
             split=choice.split,
         )
-    except Mistake as mistake:
+    except UsageError as mistake:
         if isinstance(mistake.__cause__, SplitError):
-            raise Mistake(f"{mistake} --split=all judges every image.") from mistake
+            raise UsageError(f"{mistake} --split=all judges every image.") from mistake
         raise
 
 
@@ -182,16 +146,16 @@ def _require_classes(model: Any) -> None:
     """Makes sure that an image has exactly one of the model's labels.
 
     Raises:
-        Mistake: It may have several, or none.
+        UsageError: It may have several, or none.
     """
     if model.is_exclusive:
         return
     if len(model.labels) == 1:
-        raise Mistake(
+        raise UsageError(
             f"{model.name} has one output: give labels.txt two lines, the class that "
             "an output of 0 stands for and that of 1"
         )
-    raise Mistake(
+    raise UsageError(
         f"{model.name} gives each of {len(model.labels)} labels a probability by "
         f"itself ({model.meaning.origin}); evaluate measures models whose images have "
         "one class each"
@@ -202,7 +166,7 @@ def _order(classes: Sequence[str], model: Any) -> np.ndarray:
     """Returns, for each class of the data, the model's number for it.
 
     Raises:
-        Mistake: The model has no such class.
+        UsageError: The model has no such class.
     """
     labels = model.labels
     if model.synsets and set(classes) <= set(model.synsets):
@@ -212,7 +176,7 @@ def _order(classes: Sequence[str], model: Any) -> np.ndarray:
         return np.arange(len(classes))
     missing = [name for name in classes if name not in labels]
     if missing:
-        raise Mistake(
+        raise UsageError(
             f"the data's classes {', '.join(missing[:5])} are not among the model's "
             f"{len(labels)} ({', '.join(labels[:5])} ...)"
         )
@@ -225,7 +189,7 @@ def _right_classes(
     """Returns the model's numbers of the right classes of each picture; None for none.
 
     Raises:
-        Mistake: The file does not fit the data.
+        UsageError: The file does not fit the data.
     """
     if path is None:
         return None
@@ -235,9 +199,11 @@ def _right_classes(
         lists = real_labels.read(Path(path), len(source.classes))
         found = real_labels.of_pictures(lists, source.held_back.names())
     except ValueError as error:
-        raise Mistake(f"--real_labels={path}: {error}") from error
+        raise UsageError(f"--real_labels={path}: {error}") from error
     if not any(found):
-        raise Mistake(f"--real_labels={path} has no right class for any picture here")
+        raise UsageError(
+            f"--real_labels={path} has no right class for any picture here"
+        )
     return [order[numbers].tolist() if numbers else [] for numbers in found]
 
 
@@ -326,17 +292,9 @@ def _share(row: dict[str, Any]) -> str:
     return f"{row['right'] / row['examples']:7.1%}" if row["examples"] else "      -"
 
 
-def _write(path: Path, figures: dict[str, Any]) -> None:
-    try:
-        atomic.write_json(path, figures)
-    except OSError as error:
-        raise Mistake(f"--out={path} cannot be written: {error.strerror}") from error
-
-
 def run() -> None:
     """Entry point of the console script."""
-    # absl's own flags stay untouched: `main` parses the command's.
-    app.run(main, flags_parser=lambda argv: [*flags.FLAGS(argv[:1]), *argv[1:]])
+    _cli.run(main)
 
 
 if __name__ == "__main__":

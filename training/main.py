@@ -10,10 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from keras_convnext import _cli
+from keras_convnext._messages import (
+    Interrupted,
+    UsageError,
+    checked,
+    say,
+    warnings_as_lines,
+)
+from keras_convnext._stderr import hold_stderr
 
-from . import console
-from .console import Interrupted, Mistake, say
 from .engine import cluster, distribution
 from .recipes import flag_hints
 from .report import finished, run_log
@@ -30,44 +36,18 @@ SUMMARY = """Trains a ConvNeXt and leaves the model, its figures and a report.
 The same command, or --workdir alone, resumes where an interrupted run stopped."""
 
 
-def options() -> flags.FlagValues:
+def options() -> _cli.FlagValues:
     """Returns the command's flags."""
-    values = flags.FlagValues()
-    flags.DEFINE_string(
-        "recipe", None, "name of a recipe; help lists them", flag_values=values
-    )
-    flags.DEFINE_string(
-        "data",
-        None,
-        "digits, folder:PATH (a folder a class), or a tfds name",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "workdir", None, "folder for what the run leaves", flag_values=values
-    )
-    flags.DEFINE_string(
-        "weights",
-        None,
-        "start: a published name, a file, a workdir, or none",
-        flag_values=values,
-    )
-    flags.DEFINE_multi_string(
-        "set", [], "field=value: changes the recipe; repeatable", flag_values=values
-    )
-    flags.DEFINE_string("devices", "all", distribution.FORMS, flag_values=values)
-    flags.DEFINE_bool(
-        "skip_bad_images",
-        False,
-        "leave unreadable pictures out and list them",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "tensorboard", False, "write WORKDIR/tensorboard", flag_values=values
-    )
-    flags.DEFINE_string(
-        "profile_steps", None, "such as 10,20: record these steps", flag_values=values
-    )
-    return values
+    flags = _cli.Flags()
+    flags.recipe(what="name of a recipe; help lists them")
+    flags.text("data", None, "digits, folder:PATH (a folder a class), or a tfds name")
+    flags.text("workdir", None, "folder for what the run leaves")
+    flags.text("weights", None, "start: a published name, a file, a workdir, or none")
+    flags.text("devices", "all", distribution.FORMS)
+    flags.skip_bad_images()
+    flags.switch("tensorboard", False, "write WORKDIR/tensorboard")
+    flags.text("profile_steps", None, "such as 10,20: record these steps")
+    return flags.values
 
 
 def main(argv: list[str]) -> int:
@@ -79,37 +59,32 @@ def main(argv: list[str]) -> int:
     Returns:
         The exit code: 0 for success, 2 after a mistake of the caller's.
     """
-    return console.guard(COMMAND, lambda: _train(argv), (flags.Error,))
-
-
-def _train(argv: list[str]) -> int:
-    chosen = options()
-    if console.asks_for_help(argv):
-        say(console.help_text(SUMMARY, chosen))
-        return 0
-    console.no_more_arguments(
-        flag_hints.parse(chosen, argv, flags.UnrecognizedFlagError)
+    return _cli.run_command(
+        COMMAND, SUMMARY, options(), _train, argv, suggest=flag_hints.suggest
     )
+
+
+def _train(chosen: _cli.FlagValues) -> int:
     if chosen.recipe == "help":
         # It loads Keras, and that has its say on stderr.
-        with console.held_stderr():
+        with hold_stderr():
             from .recipes.listing import list_recipes
         say(list_recipes())
         return 0
     workdir = Workdir(Path(chosen.workdir or ""))
     stored = workdir.stored() if chosen.workdir else None
     if stored is None:
-        console.require(chosen, ("recipe", "data", "workdir"))
+        _cli.require(chosen, ("recipe", "data", "workdir"))
         stored = {}
     workdir.check_writable()
     # The run that lives there says what is not given.
     chosen.data = chosen.data or stored.get("data")
     if os.environ.get("KERAS_BACKEND") == "jax":
         return _train_under_jax(chosen, workdir, stored)
-    devices = console.checked(distribution.parse, chosen.devices)
-    processes = console.checked(cluster.read)
+    devices = checked(distribution.parse, chosen.devices)
+    processes = checked(cluster.read)
 
-    console.import_tensorflow()
+    _cli.import_tensorflow()
     from .data import stream_flaws
 
     with stream_flaws.count_flawed_images(chosen.data):
@@ -117,16 +92,16 @@ def _train(argv: list[str]) -> int:
 
 
 def _train_with_tensorflow(
-    chosen: flags.FlagValues,
+    chosen: _cli.FlagValues,
     workdir: Workdir,
     stored: dict[str, Any],
     devices: Any,
     processes: Any,
 ) -> int:
-    recipe = console.checked(_recipe, chosen, stored)
-    watchers = console.checked(_watchers, chosen)
+    recipe = checked(_recipe, chosen, stored)
+    watchers = checked(_watchers, chosen)
     run_identity = identity(recipe, chosen.data)
-    done = console.checked(finished.words, workdir, run_identity)
+    done = checked(finished.words, workdir, run_identity)
     if done is not None:
         say(done)
         return 0
@@ -137,14 +112,14 @@ def _train_with_tensorflow(
     from .engine import first_step, pretrained
 
     # First of all: logical processors cannot be made once TensorFlow has run.
-    strategy = console.checked(distribution.make_strategy, devices, processes)
+    strategy = checked(distribution.make_strategy, devices, processes)
     if processes.workers == 1 and distribution.is_of_processors(strategy):
         tight = first_step.check_memory(recipe, strategy.num_replicas_in_sync)
         if tight:
             say(tight)
-    with console.said_warnings(processes.is_chief):
+    with warnings_as_lines(say if processes.is_chief else None):
         pretrained.fetch(recipe)
-    source = console.checked(
+    source = checked(
         data.load,
         chosen.data,
         size_px=recipe.size_px,
@@ -166,7 +141,7 @@ def _train_with_tensorflow(
 
 
 def _train_under_jax(
-    chosen: flags.FlagValues, workdir: Workdir, stored: dict[str, Any]
+    chosen: _cli.FlagValues, workdir: Workdir, stored: dict[str, Any]
 ) -> int:
     asked = [
         f"--{name}"
@@ -174,19 +149,19 @@ def _train_under_jax(
         if chosen[name].value != chosen[name].default
     ]
     if asked:
-        raise Mistake(f"{', '.join(asked)} cannot be had under Keras' JAX backend")
-    console.import_jax()
+        raise UsageError(f"{', '.join(asked)} cannot be had under Keras' JAX backend")
+    _cli.import_jax()
     from .jax_engine import run as jax_run
 
-    recipe = console.checked(_recipe, chosen, stored)
+    recipe = checked(_recipe, chosen, stored)
     jax_run.check(recipe, chosen.data)
-    done = console.checked(finished.words, workdir, identity(recipe, chosen.data))
+    done = checked(finished.words, workdir, identity(recipe, chosen.data))
     if done is not None:
         say(done)
         return 0
     for line in run_log.of_changes(recipe, chosen.recipe, chosen.set):
         say(line)
-    run = console.checked(jax_run.prepare, recipe, chosen.data, workdir)
+    run = checked(jax_run.prepare, recipe, chosen.data, workdir)
     with _told_how_to_go_on(run):
         return jax_run.train(run)
 
@@ -198,9 +173,9 @@ def _begun(
     from .engine import trainer
 
     try:
-        with console.said_warnings(processes.is_chief):
+        with warnings_as_lines(say if processes.is_chief else None):
             return trainer.prepare(recipe, source, workdir, strategy, cluster=processes)
-    except Mistake:
+    except UsageError:
         if processes.is_chief:
             workdir.release()
         raise
@@ -211,7 +186,7 @@ def _told_how_to_go_on(run: Any) -> Iterator[None]:
     """Makes a line of what ends a run from outside; its checkpoints stay as they are.
 
     Raises:
-        Mistake: The disk refused something.
+        UsageError: The disk refused something.
         Interrupted: Somebody was in a hurry.
     """
     try:
@@ -221,13 +196,13 @@ def _told_how_to_go_on(run: Any) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
             raise
-        raise Mistake(
+        raise UsageError(
             f"cannot write {error.filename or 'to the disk'} ({error.strerror}); once "
             f"there is room, {run.checkpoints.way_on()}"
         ) from error
 
 
-def _recipe(chosen: flags.FlagValues, stored: dict[str, Any]) -> Any:
+def _recipe(chosen: _cli.FlagValues, stored: dict[str, Any]) -> Any:
     """Returns the recipe that the flags describe; `--set` has the last word.
 
     Args:
@@ -256,7 +231,7 @@ def _recipe(chosen: flags.FlagValues, stored: dict[str, Any]) -> Any:
     return recipe
 
 
-def _watchers(chosen: flags.FlagValues) -> Callable[[Workdir], list[Any]]:
+def _watchers(chosen: _cli.FlagValues) -> Callable[[Workdir], list[Any]]:
     """Returns what makes the callbacks that the flags ask for."""
     from .report import tensorboard
 
@@ -305,8 +280,7 @@ def _lead(run: Any, watchers: list[Any]) -> int:
 
 def run() -> None:
     """Entry point of the console script."""
-    # absl's own flags stay untouched: `main` parses the command's.
-    app.run(main, flags_parser=lambda argv: [*flags.FLAGS(argv[:1]), *argv[1:]])
+    _cli.run(main)
 
 
 if __name__ == "__main__":

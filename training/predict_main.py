@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
-
-from . import console
-from .console import Mistake, say
+from keras_convnext import _cli, _files
+from keras_convnext._messages import UsageError, note, say
 
 COMMAND = "predict"
 SUMMARY = """Tells what a model sees in pictures, the likeliest classes first.
@@ -24,35 +21,15 @@ picture was answered and 2 where none was."""
 _FORMATS = ("table", "csv", "json")
 
 
-def options() -> flags.FlagValues:
+def options() -> _cli.FlagValues:
     """Returns the command's flags."""
-    values = flags.FlagValues()
-    flags.DEFINE_string(
-        "model", None, "a file, a folder or a published checkpoint", flag_values=values
-    )
-    flags.DEFINE_string(
-        "output",
-        None,
-        "if it does not tell: logits, probabilities or sigmoid",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "normalization",
-        None,
-        "if it has none: imagenet, unit, symmetric or none",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "top", 3, "how many classes to tell", lower_bound=1, flag_values=values
-    )
-    flags.DEFINE_enum(
-        "format", "table", _FORMATS, "table, csv or json", flag_values=values
-    )
-    flags.DEFINE_string("out", None, "file for it; stdout unless", flag_values=values)
-    flags.DEFINE_integer(
-        "batch", 32, "pictures at a time", lower_bound=1, flag_values=values
-    )
-    return values
+    flags = _cli.Flags()
+    flags.model()
+    flags.integer("top", 3, "how many classes to tell", 1)
+    flags.choice("format", "table", _FORMATS, "table, csv or json")
+    flags.text("out", None, "file for it; stdout unless")
+    flags.integer("batch", 32, "images at a time", 1)
+    return flags.values
 
 
 def main(argv: list[str]) -> int:
@@ -64,21 +41,23 @@ def main(argv: list[str]) -> int:
     Returns:
         The exit code: 0 where a picture was answered, 2 where none was.
     """
-    return console.guard(COMMAND, lambda: _predict(argv), (flags.Error,))
+    return _cli.run_command(
+        COMMAND,
+        SUMMARY,
+        options(),
+        _predict,
+        argv,
+        required=("model",),
+        takes_names=True,
+    )
 
 
-def _predict(argv: list[str]) -> int:
-    chosen = options()
-    if console.asks_for_help(argv):
-        say(console.help_text(SUMMARY, chosen))
-        return 0
-    named = chosen(argv)[1:]
-    console.require(chosen, ("model",))
+def _predict(chosen: _cli.FlagValues, named: list[str]) -> int:
     if not named:
-        raise Mistake("no picture was named; --help shows how")
-    console.import_tensorflow()
+        raise UsageError("no picture was named; --help shows how")
+    _cli.import_tensorflow()
+
     from .inference import inputs, models, predictions
-    from .workdir import atomic
 
     names = inputs.listed(named)
     model = models.open_model(chosen, COMMAND)
@@ -90,16 +69,12 @@ def _predict(argv: list[str]) -> int:
         if chosen.format == "table" and not chosen.out and (text := write(part)):
             say(text)
     if chosen.out:
-        try:
-            atomic.write_text(Path(chosen.out), write(given) + "\n")
-        except OSError as error:
-            raise Mistake(
-                f"--out={chosen.out} cannot be written: {error.strerror}"
-            ) from error
+        with _cli.writes_file("out", chosen.out):
+            _files.write_text(Path(chosen.out), write(given) + "\n")
     elif chosen.format != "table":
         say(write(given))
     answered = any(not answer.problem for answer in given)
-    return 0 if answered else console.EXIT_MISTAKE
+    return 0 if answered else UsageError.exit_code
 
 
 def _answers(
@@ -115,10 +90,9 @@ def _answers(
     for views in inputs.views(names, model.preprocessing, batch):
         for view in views:
             if view.problem:
-                print(f"{COMMAND}: error: {view.problem}", file=sys.stderr, flush=True)
+                note(COMMAND, f"error: {view.problem}")
             if view.remark:
-                told = f"{COMMAND}: {view.name} {view.remark}"
-                print(told, file=sys.stderr, flush=True)
+                note(COMMAND, f"{view.name} {view.remark}")
         seen = [view.image for view in views if view.image is not None]
         rows = iter(model.probabilities(np.stack(seen)) if seen else ())
         yield [
@@ -133,8 +107,7 @@ def _answers(
 
 def run() -> None:
     """Entry point of the console script."""
-    # absl's own flags stay untouched: `main` parses the command's.
-    app.run(main, flags_parser=lambda argv: [*flags.FLAGS(argv[:1]), *argv[1:]])
+    _cli.run(main)
 
 
 if __name__ == "__main__":

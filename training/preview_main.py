@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from absl import app, flags
+from keras_convnext import _cli, _files
+from keras_convnext._messages import UsageError, checked, say
 
-from . import console
-from .console import Mistake, say
 from .recipes import flag_hints
 
 COMMAND = "preview"
@@ -21,28 +20,17 @@ A row a picture: as evaluation sees it, then as training draws it again and
 again, through the pipeline that training reads from."""
 
 
-def options() -> flags.FlagValues:
+def options() -> _cli.FlagValues:
     """Returns the command's flags."""
-    values = flags.FlagValues()
-    flags.DEFINE_string("recipe", None, "name of a recipe", flag_values=values)
-    flags.DEFINE_string(
-        "data", None, "as in training: digits, folder:PATH, ...", flag_values=values
-    )
-    flags.DEFINE_string("out", None, "PNG file for the sheet", flag_values=values)
-    flags.DEFINE_multi_string(
-        "set", [], "field=value: changes the recipe; repeatable", flag_values=values
-    )
-    flags.DEFINE_integer(
-        "pictures", 8, "rows", lower_bound=1, upper_bound=64, flag_values=values
-    )
-    flags.DEFINE_integer(
-        "draws", 7, "columns", lower_bound=1, upper_bound=32, flag_values=values
-    )
-    flags.DEFINE_bool("mix", False, "MixUp and CutMix too", flag_values=values)
-    flags.DEFINE_bool(
-        "skip_bad_images", False, "leave unreadable pictures out", flag_values=values
-    )
-    return values
+    flags = _cli.Flags()
+    flags.recipe()
+    flags.text("data", None, "as in training: digits, folder:PATH, ...")
+    flags.text("out", None, "PNG file for the sheet")
+    flags.integer("pictures", 8, "rows", 1, 64)
+    flags.integer("draws", 7, "columns", 1, 32)
+    flags.switch("mix", False, "MixUp and CutMix too")
+    flags.skip_bad_images()
+    return flags.values
 
 
 def main(argv: list[str]) -> int:
@@ -54,38 +42,38 @@ def main(argv: list[str]) -> int:
     Returns:
         The exit code: 0 for success, 2 after a mistake of the caller's.
     """
-    return console.guard(COMMAND, lambda: _preview(argv), (flags.Error,))
-
-
-def _preview(argv: list[str]) -> int:
-    chosen = options()
-    if console.asks_for_help(argv):
-        say(console.help_text(SUMMARY, chosen))
-        return 0
-    console.no_more_arguments(
-        flag_hints.parse(chosen, argv, flags.UnrecognizedFlagError)
+    return _cli.run_command(
+        COMMAND,
+        SUMMARY,
+        options(),
+        _preview,
+        argv,
+        required=("recipe", "data", "out"),
+        suggest=flag_hints.suggest,
     )
-    console.require(chosen, ("recipe", "data", "out"))
+
+
+def _preview(chosen: _cli.FlagValues) -> int:
     out = Path(chosen.out)
     if out.suffix.lower() != ".png" or not out.parent.is_dir():
-        raise Mistake(
+        raise UsageError(
             f"--out={out} must be a .png file in a folder that is there: sheet.png"
         )
-    console.import_tensorflow()
+    _cli.import_tensorflow()
+
     from .data import source as data
     from .data import stream_flaws
     from .engine import pretrained
     from .recipes import table
     from .report import preview
-    from .workdir import atomic
 
-    recipe = console.checked(table.resolve, chosen.recipe, chosen.set)
+    recipe = checked(table.resolve, chosen.recipe, chosen.set)
     if not chosen.mix:
         off = {"mixup": 0.0, "cutmix": 0.0, "mix_probability": 1.0}
         unmixed = replace(recipe.augmentation, **off)
         recipe = replace(recipe, augmentation=unmixed)
     with stream_flaws.count_flawed_images(chosen.data):
-        source = console.checked(
+        source = checked(
             data.load,
             chosen.data,
             size_px=recipe.size_px,
@@ -93,21 +81,17 @@ def _preview(argv: list[str]) -> int:
             seed=recipe.seed,
             skip_bad_images=chosen.skip_bad_images,
         )
-        source = console.checked(pretrained.seen_alike, source, recipe)
+        source = checked(pretrained.seen_alike, source, recipe)
         png = preview.sheet(source, recipe, chosen.pictures, chosen.draws)
-    try:
-        with atomic.replacing(out) as partial:
-            partial.write_bytes(png)
-    except OSError as error:
-        raise Mistake(f"--out={out} cannot be written: {error.strerror}") from error
+    with _cli.writes_file("out", out), _files.replacing(out) as partial:
+        partial.write_bytes(png)
     say(f"{out}  {preview.in_words(recipe.augmentation)}")
     return 0
 
 
 def run() -> None:
     """Entry point of the console script."""
-    # absl's own flags stay untouched: `main` parses the command's.
-    app.run(main, flags_parser=lambda argv: [*flags.FLAGS(argv[:1]), *argv[1:]])
+    _cli.run(main)
 
 
 if __name__ == "__main__":

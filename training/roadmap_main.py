@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from keras_convnext import _cli
+from keras_convnext._messages import checked, say
 
-from . import console
-from .console import say
 from .engine import distribution
 from .recipes import flag_hints
 from .report import run_log
@@ -23,38 +22,19 @@ SUMMARY = """Trains the steps from ResNet to ConvNeXt, all alike, and draws them
 The same command again goes on where it stopped; more --steps and --seeds add to it."""
 
 
-def options() -> flags.FlagValues:
+def options() -> _cli.FlagValues:
     """Returns the command's flags."""
-    values = flags.FlagValues()
-    flags.DEFINE_string(
-        "steps", "all", "all, or names with commas between them", flag_values=values
-    )
-    flags.DEFINE_integer(
-        "seeds", 1, "how many times each is trained", 1, flag_values=values
-    )
-    flags.DEFINE_string(
-        "regime", "resnet50", "resnet50 or resnet200", flag_values=values
-    )
-    flags.DEFINE_string(
-        "data", None, "digits, folder:PATH, array:PATH.npz or tfds", flag_values=values
-    )
-    flags.DEFINE_string(
-        "workdir", None, "folder for results and figure", flag_values=values
-    )
-    flags.DEFINE_string(
-        "recipe", "roadmap_small", "how all are trained", flag_values=values
-    )
-    flags.DEFINE_multi_string(
-        "set", [], "field=value: changes the recipe; repeatable", flag_values=values
-    )
-    flags.DEFINE_float(
-        "depth_factor", 1.0, "on every step's blocks", 0, 1, flag_values=values
-    )
-    flags.DEFINE_float(
-        "width_factor", 1.0, "on every step's channels", 0, 1, flag_values=values
-    )
-    flags.DEFINE_string("devices", "all", distribution.FORMS, flag_values=values)
-    return values
+    flags = _cli.Flags()
+    flags.text("steps", "all", "all, or names with commas between them")
+    flags.integer("seeds", 1, "how many times each is trained", 1)
+    flags.text("regime", "resnet50", "resnet50 or resnet200")
+    flags.text("data", None, "digits, folder:PATH, array:PATH.npz or tfds")
+    flags.text("workdir", None, "folder for results and figure")
+    flags.recipe("how all are trained", "roadmap_small")
+    flags.number("depth_factor", 1.0, "on every step's blocks", most=1)
+    flags.number("width_factor", 1.0, "on every step's channels", most=1)
+    flags.text("devices", "all", distribution.FORMS)
+    return flags.values
 
 
 def main(argv: list[str]) -> int:
@@ -66,36 +46,36 @@ def main(argv: list[str]) -> int:
     Returns:
         The exit code: 0 for success, 2 after a mistake of the caller's.
     """
-    return console.guard(COMMAND, lambda: _roadmap(argv), (flags.Error,))
-
-
-def _roadmap(argv: list[str]) -> int:
-    chosen = options()
-    if console.asks_for_help(argv):
-        say(console.help_text(SUMMARY, chosen))
-        return 0
-    console.no_more_arguments(
-        flag_hints.parse(chosen, argv, flags.UnrecognizedFlagError)
+    return _cli.run_command(
+        COMMAND,
+        SUMMARY,
+        options(),
+        _roadmap,
+        argv,
+        required=("data", "workdir"),
+        suggest=flag_hints.suggest,
     )
-    console.require(chosen, ("data", "workdir"))
-    Workdir(Path(chosen.workdir)).check_writable()
-    devices = console.checked(distribution.parse, chosen.devices)
 
-    console.import_tensorflow()
+
+def _roadmap(chosen: _cli.FlagValues) -> int:
+    Workdir(Path(chosen.workdir)).check_writable()
+    devices = checked(distribution.parse, chosen.devices)
+
+    _cli.import_tensorflow()
     from .data import source as data
     from .data import stream_flaws
     from .roadmap import runs
 
     road = runs.Road(chosen.regime, chosen.depth_factor, chosen.width_factor)
     steps = _steps(chosen.steps, road)
-    recipe = console.checked(runs.recipe, chosen.recipe, chosen.set)
+    recipe = checked(runs.recipe, chosen.recipe, chosen.set)
     runs.check(recipe)
     folder = runs.RoadFolder(Path(chosen.workdir))
     settings = runs.settings_of(road, recipe, chosen.data)
     Workdir(folder.path).check_same(settings)
-    strategy = console.checked(distribution.make_strategy, devices)
+    strategy = checked(distribution.make_strategy, devices)
     with stream_flaws.count_flawed_images(chosen.data):
-        source = console.checked(
+        source = checked(
             data.load,
             chosen.data,
             size_px=recipe.size_px,
@@ -123,8 +103,8 @@ def _steps(text: str, road: Any) -> tuple[str, ...]:
 
     names = roadmap.STEPS if text == "all" else [n.strip() for n in text.split(",")]
     for name in names:
-        full = console.checked(roadmap.design, name, road.regime)
-        console.checked(roadmap.reduced, full, road.depth_factor, road.width_factor)
+        full = checked(roadmap.design, name, road.regime)
+        checked(roadmap.reduced, full, road.depth_factor, road.width_factor)
     return tuple(name for name in roadmap.STEPS if name in names)
 
 
@@ -139,8 +119,7 @@ def _leave(folder: Any, settings: Any) -> None:
 
 def run() -> None:
     """Entry point of the console script."""
-    # absl's own flags stay untouched: `main` parses the command's.
-    app.run(main, flags_parser=lambda argv: [*flags.FLAGS(argv[:1]), *argv[1:]])
+    _cli.run(main)
 
 
 if __name__ == "__main__":

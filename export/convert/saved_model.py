@@ -6,10 +6,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from keras_convnext._messages import UsageError
+from keras_convnext._stderr import hold_stderr
 from keras_convnext.inference.sidecars import LABELS
 
 from .. import version_folders
-from ..console import Mistake, native_stderr_held
 from ..model.forward import Network
 from ..model.loaded_model import Source
 from . import signatures, warmup_requests
@@ -29,11 +30,11 @@ def next_version(folder: Path) -> int:
         folder: Holds a subfolder a version; need not exist.
 
     Raises:
-        Mistake: The last number that there can be is taken.
+        UsageError: The last number that there can be is taken.
     """
     newest = max(map(version_folders.number_of, folder.glob("*")), default=0)
     if newest >= version_folders.MOST_VERSION:
-        raise Mistake(
+        raise UsageError(
             f"{folder / str(newest)} has the highest number a version can have; "
             "rename it, or choose another --out"
         )
@@ -62,7 +63,7 @@ def write(
         min(TOP_CLASSES, len(source.labels)),
         default,
     )
-    with native_stderr_held():
+    with hold_stderr():
         tf.saved_model.save(network, str(folder), signatures=made)
     default = default if default in made else "features"
     warmup_requests.write(

@@ -13,7 +13,9 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
-from ..console import Failure, native_stderr_held
+from keras_convnext._stderr import hold_stderr
+
+from ..export_error import ExportError
 from ..model.forward import Network
 from . import mixed_precision
 from .precisions import PRECISIONS, Precision
@@ -85,7 +87,7 @@ def convert(
             those of 8 bits take some of their weights from it.
 
     Raises:
-        Failure: The converter refuses the graph.
+        ExportError: The converter refuses the graph.
     """
     edit = _EDITS.get(precision.name)
     if edit is None:
@@ -112,7 +114,7 @@ def _converted(
     concrete = function.get_concrete_function(network.spec(batch, any_size))
     # By way of a SavedModel: from concrete functions the converter may give a file
     # whose answers are not numbers, without a word.
-    with tempfile.TemporaryDirectory() as folder, native_stderr_held():
+    with tempfile.TemporaryDirectory() as folder, hold_stderr():
         tf.saved_model.save(network, folder, signatures={SIGNATURE: concrete})
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=[SIGNATURE]
@@ -125,7 +127,7 @@ def _converted(
             return bytes(converter.convert())
         except Exception as error:
             reason = str(error).strip().partition("\n")[0][:300]
-            raise Failure(f"the TFLite converter failed: {reason}") from error
+            raise ExportError(f"the TFLite converter failed: {reason}") from error
 
 
 def input_type(precision: Precision) -> str:

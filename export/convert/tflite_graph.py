@@ -11,7 +11,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ..console import Failure
+from ..export_error import ExportError
 
 OPERATORS = schema.BuiltinOperator
 _FILE_IDENTIFIER = b"TFL3"
@@ -42,7 +42,7 @@ class Graph:
         self._size = len(contents)
         self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(contents))
         if len(self._model.subgraphs) != 1:
-            raise Failure("a TFLite file of more than one graph cannot be changed")
+            raise ExportError("a TFLite file of more than one graph cannot be changed")
         self._tensors = self._model.subgraphs[0].tensors
         self.operators: list[Any] = list(self._model.subgraphs[0].operators)
         self._makers: dict[int, Any] = {}

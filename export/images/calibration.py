@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_convnext._messages import UsageError
 from keras_convnext.preprocessing import Preprocessing
 
-from ..console import Mistake
 from . import comparison, image_sets
 from .image_sets import Origin, Parts
 from .run_images import find_run_images
@@ -44,16 +44,16 @@ def find(wanted: str | None, model: Path | None = None) -> Calibration:
         model: The model's file, if it is one.
 
     Raises:
-        Mistake: There are none, or too few.
+        UsageError: There are none, or too few.
     """
     parts = _of_run(model) if wanted is None else image_sets.find("calibration", wanted)
     origin = parts.training
     if origin is None:
-        raise Mistake(
+        raise UsageError(
             f"--calibration: {wanted or 'the run'} has no pictures for training"
         )
     if origin.count < LEAST_PICTURES:
-        raise Mistake(
+        raise UsageError(
             f"--calibration: {origin.words} holds {origin.count} pictures, at least "
             f"{LEAST_PICTURES} are needed"
         )
@@ -70,9 +70,9 @@ def _of_run(model: Path | None) -> Parts:
     if model is not None:
         try:
             return find_run_images(model.parent)
-        except Mistake as mistake:
+        except UsageError as mistake:
             reason = str(mistake)
-    raise Mistake(
+    raise UsageError(
         f"int8 and int16x8 need --calibration={image_sets.SPECS}: real pictures, at "
         f"least {LEAST_PICTURES}; those of the model's own run are not to be had: "
         f"{reason}"
@@ -101,7 +101,7 @@ def load(calibration: Calibration, preprocessing: Preprocessing) -> np.ndarray:
         float32 `(count, size_px, size_px, 3)`, 0..255.
 
     Raises:
-        Mistake: A picture cannot be decoded.
+        UsageError: A picture cannot be decoded.
     """
     from keras_convnext.image import evaluation_view
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..console import Mistake
+from keras_convnext._messages import UsageError
+
 from . import image_sets
 from .image_sets import Origin, Picture
 from .run_images import find_run_images
@@ -39,7 +40,7 @@ def decoded(picture: Picture) -> np.ndarray:
     """Returns a picture's pixels, uint8 `(height, width, 3)`.
 
     Raises:
-        Mistake: It cannot be decoded.
+        UsageError: It cannot be decoded.
     """
     import tensorflow as tf
 
@@ -48,7 +49,7 @@ def decoded(picture: Picture) -> np.ndarray:
     try:
         return decode(picture.contents).numpy()
     except tf.errors.InvalidArgumentError as error:
-        raise Mistake(f"the picture {picture.name} cannot be decoded") from error
+        raise UsageError(f"the picture {picture.name} cannot be decoded") from error
 
 
 def find(
@@ -65,13 +66,13 @@ def find(
         others: Pictures beside those that calibration uses.
 
     Raises:
-        Mistake: What `wanted` names is not there.
+        UsageError: What `wanted` names is not there.
     """
     if wanted is not None:
         parts = image_sets.find("pictures", wanted)
         found = parts.held_back or parts.training
         if found is None:
-            raise Mistake(f"--pictures: {wanted} has no pictures")
+            raise UsageError(f"--pictures: {wanted} has no pictures")
         return found
     apart = (_held_back(model.parent) if model else None) or others
     if apart is not None:
@@ -105,7 +106,7 @@ def _held_back(workdir: Path) -> Origin | None:
     """Returns what the run in a training workdir held back, if it can still be had."""
     try:
         return find_run_images(workdir).held_back
-    except Mistake:
+    except UsageError:
         return None
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..console import Mistake
+from keras_convnext._messages import UsageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 SPECS = "folder:PATH, array:FILE.npz or tfds:NAME"
@@ -85,16 +85,16 @@ def find(flag: str, spec: str, download: bool = True) -> Parts:
         download: Whether a data set that is not on this machine may be fetched.
 
     Raises:
-        Mistake: There is no such thing, or it holds something else.
+        UsageError: There is no such thing, or it holds something else.
     """
     kind, _, rest = spec.partition(":")
     if kind not in _KINDS or not rest:
         near = f"; --{flag}=folder:{spec}?" if Path(spec).expanduser().is_dir() else ""
-        raise Mistake(f"--{flag}={spec}: expected {SPECS}{near}")
+        raise UsageError(f"--{flag}={spec}: expected {SPECS}{near}")
     try:
         return _KINDS[kind](rest, download)
-    except Mistake as mistake:
-        raise Mistake(f"--{flag}: {mistake}") from mistake
+    except UsageError as mistake:
+        raise UsageError(f"--{flag}: {mistake}") from mistake
 
 
 def of_files(words: str, files: list[Path], root: Path | None = None) -> Origin:
@@ -135,12 +135,12 @@ def files_in(folder: Path) -> list[Path]:
 def _folder(named: str, _: bool) -> Parts:
     folder = Path(named).expanduser()
     if not folder.is_dir():
-        raise Mistake(f"there is no folder {folder}")
+        raise UsageError(f"there is no folder {folder}")
 
     def part(root: Path) -> Origin:
         files = files_in(root)
         if not files:
-            raise Mistake(f"{root} holds no {', '.join(SUFFIXES)} file")
+            raise UsageError(f"{root} holds no {', '.join(SUFFIXES)} file")
         has_classes = all(file.parent != root for file in files)
         return of_files(str(root), files, root if has_classes else None)
 
@@ -159,7 +159,7 @@ def _array(named: str, _: bool) -> Parts:
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise Mistake(f"{file} cannot be read as an .npz file: {error}") from error
+        raise UsageError(f"{file} cannot be read as an .npz file: {error}") from error
 
     def part(name: str) -> Origin | None:
         if f"{name}_images" not in found:
@@ -172,7 +172,7 @@ def _array(named: str, _: bool) -> Parts:
             or images.dtype != np.uint8
             or images.shape[3] not in (1, 3)
         ):
-            raise Mistake(
+            raise UsageError(
                 f"{file}: {name}_images is {images.dtype} {images.shape}, not uint8 "
                 "(count, height, width, 3)"
             )
@@ -185,7 +185,7 @@ def _array(named: str, _: bool) -> Parts:
 
     parts = Parts(part("train"), part("test"))
     if parts == Parts(None, None):
-        raise Mistake(f"{file} has neither train_images nor test_images")
+        raise UsageError(f"{file} has neither train_images nor test_images")
     return parts
 
 
@@ -228,11 +228,11 @@ def _named(name: str, download: bool) -> Parts:
     except Exception as error:
         # Builders fail in every way that downloading and parsing can.
         reason = str(error).strip().partition("\n")[0][:200]
-        raise Mistake(f"tfds:{name} cannot be had: {reason}") from error
+        raise UsageError(f"tfds:{name} cannot be had: {reason}") from error
     features = builder.info.features
     images = [key for key in features if isinstance(features[key], tfds.features.Image)]
     if not images:
-        raise Mistake(f"tfds:{name} holds no pictures; it has {', '.join(features)}")
+        raise UsageError(f"tfds:{name} holds no pictures; it has {', '.join(features)}")
     classes = [
         key for key in features if isinstance(features[key], tfds.features.ClassLabel)
     ]

@@ -6,7 +6,8 @@ import csv
 import json
 from pathlib import Path
 
-from ..console import Mistake
+from keras_convnext._messages import UsageError
+
 from . import image_sets
 from .image_sets import Origin, Parts
 
@@ -22,13 +23,15 @@ def find_run_images(workdir: Path) -> Parts:
         workdir: Where a model file lies.
 
     Raises:
-        Mistake: It is no run's folder, or its data are not to be had any more.
+        UsageError: It is no run's folder, or its data are not to be had any more.
     """
     file = workdir / _RECIPE
     try:
         data = str(json.loads(file.read_text(encoding="utf-8"))["data"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise Mistake(f"{workdir} has no {_RECIPE} that names a run's data") from None
+        raise UsageError(
+            f"{workdir} has no {_RECIPE} that names a run's data"
+        ) from None
     spec = data if data.startswith(_KINDS) else f"tfds:{data}"
     parts = image_sets.find("data", spec, download=False)
     if not parts.undivided:
@@ -42,14 +45,14 @@ def _divided(root: Path, validation: Path) -> Parts:
         with validation.open(encoding="utf-8", newline="") as rows:
             held_back = {Path(row["image"]).resolve() for row in csv.DictReader(rows)}
     except (OSError, ValueError, KeyError, TypeError):
-        raise Mistake(
+        raise UsageError(
             f"there is no {validation} that says which images of {root} were held back"
         ) from None
     files = image_sets.files_in(root)
     apart = [file for file in files if file.resolve() in held_back]
     gone = [file for file in held_back if not file.exists()]
     if gone:
-        raise Mistake(
+        raise UsageError(
             f"{len(gone)} of the images that {validation} names are not in {root} any "
             "more"
         )

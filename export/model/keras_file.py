@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from ..console import Mistake
+from keras_convnext._messages import UsageError
 
 NAME = "model.keras"
 # Endings of files that keras_convnext.load_weights reads.
@@ -30,21 +30,21 @@ def find(named: str) -> Path:
         named: A .keras file, or a folder with a `model.keras`.
 
     Raises:
-        Mistake: There is no such file, or it is no .keras file.
+        UsageError: There is no such file, or it is no .keras file.
     """
     path = Path(named).expanduser()
     if path.is_dir():
         path = path / NAME
     if not path.is_file():
-        raise Mistake(
+        raise UsageError(
             f"no model at {path}: --model takes a .keras file, a training workdir or "
             "a checkpoint's name such as convnext_tiny.fb_in1k"
         )
     if path.suffix in _WEIGHTS:
         return path
     if not zipfile.is_zipfile(path):
-        raise Mistake(f"{path} is not a .keras file (it is no zip archive)")
+        raise UsageError(f"{path} is not a .keras file (it is no zip archive)")
     with zipfile.ZipFile(path) as archive:
         if "config.json" not in archive.namelist():
-            raise Mistake(f"{path} is not a .keras file (no config.json inside)")
+            raise UsageError(f"{path} is not a .keras file (no config.json inside)")
     return path

@@ -6,9 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_convnext._messages import UsageError
 from keras_convnext.inference.loaded_model import LoadedModel, load_model_file
-
-from ..console import Mistake
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,12 @@ def load(
         normalization: What it expects of images, where it does not tell.
 
     Raises:
-        Mistake: The model cannot be read or is no picture classifier, what its numbers
-            mean stays open, or what lies beside it does not fit it.
+        UsageError: The model cannot be read or is no image classifier, what its
+            numbers mean stays open, or what lies beside it does not fit it.
     """
     try:
         loaded = load_model_file(path, output=output, normalization=normalization)
     except ValueError as error:
-        raise Mistake(str(error)) from error
+        raise UsageError(str(error)) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Source(**{**vars(loaded), "name": path.name}, sha256=digest)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
+from keras_convnext._messages import UsageError
 from keras_convnext.inference.loaded_model import load_published
 
-from ..console import Failure, Mistake
+from ..export_error import ExportError
 from .loaded_model import Source
 
 
@@ -17,15 +18,15 @@ def load(name: str) -> Source:
         name: "arch.tag", one of `keras_convnext.weights.list_weights()`.
 
     Raises:
-        Mistake: There is no such checkpoint, or it has no classes.
-        Failure: It cannot be fetched.
+        UsageError: There is no such checkpoint, or it has no classes.
+        ExportError: It cannot be fetched.
     """
     try:
         loaded = load_published(name)
     except ValueError as error:
-        raise Mistake(str(error)) from error
+        raise UsageError(str(error)) from error
     except OSError as error:
-        raise Failure(f"{name} could not be loaded: {error}") from error
+        raise ExportError(f"{name} could not be loaded: {error}") from error
     digest = hashlib.sha256()
     for array in loaded.model.get_weights():
         digest.update(array.tobytes())

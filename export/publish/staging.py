@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from ..console import Mistake
+from keras_convnext._messages import UsageError
 
 _PREFIX = ".export-"
 
@@ -23,7 +23,7 @@ class Staging:
         out: The output folder; made where missing.
 
     Raises:
-        Mistake: The folder cannot be made or written to.
+        UsageError: The folder cannot be made or written to.
     """
 
     def __init__(self, out: Path) -> None:
@@ -37,7 +37,7 @@ class Staging:
             self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=out))
         except OSError as error:
             self._remove_made()
-            raise Mistake(
+            raise UsageError(
                 f"--out={out} cannot be written to: {error.strerror}"
             ) from error
 

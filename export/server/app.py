@@ -19,7 +19,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from ..console import Failure, Mistake
+from keras_convnext._messages import UsageError
+
+from ..export_error import ExportError
 from . import servable
 from .batching import Batcher, Parameters
 from .core import Core
@@ -133,7 +135,7 @@ def _listen(host: str, port: int, flag: str) -> socket.socket:
         listening.bind(place)
         listening.listen(_BACKLOG)
     except (OSError, UnicodeError) as error:
-        raise Mistake(
+        raise UsageError(
             f"cannot listen at {address(host, port)} "
             f"({getattr(error, 'strerror', None) or error}); choose another with "
             f"--host and --{flag}"
@@ -171,8 +173,8 @@ class Server:
             say: Is told what happens, a line at a time.
 
         Raises:
-            Failure: A model cannot be loaded.
-            Mistake: A port is taken.
+            ExportError: A model cannot be loaded.
+            UsageError: A port is taken.
         """
         self._settings = settings
         self._say = say
@@ -194,7 +196,7 @@ class Server:
             self.models.configure(settings.models)
             failures = self.models.failures()
             if failures:
-                raise Failure("; ".join(failures))
+                raise ExportError("; ".join(failures))
             undo.pop_all()
         metrics = Metrics(self.models.names)
         self._batcher = Batcher(settings.batching, metrics.batch)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..console import Failure
 from ..convert.precisions import Precision
+from ..export_error import ExportError
 from . import isolated_runner
 from .agreement import measure_agreement, score_of_each, smallest_cosine, varies
 from .reference import Reference
@@ -97,7 +97,7 @@ def _run_alone(artefact: Path, reference: Reference) -> dict[str, np.ndarray]:
         )
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or ["no message"]
-            raise Failure(
+            raise ExportError(
                 f"{artefact.name} does not run in a process of its own "
                 f"(exit code {done.returncode}): {lines[-1][:300]}"
             )
@@ -170,7 +170,7 @@ def prove(artefact: Path, precision: Precision, reference: Reference) -> Proof:
         reference: Keras' answers.
 
     Raises:
-        Failure: The file does not run at all.
+        ExportError: The file does not run at all.
     """
     answers = _run_alone(artefact, reference)
     expected = reference.probabilities.astype(np.float64)

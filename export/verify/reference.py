@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_convnext._messages import UsageError
 from keras_convnext.image import evaluation_view
 
-from ..console import Mistake
 from ..images.comparison import Pictures, decoded
 from ..model.forward import Network
 from ..model.loaded_model import Source
@@ -64,16 +64,16 @@ def ask_keras(source: Source, pictures: Pictures) -> Reference:
         pictures: What to ask about.
 
     Raises:
-        Mistake: A picture cannot be decoded, or the model does not tell them apart.
+        UsageError: A picture cannot be decoded, or the model does not tell them apart.
     """
     images = [decoded(picture) for picture in pictures.members]
     views = [evaluation_view(image, source.preprocessing).numpy() for image in images]
     tensors = np.stack(views)
     probabilities = ask_model(source, tensors)
     if not np.all(np.isfinite(probabilities)):
-        raise Mistake(f"{source.name} answers with numbers that are not finite")
+        raise UsageError(f"{source.name} answers with numbers that are not finite")
     if varies(tensors) > 0 and not varies(probabilities) > 0:
-        raise Mistake(
+        raise UsageError(
             f"{source.name} answers every image alike ({len(images)} tried): there is "
             "nothing to compare an exported file by; is the model trained, and does it "
             "get images as it was trained on (--normalization)?"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_convnext.native_stderr import hold_stderr
+from keras_convnext._stderr import hold_stderr
 
 
 @dataclass(frozen=True)

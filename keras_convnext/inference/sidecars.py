@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from keras_convnext._text_files import decode_text
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
-from keras_convnext.text_files import decode_text
 
 LABELS = "labels.txt"
 PREPROCESSING = "preprocessing.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from keras_convnext._files import cache_home
 from keras_convnext.weights.download import download
 from keras_convnext.weights.notice import notice
 from keras_convnext.weights.record import Record
@@ -17,8 +18,7 @@ def home() -> Path:
     """Returns the folder for what is fetched: $KERAS_CONVNEXT_HOME, or a cache."""
     if os.environ.get(HOME_VARIABLE):
         return Path(os.environ[HOME_VARIABLE]).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "keras_convnext"
+    return cache_home()
 
 
 def fetch(record: Record) -> Path:

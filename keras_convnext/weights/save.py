@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import safetensors.numpy
 
+from keras_convnext._files import replacing
 from keras_convnext.merged_weights import merged_values, own_variables
 from keras_convnext.nested_layers import layers_by_name
 from keras_convnext.variants import VARIANTS
@@ -115,16 +116,12 @@ def write(
             tensors[theirs] = _laid_out(table, ours, value, form)
         elif np.any(value):
             raise ValueError(f"{dialect} files have no {ours}, which is not zero here.")
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with replacing(path) as part:
         # safetensors would make one that nobody else may read.
         part.touch()
         mode = part.stat().st_mode
         _WRITERS[path.suffix](part, tensors)
         part.chmod(mode)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

@@ -12,10 +12,10 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from export import main as command
-from export.console import Mistake
 from export.convert import precisions, saved_model, tflite
 from export.publish.staging import Staging
 from export.summary_main import main as summarize
+from keras_convnext._messages import UsageError
 
 
 def export(*arguments):
@@ -158,7 +158,7 @@ def test_only_names_that_serving_takes_for_versions_are_counted(
 
 def test_no_version_follows_the_highest_there_can_be(tmp_path):
     (tmp_path / "9223372036854775807").mkdir()
-    with pytest.raises(Mistake, match="has the highest number a version can have"):
+    with pytest.raises(UsageError, match="has the highest number a version can have"):
         saved_model.next_version(tmp_path)
 
 
@@ -193,7 +193,7 @@ def test_a_file_that_disagrees_is_not_left_behind(
     place = tmp_path / "made" / "here"
     assert export(f"--model={workdir}", "--format=tflite", f"--out={place}") == 1
     message = capsys.readouterr().err.strip()
-    assert message.startswith("export: model_float32.tflite does not agree with Keras")
+    assert message.startswith("export: error: model_float32.tflite does not agree")
     assert "\n" not in message
     assert list(tmp_path.iterdir()) == []
 
@@ -247,7 +247,7 @@ def test_every_mistake_is_one_line_and_exit_code_2(workdir, tmp_path, capsys):
         assert export(*arguments) == 2, words
         message = capsys.readouterr().err.strip()
         assert words in message
-        assert message.startswith("export: ")
+        assert message.startswith("export: error: ")
         assert "\n" not in message
     assert not (tmp_path / "out").exists()
 
@@ -306,8 +306,6 @@ def test_the_summary_of_nothing_is_a_mistake(tmp_path, capsys):
 
 
 def test_the_fresh_process_knows_nothing_of_this_project():
-    source = (
-        pathlib.Path(command.__file__).with_name("verify")
-        / "isolated_runner.py".read_text()
-    )
+    runner = pathlib.Path(command.__file__).parent / "verify" / "isolated_runner.py"
+    source = runner.read_text()
     assert "keras" not in source.partition('"""\n')[2].partition('"""')[2].lower()

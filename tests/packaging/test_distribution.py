@@ -10,7 +10,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from keras_convnext.commands import INSTALLED
+from keras_convnext._command_names import INSTALLED
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTION = "keras-convnext"

@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = "keras_convnext"
+# Where absl is used, once for all commands; nothing but commands may import it.
+COMMAND_LINE = f"{LIBRARY}._cli"
 APPLICATIONS = ("training", "export")
 
 
@@ -88,10 +90,11 @@ def registers_a_keras_class(module: Module) -> list[int]:
     return used + imported
 
 
-def uses_flags_outside_a_main(module: Module) -> list[int]:
+def defines_flags_outside_a_main(module: Module) -> list[int]:
+    used = imports_of(module, "absl.flags", "absl.app")
     if module.path.endswith("main.py"):
-        return []
-    return imports_of(module, "absl.flags")
+        return used
+    return used + imports_of(module, COMMAND_LINE)
 
 
 def imports_private_keras(module: Module) -> list[int]:
@@ -99,13 +102,15 @@ def imports_private_keras(module: Module) -> list[int]:
 
 
 def knows_a_command_line(module: Module) -> list[int]:
+    if module.path == COMMAND_LINE.replace(".", "/") + ".py":
+        return imports_of(module, "argparse", "tensorflow_datasets", "sys.argv")
     argv = [
         node.lineno
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.argv"
     ]
     return argv + imports_of(
-        module, "absl", "argparse", "tensorflow_datasets", "sys.argv"
+        module, "absl", "argparse", "tensorflow_datasets", "sys.argv", COMMAND_LINE
     )
 
 
@@ -114,7 +119,7 @@ IN_APPLICATIONS: list[Rule] = [
     names_an_application_absolutely,
     imports_beyond_its_package,
     registers_a_keras_class,
-    uses_flags_outside_a_main,
+    defines_flags_outside_a_main,
     imports_private_keras,
 ]
 IN_THE_LIBRARY: list[Rule] = [
@@ -147,10 +152,18 @@ IN_THE_LIBRARY: list[Rule] = [
             "export/a.py",
             "from keras.saving import register_keras_serializable as register",
         ),
-        (uses_flags_outside_a_main, "training/recipes.py", "from absl import flags"),
+        (defines_flags_outside_a_main, "training/a.py", "from absl import flags"),
+        (defines_flags_outside_a_main, "training/main.py", "from absl import app"),
+        (
+            defines_flags_outside_a_main,
+            "training/a.py",
+            "from keras_convnext import _cli",
+        ),
         (imports_private_keras, "keras_convnext/a.py", "from keras.src import ops"),
         (imports_private_keras, "keras_convnext/a.py", "import keras.src.ops"),
         (knows_a_command_line, "keras_convnext/a.py", "from absl import logging"),
+        (knows_a_command_line, "keras_convnext/a.py", "import keras_convnext._cli"),
+        (knows_a_command_line, "keras_convnext/_cli.py", "import argparse"),
         (knows_a_command_line, "keras_convnext/a.py", "import sys\nsys.argv[1]"),
         (knows_a_command_line, "keras_convnext/a.py", "import tensorflow_datasets"),
     ],
@@ -167,8 +180,13 @@ def test_each_rule_finds_the_module_that_breaks_it(
         (names_an_application_absolutely, "training/a.py", "from . import b"),
         (names_an_application_absolutely, "export/a.py", "import exporters"),
         (imports_beyond_its_package, "training/b/c.py", "from ..a import d"),
-        (uses_flags_outside_a_main, "training/main.py", "from absl import flags"),
-        (uses_flags_outside_a_main, "training/a.py", "from absl import logging"),
+        (
+            defines_flags_outside_a_main,
+            "training/main.py",
+            "from keras_convnext import _cli, _files",
+        ),
+        (defines_flags_outside_a_main, "training/a.py", "from absl import logging"),
+        (knows_a_command_line, "keras_convnext/_cli.py", "from absl import flags"),
         (imports_private_keras, "keras_convnext/a.py", "from keras import ops"),
     ],
 )

@@ -245,7 +245,7 @@ def test_a_published_checkpoint_is_judged_by_its_name(monkeypatch, tmp_path, cap
         assert name == "convnext_atto.d2_in1k"
         return create("convnext_atto", seed=0)
 
-    monkeypatch.setattr("keras_convnext.create", untrained)
+    monkeypatch.setattr("keras_convnext.inference.loaded_model.create", untrained)
     arrays = {
         "train_images": np.zeros((2, 8, 8, 3), np.uint8),
         "train_labels": np.arange(2),

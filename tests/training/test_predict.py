@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_convnext._messages import UsageError
 from keras_convnext.inference.classifier import name_best
 from training import predict_main
-from training.console import Mistake
 from training.inference import inputs as named_pictures
 
 SIDE_PX = 8
@@ -174,7 +174,7 @@ def test_what_holds_no_names_is_one_line(model, tmp_path, capfd, what):
 
 
 def test_a_missing_list_is_a_mistake(tmp_path):
-    with pytest.raises(Mistake, match=r"nowhere\.txt cannot be read"):
+    with pytest.raises(UsageError, match=r"nowhere\.txt cannot be read"):
         named_pictures.listed([str(tmp_path / "nowhere.txt")])
 
 

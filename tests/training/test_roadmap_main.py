@@ -154,7 +154,7 @@ def test_a_damaged_result_is_named(tmp_path):
     path = folder.result("gelu", 0)
     path.parent.mkdir()
     path.write_text('{"step": "gelu"}')
-    with pytest.raises(runs.Mistake, match=r"gelu_seed0.json is no result"):
+    with pytest.raises(runs.UsageError, match=r"gelu_seed0.json is no result"):
         runs.results(folder)
 
 

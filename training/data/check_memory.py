@@ -17,8 +17,8 @@ import PIL
 import tensorflow as tf
 
 import keras_convnext
+from keras_convnext import _files
 
-from ..workdir import atomic
 from .image_files import Picture, Stamp, copy_of, stamp_of
 
 # The number rises whenever the check decides something anew.
@@ -84,7 +84,7 @@ def write(place: Path, pictures: Iterable[Picture]) -> None:
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"decided_by": _DECIDED_BY, "files": rows})
-        atomic.write_text(place, text)
+        _files.write_text(place, text)
 
 
 def _key(path: Path) -> str:

@@ -22,8 +22,8 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_convnext import image_files
+from keras_convnext._stderr import held_bytes
 
-from ..console import held_bytes
 from . import decoding
 from .data_error import DataError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_convnext._files import cache_home
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
 from ..augment.random_crop import evaluated
@@ -260,12 +260,6 @@ def from_arrays(
     return replace(source, preprocessing=chosen)
 
 
-def cache_folder() -> Path:
-    """Returns where this project keeps what it makes once: the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "keras_convnext"
-
-
 # Pictures made small for a network are seen whole; photographs lose their rim.
 _WHOLE = replace(IMAGENET, crop_fraction=1.0)
 
@@ -284,7 +278,7 @@ def _load_digits(_: str, options: _Options) -> Source:
     from .readers import digits
 
     digits.require_scikit_learn()
-    data_dir = options.data_dir or str(cache_folder() / "datasets")
+    data_dir = options.data_dir or str(cache_home() / "datasets")
     return _load_named(digits.NAME, replace(options, data_dir=data_dir), quiet=True)
 
 
@@ -307,7 +301,7 @@ def _load_named(name: str, options: _Options, quiet: bool = False) -> Source:
 
 
 def _load_folder(path: str, options: _Options) -> Source:
-    cache, skip = cache_folder(), options.skip_bad_images
+    cache, skip = cache_home(), options.skip_bad_images
     if options.whole is not None:
         found = folder.load_whole(
             path, part=options.whole, skip_bad_images=skip, cache=cache

@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 
-from ..console import Mistake
+from keras_convnext._messages import UsageError
+
 from .train_state import Learner
 
 # By class name: what to use in their place.
@@ -39,7 +40,7 @@ class OptimizerOfCallbacks:
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
         if self._learner.rate is None:
-            raise Mistake("this run's learning rate cannot be set by a callback")
+            raise UsageError("this run's learning rate cannot be set by a callback")
         self._learner.rate.set(float(value))
 
     def __getattr__(self, name: str) -> Any:
@@ -64,12 +65,12 @@ def prepare(
         steps: Of an epoch.
 
     Raises:
-        Mistake: One of them cannot work here; the text says what does.
+        UsageError: One of them cannot work here; the text says what does.
     """
     for callback in callbacks:
         for kind in type(callback).__mro__:
             if kind.__name__ in _REFUSED and kind.__module__.startswith("keras"):
-                raise Mistake(
+                raise UsageError(
                     f"the callback {kind.__name__} is not supported in this training "
                     f"loop: {_REFUSED[kind.__name__]}"
                 )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..console import Mistake
+from keras_convnext._messages import UsageError
+
 from .cluster import Cluster
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def told_of_lost_workers(cluster: Cluster) -> Iterator[None]:
         cluster: This process among those that train together.
 
     Raises:
-        Mistake: A worker is gone.
+        UsageError: A worker is gone.
     """
     import tensorflow as tf
 
@@ -182,7 +183,7 @@ def told_of_lost_workers(cluster: Cluster) -> Iterator[None]:
             raise
         reason = error.message.partition(_ABORTED)[2].strip().partition("\n")[0]
         reason = reason.partition(". ")[0][:120]
-        raise Mistake(
+        raise UsageError(
             f"another of the {cluster.workers} workers is gone or cannot be reached "
             f"({reason}); start the same command on all of them again, and they go on "
             "from the newest checkpoint"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from keras_convnext._messages import UsageError
 from keras_convnext.variants import VARIANTS, StemConv
 
-from ..console import Mistake
 from ..recipes.recipe import Recipe
 
 # A batch that needs each image so often is a mistake, not a small data set.
@@ -40,7 +40,7 @@ def check_batch(recipe: Recipe, train_examples: int, replicas: int) -> str | Non
         replicas: Devices that share a batch.
 
     Raises:
-        Mistake: It is so many times larger that it must be a mistake, or cannot be
+        UsageError: It is so many times larger that it must be a mistake, or cannot be
             shared evenly.
     """
     parts = replicas * recipe.accumulation_steps
@@ -48,7 +48,7 @@ def check_batch(recipe: Recipe, train_examples: int, replicas: int) -> str | Non
         way = f"--set global_batch={max(recipe.global_batch // parts, 1) * parts}"
         if parts > recipe.global_batch:
             way = f"--set accumulation_steps={max(recipe.global_batch // replicas, 1)}"
-        raise Mistake(
+        raise UsageError(
             f"global_batch={recipe.global_batch} cannot be shared evenly: devices "
             f"{replicas}, accumulation_steps {recipe.accumulation_steps}; {way}"
         )
@@ -65,7 +65,7 @@ def check_batch(recipe: Recipe, train_examples: int, replicas: int) -> str | Non
     if recipe.accumulation_steps > 1:
         words += " --set accumulation_steps=1"
     if recipe.global_batch > _MOST_REPEATS * train_examples:
-        raise Mistake(words)
+        raise UsageError(words)
     return words
 
 
@@ -79,7 +79,7 @@ def check_memory(recipe: Recipe, replicas: int) -> str | None:
         replicas: Logical processors that share a batch and the memory.
 
     Raises:
-        Mistake: It needs more than twice the memory that is free.
+        UsageError: It needs more than twice the memory that is free.
     """
     free = free_bytes()
     if free is None or recipe.variant not in VARIANTS:
@@ -103,7 +103,7 @@ def check_memory(recipe: Recipe, replicas: int) -> str | None:
         "the batch"
     )
     if needed > _CERTAIN * free:
-        raise Mistake(words)
+        raise UsageError(words)
     return f"{words} if it is ended by the system"
 
 

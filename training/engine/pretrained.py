@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext import weights
+from keras_convnext._messages import UsageError, checked
 from keras_convnext.inference.sidecars import PREPROCESSING, read_preprocessing
 from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.weights.fetch import describe_manual_fetch
 from keras_convnext.weights.fetch import fetch as fetch_file
 
-from ..console import Mistake, checked
 from ..recipes.recipe import Recipe
 from . import own_weights
 
@@ -46,7 +46,7 @@ def fetch(recipe: Recipe) -> None:
     """Fetches the recipe's weights where they are not on this machine yet.
 
     Raises:
-        Mistake: They cannot be had.
+        UsageError: They cannot be had.
     """
     found = weights.resolve(recipe.variant, recipe.weights)
     if not isinstance(found, weights.Record):
@@ -54,7 +54,7 @@ def fetch(recipe: Recipe) -> None:
     try:
         fetch_file(found)
     except OSError as error:
-        raise Mistake(
+        raise UsageError(
             f"the weights {found.name} cannot be fetched: {error} "
             f"{describe_manual_fetch(found, '--weights')}"
         ) from error

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..console import say
+from keras_convnext._messages import say
+
 from ..recipes.recipe import Recipe
 from ..workdir.checkpoints import Checkpoints, Position
 from ..workdir.layout import Workdir
@@ -114,7 +115,7 @@ def prepare(
         cluster: This process among those that train together.
 
     Raises:
-        Mistake: The recipe makes no network, or does not fit the devices.
+        UsageError: The recipe makes no network, or does not fit the devices.
     """
     larger = first_step.check_batch(
         recipe, source.train_examples, strategy.num_replicas_in_sync

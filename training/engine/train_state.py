@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_convnext import optimizers, weights
+from keras_convnext._messages import UsageError
 
-from ..console import Mistake
 from ..recipes.recipe import Recipe
 from . import model as network
 from .settable_rate import SettableRate
@@ -82,7 +82,7 @@ def make(
         trainable: Builds the network, as `network.trainable` does.
 
     Raises:
-        Mistake: The recipe's fields make no network.
+        UsageError: The recipe's fields make no network.
     """
     try:
         model = trainable(recipe, len(source.classes), source.preprocessing)
@@ -90,12 +90,12 @@ def make(
             model, recipe.layer_decay, recipe.layer_assignment
         )
     except weights.WeightsMismatchError as error:
-        raise Mistake(
+        raise UsageError(
             f"{_in_one_line(str(error))}; the model is a {recipe.variant}, is that "
             "what the weights are of? (--set variant=)"
         ) from error
     except (ValueError, OSError) as error:
-        raise Mistake(f"recipe {recipe.name}: {error}") from error
+        raise UsageError(f"recipe {recipe.name}: {error}") from error
     averaged = None
     if recipe.ema_decay is not None:
         averaged = keras.models.clone_model(model)

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..console import Interrupted, Mistake
+from keras_convnext._messages import Interrupted, UsageError
+
 from ..evaluation.metrics import Verdicts, evaluate
 from . import callbacks as callbacks_of_keras
 from . import distribution
@@ -65,7 +66,7 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
-        Mistake: The loss is no longer a number, the disk is full, or a callback
+        UsageError: The loss is no longer a number, the disk is full, or a callback
             cannot work here.
     """
     listeners = callbacks_of_keras.prepare(
@@ -158,12 +159,12 @@ def _call(
             for name, values in take(batches, tf.constant(count)).items()
         }
     except tf.errors.OutOfRangeError as error:
-        raise Mistake(
+        raise UsageError(
             f"the data ended before batch {run.steps_per_epoch} of epoch "
             f"{run.position.epoch + 1}: there are fewer pictures than it says"
         ) from error
     except tf.errors.ResourceExhaustedError as error:
-        raise Mistake(
+        raise UsageError(
             f"the memory of the devices is full in a step of {run.recipe.global_batch} "
             f"images of {run.recipe.size_px} px; in a new --workdir, --set "
             f"accumulation_steps={2 * run.recipe.accumulation_steps} takes a batch in "
@@ -172,7 +173,7 @@ def _call(
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
         if "IteratorGetNext" not in str(error):
             raise
-        raise Mistake(_unreadable(run, count, error)) from error
+        raise UsageError(_unreadable(run, count, error)) from error
     seconds = (time.monotonic() - began) / count
     for number in range(count):
         batch = run.position.batch
@@ -264,7 +265,7 @@ def _progress_of(totals: Totals) -> dict[str, float]:
 
 
 def _check_finite(run: Run, batch: int, results: dict[str, float]) -> None:
-    """Raises Mistake where the loss or its gradient is no longer a number."""
+    """Raises UsageError where the loss or its gradient is no longer a number."""
     names = ["loss", "gradient_norm"]
     scale = run.learner.loss_scale
     if scale is not None and scale.factor.numpy() > _LEAST_LOSS_SCALE:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..console import Mistake
+from keras_convnext._messages import UsageError
 
 # What a model may be judged on.
 SPLITS = ("validation", "train", "test", "all")
@@ -96,12 +96,12 @@ def choose(
         run: From `read`.
 
     Raises:
-        Mistake: The share leaves nothing to judge.
+        UsageError: The share leaves nothing to judge.
     """
     if validation_share == 1 and split == "validation":
         split, validation_share = "all", None
     if validation_share is not None and not 0 < validation_share < 1:
-        raise Mistake(
+        raise UsageError(
             f"--validation_share={validation_share:g} must lie between 0 and 1, or be "
             "1 to judge every image"
         )

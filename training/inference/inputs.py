@@ -16,9 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_convnext import image, image_files
+from keras_convnext._files import is_image, legible
+from keras_convnext._messages import UsageError
+from keras_convnext._stderr import held_bytes, hold_stderr
 from keras_convnext.preprocessing import Preprocessing
-
-from ..console import Mistake, held_bytes, held_stderr, legible
 
 MAX_DOWNLOAD_BYTES = 32 * 2**20
 DOWNLOAD_SECONDS = 20.0
@@ -54,7 +55,7 @@ def listed(named: Iterable[str]) -> list[str]:
             and below), and text files (.txt) with one of these a line.
 
     Raises:
-        Mistake: A folder or a list cannot be read, or has no pictures in it.
+        UsageError: A folder or a list cannot be read, or has no pictures in it.
     """
     found: list[str] = []
     for name in named:
@@ -72,12 +73,10 @@ def listed(named: Iterable[str]) -> list[str]:
 
 def _in_folder(folder: Path) -> list[str]:
     files = sorted(
-        str(path)
-        for path in folder.rglob("*")
-        if path.suffix.lower() in image_files.SUFFIXES and path.is_file()
+        str(path) for path in folder.rglob("*") if is_image(path) and path.is_file()
     )
     if not files:
-        raise Mistake(f"there are no pictures in the folder {folder}")
+        raise UsageError(f"there are no pictures in the folder {folder}")
     return files
 
 
@@ -85,10 +84,10 @@ def _in_list(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise Mistake(f"the list {path} cannot be read: {error}") from error
+        raise UsageError(f"the list {path} cannot be read: {error}") from error
     names = [line.strip() for line in lines if line.strip()]
     if not names:
-        raise Mistake(f"the list {path} is empty")
+        raise UsageError(f"the list {path} is empty")
     # A list may lie beside what it names, and be used from elsewhere.
     return listed(
         name if _ADDRESS.match(name) else str(path.parent / Path(name).expanduser())
@@ -110,7 +109,7 @@ def views(
         for first in range(0, len(names), batch):
             group = names[first : first + batch]
             # Decoders print their opinion of a file, without a word on which one.
-            with held_stderr(), warnings.catch_warnings():
+            with hold_stderr(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 read = pool.map(lambda name: _read(name, preprocessing), group)
                 seen = [_settled(*each, preprocessing) for each in list(read)]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import keras_convnext
+from keras_convnext._messages import UsageError, note
 from keras_convnext.inference.classifier import Classifier
-
-from ..console import Mistake
 
 
 def open_model(chosen: Any, command: str) -> Classifier:
@@ -19,14 +17,14 @@ def open_model(chosen: Any, command: str) -> Classifier:
         command: What the command is called in messages.
 
     Raises:
-        Mistake: There is no such model, or what it expects and says stays open.
+        UsageError: There is no such model, or what it expects and says stays open.
     """
     try:
         model = keras_convnext.load(
             chosen.model, output=chosen.output, normalization=chosen.normalization
         )
     except (OSError, ValueError) as error:
-        raise Mistake(str(error)) from error
+        raise UsageError(str(error)) from error
     for notice in model.notices:
-        print(f"{command}: {notice}", file=sys.stderr, flush=True)
+        note(command, notice)
     return model

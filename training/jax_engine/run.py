@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from keras_convnext import _files
+from keras_convnext._messages import Interrupted, UsageError, say
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
-from ..console import Interrupted, Mistake, say
 from ..data.readers import arrays
 from ..engine import model as network
 from ..engine import train_state
@@ -27,7 +28,6 @@ from ..recipes.augmentation import Augmentation
 from ..recipes.recipe import DEFAULTS, Recipe
 from ..report import plots, results, run_log
 from ..report.progress import clock, epoch_line
-from ..workdir import atomic
 from ..workdir.checkpoints import Checkpoints, Position
 from ..workdir.history import HistoryFile
 from ..workdir.layout import Workdir, counts, identity
@@ -112,7 +112,7 @@ def check(recipe: Recipe, data: str) -> None:
     """Makes sure that a recipe asks for nothing that is not here.
 
     Raises:
-        Mistake: It does; all of it is named.
+        UsageError: It does; all of it is named.
     """
     changed = [f"augmentation.{name}" for name in NOT_HERE if _differs(recipe, name)]
     changed += [name for name in _NOT_HERE if getattr(recipe, name) != DEFAULTS[name]]
@@ -121,7 +121,7 @@ def check(recipe: Recipe, data: str) -> None:
     if not data.startswith("array:"):
         changed.append(f"--data={data} (array:FILE.npz is)")
     if changed:
-        raise Mistake(
+        raise UsageError(
             f"not to be had under Keras' JAX backend: {', '.join(changed)}; change "
             "that with --set, or unset KERAS_BACKEND and train with TensorFlow"
         )
@@ -141,20 +141,20 @@ def load(data: str, recipe: Recipe) -> Pictures:
 
     Raises:
         DataError: The file holds something else.
-        Mistake: The pictures are of another size, or fewer than a batch.
+        UsageError: The pictures are of another size, or fewer than a batch.
     """
     name = data.partition(":")[2]
     pictures = Pictures(name, *arrays.load(name))
     for images, _ in (pictures.training, pictures.held_back):
         if images.shape[1:3] != (recipe.size_px, recipe.size_px):
             height, width = images.shape[1:3]
-            raise Mistake(
+            raise UsageError(
                 f"{name} has pictures of {height}x{width} pixels and the recipe's "
                 f"size_px is {recipe.size_px}; under the JAX backend pictures are "
                 "taken as they are"
             )
     if pictures.train_examples < recipe.global_batch:
-        raise Mistake(
+        raise UsageError(
             f"{name} has {pictures.train_examples} pictures to train on, less than "
             f"one batch of {recipe.global_batch}; try a smaller global_batch"
         )
@@ -171,14 +171,14 @@ def prepare(recipe: Recipe, data: str, workdir: Workdir) -> Run:
 
     Raises:
         DataError: The file of the pictures holds something else.
-        Mistake: The pictures or the workdir are another run's.
+        UsageError: The pictures or the workdir are another run's.
     """
     source = load(data, recipe)
     workdir.claim({**identity(recipe, data), **counts(source)}, source.classes)
     total = recipe.epochs * (source.train_examples // recipe.global_batch)
     try:
         made = train_state.make(recipe, source, total)
-    except Mistake:
+    except UsageError:
         workdir.release()
         raise
     checkpoints = Checkpoints(
@@ -202,7 +202,7 @@ def train(run: Run) -> int:
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
-        Mistake: The loss is no longer a number, or the disk is full.
+        UsageError: The loss is no longer a number, or the disk is full.
     """
     run_log.say_what_begins(run, f"JAX on {jax.devices()[0].device_kind}")
     history = HistoryFile(run.workdir.history, run.position.epoch)
@@ -304,7 +304,7 @@ def _leave(run: Run, rows: Sequence[dict[str, float]]) -> dict[str, Any]:
     if len(source.classes) <= plots.MOST_CONFUSION_CLASSES:
         drawn["confusion.png"] = plots.confusion(verdicts.confusion(), source.classes)
     for name, png in drawn.items():
-        with atomic.replacing(workdir.pictures / name) as partial:
+        with _files.replacing(workdir.pictures / name) as partial:
             partial.write_bytes(png)
-    atomic.write_json(workdir.metrics, figures)
+    _files.write_json(workdir.metrics, figures)
     return figures

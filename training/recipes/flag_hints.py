@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ..console import Mistake, held_stderr
+from .augmentation import Augmentation
+from .recipe import Recipe
 
 # What other trainers call these fields.
 _FIELDS = {
@@ -72,33 +73,14 @@ _FLAGS = {
 }
 
 
-def parse(values: Any, argv: list[str], unknown: type[Exception]) -> list[str]:
-    """Parses a command's flags.
+def suggest(values: Any, name: str, value: str) -> str | None:
+    """Returns how to write a flag that does not exist; None where nobody knows.
 
     Args:
-        values: The command's `absl.flags.FlagValues`, `--set` among them.
-        argv: The program's name and its arguments.
-        unknown: `absl.flags.UnrecognizedFlagError`, which only commands import.
-
-    Returns:
-        The name and what is no flag.
-
-    Raises:
-        Mistake: A flag does not exist and it is known what was meant.
+        values: The command's flags by name, `--set` among them.
+        name: The flag, without dashes.
+        value: What it was given.
     """
-    try:
-        return list(values(argv))
-    except unknown as error:
-        flag = str(getattr(error, "flagname", "")).strip("-")
-        value = str(getattr(error, "flagvalue", "")).partition("=")[2]
-        meant = _meant(values, flag, value or "...")
-        if meant is None:
-            raise
-        raise Mistake(f"there is no flag --{flag}; give {meant}") from error
-
-
-def _meant(values: Any, name: str, value: str) -> str | None:
-    """Returns how to say it right, None where nobody knows."""
     name = name.replace("-", "_").lower()
     if name.removeprefix("no") in values:
         return None
@@ -114,10 +96,6 @@ def _meant(values: Any, name: str, value: str) -> str | None:
 
 def _paths() -> list[str]:
     """Returns the recipe's fields as `--set` takes them, inner ones first."""
-    # It loads Keras, and that has its say on stderr.
-    with held_stderr():
-        from .augmentation import Augmentation
-        from .recipe import Recipe
 
     def names(kind: Any, prefix: str = "") -> list[str]:
         return [f"{prefix}{field.name}" for field in dataclasses.fields(kind)]

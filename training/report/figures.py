@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_convnext import _files
+
 from ..engine.run import Run
 from ..evaluation.metrics import Verdicts
 from ..inference import saliency
-from ..workdir import atomic
 from . import insight_plots, plots
 
 _SHEET_PICTURES = 40
@@ -80,7 +81,7 @@ def leave(
     )
     folder = run.workdir.pictures
     for name, png in drawn.items():
-        with atomic.replacing(folder / name) as partial:
+        with _files.replacing(folder / name) as partial:
             partial.write_bytes(png)
     few = few[_spread(len(few), _SAMPLE_PICTURES)]
     _leave_samples(run, images[few], labels[few])
@@ -131,8 +132,8 @@ def _explained(
 def _leave_samples(run: Run, images: np.ndarray, labels: np.ndarray) -> None:
     folder = run.workdir.pictures / "samples"
     folder.mkdir(exist_ok=True)
-    atomic.remove_partial(folder)
+    _files.remove_partial(folder)
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         name = plots.file_name(number, run.source.classes[label])
-        with atomic.replacing(folder / name) as partial:
+        with _files.replacing(folder / name) as partial:
             partial.write_bytes(tf.io.encode_png(image).numpy())

@@ -7,11 +7,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_convnext import _files
+
 from ..engine import model as network
 from ..engine.run import Run
 from ..engine.step import make_evaluation_step
 from ..evaluation.metrics import LEAST_PROBABILITY, Verdicts, evaluate
-from ..workdir import atomic
 from . import figures, html, results
 
 
@@ -54,11 +55,11 @@ def _write(
     names = results.image_names(run.source)
     results.write_validation(workdir, names, run.source.classes, verdicts)
     pictures = figures.leave(run, model, verdicts, rows, names)
-    atomic.write_text(
+    _files.write_text(
         workdir.report,
         html.page(run, metrics, rows, verdicts, pictures, names),
     )
-    atomic.write_json(workdir.metrics, metrics)
+    _files.write_json(workdir.metrics, metrics)
 
 
 def _judge(run: Run, model: keras.Model) -> Verdicts:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..console import Mistake
+from keras_convnext._messages import UsageError
+
 from ..workdir.layout import Workdir
 from . import next_steps
 
@@ -23,8 +24,8 @@ def words(workdir: Workdir, wanted: Mapping[str, Any]) -> str | None:
         wanted: What was asked for, as `workdir.identity` has it.
 
     Raises:
-        Mistake: Another run lives in the folder, or this one is finished and was asked
-            for with another number of epochs.
+        UsageError: Another run lives in the folder, or this one is finished and was
+            asked for with another number of epochs.
         ValueError: The folder's recipe is none.
     """
     metrics = workdir.finished()
@@ -43,7 +44,7 @@ def words(workdir: Workdir, wanted: Mapping[str, Any]) -> str | None:
         f"{_further(workdir, there, wanted['epochs'])}"
     )
     if longer:
-        raise Mistake(said)
+        raise UsageError(said)
     return said
 
 

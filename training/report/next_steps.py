@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_convnext._command_names import INSTALLED, IS_INSTALLED
+
 from ..workdir.layout import Workdir
 
 
@@ -62,12 +64,9 @@ def program(module: str) -> str:
         module: As in a checkout, "training.predict_main".
     """
     python = Path(sys.executable)
-    if __package__.partition(".")[0] == "training":
-        return f"{called(python)} -m {module}"
-    # Importing it loads Keras, which is to be done quietly before.
-    from keras_convnext.commands import INSTALLED
-
-    return called(python.with_name(INSTALLED[module]))
+    if IS_INSTALLED:
+        return called(python.with_name(INSTALLED[module]))
+    return f"{called(python)} -m {module}"
 
 
 def called(program: Path) -> str:

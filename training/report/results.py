@@ -10,8 +10,9 @@ from typing import Any
 
 import keras
 
+from keras_convnext import _files
+
 from ..evaluation.metrics import Verdicts
-from ..workdir import atomic
 from ..workdir.layout import Workdir
 
 
@@ -60,10 +61,10 @@ def write_model(workdir: Workdir, model: keras.Model, source: Any) -> None:
         model: With probabilities as outputs.
         source: The run's pictures: their `classes` and `preprocessing` are used.
     """
-    with atomic.replacing(workdir.model) as partial:
+    with _files.replacing(workdir.model) as partial:
         model.save(partial)
     workdir.write_labels(source.classes)
-    atomic.write_json(workdir.preprocessing, asdict(source.preprocessing))
+    _files.write_json(workdir.preprocessing, asdict(source.preprocessing))
 
 
 def image_names(source: Any) -> tuple[str, ...]:
@@ -99,4 +100,4 @@ def write_validation(
     )
     for name, label, answer, probability in answers:
         writer.writerow((name, classes[label], classes[answer], f"{probability:.6g}"))
-    atomic.write_text(workdir.validation, text.getvalue())
+    _files.write_text(workdir.validation, text.getvalue())

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..console import say
+from keras_convnext._messages import say
+
 from . import next_steps
 
 _INDENT = "  "

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from keras_convnext import roadmap
+from keras_convnext import _files, roadmap
 
-from ..workdir import atomic
 from . import figure
 from .runs import Result, RoadFolder, StepSummary, results
 
@@ -48,13 +47,13 @@ def leave(folder: RoadFolder, settings: dict[str, Any]) -> str:
     """
     found = results(folder)
     summaries = summarise(found, settings["regime"])
-    atomic.write_json(
+    _files.write_json(
         folder.summary,
         {"settings": settings, "runs": [asdict(result) for result in found]},
     )
     table = markdown(summaries)
-    atomic.write_text(folder.table, table + "\n")
-    with atomic.replacing(folder.figure) as partial:
+    _files.write_text(folder.table, table + "\n")
+    with _files.replacing(folder.figure) as partial:
         partial.write_bytes(figure.draw(summaries))
     return table
 

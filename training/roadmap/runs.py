@@ -14,17 +14,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_convnext import roadmap
+from keras_convnext import _files, roadmap
+from keras_convnext._messages import UsageError, say
 from keras_convnext.preprocessing import Preprocessing
 
-from ..console import Mistake, say
 from ..engine import trainer
 from ..recipes import overrides
 from ..recipes import table as recipes
 from ..recipes.augmentation import Augmentation
 from ..recipes.table import Recipe
 from ..report.progress import Progress, clock
-from ..workdir import atomic
 from ..workdir.history import HistoryFile
 from ..workdir.layout import Workdir, identity
 
@@ -176,7 +175,7 @@ def check(recipe: Recipe) -> None:
     """Makes sure that a recipe suits networks with batch norm.
 
     Raises:
-        Mistake: It does not; all that is wrong is named.
+        UsageError: It does not; all that is wrong is named.
     """
     problems = []
     if recipe.ema_decay is not None:
@@ -187,7 +186,7 @@ def check(recipe: Recipe) -> None:
     if recipe.weights is not None:
         problems.append("only the last step has published weights; --set weights=none")
     if problems:
-        raise Mistake(f"recipe {recipe.name}: {'; '.join(problems)}")
+        raise UsageError(f"recipe {recipe.name}: {'; '.join(problems)}")
 
 
 def train_missing(
@@ -211,7 +210,7 @@ def train_missing(
         seeds: Added to the recipe's.
 
     Raises:
-        Mistake: The recipe makes no network, or the loss is no longer a number.
+        UsageError: The recipe makes no network, or the loss is no longer a number.
         Interrupted: Ctrl-C or SIGTERM; the same call goes on from there.
     """
     wanted = [(step, recipe.seed + seed) for seed in seeds for step in steps]
@@ -260,7 +259,7 @@ def _run(
     )
     path = folder.result(step, recipe.seed)
     path.parent.mkdir(exist_ok=True)
-    atomic.write_json(path, asdict(result))
+    _files.write_json(path, asdict(result))
     # The result is what counts; a checkpoint is as large as the network.
     shutil.rmtree(workdir.checkpoints)
     say(f"{step}, seed {recipe.seed}: {result.top1:.2%} in {clock(result.seconds)}")
@@ -304,12 +303,12 @@ def results(folder: RoadFolder) -> list[Result]:
     """Returns all results there are, in the order of the road, then of the seeds.
 
     Raises:
-        Mistake: A result file is none.
+        UsageError: A result file is none.
     """
     found = []
     for path in (folder.path / "results").glob("*_seed*.json"):
         try:
             found.append(Result(**json.loads(path.read_text(encoding="utf-8"))))
         except (ValueError, TypeError) as error:
-            raise Mistake(f"{path} is no result ({error}); remove it") from error
+            raise UsageError(f"{path} is no result ({error}); remove it") from error
     return sorted(found, key=lambda r: (roadmap.STEPS.index(r.step), r.seed))

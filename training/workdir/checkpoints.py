@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..console import Mistake
-from . import atomic
+from keras_convnext import _files
+from keras_convnext._messages import UsageError
 
 _POSITION = "position.json"
 SUFFIX = ".ckpt"
@@ -63,21 +63,21 @@ class Checkpoints:
     def tidy(self) -> None:
         """Makes the folder, and removes what a killed process left half-written."""
         self.folder.mkdir(exist_ok=True)
-        atomic.remove_partial(self.folder)
+        _files.remove_partial(self.folder)
 
     def save(self, position: Position) -> Path:
         """Writes a checkpoint and removes the ones that are no longer wanted.
 
         Raises:
-            Mistake: The disk is full or will not be written to. The checkpoints
+            UsageError: The disk is full or will not be written to. The checkpoints
                 that are there stay.
         """
         path = self.folder / f"step-{position.step:09d}{SUFFIX}"
         try:
-            with atomic.replacing(path) as partial:
+            with _files.replacing(path) as partial:
                 self._write(partial, position)
         except OSError as error:
-            raise Mistake(
+            raise UsageError(
                 f"cannot write the checkpoint {path} ({error.strerror or error}); once "
                 f"there is room, {self.way_on()}"
             ) from error
@@ -99,7 +99,7 @@ class Checkpoints:
             passed over; None where there is no whole checkpoint.
 
         Raises:
-            Mistake: A checkpoint is whole but of another model.
+            UsageError: A checkpoint is whole but of another model.
         """
         damaged: list[str] = []
         for path in self._newest_first():
@@ -133,7 +133,7 @@ class Checkpoints:
             if name in arrays and tuple(variable.shape) != arrays[name].shape
         }
         if unlike:
-            raise Mistake(
+            raise UsageError(
                 f"{path} is of another model: {', '.join(sorted(unlike)[:3])} "
                 f"and {max(len(unlike) - 3, 0)} more do not match"
             )
@@ -147,12 +147,12 @@ class Checkpoints:
             Where the run was when it was written.
 
         Raises:
-            Mistake: It is damaged, or of another model.
+            UsageError: It is damaged, or of another model.
         """
         try:
             position, arrays = self._read(path)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise Mistake(f"{path} is damaged ({error})") from error
+            raise UsageError(f"{path} is damaged ({error})") from error
         self._assign(path, arrays)
         return position
 
@@ -169,7 +169,7 @@ class Checkpoints:
         start = f"goes on from {newest}" if newest else "begins anew"
         return f"the same command {start}"
 
-    def not_a_number(self, what: str) -> Mistake:
+    def not_a_number(self, what: str) -> UsageError:
         """Returns the word on a loss or a gradient that is no number any more.
 
         Args:
@@ -177,7 +177,7 @@ class Checkpoints:
         """
         newest = self.newest()
         kept = f"{newest} is from before" if newest else "there is no checkpoint yet"
-        return Mistake(
+        return UsageError(
             f"{what}; {kept}. Try a lower peak_lr, a longer warmup_epochs or "
             "clip_norm=1 in a new --workdir"
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from . import atomic
+from keras_convnext import _files
 
 
 class HistoryFile(keras.callbacks.Callback):
@@ -35,7 +35,7 @@ class HistoryFile(keras.callbacks.Callback):
         writer.writeheader()
         for row in self.rows:
             writer.writerow({name: f"{value:.9g}" for name, value in row.items()})
-        atomic.write_text(self.path, text.getvalue())
+        _files.write_text(self.path, text.getvalue())
 
 
 def read(path: Path) -> list[dict[str, float]]:

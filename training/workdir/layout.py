@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..console import Mistake
-from . import atomic
+from keras_convnext import _files
+from keras_convnext._messages import UsageError
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Workdir:
         """Returns the figures of a finished run, or None.
 
         Raises:
-            Mistake: They cannot be read.
+            UsageError: They cannot be read.
         """
         return _read(self.metrics, "holds no figures")
 
@@ -91,7 +91,7 @@ class Workdir:
         """Returns what `recipe.json` says of the run that lives here, None for none.
 
         Raises:
-            Mistake: The file cannot be read, or is no recipe.
+            UsageError: The file cannot be read, or is no recipe.
         """
         return _read(self.recipe, "is no recipe")
 
@@ -99,17 +99,17 @@ class Workdir:
         """Makes sure that the folder can be made and written, without making it.
 
         Raises:
-            Mistake: It cannot.
+            UsageError: It cannot.
         """
         nearest = self.path.absolute()
         while not nearest.exists() and nearest != nearest.parent:
             nearest = nearest.parent
         if not nearest.is_dir():
-            raise Mistake(
+            raise UsageError(
                 f"--workdir={self.path} cannot be a folder: {nearest} is a file"
             )
         if not os.access(nearest, os.W_OK | os.X_OK):
-            raise Mistake(f"--workdir={self.path} cannot be written: no right to")
+            raise UsageError(f"--workdir={self.path} cannot be written: no right to")
 
     def claim(self, identity: dict[str, Any], classes: Sequence[str] = ()) -> None:
         """Makes the folder this run's, or confirms that it is.
@@ -120,7 +120,7 @@ class Workdir:
                 compared where none are given.
 
         Raises:
-            Mistake: Another run lives there, its classes are others, or the folder
+            UsageError: Another run lives there, its classes are others, or the folder
                 cannot be made.
         """
         self.check_same(identity)
@@ -128,14 +128,14 @@ class Workdir:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.pictures.mkdir(exist_ok=True)
-            atomic.remove_partial(self.path)
-            atomic.remove_partial(self.pictures)
+            _files.remove_partial(self.path)
+            _files.remove_partial(self.pictures)
             if classes and not (self.recipe.exists() and self.labels.exists()):
                 self.write_labels(classes)
             if not self.recipe.exists():
-                atomic.write_json(self.recipe, identity)
+                _files.write_json(self.recipe, identity)
         except OSError as error:
-            raise Mistake(
+            raise UsageError(
                 f"--workdir={self.path} cannot be written: {error.strerror or error}"
             ) from error
 
@@ -155,13 +155,13 @@ class Workdir:
 
     def write_labels(self, classes: Sequence[str]) -> None:
         """Writes the class names, in the order of the labels."""
-        atomic.write_text(self.labels, "".join(f"{name}\n" for name in classes))
+        _files.write_text(self.labels, "".join(f"{name}\n" for name in classes))
 
     def _check_classes(self, classes: Sequence[str]) -> None:
         """Makes sure that a run goes on with the classes that it began with.
 
         Raises:
-            Mistake: It does not; the text names the classes that differ.
+            UsageError: It does not; the text names the classes that differ.
         """
         # labels.txt alone is what somebody put there, and no run's.
         if not classes or not self.recipe.is_file() or not self.labels.is_file():
@@ -176,7 +176,7 @@ class Workdir:
             if gone or new
             else "another order"
         )
-        raise Mistake(
+        raise UsageError(
             f"the classes are not those that the run in --workdir={self.path} began "
             f"with ({differ}), so that its labels would mean other classes; give the "
             "folders their names back, or take another --workdir"
@@ -189,7 +189,7 @@ class Workdir:
             identity: What is known of this run so far, as JSON values.
 
         Raises:
-            Mistake: One does; the text says in which fields it is another.
+            UsageError: One does; the text says in which fields it is another.
         """
         there = self.stored()
         if there is None:
@@ -203,7 +203,7 @@ class Workdir:
             if there.get(name) != wanted[name]
         ]
         if unlike:
-            raise Mistake(
+            raise UsageError(
                 f"--workdir={self.path} holds another run ({'; '.join(unlike[:4])}); "
                 "take another --workdir, or ask for the same run to go on with it"
             )
@@ -221,13 +221,13 @@ def _read(file: Path, otherwise: str) -> dict[str, Any] | None:
             return None
         found = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise Mistake(
+        raise UsageError(
             f"{file} cannot be read ({error.strerror}); take another --workdir"
         ) from error
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise Mistake(f"{file} {otherwise}; take another --workdir")
+        raise UsageError(f"{file} {otherwise}; take another --workdir")
     return found
 
 

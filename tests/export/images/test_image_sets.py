@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from export.console import Mistake
 from export.images import calibration, comparison, image_sets
+from keras_convnext._messages import UsageError
 
 
 def write_pictures(folder, count, value=0):
@@ -56,7 +56,7 @@ def test_a_class_is_named_as_training_names_it(tmp_path):
 
 
 def test_a_folder_without_its_word_is_proposed_with_it(tmp_path):
-    with pytest.raises(Mistake, match=f"--pictures=folder:{tmp_path}[?]"):
+    with pytest.raises(UsageError, match=f"--pictures=folder:{tmp_path}[?]"):
         image_sets.find("pictures", str(tmp_path))
 
 
@@ -162,7 +162,7 @@ def test_what_is_missing_or_no_pictures_is_told(tmp_path, array_file):
         (f"array:{other}", "neither train_images nor test_images"),
         ("tfds:no_such_set_anywhere", "cannot be had"),
     ):
-        with pytest.raises(Mistake, match=r"^--pictures") as caught:
+        with pytest.raises(UsageError, match=r"^--pictures") as caught:
             image_sets.find("pictures", spec)
         assert words in str(caught.value)
         assert "\n" not in str(caught.value)
@@ -210,14 +210,16 @@ def test_calibration_without_a_word_uses_what_the_run_learned_from(tmp_path):
 def test_a_run_whose_images_are_not_to_be_had_is_one_line(tmp_path):
     write_pictures(tmp_path / "photos" / "cat", 120)
     model = run_of(tmp_path, ["cat/000.png", "cat/gone.png"])
-    with pytest.raises(Mistake, match=r"1 of the images that .* are not in"):
+    with pytest.raises(UsageError, match=r"1 of the images that .* are not in"):
         calibration.find(None, model)
     (model.parent / "validation.csv").unlink()
-    with pytest.raises(Mistake, match=r"no .*validation\.csv that says which images"):
+    with pytest.raises(
+        UsageError, match=r"no .*validation\.csv that says which images"
+    ):
         calibration.find(None, model)
     (model.parent / "recipe.json").unlink()
-    with pytest.raises(Mistake, match=r"has no recipe\.json") as told:
+    with pytest.raises(UsageError, match=r"has no recipe\.json") as told:
         calibration.find(None, model)
     assert "\n" not in str(told.value)
-    with pytest.raises(Mistake, match="a published checkpoint has no run"):
+    with pytest.raises(UsageError, match="a published checkpoint has no run"):
         calibration.find(None)

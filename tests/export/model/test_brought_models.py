@@ -274,7 +274,7 @@ def test_what_cannot_be_exported_is_one_line_and_exit_code_2(form, tmp_path, cap
     arguments = (f"--model={tmp_path}", f"--out={out}", "--most_pictures=4")
     assert export(*arguments, "--format=saved_model,tflite") == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("export: ")
+    assert last.startswith("export: error: ")
     assert REFUSED[form] in last
     assert not out.exists()
 

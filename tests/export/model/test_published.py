@@ -4,8 +4,9 @@ import pytest
 
 import keras_convnext
 from export import main as command
-from export.console import Failure, Mistake
+from export.export_error import ExportError
 from export.model import keras_file, published
+from keras_convnext._messages import UsageError
 
 NAME = "convnext_atto.d2_in1k"
 
@@ -38,7 +39,7 @@ def test_a_checkpoint_brings_labels_preprocessing_and_licence(monkeypatch, tiny_
         asked.append(name)
         return tiny_model
 
-    monkeypatch.setattr(keras_convnext, "create", create)
+    monkeypatch.setattr("keras_convnext.inference.loaded_model.create", create)
     loaded = published.load(NAME)
     assert asked == [NAME]
     assert len(loaded.labels) == 1000
@@ -51,14 +52,14 @@ def test_a_checkpoint_brings_labels_preprocessing_and_licence(monkeypatch, tiny_
 
 
 def test_unknown_and_headless_checkpoints_are_mistakes():
-    with pytest.raises(Mistake, match="convnext_atto"):
+    with pytest.raises(UsageError, match="convnext_atto"):
         published.load("convnext_atto.d2_in1")
     headless = next(
         name
         for name in keras_convnext.weights.list_weights("*")
         if keras_convnext.weights.find(name).labels is None
     )
-    with pytest.raises(Mistake, match="has no classifier"):
+    with pytest.raises(UsageError, match="has no classifier"):
         published.load(headless)
 
 
@@ -66,8 +67,8 @@ def test_a_checkpoint_that_cannot_be_fetched_is_a_failure(monkeypatch):
     def create(name):
         raise keras_convnext.weights.DownloadError("no network here")
 
-    monkeypatch.setattr(keras_convnext, "create", create)
-    with pytest.raises(Failure, match="could not be loaded: no network here"):
+    monkeypatch.setattr("keras_convnext.inference.loaded_model.create", create)
+    with pytest.raises(ExportError, match="could not be loaded: no network here"):
         published.load(NAME)
 
 
@@ -76,6 +77,6 @@ def test_an_unknown_name_is_one_line_and_exit_code_2(tmp_path, capsys):
     arguments = ["export", "--model=convnext_tony.fb_in1k", f"--out={out}"]
     assert command.main(arguments) == 2
     message = capsys.readouterr().err.strip()
-    assert message.startswith("export: ")
+    assert message.startswith("export: error: ")
     assert "\n" not in message
     assert not out.exists()

@@ -21,10 +21,10 @@ from tensorflow_serving.apis import (  # noqa: E402
 )
 
 from export import version_folders  # noqa: E402
-from export.console import Mistake  # noqa: E402
 from export.server import app, model_config, servable  # noqa: E402
 from export.server.errors import Code, Refusal  # noqa: E402
 from export.server.versions import ModelConfig  # noqa: E402
+from keras_convnext._messages import UsageError  # noqa: E402
 from tests.export.server.server_support import (  # noqa: E402
     ROWS,
     free_port,
@@ -229,5 +229,5 @@ def test_a_port_that_is_taken_is_a_line_before_any_work(tmp_path, flag):
         ports = {"rest_api_port": (port, 0), "port": (0, port)}[flag]
         models = [ModelConfig("m", tmp_path / "nowhere")]
         settings = app.Settings(models, rest_port=ports[0], grpc_port=ports[1])
-        with pytest.raises(Mistake, match=f"127.0.0.1:{port} .*--{flag}"):
+        with pytest.raises(UsageError, match=f"127.0.0.1:{port} .*--{flag}"):
             app.Server(settings, lambda line: None)

@@ -303,7 +303,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert serve_main.main(["serve", *flags]) == 2
     said = capsys.readouterr().err
     assert words in said
-    assert said.startswith("serve: ")
+    assert said.startswith("serve: error: ")
     assert said.count("\n") == 1
 
 

@@ -290,7 +290,7 @@ def test_a_published_checkpoint_answers_with_imagenets_names(monkeypatch):
         made.layers[-1].set_weights([np.zeros((3, 1000)), bias])
         return made
 
-    monkeypatch.setattr(keras_convnext, "create", untrained)
+    monkeypatch.setattr("keras_convnext.inference.loaded_model.create", untrained)
     model = keras_convnext.load("convnext_atto.d2_in1k")
     answers = model(IMAGES[0], top=2)
     # Source: the first and the last class of ILSVRC-2012, by WordNet id.
@@ -331,7 +331,7 @@ def test_without_a_network_a_checkpoint_says_what_to_fetch_and_how(monkeypatch):
     def offline(record):
         raise OSError("no network.")
 
-    monkeypatch.setattr(keras_convnext, "create", offline)
+    monkeypatch.setattr("keras_convnext.inference.loaded_model.create", offline)
     with pytest.raises(
         OSError, match=r"curl -L -o convnext_tiny\.fb_in1k\S+ \S+"
     ) as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.console import Mistake
+from keras_convnext._messages import UsageError
 from training.data import image_files
 from training.data import source as data
 from training.workdir.layout import Workdir
@@ -233,9 +233,9 @@ def test_a_class_renamed_between_two_starts_is_refused(tmp_path):
     workdir = Workdir(tmp_path / "run")
     workdir.claim({"classes": 2}, ("apple", "berry"))
     workdir.claim({"classes": 2}, ("apple", "berry"))
-    with pytest.raises(Mistake, match="without apple, with cherry"):
+    with pytest.raises(UsageError, match="without apple, with cherry"):
         workdir.claim({"classes": 2}, ("berry", "cherry"))
-    with pytest.raises(Mistake, match="another order"):
+    with pytest.raises(UsageError, match="another order"):
         workdir.claim({"classes": 2}, ("berry", "apple"))
     workdir.release()
     workdir.claim({"classes": 2}, ("berry", "cherry"))

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from training.console import Mistake
+from keras_convnext._messages import UsageError
 from training.engine import trainer
 from training.workdir import layout
 
@@ -169,6 +169,6 @@ def test_a_callback_that_cannot_work_is_refused_before_the_first_step(
     prepared, tmp_path, callback, words
 ):
     run = prepared()
-    with pytest.raises(Mistake, match=f"is not supported in this .* {words}"):
+    with pytest.raises(UsageError, match=f"is not supported in this .* {words}"):
         trainer.train(run, [callback(str(tmp_path))])
     assert run.position.step == 0

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
+from keras_convnext._messages import UsageError
 from keras_convnext.variants import VARIANTS
-from training.console import Mistake
 from training.engine import first_step
 from training.recipes import table
 
@@ -50,7 +50,7 @@ def test_where_nobody_says_what_is_free_nothing_is_refused(monkeypatch, tmp_path
 def test_a_papers_batch_does_not_fit_into_sixteen_gigabytes(monkeypatch, tmp_path):
     set_memory(monkeypatch, tmp_path, 16 * GIB)
     paper = table.RECIPES["v1_tiny_in1k"]
-    with pytest.raises(Mistake, match=r"and 16\.0 GiB are free") as raised:
+    with pytest.raises(UsageError, match=r"and 16\.0 GiB are free") as raised:
         first_step.check_memory(paper, 1)
     said = str(raised.value)
     # What it tells to set fits, and four times as much would not.
@@ -61,7 +61,7 @@ def test_a_papers_batch_does_not_fit_into_sixteen_gigabytes(monkeypatch, tmp_pat
     batch = int(said.partition("--set global_batch=")[2].split(",")[0])
     more = table.resolve("v1_tiny_in1k", [f"global_batch={4 * batch}"])
     set_memory(monkeypatch, tmp_path, 7 * GIB)
-    with pytest.raises(Mistake, match="a step needs about"):
+    with pytest.raises(UsageError, match="a step needs about"):
         first_step.check_memory(more, 1)
 
 
@@ -71,7 +71,7 @@ def test_between_once_and_twice_the_memory_it_is_a_line(monkeypatch, tmp_path, r
     for share, refused in ((1.01, False), (0.99, None), (0.6, None), (0.49, True)):
         set_memory(monkeypatch, tmp_path, int(needed * share))
         if refused:
-            with pytest.raises(Mistake, match="accumulation_steps="):
+            with pytest.raises(UsageError, match="accumulation_steps="):
                 first_step.check_memory(recipe, 1)
         else:
             line = first_step.check_memory(recipe, 1)
@@ -115,7 +115,7 @@ def test_the_activations_are_those_of_the_widths():
 )
 def test_a_batch_that_the_data_cannot_fill_is_refused(recipe, fields, examples, words):
     changed = dataclasses.replace(recipe, **fields)
-    with pytest.raises(Mistake, match=words):
+    with pytest.raises(UsageError, match=words):
         first_step.check_batch(changed, examples, 1)
 
 

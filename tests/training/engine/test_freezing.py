@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from training.console import Interrupted
+from keras_convnext._messages import Interrupted
 from training.engine import trainer
 from training.engine.train_state import is_head
 from training.report import finish

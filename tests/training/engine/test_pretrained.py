@@ -9,10 +9,10 @@ import pytest
 
 import keras_convnext
 from keras_convnext import weights
+from keras_convnext._messages import UsageError
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 from keras_convnext.weights.errors import DownloadError
 from training import main
-from training.console import Mistake
 from training.data import class_balance
 from training.engine import pretrained
 from training.evaluation.metrics import Verdicts
@@ -95,7 +95,7 @@ def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch):
     monkeypatch.setattr(pretrained, "fetch_file", offline)
     recipe = table.resolve("finetune_small", pretrained.changes(CHECKPOINT))
     with pytest.raises(
-        Mistake, match="cannot be fetched: the hub cannot be reached"
+        UsageError, match="cannot be fetched: the hub cannot be reached"
     ) as raised:
         pretrained.fetch(recipe)
     said = str(raised.value)

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[3]
 # In a process of its own: logical processors cannot be made later.
 PROGRAM = """
 import sys
-from training import console
-console.import_tensorflow()
+from keras_convnext import _cli
+_cli.import_tensorflow()
 import keras
 import numpy as np
 import tensorflow as tf

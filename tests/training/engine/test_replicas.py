@@ -17,8 +17,8 @@ BATCH = 16
 # the workers of a cluster.
 PROGRAM = f"""
 import sys
-from training import console
-console.import_tensorflow()
+from keras_convnext import _cli
+_cli.import_tensorflow()
 import numpy as np
 import tensorflow as tf
 import keras_convnext

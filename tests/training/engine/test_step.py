@@ -154,8 +154,8 @@ def test_parts_of_a_batch_add_up_to_the_batch():
 # Run once per number of devices: logical processors cannot be made later.
 TRAIN = """
 import sys
-from training import console
-console.import_tensorflow()
+from keras_convnext import _cli
+_cli.import_tensorflow()
 import numpy as np
 import tensorflow as tf
 import keras_convnext

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.console import Interrupted, Mistake
+from keras_convnext._messages import Interrupted, UsageError
 from training.data import source as data
 from training.data.examples import Records
 from training.engine import trainer
@@ -208,7 +208,7 @@ def test_a_step_that_went_wrong_within_a_call_is_named(
 
     monkeypatch.setattr(trainer, "make_step_loop", make_step_loop)
     run = prepared(tmp_path, steps_per_call=4)
-    with pytest.raises(Mistake, match=r"loss is inf at step 2 \(epoch 1, batch 2"):
+    with pytest.raises(UsageError, match=r"loss is inf at step 2 \(epoch 1, batch 2"):
         trainer.train(run)
     assert os.listdir(run.checkpoints.folder) == []
 
@@ -220,7 +220,7 @@ def test_data_that_end_too_early_are_named(
     whole = run.source.train(8, epoch=0, seed=0, augment=run.recipe.augmentation)
     short = whole.take(3)
     monkeypatch.setattr(data.Source, "train", lambda *_, **named: short)
-    with pytest.raises(Mistake, match="the data ended before batch 5 of epoch 1"):
+    with pytest.raises(UsageError, match="the data ended before batch 5 of epoch 1"):
         trainer.train(run)
 
 
@@ -235,7 +235,9 @@ def test_a_picture_that_cannot_be_decoded_is_a_line(
 
     source = dataclasses.replace(run.source, training=Records(40, read))
     run = dataclasses.replace(run, source=source)
-    with pytest.raises(Mistake, match=r"of batch \d of epoch 1 cannot be read \(.*PNG"):
+    with pytest.raises(
+        UsageError, match=r"of batch \d of epoch 1 cannot be read \(.*PNG"
+    ):
         trainer.train(run)
 
 
@@ -249,7 +251,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(
         without_network[name].assign(math.nan)
 
     words = name.replace("_", " ")
-    with pytest.raises(Mistake, match=rf"{words} is nan at step 7 \(epoch 2, batch 2"):
+    with pytest.raises(
+        UsageError, match=rf"{words} is nan at step 7 \(epoch 2, batch 2"
+    ):
         trainer.train(run, [At(6, spoil)])
     assert os.listdir(run.checkpoints.folder) == ["step-000000005.ckpt"]
 
@@ -258,10 +262,10 @@ def test_the_checkpoint_from_before_is_named(prepared, tmp_path, without_network
     def spoil():
         without_network["loss"].assign(math.nan)
 
-    with pytest.raises(Mistake, match=r"at step 2 .*; there is no checkpoint yet\."):
+    with pytest.raises(UsageError, match=r"at step 2 .*; there is no checkpoint yet\."):
         trainer.train(prepared(tmp_path), [At(1, spoil)])
     without_network["loss"].assign(0.5)
-    with pytest.raises(Mistake, match=r"at step 7 .*5\.ckpt is from before\. Try"):
+    with pytest.raises(UsageError, match=r"at step 7 .*5\.ckpt is from before\. Try"):
         trainer.train(prepared(tmp_path), [At(6, spoil)])
 
 
@@ -271,10 +275,10 @@ def test_a_batch_that_devices_cannot_share_is_a_mistake(
     class ThreeDevices:
         num_replicas_in_sync = 3
 
-    with pytest.raises(Mistake, match=r"global_batch=8 .* devices 3, .* --set .*=6"):
+    with pytest.raises(UsageError, match=r"global_batch=8 .* devices 3, .* --set .*=6"):
         trainer.prepare(tiny_recipe, tiny_source, Workdir(tmp_path), ThreeDevices())
 
 
 def test_fields_that_make_no_network_are_a_mistake(prepared, tmp_path):
-    with pytest.raises(Mistake, match="recipe tiny: "):
+    with pytest.raises(UsageError, match="recipe tiny: "):
         prepared(tmp_path, variant="convnext_tinny")

@@ -8,8 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 import keras_convnext
+from keras_convnext._messages import UsageError
 from training import evaluate_main
-from training.console import Mistake
 from training.data import source as data
 from training.evaluation import run_split
 
@@ -202,7 +202,7 @@ def test_images_that_cannot_be_split_are_told_of_the_flag_that_judges_all(
 
 @pytest.mark.parametrize("share", [0.0, 1.5, -1.0])
 def test_a_share_that_leaves_nothing_to_judge_is_refused(share):
-    with pytest.raises(Mistake, match="must lie between 0 and 1, or be 1"):
+    with pytest.raises(UsageError, match="must lie between 0 and 1, or be 1"):
         run_split.choose("validation", share, None, None)
 
 

@@ -16,9 +16,9 @@ import tensorflow as tf
 
 pytest.importorskip("jax")
 
+from keras_convnext._messages import UsageError
 from tests.training.conftest import CLASSES, bars
 from training import evaluate_main, main
-from training.console import Mistake
 from training.engine import step
 from training.jax_engine import run
 from training.jax_engine import step as jax_trainer
@@ -234,7 +234,7 @@ def test_what_is_not_here_is_named_all_at_once():
         ["augmentation.rand_augment=rand-m9-inc1", "precision=mixed_float16"],
     )
     recipe = replace(recipe, weights="imagenet")
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(UsageError) as caught:
         run.check(recipe, "digits")
     for words in ("rand_augment", "mixed_float16", "weights", "--data=digits"):
         assert words in str(caught.value)
@@ -252,7 +252,7 @@ def test_the_recipe_for_small_pictures_asks_for_nothing_that_is_not_here():
     ],
 )
 def test_pictures_that_do_not_fit_the_recipe_are_a_mistake(bars_file, changes, words):
-    with pytest.raises(Mistake, match=words):
+    with pytest.raises(UsageError, match=words):
         run.load(f"array:{bars_file}", resolve("scratch_small", changes))
 
 

@@ -4,17 +4,17 @@ import dataclasses
 import json
 
 import pytest
-from absl import flags
 
+from keras_convnext import _cli
+from keras_convnext._messages import UsageError
 from training import main, preview_main
-from training.console import Mistake
 from training.recipes import flag_hints, overrides, recipe, table
 from training.report import finished
 from training.workdir.layout import Workdir, identity
 
 
 def parse(argv):
-    return flag_hints.parse(main.options(), argv, flags.UnrecognizedFlagError)
+    return _cli._parse(main.options(), argv, flag_hints.suggest)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def parse(argv):
     ],
 )
 def test_a_flag_that_others_have_says_what_it_is_here(flag, meant):
-    with pytest.raises(Mistake) as raised:
+    with pytest.raises(UsageError) as raised:
         parse(["train", flag])
     assert str(raised.value).endswith(f"; give {meant}")
 
@@ -45,7 +45,7 @@ def test_a_flag_that_others_have_says_what_it_is_here(flag, meant):
 def test_every_field_of_the_recipe_is_told_by_its_name():
     for field in dataclasses.fields(recipe.Recipe):
         if field.name not in ("name", "augmentation", "weights"):
-            with pytest.raises(Mistake, match=f"give --set {field.name}=7$"):
+            with pytest.raises(UsageError, match=f"give --set {field.name}=7$"):
                 parse(["train", f"--{field.name}=7"])
 
 
@@ -101,14 +101,14 @@ def test_the_command_that_trains_on_has_all_that_was_changed(tmp_path):
     run.claim(identity(whole, "folder:my photos"))
     run.metrics.write_text('{"top1": 0.5}')
     longer = dataclasses.replace(whole, epochs=20, warmup_epochs=3)
-    with pytest.raises(Mistake, match="is finished") as raised:
+    with pytest.raises(UsageError, match="is finished") as raised:
         finished.words(run, identity(longer, "folder:my photos"))
     said = str(raised.value)
     assert "'--data=folder:my photos'" in said
     assert f"'--weights={tmp_path}/a run' '--workdir={tmp_path}/a run-2'" in said
     sets = [word[6:] for word in said.split() if word.startswith("--set=")]
     assert sorted(sets) == ["ema_decay=none", "epochs=20", "size_px=48"]
-    with pytest.raises(Mistake, match=r"holds another run .seed=0 there"):
+    with pytest.raises(UsageError, match=r"holds another run .seed=0 there"):
         finished.words(
             run, identity(dataclasses.replace(longer, seed=1), "folder:my photos")
         )

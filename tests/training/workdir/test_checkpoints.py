@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from training.console import Mistake
-from training.workdir import atomic, checkpoints
+from keras_convnext import _files
+from keras_convnext._messages import UsageError
+from training.workdir import checkpoints
 from training.workdir.checkpoints import Checkpoints, Position
 
 
@@ -102,7 +103,7 @@ def test_a_full_disk_is_one_line_and_costs_no_earlier_checkpoint(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(np.lib.format, "write_array", write_until_full)
-    with pytest.raises(Mistake) as raised:
+    with pytest.raises(UsageError) as raised:
         kept.save(Position(step=2))
     assert "No space left on device" in str(raised.value)
     assert "step-000000001.ckpt" in str(raised.value)
@@ -121,7 +122,9 @@ def test_a_write_that_the_system_cuts_short_costs_no_earlier_checkpoint(
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (first.stat().st_size // 2, hard))
     try:
-        with pytest.raises(Mistake, match=r"cannot write .*step-000000002.ckpt \(File"):
+        with pytest.raises(
+            UsageError, match=r"cannot write .*step-000000002.ckpt \(File"
+        ):
             kept.save(Position(step=2))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -142,13 +145,13 @@ def test_a_checkpoint_of_another_model_is_refused_untouched(tmp_path, variables)
         "model/kernel": keras.Variable(np.zeros((3, 5), np.float32)),
         "seed/0": keras.Variable(np.array([1, 1], np.int64), dtype="int64"),
     }
-    with pytest.raises(Mistake, match=r"another model: model/kernel"):
+    with pytest.raises(UsageError, match=r"another model: model/kernel"):
         Checkpoints(tmp_path, other, keep=1).restore()
     np.testing.assert_array_equal(other["seed/0"].numpy(), [1, 1])
 
 
 def test_half_written_checkpoints_of_a_killed_process_are_removed(tmp_path, variables):
-    with atomic.replacing(tmp_path / f"step-000000009{checkpoints.SUFFIX}") as partial:
+    with _files.replacing(tmp_path / f"step-000000009{checkpoints.SUFFIX}") as partial:
         leftover = partial.name
         partial.touch()
     (tmp_path / leftover).write_bytes(b"half")

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from training.console import Mistake
+from keras_convnext._messages import UsageError
 from training.workdir.layout import Workdir, identity
 
 
@@ -29,7 +29,7 @@ def test_the_same_run_may_go_on(tmp_path, tiny_recipe):
 
 def test_another_run_is_refused_with_what_is_different(tmp_path, tiny_recipe):
     Workdir(tmp_path).claim({**identity(tiny_recipe, "bars"), "epochs": 7})
-    with pytest.raises(Mistake, match="epochs=7 there and 2 here"):
+    with pytest.raises(UsageError, match="epochs=7 there and 2 here"):
         Workdir(tmp_path).check_same(identity(tiny_recipe, "bars"))
 
 
@@ -37,20 +37,20 @@ def test_other_pictures_under_the_same_name_are_another_run(tmp_path, tiny_recip
     known = identity(tiny_recipe, "folder:photos")
     Workdir(tmp_path).claim({**known, "train_examples": 40})
     Workdir(tmp_path).check_same(known)
-    with pytest.raises(Mistake, match="train_examples=40 there and 41 here"):
+    with pytest.raises(UsageError, match="train_examples=40 there and 41 here"):
         Workdir(tmp_path).claim({**known, "train_examples": 41})
 
 
 def test_a_file_in_the_way_is_a_mistake(tmp_path):
     (tmp_path / "taken").touch()
-    with pytest.raises(Mistake, match="taken is a file"):
+    with pytest.raises(UsageError, match="taken is a file"):
         Workdir(tmp_path / "taken" / "run").check_writable()
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_the_right_to_write_is_a_mistake(tmp_path):
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    with pytest.raises(Mistake, match="cannot be written"):
+    with pytest.raises(UsageError, match="cannot be written"):
         Workdir(tmp_path / "run").check_writable()
     tmp_path.chmod(stat.S_IRWXU)
 
@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_made_is_a_mistake(tmp_path, monkeypatch, tiny_r
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
-    with pytest.raises(Mistake, match="cannot be written: Permission denied"):
+    with pytest.raises(UsageError, match="cannot be written: Permission denied"):
         Workdir(tmp_path / "run").claim(identity(tiny_recipe, "bars"))
 
 
@@ -77,7 +77,7 @@ def test_a_run_older_than_a_field_goes_on_with_its_default(tmp_path, tiny_recipe
     Workdir(tmp_path).claim(older)
     Workdir(tmp_path).check_same(identity(tiny_recipe, "bars"))
     changed = dataclasses.replace(tiny_recipe, loss="sigmoid")
-    with pytest.raises(Mistake, match="loss='softmax' there and 'sigmoid' here"):
+    with pytest.raises(UsageError, match="loss='softmax' there and 'sigmoid' here"):
         Workdir(tmp_path).check_same(identity(changed, "bars"))
 
 
@@ -86,14 +86,14 @@ def test_files_of_another_user_or_of_no_run_are_one_line(tmp_path, monkeypatch, 
     workdir = Workdir(tmp_path)
     read = {"recipe.json": workdir.stored, "metrics.json": workdir.finished}[name]
     (tmp_path / name).write_text("[1]")
-    with pytest.raises(Mistake, match=f"{name} .*; take another --workdir"):
+    with pytest.raises(UsageError, match=f"{name} .*; take another --workdir"):
         read()
 
     def refuse(*arguments, **named):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.read_text", refuse)
-    with pytest.raises(Mistake, match=r"cannot be read \(Permission denied\)"):
+    with pytest.raises(UsageError, match=r"cannot be read \(Permission denied\)"):
         read()
 
 

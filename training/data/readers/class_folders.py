@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_convnext import image_files
-
-from ...console import legible
+from keras_convnext._files import is_image, legible
 
 TRAIN_NAMES = ("train", "training")
 # In the order of preference, where there are several.
@@ -164,7 +162,7 @@ def listed(root: Path) -> ClassFolders:
         folders_of.setdefault(name, []).append(folder.name)
         files = []
         for file in _files_below(folder):
-            if file.suffix.lower() in image_files.SUFFIXES:
+            if is_image(file):
                 files.append(file)
             else:
                 endings[file.suffix.lower()] += 1
@@ -175,9 +173,7 @@ def listed(root: Path) -> ClassFolders:
     beside = tuple(
         entry
         for entry in sorted(root.iterdir())
-        if entry.suffix.lower() in image_files.SUFFIXES
-        and not _hidden(entry)
-        and entry.is_file()
+        if is_image(entry) and not _hidden(entry) and entry.is_file()
     )
     return ClassFolders(
         root,

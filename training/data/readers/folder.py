@@ -16,8 +16,9 @@ from typing import TextIO
 import numpy as np
 
 from keras_convnext import image_files
+from keras_convnext._files import legible
+from keras_convnext._stderr import hold_stderr
 
-from ...console import held_stderr, legible
 from .. import check_memory
 from .. import image_files as pictures
 from ..data_error import DataError, SplitError
@@ -247,7 +248,7 @@ def _checked(
     known = check_memory.read(place, files, copies)
     new = [file for file in files if file not in known]
     # Decoders print their opinion of a file, without a word on which one they mean.
-    with held_stderr() as stderr:
+    with hold_stderr() as stderr:
         try:
             answers = pictures.check(new, copies)
             for answer in _counted(answers, len(new), stderr):

@@ -1,6 +1,8 @@
-"""What the applications' commands are called where this distribution is installed."""
+"""What the commands are called: by module in a checkout, by script where installed."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 # By the modules of a checkout; setup.py installs them under these names.
 INSTALLED = {
@@ -13,6 +15,10 @@ INSTALLED = {
     "export.convert_main": "keras-convnext-convert",
     "export.serve_main": "keras-convnext-serve",
 }
+
+
+# Installed, the applications lie inside of this package.
+IS_INSTALLED = (Path(__file__).parent / "training").is_dir()
 
 
 def name_installed(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files: written whole or not at all, found by their endings, kept in a cache."""
 
 from __future__ import annotations
 
@@ -10,6 +10,34 @@ from pathlib import Path
 from typing import Any
 
 PARTIAL_SUFFIX = ".partial"
+
+# What cameras write beside their JPEGs. As TIFF it would be read, and be a thumbnail.
+RAW_SUFFIXES = frozenset({".cr2", ".nef", ".arw", ".dng"})
+
+# By these endings a file is taken for an image, whatever the case of the letters.
+# The last ones are here to be named as unreadable rather than passed over in silence.
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp"}
+    | {".gif", ".tif", ".tiff", ".avif", ".ico", ".ppm", ".pgm"}
+    | {".heic", ".heif", ".jxl", ".jp2"}
+    | RAW_SUFFIXES
+)
+
+
+def is_image(path: Path) -> bool:
+    """Returns whether a file is named as images are."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def cache_home() -> Path:
+    """Returns where this project keeps what it makes once: the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "keras_convnext"
+
+
+def legible(name: object) -> str:
+    """Returns a file's name as text that can be printed; it may not be UTF-8."""
+    return os.fsencode(str(name)).decode("utf-8", "backslashreplace")
 
 
 @contextlib.contextmanager

@@ -7,17 +7,23 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import TextIO
 
 
 @contextlib.contextmanager
-def hold_stderr() -> Iterator[None]:
-    """Drops what is written to stderr inside; shows it after all where that fails."""
+def hold_stderr() -> Iterator[TextIO]:
+    """Drops what is written to stderr inside; shows it after all where that fails.
+
+    Yields:
+        The real stderr, for what a person is to see all the same.
+    """
     sys.stderr.flush()
-    real = os.dup(2)
     with tempfile.TemporaryFile() as held:
+        real = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
-            yield
+            with os.fdopen(os.dup(real), "w") as shown:
+                yield shown
         except BaseException:
             sys.stderr.flush()
             held.seek(0)
@@ -27,3 +33,8 @@ def hold_stderr() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(real, 2)
             os.close(real)
+
+
+def held_bytes() -> int:
+    """Returns how much `hold_stderr` holds; what grows it names no file."""
+    return os.fstat(2).st_size

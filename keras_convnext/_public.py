@@ -1,0 +1,73 @@
+"""What `import keras_convnext` gives; it loads Keras and registers every layer."""
+
+from keras_convnext import layers, roadmap
+from keras_convnext.builders import (
+    ConvNeXtAtto,
+    ConvNeXtBase,
+    ConvNeXtFemto,
+    ConvNeXtIsotropicBase,
+    ConvNeXtIsotropicLarge,
+    ConvNeXtIsotropicSmall,
+    ConvNeXtLarge,
+    ConvNeXtNano,
+    ConvNeXtPico,
+    ConvNeXtSmall,
+    ConvNeXtTiny,
+    ConvNeXtV2Atto,
+    ConvNeXtV2Base,
+    ConvNeXtV2Femto,
+    ConvNeXtV2Huge,
+    ConvNeXtV2Large,
+    ConvNeXtV2Nano,
+    ConvNeXtV2Pico,
+    ConvNeXtV2Small,
+    ConvNeXtV2Tiny,
+    ConvNeXtXLarge,
+    ConvNeXtXXLarge,
+)
+from keras_convnext.catalog import create, describe
+from keras_convnext.folding import fold
+from keras_convnext.inference.classifier import load
+from keras_convnext.preprocessing import decode_predictions, preprocess_input
+from keras_convnext.pyramid import pyramid
+from keras_convnext.variants import list_variants
+from keras_convnext.weights import list_weights, save_weights_as
+from keras_convnext.weights import load as load_weights
+
+__all__ = [
+    "ConvNeXtAtto",
+    "ConvNeXtBase",
+    "ConvNeXtFemto",
+    "ConvNeXtIsotropicBase",
+    "ConvNeXtIsotropicLarge",
+    "ConvNeXtIsotropicSmall",
+    "ConvNeXtLarge",
+    "ConvNeXtNano",
+    "ConvNeXtPico",
+    "ConvNeXtSmall",
+    "ConvNeXtTiny",
+    "ConvNeXtV2Atto",
+    "ConvNeXtV2Base",
+    "ConvNeXtV2Femto",
+    "ConvNeXtV2Huge",
+    "ConvNeXtV2Large",
+    "ConvNeXtV2Nano",
+    "ConvNeXtV2Pico",
+    "ConvNeXtV2Small",
+    "ConvNeXtV2Tiny",
+    "ConvNeXtXLarge",
+    "ConvNeXtXXLarge",
+    "create",
+    "decode_predictions",
+    "describe",
+    "fold",
+    "layers",
+    "list_variants",
+    "list_weights",
+    "load",
+    "load_weights",
+    "preprocess_input",
+    "pyramid",
+    "roadmap",
+    "save_weights_as",
+]
