@@ -1,6 +1,5 @@
 """One small trained-looking model, saved as training saves it, and one export of it."""
 
-import dataclasses
 import io
 import json
 
@@ -44,11 +43,9 @@ def smooth_pictures(count, size_px=32):
 
 @pytest.fixture(scope="session")
 def tiny_variant():
-    from keras_convnext.variants import VARIANTS
+    from tests.checks import tiny_variant
 
-    return dataclasses.replace(
-        VARIANTS["convnext_atto"], depths=(1, 1, 2, 1), widths=(8, 16, 24, 32)
-    )
+    return tiny_variant()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The convert command, on files that the library itself writes."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,12 @@ import safetensors.numpy
 
 from export import convert_main
 from keras_convnext import models, weights
-from keras_convnext.variants import find_variant
+from tests.checks import tiny_variant
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    variant = replace(
-        find_variant("convnext_tiny"), depths=(1, 1, 2, 1), widths=(8, 16, 24, 32)
-    )
+    variant = tiny_variant("convnext_tiny")
     model = models.build(variant, classes=5, input_shape=(32, 32, 3), seed=0)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     return weights.save_weights_as(model, path, dialect="meta")

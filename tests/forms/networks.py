@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -11,14 +10,14 @@ import numpy as np
 
 import keras_convnext
 from keras_convnext.models import build
-from keras_convnext.variants import VARIANTS
+from tests.checks import tiny_variant
 
 SHAPE = (32, 32, 3)
 
 
 def small(name: str = "convnext_atto", **options: Any) -> keras.Model:
     """Returns one of our networks with a block a stage, its blocks made to count."""
-    row = replace(VARIANTS[name], depths=(1, 1, 1, 1), widths=(8, 16, 24, 32))
+    row = tiny_variant(name, depths=(1, 1, 1, 1))
     options = {"input_shape": SHAPE, "seed": 3, **options}
     model = build(row, **options)
     for layer in model.layers:

@@ -4,7 +4,6 @@ Keras computes what LoRA adds beside the kernel when it calls a layer, so a mode
 answers are what its merged kernels have to give.
 """
 
-import dataclasses
 import warnings
 
 import keras
@@ -15,7 +14,7 @@ import keras_convnext
 from keras_convnext import sharing
 from keras_convnext.merged_weights import merged_values
 from keras_convnext.models import build
-from keras_convnext.variants import VARIANTS
+from tests.checks import tiny_variant
 
 PICTURES = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 3))
 # Keras multiplies LoRA's matrices in float32 (6e-8), on outputs of order one.
@@ -24,8 +23,7 @@ SHAPE = (32, 32, 3)
 
 
 def small(dtype="float64", **arguments):
-    row = VARIANTS["convnext_atto"]
-    row = dataclasses.replace(row, depths=(1, 1, 1, 1), layer_scale_init_value=0.5)
+    row = tiny_variant(depths=(1, 1, 1, 1), layer_scale_init_value=0.5)
     return build(row, input_shape=SHAPE, classes=3, seed=0, dtype=dtype, **arguments)
 
 

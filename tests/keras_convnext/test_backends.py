@@ -1,14 +1,11 @@
 """The library core under Keras' other backends, each in a process of its own."""
 
 import importlib.util
-import json
-import os
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
+
+from tests.checks import run_python
 
 pytestmark = pytest.mark.slow
 
@@ -43,16 +40,8 @@ print(json.dumps(dict(backend=keras.backend.backend(), outputs=outputs, loss=los
 
 
 def run(backend, name, blocks=True, side=32):
-    code = textwrap.dedent(FORWARD_AND_STEP).format(name=name, blocks=blocks, side=side)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    code = FORWARD_AND_STEP.format(name=name, blocks=blocks, side=side)
+    return run_python(code, KERAS_BACKEND=backend)
 
 
 def needs(backend):
@@ -121,16 +110,7 @@ print(json.dumps(dict(backend=keras.backend.backend(), history=history,
 
 @needs("jax")
 def test_fit_learns_on_jax_with_layer_wise_rates_and_reloads(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", FIT],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout.splitlines()[-1])
+    told = run_python(FIT, folder=tmp_path, KERAS_BACKEND="jax")
     assert told["backend"] == "jax"
     assert told["history"]["val_accuracy"][-1] > 0.8
     # Compiled for two sizes of batch.

@@ -14,6 +14,7 @@ import tensorflow as tf
 import keras_convnext
 from keras_convnext.models import build
 from keras_convnext.variants import VARIANTS, StemConv
+from tests.checks import check_keras_file, random_images, tiny_variant
 from tests.keras_convnext.reference import name_seeded
 
 HUGE = 400_000_000
@@ -24,14 +25,12 @@ SIDE_PX = 64
 
 def narrow(variant):
     """Returns the variant with one narrow block a stage."""
-    stages = len(variant.depths)
-    return replace(
-        variant,
+    return tiny_variant(
+        variant.name,
         name="narrow",
         parameters=0,
         source="",
-        depths=(1,) * stages,
-        widths=(8, 16, 24, 32)[:stages],
+        depths=(1,) * len(variant.depths),
         stem=tuple(
             replace(part, width=part.width and 4)
             if isinstance(part, StemConv)
@@ -75,9 +74,7 @@ def number_of_variables(variant):
 
 
 def batch():
-    random = np.random.default_rng(0)
-    pictures = random.uniform(0, 255, (2, SIDE_PX, SIDE_PX, 3)).astype("float32")
-    return tf.constant(pictures), tf.constant([1, 7])
+    return tf.constant(random_images(2, SIDE_PX)), tf.constant([1, 7])
 
 
 def check_step(variant, precision):
@@ -111,17 +108,6 @@ def check_step(variant, precision):
     return model
 
 
-def check_reload(model, path):
-    pictures, _ = batch()
-    expected = model(pictures).numpy()
-    model.save(path)
-    reloaded = keras.saving.load_model(path)
-    path.unlink()
-    names = [v.path for v in model.trainable_variables]
-    assert [v.path for v in reloaded.trainable_variables] == names
-    np.testing.assert_array_equal(reloaded(pictures), expected)
-
-
 def check_fold(model):
     name_seeded.fill_keras(model)  # so that every branch and every norm counts
     pictures, _ = batch()
@@ -138,7 +124,7 @@ def check_fold(model):
 )
 def test_narrow_variant_trains_reloads_and_folds(variant, precision, tmp_path):
     model = check_step(variant, precision)
-    check_reload(model, tmp_path / "model.keras")
+    check_keras_file(model, batch()[0], tmp_path)
     if precision == "float32":
         check_fold(model)
 
@@ -149,5 +135,5 @@ def test_narrow_variant_trains_reloads_and_folds(variant, precision, tmp_path):
 def test_variant_as_published_trains_reloads_and_folds(name, precision, tmp_path):
     model = check_step(published(VARIANTS[name]), precision)
     if precision == "float32":  # the file is the same in both
-        check_reload(model, tmp_path / "model.keras")
+        check_keras_file(model, batch()[0], tmp_path)
         check_fold(model)

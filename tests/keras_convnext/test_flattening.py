@@ -4,7 +4,6 @@ The layers are the same and called in the same order: ten roundings of float32 a
 through for what a compiler orders otherwise.
 """
 
-import dataclasses
 import inspect
 
 import keras
@@ -14,19 +13,17 @@ import pytest
 from keras_convnext.flattening import IDLE_AT_INFERENCE, flatten, flatten_with_calls
 from keras_convnext.folding import fold
 from keras_convnext.models import build
-from keras_convnext.variants import VARIANTS
+from tests.checks import random_images, tiny_variant
 
 SHAPE = (32, 32, 3)
-PICTURES = np.random.default_rng(1).uniform(0, 255, (2, *SHAPE)).astype("float32")
+PICTURES = random_images(seed=1)
 ROUNDING = 1e-6
 WIDE = keras.initializers.RandomNormal(stddev=0.3, seed=2)
 
 
 def small(include_top=False, **arguments):
     """A narrow backbone, one block a stage, whose blocks count."""
-    variant = dataclasses.replace(
-        VARIANTS["convnext_atto"], depths=(1, 1, 1, 1), widths=(8, 8, 8, 8)
-    )
+    variant = tiny_variant(depths=(1, 1, 1, 1), widths=(8, 8, 8, 8))
     given = {"input_shape": SHAPE, "pooling": "avg", "seed": 0, "classes": 3}
     given |= {"layer_scale_init_value": 0.5, "head_init_scale": 40.0}
     return build(variant, include_top, weights=None, **(given | arguments))

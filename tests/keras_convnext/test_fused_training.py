@@ -10,6 +10,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_convnext import builders, layers, variants
 from keras_convnext.layers import fused, lean
+from tests.checks import check_equal, derive
 
 RANDOM = np.random.default_rng(0)
 
@@ -18,34 +19,16 @@ def random(*shape, dtype="float32"):
     return tf.constant(RANDOM.normal(1.0, 2.0, shape), dtype)
 
 
-def derived(function, *arguments):
-    """Returns a function's value and its gradients, weighted so that all differ."""
-    with tf.GradientTape() as tape:
-        tape.watch(arguments)
-        value = function(*arguments)
-        weights = tf.reshape(tf.range(tf.size(value)), tf.shape(value)) % 7 - 3
-        total = tf.reduce_sum(value * tf.cast(weights, value.dtype))
-    return [value, *tape.gradient(total, arguments)]
-
-
-def agree(ours, theirs, tolerance):
-    assert len(ours) == len(theirs)
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.dtype == other.dtype
-        one, other = (tf.cast(each, tf.float64) for each in (one, other))
-        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
-
-
 def test_gelu_agrees_with_its_plain_form_forward_and_backward():
     x = tf.constant(np.linspace(-9, 9, 1001), tf.float64)
 
     def plain(x):
         return 0.5 * x * (1.0 + tf.math.erf(x / np.sqrt(2.0)))
 
-    agree(derived(fused.gelu, x), derived(plain, x), 1e-7)
+    check_equal(derive(fused.gelu, x), derive(plain, x), 1e-7)
     # float32's resolution of numbers up to 9 times 3.
     single = tf.cast(x, tf.float32)
-    agree(derived(fused.gelu, single), derived(plain, single), 5e-6)
+    check_equal(derive(fused.gelu, single), derive(plain, single), 5e-6)
 
 
 def plain_layer_norm(x, gamma, beta):
@@ -76,14 +59,14 @@ def test_a_norm_agrees_with_its_plain_form_forward_and_backward(function, plain,
         return function(*arguments, 1e-6, arguments[0].dtype.name)
 
     # Sums of up to 60 float32 numbers of about 10.
-    agree(derived(ours, *arguments), derived(plain, *arguments), 1e-4)
+    check_equal(derive(ours, *arguments), derive(plain, *arguments), 1e-4)
     double = [tf.cast(each, tf.float64) for each in arguments]
-    agree(derived(ours, *double), derived(plain, *double), 1e-11)
+    check_equal(derive(ours, *double), derive(plain, *double), 1e-11)
 
 
 def test_grn_has_no_infinite_gradient_where_there_is_no_response():
     arguments = tf.zeros((2, 3, 3, 4)), random(4), random(4)
-    for one in derived(lambda *all: fused.grn(*all, 1e-6, "float32"), *arguments):
+    for one in derive(lambda *all: fused.grn(*all, 1e-6, "float32"), *arguments):
         assert np.isfinite(one).all()
 
 
@@ -92,11 +75,11 @@ def test_grn_takes_pictures_of_a_size_that_a_graph_does_not_know(shape):
     arguments = random(3, 4, 5, 6), random(6), random(6)
 
     def ours(*all):
-        return derived(lambda *all: fused.grn(*all, 1e-6, "float32"), *all)
+        return derive(lambda *all: fused.grn(*all, 1e-6, "float32"), *all)
 
     given = tf.TensorSpec(shape), tf.TensorSpec((6,)), tf.TensorSpec((6,))
     graph = tf.function(ours, autograph=False).get_concrete_function(*given)
-    agree(graph(*arguments), derived(plain_grn, *arguments), 1e-4)
+    check_equal(graph(*arguments), derive(plain_grn, *arguments), 1e-4)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +111,7 @@ def test_the_gradients_of_many_parts_are_those_of_one(dtype, static, monkeypatch
             def function(*all):
                 return fused.layer_norm(*all, epsilon, "float32")
 
-            return derived(function, x, gamma, beta)
+            return derive(function, x, gamma, beta)
 
         given = [tf.TensorSpec(each.shape, each.dtype) for each in arguments]
         if not static:
@@ -139,7 +122,7 @@ def test_the_gradients_of_many_parts_are_those_of_one(dtype, static, monkeypatch
     monkeypatch.setattr(fused, "_PART_NUMBERS", 16 * 32)
     # Another epsilon, so that the function is made anew; too small to be seen.
     # Sums of 192 float32 numbers of about 10, in another order.
-    agree(gradients(1.0000001e-3), whole, 1e-2 if dtype == "bfloat16" else 1e-4)
+    check_equal(gradients(1.0000001e-3), whole, 1e-2 if dtype == "bfloat16" else 1e-4)
 
 
 @pytest.mark.parametrize("name", ["gelu", "layer_norm", "grn"])
@@ -216,7 +199,7 @@ def test_a_norm_differentiates_twice(function, plain):
             loss = tf.reduce_sum(tf.square(first))
         return outer.gradient(loss, [x, gamma])
 
-    agree(twice(ours), twice(plain), 1e-9)
+    check_equal(twice(ours), twice(plain), 1e-9)
 
 
 def test_layers_use_the_compiled_loops_while_training_and_only_then(monkeypatch):

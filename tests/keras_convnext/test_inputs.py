@@ -1,20 +1,14 @@
 """Pictures of any number of channels and of any size, fixed or not."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from keras_convnext.models import build
 from keras_convnext.variants import VARIANTS, multiply_accumulates
+from tests.checks import random_images, tiny_variant
 
-RANDOM = np.random.default_rng(0)
 NARROW = {
-    name: replace(
-        VARIANTS[name],
-        depths=(1,) * len(VARIANTS[name].depths),
-        widths=(8, 16, 24, 32)[: len(VARIANTS[name].depths)],
-    )
+    name: tiny_variant(name)
     for name in (
         "convnext_tiny",
         "convnextv2_tiny",
@@ -26,17 +20,13 @@ MEAN = np.array([0.485, 0.456, 0.406])
 STD = np.array([0.229, 0.224, 0.225])
 
 
-def pictures(height, width, channels=3):
-    return RANDOM.uniform(0, 255, (2, height, width, channels)).astype("float32")
-
-
 @pytest.mark.parametrize("channels", [1, 2, 4, 12])
 @pytest.mark.parametrize("name", NARROW)
 def test_stem_takes_any_number_of_channels(name, channels):
     model = build(NARROW[name], input_shape=(64, 64, channels), classes=5)
     stem = model.get_layer("stem_conv").kernel
     assert stem.shape[2] == channels
-    assert np.isfinite(model(pictures(64, 64, channels))).all()
+    assert np.isfinite(model(random_images(2, 64, 64, channels))).all()
     three = build(NARROW[name], input_shape=(64, 64, 3), classes=5)
     extra = (channels - 3) * stem.shape[0] * stem.shape[1] * stem.shape[3]
     assert model.count_params() - three.count_params() == extra
@@ -44,7 +34,7 @@ def test_stem_takes_any_number_of_channels(name, channels):
 
 def test_grey_pictures_are_normalised_with_the_average_of_the_colours():
     model = build(NARROW["convnext_tiny"], input_shape=(32, 32, 1))
-    x = pictures(32, 32, 1)
+    x = random_images(2, 32, 32, 1)
     # float32 figures near one.
     np.testing.assert_allclose(
         model.get_layer("input_normalization")(x),
@@ -55,7 +45,7 @@ def test_grey_pictures_are_normalised_with_the_average_of_the_colours():
 
 def test_more_channels_than_three_repeat_the_colours_figures_in_turn():
     model = build(NARROW["convnext_tiny"], input_shape=(32, 32, 5))
-    x = pictures(32, 32, 5)
+    x = random_images(2, 32, 32, 5)
     turn = [0, 1, 2, 0, 1]
     np.testing.assert_allclose(
         model.get_layer("input_normalization")(x),
@@ -69,7 +59,7 @@ def test_more_channels_than_three_repeat_the_colours_figures_in_turn():
 def test_model_of_any_size_computes_what_the_model_of_that_size_does(name, size):
     dynamic = build(NARROW[name], input_shape=(None, None, 3), classes=5, seed=0)
     fixed = build(NARROW[name], input_shape=(*size, 3), classes=5, seed=0)
-    x = pictures(*size)
+    x = random_images(2, *size)
     np.testing.assert_array_equal(dynamic(x), fixed(x))
 
 

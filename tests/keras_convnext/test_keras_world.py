@@ -1,7 +1,6 @@
 """What people do with Keras models, done with these: inputs, callbacks, int8, LoRA."""
 
 import re
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -9,15 +8,9 @@ import pytest
 import tensorflow as tf
 
 from keras_convnext.models import build
-from keras_convnext.variants import VARIANTS
+from tests.checks import tiny_variant
 
-SMALL = replace(
-    VARIANTS["convnext_atto"],
-    name="small",
-    depths=(1, 1, 2, 1),
-    widths=(16, 24, 32, 48),
-    layer_scale_init_value=0.1,
-)
+SMALL = tiny_variant(name="small", widths=(16, 24, 32, 48), layer_scale_init_value=0.1)
 SIDE_PX = 32
 CLASSES = 3
 

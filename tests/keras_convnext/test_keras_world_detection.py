@@ -1,23 +1,15 @@
 """KerasHub's RetinaNet on a pyramid learns to find bright squares."""
 
-from dataclasses import replace
-
 import keras
 import numpy as np
 import pytest
 
 from keras_convnext import pyramid
 from keras_convnext.models import build
-from keras_convnext.variants import VARIANTS
+from tests.checks import tiny_variant
 
 SIDE_PX = 128
-SMALL = replace(
-    VARIANTS["convnext_atto"],
-    name="small",
-    depths=(1, 1, 2, 1),
-    widths=(16, 24, 32, 48),
-    layer_scale_init_value=0.1,
-)
+SMALL = tiny_variant(name="small", widths=(16, 24, 32, 48), layer_scale_init_value=0.1)
 
 
 def squares(count, seed):

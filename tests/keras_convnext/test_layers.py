@@ -17,6 +17,7 @@ from keras_convnext.layers import (
     StochasticDepth,
     gelu,
 )
+from tests.checks import POLICIES, check_layer
 
 RANDOM = np.random.default_rng(0)
 
@@ -36,26 +37,6 @@ def test_layer_scale_multiplies_channels_and_names_its_variable_gamma():
     np.testing.assert_array_equal(layer(x), 0.5 * x)
     assert [v.name for v in layer.weights] == ["gamma"]
     assert layer.gamma.shape == (8,)
-
-
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
-@pytest.mark.parametrize(
-    "layer_class",
-    [
-        LayerScale,
-        StochasticDepth,
-        LayerNorm,
-        RMSNorm,
-        SimpleNorm,
-        GlobalResponseNormalization,
-    ],
-)
-def test_layers_return_the_compute_dtype_and_keep_wide_variables(layer_class, policy):
-    layer = layer_class(dtype=policy)
-    outputs = layer(pictures(), training=True)
-    assert keras.backend.standardize_dtype(outputs.dtype) == layer.compute_dtype
-    for variable in layer.trainable_variables:
-        assert variable.dtype == layer.variable_dtype
 
 
 def layer_norm_by_hand(x, gamma, beta):
@@ -183,16 +164,10 @@ def test_stochastic_depth_refuses_a_rate_that_is_no_probability(rate):
     ],
     ids=lambda layer: type(layer).__name__,
 )
-def test_layers_come_back_equal_from_their_config(layer):
-    x = pictures()
-    layer.build(x.shape)
-    copy = keras.saving.deserialize_keras_object(
-        keras.saving.serialize_keras_object(layer)
-    )
-    assert copy.get_config() == layer.get_config()
-    copy(x)  # builds those that their config did not build
-    copy.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(copy(x), layer(x))
+def test_what_holds_for_every_layer(layer):
+    # Layers inside of another one have policies of their own.
+    policies = () if isinstance(layer, Rematerialized) else POLICIES
+    check_layer(layer, pictures(), policies)
 
 
 def test_rematerialized_layers_have_the_gradients_of_plain_ones():

@@ -8,30 +8,14 @@ from scipy.stats import norm
 
 from keras_convnext import layers
 from keras_convnext.layers import depthwise_conv, lean
+from tests.checks import check_equal, derive
 
 RANDOM = np.random.default_rng(0)
 
 
-def derived(function, *arguments):
-    """Returns a function's value and its gradients, weighted so that all differ."""
-    tensors = [tf.constant(each) for each in arguments]
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        value = function(*tensors)
-        weights = tf.reshape(tf.range(tf.size(value)), tf.shape(value)) % 7 - 3
-        total = tf.reduce_sum(value * tf.cast(weights, value.dtype))
-    return [value, *tape.gradient(total, tensors)]
-
-
-def agree(ours, theirs, tolerance):
-    assert len(ours) == len(theirs)
-    for one, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
-
-
 def test_gelu_is_x_times_the_normal_distribution_forward_and_backward():
     x = np.linspace(-9, 9, 1001)
-    value, gradient = derived(lean.gelu, x)
+    value, gradient = derive(lean.gelu, x)
     weights = np.arange(1001) % 7 - 3
     # TensorFlow's float64 erf is good to some 1e-8.
     np.testing.assert_allclose(value, x * norm.cdf(x), atol=3e-8)
@@ -47,9 +31,9 @@ def test_layer_norm_is_the_normalisation_of_tensorflow_forward_and_backward():
         mean, variance = tf.nn.moments(x, -1, keepdims=True)
         return tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-6)
 
-    agree(
-        derived(lambda *all: lean.layer_norm(*all, 1e-6), x, gamma, beta),
-        derived(theirs, x, gamma, beta),
+    check_equal(
+        derive(lambda *all: lean.layer_norm(*all, 1e-6), x, gamma, beta),
+        derive(theirs, x, gamma, beta),
         1e-11,
     )
 
@@ -95,7 +79,7 @@ def test_depthwise_convolution_is_that_of_keras_forward_and_backward(shape, kern
         return [value, *tape.gradient(loss, [picture, *variables])]
 
     # Sums of at most 6 * 72 products of float32 numbers near 1.
-    agree(both(ours), both(theirs), 2e-4)
+    check_equal(both(ours), both(theirs), 2e-4)
 
 
 def tensorflows_filter_gradient(x, upstream, kernel_px):
@@ -161,11 +145,11 @@ def test_16_bit_depthwise_convolution_is_the_float32_one_rounded(dtype):
     x = tf.cast(RANDOM.normal(size=(3, 9, 9, 8)), dtype)
     layer = layers.DepthwiseConv2D(7, padding="same", dtype=f"mixed_{dtype}")
     layer.build(x.shape)
-    value, of_input = derived(layer, x)
+    value, of_input = derive(layer, x)
     plain = keras.layers.DepthwiseConv2D(7, padding="same")
     plain.build(x.shape)
     plain.set_weights(layer.get_weights())
-    wide_value, wide_of_input = derived(plain, tf.cast(x, "float32"))
+    wide_value, wide_of_input = derive(plain, tf.cast(x, "float32"))
     assert value.dtype == of_input.dtype == dtype
     # Half the distance of two neighbours, of numbers up to 8.
     tolerance = {"float16": 2**-8, "bfloat16": 2**-5}[dtype]

@@ -9,32 +9,20 @@ import tensorflow as tf
 
 from keras_convnext import pyramid
 from keras_convnext.models import build
-from keras_convnext.variants import VARIANTS
+from tests.checks import raise_gains, random_images, tiny_variant
 
-MINI = replace(
-    VARIANTS["convnext_atto"], name="mini", depths=(1, 1, 2, 1), widths=(8, 16, 24, 32)
-)
+MINI = tiny_variant(name="mini")
 MINI_V2 = replace(MINI, grn=True, layer_scale_init_value=None)
-MINI_ISOTROPIC = replace(
-    VARIANTS["convnext_isotropic_large"],
-    name="mini_isotropic",
-    depths=(3,),
-    widths=(8,),
-)
-RANDOM = np.random.default_rng(0)
+MINI_ISOTROPIC = tiny_variant("convnext_isotropic_large", depths=(3,))
 
 
-def pictures(batch=2, height=64, width=96):
-    return RANDOM.uniform(0, 255, (batch, height, width, 3)).astype("float32")
+def pictures(height=64, width=96):
+    return random_images(2, height, width)
 
 
 def mini(variant=MINI, **arguments):
     """Returns a model without a top whose blocks count."""
-    model = build(variant, include_top=False, seed=0, **arguments)
-    for variable in model.trainable_variables:
-        if variable.name in ("gamma", "beta"):
-            variable.assign(RANDOM.uniform(0.1, 1.0, variable.shape))
-    return model
+    return raise_gains(build(variant, include_top=False, seed=0, **arguments))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +178,7 @@ def test_kerashubs_retinanet_trains_a_step_on_it_and_reloads(tmp_path):
         bounding_box_format="xyxy",
         pre_logits_num_conv_layers=1,
     )
-    x = pictures(2, 64, 64)
+    x = pictures(64, 64)
     y = {
         "boxes": np.array([[[4.0, 4, 30, 30]], [[10, 20, 60, 60]]], "float32"),
         "labels": np.array([[0.0], [2.0]], "float32"),
@@ -225,8 +213,8 @@ def test_kerashubs_deeplab_trains_a_step_on_a_dilated_one_and_reloads(tmp_path):
     segmenter = keras_hub.models.DeepLabV3ImageSegmenter(
         backbone, num_classes=3, activation="softmax"
     )
-    x = pictures(2, 64, 64)
-    y = np.eye(3, dtype="float32")[RANDOM.integers(0, 3, (2, 64, 64))]
+    x = pictures(64, 64)
+    y = np.eye(3, dtype="float32")[np.arange(2 * 64 * 64).reshape(2, 64, 64) % 3]
     segmenter.compile("adam", jit_compile=False)
     stages = stages_moved_by_a_step(segmenter, x, y)
     assert stages == {"stage0", "stage1", "stage2", "stage3"}

@@ -1,6 +1,5 @@
 """Models as people build them: what is exported answers as Keras and the loss say."""
 
-import dataclasses
 import json
 
 import keras
@@ -19,7 +18,7 @@ from export.verify.reference import Reference
 from keras_convnext.folding import fold
 from keras_convnext.models import build
 from keras_convnext.preprocessing import Preprocessing
-from keras_convnext.variants import VARIANTS
+from tests.checks import tiny_variant
 from tests.export.conftest import encoded, smooth_pictures
 
 SHAPE = (32, 32, 3)
@@ -35,9 +34,7 @@ def export(*arguments):
 
 def backbone(pooling="avg", **arguments):
     """A narrow backbone, one block a stage, whose blocks count."""
-    variant = dataclasses.replace(
-        VARIANTS["convnext_atto"], depths=(1, 1, 1, 1), widths=(8, 8, 8, 8)
-    )
+    variant = tiny_variant(depths=(1, 1, 1, 1), widths=(8, 8, 8, 8))
     given = {"input_shape": SHAPE, "layer_scale_init_value": 0.5, "seed": 0}
     return build(variant, False, weights=None, pooling=pooling, **given, **arguments)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -13,15 +12,14 @@ import pytest
 import keras_convnext
 from keras_convnext.inference.inputs import normalizes_images
 from keras_convnext.models import build
-from keras_convnext.variants import VARIANTS
+from tests.checks import tiny_variant
 
 SHAPE = (32, 32, 3)
 
 
 def _backbone(normalizes: bool = False) -> keras.Model:
-    row = replace(VARIANTS["convnext_atto"], depths=(1, 1, 1, 1))
     return build(
-        row,
+        tiny_variant(),
         include_top=False,
         include_preprocessing=normalizes,
         input_shape=SHAPE,

@@ -2,7 +2,6 @@
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_convnext import models
-from keras_convnext.variants import find_variant
+from tests.checks import tiny_variant
 
 # Beside this file, where other interpreters import it too; a folder of tests is no
 # package under pytest's importlib mode.
@@ -21,9 +20,6 @@ _SPEC = importlib.util.spec_from_file_location(
 _MODULE = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_MODULE)
 seeded = _MODULE.seeded
-
-MINI_DEPTHS = (1, 1, 2, 1)
-MINI_WIDTHS = (8, 16, 24, 32)
 
 
 def fill(model: keras.Model) -> keras.Model:
@@ -49,8 +45,7 @@ def mini() -> Callable[..., keras.Model]:
         shape: dict[str, Any] | None = None,
         **arguments: Any,
     ) -> keras.Model:
-        shape = shape or {"depths": MINI_DEPTHS, "widths": MINI_WIDTHS}
-        variant = replace(find_variant(name), **shape)
+        variant = tiny_variant(name, **(shape or {}))
         defaults = {
             "input_shape": (32, 32, 3),
             "classes": 10,

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.checks import write_arrays
 from training.engine import cluster, distribution
 from training.engine.cluster import Cluster
 from training.engine.distribution import Devices
@@ -112,15 +113,7 @@ def newest(workdir):
 
 @pytest.fixture
 def data(tmp_path):
-    rng = np.random.default_rng(0)
-    np.savez(
-        tmp_path / "data.npz",
-        train_images=rng.integers(0, 256, (40, 16, 16, 3)).astype(np.uint8),
-        train_labels=np.arange(40) % 4,
-        test_images=rng.integers(0, 256, (11, 16, 16, 3)).astype(np.uint8),
-        test_labels=np.arange(11) % 4,
-    )
-    return tmp_path / "data.npz"
+    return write_arrays(tmp_path / "data.npz", train=40, test=11)
 
 
 def start_two(data, workdir, *more):

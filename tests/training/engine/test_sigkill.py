@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.checks import write_arrays
+
 ROOT = Path(__file__).resolve().parents[3]
 KILLS = 20
 # How long the longest part before the first step may take on a busy machine.
@@ -60,15 +62,8 @@ def newest(workdir):
 @pytest.mark.timeout(3600)  # 22 starts, each as long as the machine is busy
 @pytest.mark.parametrize("steps_per_call", [1, 3])  # of an epoch's four
 def test_twenty_kills_change_no_bit_of_the_result(tmp_path, steps_per_call):
-    rng = np.random.default_rng(0)
-    np.savez(
-        tmp_path / "data.npz",
-        train_images=rng.integers(0, 256, (32, 16, 16, 3)).astype(np.uint8),
-        train_labels=np.arange(32) % 4,
-        test_images=rng.integers(0, 256, (8, 16, 16, 3)).astype(np.uint8),
-        test_labels=np.arange(8) % 4,
-    )
-    data, whole, killed = tmp_path / "data.npz", tmp_path / "whole", tmp_path / "killed"
+    data = write_arrays(tmp_path / "data.npz")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
 
     def run_whole(workdir):
         arguments = command(data, workdir, steps_per_call)

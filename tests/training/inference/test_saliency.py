@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -11,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_convnext.models import build
-from keras_convnext.variants import VARIANTS
+from tests.checks import raise_gains, tiny_variant
 from training import explain_main
 from training.evaluation.metrics import verdicts_of
 from training.inference import saliency
@@ -20,25 +19,20 @@ from training.report import insight_plots
 RANDOM = np.random.default_rng(0)
 SHAPES = {"depths": (1, 1, 1, 1), "widths": (8, 8, 16, 16)}
 SMALL = {
-    "v1": replace(VARIANTS["convnext_atto"], **SHAPES),
-    "v2": replace(VARIANTS["convnextv2_atto"], **SHAPES),
-    "overlapping stem": replace(VARIANTS["convnext_atto_ols"], **SHAPES),
-    "norm before pooling": replace(VARIANTS["convnext_tiny_hnf"], **SHAPES),
-    "hidden layer in the head": replace(VARIANTS["convnext_large_mlp"], **SHAPES),
-    "SimpleNorm": replace(VARIANTS["convnext_zepto_rms"], **SHAPES),
-    "isotropic": replace(
-        VARIANTS["convnext_isotropic_small"], depths=(2,), widths=(8,)
-    ),
+    "v1": tiny_variant("convnext_atto", **SHAPES),
+    "v2": tiny_variant("convnextv2_atto", **SHAPES),
+    "overlapping stem": tiny_variant("convnext_atto_ols", **SHAPES),
+    "norm before pooling": tiny_variant("convnext_tiny_hnf", **SHAPES),
+    "hidden layer in the head": tiny_variant("convnext_large_mlp", **SHAPES),
+    "SimpleNorm": tiny_variant("convnext_zepto_rms", **SHAPES),
+    "isotropic": tiny_variant("convnext_isotropic_small", depths=(2,)),
 }
 
 
 def small(kind, **arguments):
     """A small network whose blocks count."""
-    model = build(SMALL[kind], input_shape=(64, 32, 3), classes=4, seed=0, **arguments)
-    for variable in model.trainable_variables:
-        if variable.name in ("gamma", "beta"):
-            variable.assign(RANDOM.uniform(0.1, 1.0, variable.shape))
-    return model
+    given = {"input_shape": (64, 32, 3), "classes": 4, "seed": 0}
+    return raise_gains(build(SMALL[kind], **given, **arguments))
 
 
 def pictures(count=2, height=64, width=32):

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.checks import write_arrays
+
 ROOT = Path(__file__).resolve().parents[3]
 # Two checkpoints of 5.7 MB fit, and beside them neither a third nor a model of 1.5 MB.
 SMALL, LARGE = "12m", "64m"
@@ -38,15 +40,7 @@ def newest(folder):
 
 @pytest.fixture
 def data(tmp_path):
-    rng = np.random.default_rng(0)
-    np.savez(
-        tmp_path / "data.npz",
-        train_images=rng.integers(0, 256, (32, 16, 16, 3)).astype(np.uint8),
-        train_labels=np.arange(32) % 4,
-        test_images=rng.integers(0, 256, (8, 16, 16, 3)).astype(np.uint8),
-        test_labels=np.arange(8) % 4,
-    )
-    return tmp_path / "data.npz"
+    return write_arrays(tmp_path / "data.npz")
 
 
 @pytest.fixture
