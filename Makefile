@@ -1,13 +1,13 @@
 # Needs Python 3.11 to 3.13 and make, nothing else: every target makes the virtual
-# environment .venv when it is missing and installs into it what constraints.txt pins.
+# environment .venv when it is missing and installs into it what requirements/newest.txt pins.
 #
-#   make test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt EXTRAS=test,lint,serve
+#   make test VENV=.venv-lowest CONSTRAINTS=requirements/lowest.txt EXTRAS=test,lint,serve
 #
 # does the same with the oldest supported versions.
 
 VENV = .venv
 BASE =
-CONSTRAINTS = constraints.txt
+CONSTRAINTS = requirements/newest.txt
 EXTRAS = test,lint,hub,serve,tuner
 # How long `make slow` may take; it stops between two tests and says what it left out.
 SLOW_SECONDS = 10800
@@ -78,33 +78,33 @@ lines:
 # In an environment of its own upon .venv: PyTorch is larger than all the rest.
 parity: $(INSTALLED)
 	@$(MAKE) --no-print-directory VENV=.venv-parity BASE=$(VENV) EXTRAS=test,parity \
-	    CONSTRAINTS=constraints-parity.txt .venv-parity/installed
+	    CONSTRAINTS=requirements/parity.txt .venv-parity/installed
 	.venv-parity/bin/python -m pytest -m "not network" $(PARITY_TESTS)
 
 # Exported files in OpenVINO, in ONNX Runtime and in a program of plain C.
 interop: $(INSTALLED)
 	@$(MAKE) --no-print-directory VENV=.venv-interop BASE=$(VENV) EXTRAS=interop \
-	    CONSTRAINTS=constraints-interop.txt .venv-interop/installed
+	    CONSTRAINTS=requirements/interop.txt .venv-interop/installed
 	.venv-interop/bin/python -m pytest -m "not network" $(INTEROP_TESTS)
 
 # tensorflow-addons needs another TensorFlow, another Keras, and Python 3.11 itself.
 addons: $(INSTALLED) .venv-addons/installed
 	ADDONS_PYTHON=.venv-addons/bin/python $(PYTEST) -m "not network" tests/addons
 
-.venv-addons/installed: constraints-addons.txt
+.venv-addons/installed: requirements/addons.txt
 	@if ! python3.11 -c '' 2>/dev/null; then \
 	    echo "make: tensorflow-addons runs on Python 3.11 at most; install python3.11" >&2; \
 	    exit 1; \
 	fi
 	python3.11 -m venv --clear .venv-addons
 	.venv-addons/bin/python -m pip install --quiet --disable-pip-version-check \
-	    --constraint constraints-addons.txt tensorflow-cpu tensorflow-addons
+	    --constraint requirements/addons.txt tensorflow-cpu tensorflow-addons
 	@touch $@
 
 # In an environment of its own, whose tool reads the sources without importing them.
 docs:
-	@$(MAKE) --no-print-directory VENV=.venv-docs CONSTRAINTS=constraints-docs.txt \
-	    WHAT="--requirement constraints-docs.txt" .venv-docs/installed
+	@$(MAKE) --no-print-directory VENV=.venv-docs CONSTRAINTS=requirements/docs.txt \
+	    WHAT="--requirement requirements/docs.txt" .venv-docs/installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build
 	@echo "The documentation is site/index.html; for its search: python -m http.server -d site"
 
@@ -116,13 +116,13 @@ bench: $(INSTALLED) .venv-bench/installed
 	$(VENV)/bin/python benchmarks/main.py --out=runs/benchmarks
 	$(VENV)/bin/python benchmarks/page.py runs/benchmarks/results.json
 
-.venv-bench/installed: constraints-bench.txt
+.venv-bench/installed: requirements/bench.txt
 	$(VENV)/bin/python -m venv --clear .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
-	    --constraint constraints-bench.txt torch numpy pillow pyyaml safetensors \
+	    --constraint requirements/bench.txt torch numpy pillow pyyaml safetensors \
 	    huggingface_hub openvino onnxruntime onnx onnxscript
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
-	    --constraint constraints-bench.txt --no-deps timm torchvision
+	    --constraint requirements/bench.txt --no-deps timm torchvision
 	@touch $@
 
 format: $(INSTALLED)

@@ -59,7 +59,7 @@ def test_every_package_that_make_installs_is_pinned() -> None:
     tensorflow = importlib.metadata.version("tensorflow")
     in_force = [
         pinned
-        for pinned in map(pins, ("constraints.txt", "constraints-lowest.txt"))
+        for pinned in map(pins, ("requirements/newest.txt", "requirements/lowest.txt"))
         if pinned["tensorflow"] == tensorflow
     ]
     if not in_force:
@@ -85,7 +85,7 @@ def lower_bounds() -> dict[str, str]:
 
 
 def test_the_lowest_constraints_are_the_lower_bounds_of_setup() -> None:
-    lowest = pins("constraints-lowest.txt")
+    lowest = pins("requirements/lowest.txt")
     # Tools that judge the sources stay at one version, the newest; the Makefile's
     # settings for the lowest versions leave KerasHub, Keras Tuner and the extras out
     # that have an environment of their own.

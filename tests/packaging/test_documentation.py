@@ -12,7 +12,7 @@ TEXTS = [
     *PAGES,
     *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))),
     *(ROOT / ".github").rglob("*.yml"),
-    *ROOT.glob("*.txt"),
+    *ROOT.glob("requirements/*.txt"),
     *(ROOT / name for name in ("setup.py", "pyproject.toml", "Makefile", ".ci/run")),
 ]
 
