@@ -49,7 +49,7 @@ EXTRAS = {
     # The same distribution with NVIDIA's libraries beside it, so that going from CPU
     # to GPU never installs one tensorflow over another.
     "gpu": ["tensorflow[and-cuda]>=2.20"],
-    # scikit-learn carries the pictures of `--data=digits`.
+    # scikit-learn carries the images of `--data=digits`.
     "demo": DEMO,
     "tensorboard": TENSORBOARD,
     # What `keras-convnext-serve` answers with.

@@ -29,10 +29,10 @@ def raise_layer_scale(model: keras.Model) -> None:
             layer.set_weights([random.uniform(0.1, 1.0, layer.weights[0].shape)])
 
 
-def seconds(call: Callable[[Any], Any], pictures: Any) -> float:
+def seconds(call: Callable[[Any], Any], images: Any) -> float:
     """Returns the wall time of one call, in seconds."""
     start = time.perf_counter()
-    call(pictures).numpy()
+    call(images).numpy()
     return time.perf_counter() - start
 
 
@@ -50,16 +50,16 @@ def main() -> None:
             weights=None, input_shape=shape
         ),
     }
-    pictures = tf.random.uniform((options.batch, *shape), 0, 255)
+    images = tf.random.uniform((options.batch, *shape), 0, 255)
     calls = {}
     for name, model in models.items():
         raise_layer_scale(model)
         calls[name] = tf.function(model)
-        calls[name](pictures)
+        calls[name](images)
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(options.runs):
         for name, call in calls.items():
-            times[name].append(seconds(call, pictures))
+            times[name].append(seconds(call, images))
     for name, measured in times.items():
         median = statistics.median(measured)
         print(

@@ -67,9 +67,9 @@ class Case:
         suite: The table that it stands in.
         work: "inference" or "training" (forward, backward and AdamW).
         model: Name of the variant, the same here and in timm.
-        batch: Pictures a call.
+        batch: Images a call.
         contestants: Modules of `contestants`, in the order of their turns.
-        size_px: Side of the pictures.
+        size_px: Side of the images.
         precision: "float32" or "mixed_bfloat16".
         classes: Of the classifier.
         targets: What the race is meant to show of speed.

@@ -5,7 +5,7 @@ after them all TFLite files, so that drift of the machine's speed hits each alik
 Both networks have random weights with layer scale raised, so that no branch is near
 zero. One more TFLite file has the network's convolutions and products alone, without
 norms, activations and residual sums: with the same kernels no file is faster. Prints
-JSON: ratios of medians first, then milliseconds a picture and bytes.
+JSON: ratios of medians first, then milliseconds an image and bytes.
 
     python -m benchmarks.exported --folder /tmp/exported --rounds 0   # only make them
     python -m benchmarks.exported --folder /tmp/exported --rounds 20
@@ -32,7 +32,7 @@ SIZE_PX = 224
 OURS, THEIRS, LEAST = "keras_convnext", "keras_applications", "products_alone"
 PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
 # Enough for the file's speed and size, which do not depend on the ranges.
-CALIBRATION_PICTURES = 4
+CALIBRATION_IMAGES = 4
 
 
 def random_network(builder: Callable[..., Any]) -> Any:
@@ -50,7 +50,7 @@ def random_network(builder: Callable[..., Any]) -> Any:
     return model
 
 
-def make_ours(folder: Path, pictures: np.ndarray) -> None:
+def make_ours(folder: Path, images: np.ndarray) -> None:
     """Exports this library's network: folded, as `export.main` does."""
     import keras_convnext
     from export.convert import precisions, saved_model, tflite
@@ -69,7 +69,7 @@ def make_ours(folder: Path, pictures: np.ndarray) -> None:
     saved_model.write(source, network, folder / OURS / "1", default="tensors")
     for name in PRECISIONS:
         precision = precisions.PRECISIONS[name]
-        measured = pictures if precision.calibrated else None
+        measured = images if precision.calibrated else None
         file = folder / f"{OURS}_{name}.tflite"
         file.write_bytes(tflite.convert(network, precision, measured))
 
@@ -108,11 +108,11 @@ def make_least(folder: Path) -> None:
     keras.Model(given, made).export(str(file), format="litert", verbose=False)
 
 
-def saved_model_call(folder: Path, picture: np.ndarray) -> Callable[[], Any]:
-    """Returns a call of a SavedModel's default signature with one picture."""
+def saved_model_call(folder: Path, image: np.ndarray) -> Callable[[], Any]:
+    """Returns a call of a SavedModel's default signature with one image."""
     signatures = tf.saved_model.load(str(folder)).signatures
     (name,) = signatures["serving_default"].structured_input_signature[1]
-    tensor = tf.constant(picture)
+    tensor = tf.constant(image)
 
     def call() -> None:
         for output in signatures["serving_default"](**{name: tensor}).values():
@@ -121,16 +121,16 @@ def saved_model_call(folder: Path, picture: np.ndarray) -> Callable[[], Any]:
     return call
 
 
-def tflite_call(file: Path, picture: np.ndarray) -> Callable[[], Any]:
-    """Returns a call of a TFLite file with one picture."""
+def tflite_call(file: Path, image: np.ndarray) -> Callable[[], Any]:
+    """Returns a call of a TFLite file with one image."""
     interpreter = Interpreter(str(file), num_threads=os.cpu_count())
     interpreter.allocate_tensors()
     given = interpreter.get_input_details()[0]
     made = interpreter.get_output_details()[0]["index"]
-    picture = picture.astype(given["dtype"])
+    image = image.astype(given["dtype"])
 
     def call() -> None:
-        interpreter.set_tensor(given["index"], picture)
+        interpreter.set_tensor(given["index"], image)
         interpreter.invoke()
         interpreter.get_tensor(made)
 
@@ -163,12 +163,12 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.folder
     generator = np.random.default_rng(1)
-    shape = (CALIBRATION_PICTURES, SIZE_PX, SIZE_PX, 3)
-    pictures = generator.uniform(0, 255, shape).astype(np.float32)
+    shape = (CALIBRATION_IMAGES, SIZE_PX, SIZE_PX, 3)
+    images = generator.uniform(0, 255, shape).astype(np.float32)
     done = folder / "done"
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        make_ours(folder, pictures)
+        make_ours(folder, images)
         make_theirs(folder)
         make_least(folder)
         done.touch()
@@ -177,10 +177,10 @@ def main() -> None:
     saved = {name: folder / name / "1" for name in (OURS, THEIRS)}
     files = {path.stem: path for path in sorted(folder.glob("*.tflite"))}
     times: dict[str, list[float]] = {}
-    picture = pictures[:1]
+    image = images[:1]
     for calls in (
-        {f"{k} saved_model": saved_model_call(v, picture) for k, v in saved.items()},
-        {f"{k} tflite": tflite_call(v, picture) for k, v in files.items()},
+        {f"{k} saved_model": saved_model_call(v, image) for k, v in saved.items()},
+        {f"{k} tflite": tflite_call(v, image) for k, v in files.items()},
     ):
         times |= take_turns(calls, options.rounds)
     median = {name: round(statistics.median(taken), 2) for name, taken in times.items()}

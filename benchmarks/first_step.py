@@ -25,11 +25,11 @@ of, built = sys.argv[1:]
 builders = {"keras_convnext": keras_convnext, "keras.applications": keras.applications}
 model = builders[of].ConvNeXtTiny(weights=None, input_shape=(64, 64, 3), classes=10)
 model.compile("adamw", "sparse_categorical_crossentropy", jit_compile=False)
-pictures = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype("float32")
+images = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype("float32")
 start = time.perf_counter()
 if built == "True":
     model.optimizer.build(model.trainable_variables)
-model.train_on_batch(pictures, np.arange(4))
+model.train_on_batch(images, np.arange(4))
 print(time.perf_counter() - start)
 """
 CASES = [

@@ -1,10 +1,10 @@
-"""Whether the cost of inference grows as the work does: with pictures, with pixels.
+"""Whether the cost of inference grows as the work does: with images, with pixels.
 
     python benchmarks/growth.py --rounds=7
 
 One process measures the same folded ConvNeXt-T on all shapes, taking turns. Given is
-how many times as much a picture costs in a batch of 32 as in one of 4, and a pixel of a
-picture of 448x448 pixels as one of 224x224: 1 is growth in proportion.
+how many times as much an image costs in a batch of 32 as in one of 4, and a pixel of an
+image of 448x448 pixels as one of 224x224: 1 is growth in proportion.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def main() -> None:
     works = sorted({work for pair in GROWTHS.values() for work in pair})
     calls = {}
     for batch, side_px in works:
-        pictures = tf.random.uniform((batch, side_px, side_px, 3), 0.0, 255.0, seed=0)
+        images = tf.random.uniform((batch, side_px, side_px, 3), 0.0, 255.0, seed=0)
         # A graph each, as a server has; none is made for several shapes.
         graph = tf.function(
             lambda batch: model(batch, training=False),
             jit_compile=False,
             autograph=False,
         )
-        calls[batch, side_px] = lambda graph=graph, pictures=pictures: graph(pictures)
+        calls[batch, side_px] = lambda graph=graph, images=images: graph(images)
         calls[batch, side_px]().numpy()
     seconds = {work: [] for work in works}
     for _ in range(options.rounds):

@@ -28,7 +28,7 @@ START_S = {
     "build ConvNeXtXLarge": 5.0,
 }
 PIPELINE_RATIO = 1.5
-# The target is one for a folded model that has several pictures a call.
+# The target is one for a folded model that has several images a call.
 RATE_SHARE, RATE_WORK = 0.8, "inference, convnext_tiny, 224 px, batch 8"
 # The parts of the page that are written, each between its two marks.
 PARTS = ("measured", "gpu")
@@ -164,7 +164,7 @@ def limits(works: list[dict[str, Any]]) -> list[str]:
 
 
 def pipeline_profile(found: dict[str, Any]) -> list[str]:
-    """Returns where a picture's time goes in the data pipeline, and the floor of it."""
+    """Returns where an image's time goes in the data pipeline, and the floor of it."""
     if "spent" not in found:
         return []
     rates = found["images_per_second_per_core"]
@@ -198,14 +198,14 @@ def kernels(works: list[dict[str, Any]]) -> list[str]:
     return [title, "", *table(head, rows)] if rows else []
 
 
-def utilisation(case: dict[str, Any], rate: float, card: str) -> float | None:
+def utilization(case: dict[str, Any], rate: float, card: str) -> float | None:
     """Returns the share of a card's peak that a model's own arithmetic takes.
 
     Two operations a multiplication; a training step counts as three forward passes.
 
     Args:
         case: The race.
-        rate: Pictures a second.
+        rate: Images a second.
         card: The card's name; None is returned for one that is not in PEAK_FLOPS.
     """
     peaks = [peak for word, peak in PEAK_FLOPS.items() if word in card]
@@ -225,7 +225,7 @@ def on_the_card(races: list[dict[str, Any]], card: str) -> list[str]:
     rows = []
     for race in races:
         for name, each in race["results"].items():
-            share = utilisation(race["case"], each["samples_per_s"], card)
+            share = utilization(race["case"], each["samples_per_s"], card)
             peak = each.get("device_peak_mb")
             rows.append(
                 [
@@ -346,8 +346,8 @@ def main() -> None:
     found = json.loads(options.results.read_text(encoding="utf-8"))
     races = [race for race in found["races"] if race["results"]]
     suffix = "" if options.part == PARTS[0] else f"_{options.part}"
-    picture = options.page.with_name(f"{options.page.stem}{suffix}.png")
-    plot(races, picture)
+    image = options.page.with_name(f"{options.page.stem}{suffix}.png")
+    plot(races, image)
     card = found["machine"].get("gpu", "")
     versions: dict[str, str] = {}
     for race in races:
@@ -369,7 +369,7 @@ def main() -> None:
         *pipeline_profile(found.get("others", {}).get("pipeline_profile", {})),
         *limits(found.get("others", {}).get("limits", {}).get("works", [])),
         *kernels(found.get("others", {}).get("kernels", {}).get("works", [])),
-        f"![Images per second of every contestant]({picture.name})",
+        f"![Images per second of every contestant]({image.name})",
         "",
     ]
     for race in races:
@@ -379,7 +379,7 @@ def main() -> None:
     after = rest.partition(end)[2]
     text = before + "\n".join([*lines, end]) + after
     options.page.write_text(text, encoding="utf-8")
-    print(f"wrote {options.page} and {picture}")
+    print(f"wrote {options.page} and {image}")
 
 
 if __name__ == "__main__":

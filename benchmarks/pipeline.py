@@ -1,4 +1,4 @@
-"""Augmented pictures a second on one core: this project against torchvision and timm.
+"""Augmented images a second on one core: this project against torchvision and timm.
 
 Both read the same JPEG files and do what the papers' recipe asks for: decode, random
 resized crop to 224 pixels, mirror, RandAugment rand-m9-mstd0.5-inc1, random erasing,
@@ -9,7 +9,7 @@ does at its beginning falls into the warm-up.
 
     python benchmarks/pipeline.py --torch_python=OTHER/bin/python --out=pipeline.json
 
-The other interpreter needs torch, torchvision and timm. Without --folder, pictures are
+The other interpreter needs torch, torchvision and timm. Without --folder, images are
 drawn, 500 x 375 pixels as ImageNet's are or what --drawn says; with it,
 FOLDER/CLASS/*.jpg are taken.
 """
@@ -34,10 +34,10 @@ SIZE_PX = 224
 CLASSES = 5
 RAND_AUGMENT = "rand-m9-mstd0.5-inc1"
 WARM_UP_BATCHES = 10
-EPOCH_PICTURES = 100_000
+EPOCH_IMAGES = 100_000
 
 
-def draw_pictures(folder: Path, count: int, width: int, height: int) -> None:
+def draw_images(folder: Path, count: int, width: int, height: int) -> None:
     """Writes JPEG files, detailed as photographs are."""
     import numpy as np
     from PIL import Image
@@ -65,12 +65,12 @@ def files_of(folder: Path) -> tuple[list[str], list[int]]:
     ]
     if len(classes) < 2 or not found:
         raise SystemExit(f"{folder} must hold class folders of .jpg files")
-    found *= -(-EPOCH_PICTURES // len(found))
+    found *= -(-EPOCH_IMAGES // len(found))
     return [file for file, _ in found], [label for _, label in found]
 
 
 def source_here(folder: Path) -> Any:
-    """Returns a folder's pictures as this project's training gets them."""
+    """Returns a folder's images as this project's training gets them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import numpy as np
     import tensorflow as tf
@@ -116,8 +116,8 @@ def decoded_here(folder: Path, batch: int) -> Iterator[Any]:
     key = epoch_key(0, 0)
 
     def corner(position: Any, record: Any) -> Any:
-        picture, _ = examples.picture(record, crop(tf.stack([key, position]), _STRONG))
-        return picture[0, 0]
+        image, _ = examples.image(record, crop(tf.stack([key, position]), _STRONG))
+        return image[0, 0]
 
     records = examples.shuffled(0, 0).enumerate()
     pixels = records.map(corner, num_parallel_calls=tf.data.AUTOTUNE)
@@ -171,10 +171,10 @@ def batches_there(folder: Path, batch: int) -> Iterator[Any]:
 
         def __getitem__(self, number: int) -> tuple[Any, int]:
             with open(paths[number], "rb") as file:
-                picture = Image.open(file).convert("RGB")
+                image = Image.open(file).convert("RGB")
             while True:
                 try:
-                    return transform(picture), labels[number]
+                    return transform(image), labels[number]
                 except ValueError:
                     # timm may ask for 0 bits a level, which Pillow 13 refuses.
                     continue
@@ -274,7 +274,7 @@ def arguments(words: str) -> argparse.ArgumentParser:
     """Returns the arguments that say what is measured, and how long."""
     parser = argparse.ArgumentParser(description=words.splitlines()[0])
     parser.add_argument("--folder", help="folder of class folders of .jpg files")
-    parser.add_argument("--pictures", type=int, default=200, help="to draw")
+    parser.add_argument("--images", type=int, default=200, help="to draw")
     parser.add_argument("--drawn", default="500x375", help="their width and height")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--batches", type=int, default=12, help="of a round")
@@ -285,13 +285,13 @@ def arguments(words: str) -> argparse.ArgumentParser:
 
 
 @contextlib.contextmanager
-def pictures(options: argparse.Namespace) -> Iterator[None]:
-    """Draws pictures where no folder of them is given, for as long as it is needed."""
+def images(options: argparse.Namespace) -> Iterator[None]:
+    """Draws images where no folder of them is given, for as long as it is needed."""
     with tempfile.TemporaryDirectory() as drawn:
         if not options.folder:
             options.folder = drawn
             width, height = map(int, options.drawn.split("x"))
-            draw_pictures(Path(drawn), options.pictures, width, height)
+            draw_images(Path(drawn), options.images, width, height)
         yield
 
 
@@ -306,7 +306,7 @@ def main() -> None:
         return
     if not options.torch_python:
         parser.error("--torch_python is the interpreter to compare with")
-    with pictures(options):
+    with images(options):
         figures = measure({OURS: sys.executable, THEIRS: options.torch_python}, options)
     for side, rate in figures["images_per_second_per_core"].items():
         print(f"{side:22s} {rate:7.1f} img/s on one core")

@@ -1,4 +1,4 @@
-"""Where a picture's time goes in the data pipeline, and what stands in the way of more.
+"""Where an image's time goes in the data pipeline, and what stands in the way of more.
 
     python benchmarks/pipeline_profile.py --rounds=5
 
@@ -67,7 +67,7 @@ def told(found: dict[str, Any]) -> list[str]:
     rates = found["images_per_second_per_core"].items()
     return [
         *(f"{side:22s} {rate:7.1f} img/s on one core" for side, rate in rates),
-        f"decoding alone takes {found['ratio']:.0%} of a picture's time",
+        f"decoding alone takes {found['ratio']:.0%} of an image's time",
         *(f"  {purpose:24s} {share:4.0%}" for purpose, share in found["spent"].items()),
     ]
 
@@ -76,7 +76,7 @@ def main() -> None:
     """Measures, prints and writes."""
     options = pipeline.arguments(__doc__).parse_args()
     sides = dict.fromkeys((pipeline.OURS, pipeline.DECODING), sys.executable)
-    with pipeline.pictures(options):
+    with pipeline.images(options):
         found = pipeline.measure(sides, options)
         os.sched_setaffinity(0, {options.core})
         shares = profile(Path(options.folder), options.batch, options.batches)

@@ -34,15 +34,15 @@ def measure(variant: str, size_px: int, batch: int, remat: bool) -> dict[str, fl
     model = create(variant, input_shape=(size_px, size_px, 3), remat=remat, seed=0)
     variables = [v.value for v in model.trainable_variables]
     random = np.random.default_rng(0)
-    pictures = random.uniform(0, 255, (batch, size_px, size_px, 3))
-    pictures = tf.constant(pictures, "float32")
+    images = random.uniform(0, 255, (batch, size_px, size_px, 3))
+    images = tf.constant(images, "float32")
     labels = tf.constant(random.integers(0, 1000, batch))
 
     @tf.function(jit_compile=False)
     def step():
         with tf.GradientTape() as tape:
             losses = keras.losses.sparse_categorical_crossentropy(
-                labels, model(pictures, training=True)
+                labels, model(images, training=True)
             )
             loss = tf.reduce_mean(losses)
         for variable, gradient in zip(

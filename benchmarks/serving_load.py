@@ -39,7 +39,7 @@ def measure(
     Args:
         model_dir: What is served.
         flags: The setting.
-        files: Encoded pictures.
+        files: Encoded images.
         requests: How many, of each protocol.
         clients: How many at once.
     """

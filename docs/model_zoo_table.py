@@ -43,7 +43,7 @@ def row(name: str) -> str:
         f"{size_px} px",
         f"{variant.parameters / 1e6:.1f} M",
         f"{multiply_accumulates(variant, size_px) / 1e9:.3g} G",
-        record.licence,
+        record.license,
     )
     return "| " + " | ".join(cells) + " |"
 

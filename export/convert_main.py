@@ -13,7 +13,7 @@ SUMMARY = """Converts a weights file to another project's names.
   python -m export.convert_main convnext_tiny.pth tiny.safetensors --to=timm
 
 SRC is a file that any of the projects wrote (.safetensors .pth .pt .h5 .weights.h5
-.keras .npz; the dialect is recognised), or a published name such as
+.keras .npz; the dialect is recognized), or a published name such as
 convnext_tiny.fb_in1k. DST ends in .safetensors or .npz, or in .h5 for
 keras_applications."""
 

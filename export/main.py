@@ -9,7 +9,7 @@ from keras_convnext import _cli
 from keras_convnext._messages import UsageError, note
 
 from .convert.precisions import FORMATS, PRECISIONS
-from .images.image_sets import SPECS
+from .images.image_sets import DATA_FORMS
 from .model import keras_file
 
 COMMAND = "export"
@@ -26,17 +26,19 @@ def options() -> _cli.FlagValues:
     flags.text("format", ",".join(FORMATS), "what to write, separated by commas")
     flags.text("precision", "float32", f"of: {', '.join(PRECISIONS)}")
     flags.text("out", None, "folder for the files")
-    flags.text("calibration", None, f"int8's: {SPECS} [the run's]")
+    flags.text("calibration", None, f"int8's: {DATA_FORMS} [the run's]")
     flags.integer("batch", 1, "images a call of a TFLite file; 0 for any number", 0)
     flags.switch("any_size", False, "leave a TFLite file's height and width open")
     flags.text(
-        "pictures", None, "to compare on, likewise; else what the workdir held back"
+        "images", None, "to compare on, likewise; else what the workdir held back"
     )
-    flags.integer("most_pictures", None, "to compare on [128, more of small ones]", 1)
+    flags.integer("most_images", None, "to compare on [128, more of small ones]", 1)
     flags.text(
         "default_signature", "bytes", "serving_default: bytes, images or tensors"
     )
     flags.switch("fold", True, "fold norms and scales into the weights")
+    flags.renamed("pictures", "images")
+    flags.renamed("most_pictures", "most_images")
     return flags.values
 
 
@@ -113,15 +115,15 @@ def _run(
             note(
                 COMMAND,
                 f"ranges are measured on {len(measured.numbers)} of "
-                f"{measured.origin.words}",
+                f"{measured.image_set.words}",
             )
-        if values.batch > calibration.LEAST_PICTURES:
+        if values.batch > calibration.LEAST_IMAGES:
             raise UsageError(
-                f"--batch={values.batch} is more than the {calibration.LEAST_PICTURES} "
-                "pictures that calibration may consist of"
+                f"--batch={values.batch} is more than the {calibration.LEAST_IMAGES} "
+                "images that calibration may consist of"
             )
     others = measured.others if measured else None
-    origin = comparison.find(values.pictures, file, others)
+    origin = comparison.find(values.images, file, others)
     with Staging(Path(values.out).expanduser()) as staging:
         loaded = (
             loaded_model.load(file, values.output, values.normalization)
@@ -131,7 +133,7 @@ def _run(
         for notice in loaded.notices:
             note(COMMAND, notice)
         formats = _possible(formats, loaded, values["format"].present)
-        most = values.most_pictures or comparison.enough(loaded.preprocessing.size_px)
+        most = values.most_images or comparison.enough(loaded.preprocessing.size_px)
         compared = comparison.read(origin, most)
         request = pipeline.Request(
             formats=formats,
@@ -142,8 +144,8 @@ def _run(
             batch=values.batch or None,
             any_size=values.any_size,
         )
-        artefacts = pipeline.run(loaded, compared, request, staging)
-    print(pipeline.table(artefacts, loaded.meaning.kind))
+        artifacts = pipeline.run(loaded, compared, request, staging)
+    print(pipeline.table(artifacts, loaded.meaning.kind))
     return 0
 
 

@@ -21,18 +21,18 @@ from .convert.tflite_metadata import Description
 from .export_error import ExportError
 from .images import calibration
 from .images.calibration import Calibration
-from .images.comparison import Pictures
+from .images.comparison import ComparisonImages
 from .model import float32
 from .model.forward import Network, with_features
 from .model.loaded_model import Source
 from .publish import html_report, manifest
-from .publish.manifest import Artefact
+from .publish.manifest import Artifact
 from .publish.staging import Staging
 from .verify import parity, quantization_error
 from .verify.agreement import OUTPUT_WORDS, WORDS
 from .verify.reference import Reference, ask_keras, ask_model
 
-# Pictures on which every tensor of an integer file is compared.
+# Images on which every tensor of an integer file is compared.
 _TRACED = 4
 _WORST = 3
 _OUTPUT_LABELS = "output_labels.txt"
@@ -47,8 +47,8 @@ class Request:
         precisions: Of the TFLite files; a SavedModel is float32.
         default_signature: What a SavedModel's `serving_default` takes.
         fold: Whether norms and scales go into the weights first.
-        calibration: Where pictures for calibration are, if a precision needs them.
-        batch: Pictures that a TFLite file takes in a call; `None` for any number.
+        calibration: Where images for calibration are, if a precision needs them.
+        batch: Images that a TFLite file takes in a call; `None` for any number.
         any_size: Whether a TFLite file leaves height and width open.
     """
 
@@ -62,13 +62,13 @@ class Request:
 
 
 def run(
-    source: Source, pictures: Pictures, request: Request, staging: Staging
-) -> list[Artefact]:
+    source: Source, images: ComparisonImages, request: Request, staging: Staging
+) -> list[Artifact]:
     """Makes and proves what is asked for, and puts it into the output folder.
 
     Args:
         source: What is exported.
-        pictures: What it is compared on.
+        images: What it is compared on.
         request: What to make of it.
         staging: Where to.
 
@@ -79,7 +79,7 @@ def run(
         ExportError: A file does not agree with Keras. Nothing has been published then.
     """
     original, source = source, _computing_in_float32(source)
-    reference = ask_keras(source, pictures)
+    reference = ask_keras(source, images)
     precision = _precision_of(original, reference)
     inner, left = _folded(source) if request.fold else (None, {})
     network = Network(
@@ -89,20 +89,20 @@ def run(
         meaning=source.meaning,
         normalizes=source.normalizes,
     )
-    artefacts: list[Artefact] = []
+    artifacts: list[Artifact] = []
     for made in _make(source, network, request, reference, staging):
-        shown = parity.prove(staging.folder / made.place, made.precision, reference)
+        shown = parity.verify(staging.folder / made.place, made.precision, reference)
         if shown.problems:
             raise ExportError(
                 f"{made.place} does not agree with Keras and was not exported: "
                 f"{'; '.join([*shown.problems, *_where(made)])}"
             )
-        artefacts.append(made.proven(shown))
+        artifacts.append(made.proven(shown))
     _write_companions(source, staging.folder)
-    page = html_report.render(source, reference, artefacts, pictures.origin)
+    page = html_report.render(source, reference, artifacts, images.origin)
     (staging.folder / html_report.NAME).write_text(page, encoding="utf-8")
     described = manifest.describe(
-        source, reference, artefacts, pictures.origin, staging.out
+        source, reference, artifacts, images.origin, staging.out
     )
     described["source"]["precision"] = precision
     described["folding"] = {"folded": inner is not None, "left": left}
@@ -110,14 +110,14 @@ def run(
     (staging.folder / manifest.NAME).write_text(manifest_text, encoding="utf-8")
     # The manifest comes last: what it names is there.
     for name in (
-        *(artefact.place for artefact in artefacts),
+        *(artifact.place for artifact in artifacts),
         *((LABELS,) if source.labels else ()),
         PREPROCESSING,
         html_report.NAME,
         manifest.NAME,
     ):
         staging.publish(name)
-    return artefacts
+    return artifacts
 
 
 def _computing_in_float32(source: Source) -> Source:
@@ -158,7 +158,7 @@ def _folded(source: Source) -> tuple[Any, dict[str, str]]:
         return None, {}
 
 
-def _where(made: Artefact) -> list[str]:
+def _where(made: Artifact) -> list[str]:
     """Returns where in a quantised file accuracy goes, in words."""
     worst = sorted(made.layers, key=lambda layer: -layer.error)[:_WORST]
     if not worst:
@@ -173,7 +173,7 @@ def _make(
     request: Request,
     reference: Reference,
     staging: Staging,
-) -> Iterator[Artefact]:
+) -> Iterator[Artifact]:
     """Writes the files into the staging folder, one at a time."""
     if "saved_model" in request.formats:
         version = saved_model.next_version(staging.out / saved_model.FOLDER)
@@ -181,7 +181,7 @@ def _make(
         folder = staging.folder / place
         folder.parent.mkdir()
         saved_model.write(source, network, folder, request.default_signature)
-        yield Artefact(
+        yield Artifact(
             place=place,
             format="saved_model",
             precision=PRECISIONS["float32"],
@@ -190,9 +190,9 @@ def _make(
         )
     if "tflite" not in request.formats:
         return
-    pictures = None
+    images = None
     if request.calibration is not None:
-        pictures = calibration.load(request.calibration, source.preprocessing)
+        images = calibration.load(request.calibration, source.preprocessing)
     exact = tflite.convert(
         network, PRECISIONS["float32"], batch=request.batch, any_size=request.any_size
     )
@@ -202,7 +202,7 @@ def _make(
             contents = tflite.convert(
                 network,
                 precision,
-                pictures,
+                images,
                 request.batch,
                 request.any_size,
                 exact,
@@ -222,7 +222,7 @@ def _packed(
     precision: Precision,
     folder: Path,
     request: Request,
-) -> Artefact:
+) -> Artifact:
     """Writes a TFLite file with its labels."""
     file = folder / f"model_{precision.name}.tflite"
     builtin, other = tflite.operators(contents)
@@ -236,7 +236,7 @@ def _packed(
     tflite.pack(file, names)
     side = source.preprocessing.size_px
     size = "height, width" if request.any_size else f"{side}, {side}"
-    return Artefact(
+    return Artifact(
         place=file.name,
         format="tflite",
         precision=precision,
@@ -300,20 +300,20 @@ def _write_companions(source: Source, folder: Path) -> None:
     (folder / PREPROCESSING).write_text(preprocessing, encoding="utf-8")
 
 
-def table(artefacts: Sequence[Artefact], kind: str) -> str:
+def table(artifacts: Sequence[Artifact], kind: str) -> str:
     """Returns a line for each file: size, difference, agreement and time.
 
     Args:
-        artefacts: What was made.
+        artifacts: What was made.
         kind: What the model's outputs are, as `OutputMeaning.kind`.
     """
     rows = [("file", "MB", "max diff", WORDS[kind], "ms")]
-    for artefact in artefacts:
-        shown = artefact.shown
+    for artifact in artifacts:
+        shown = artifact.shown
         rows.append(
             (
-                artefact.place,
-                f"{artefact.bytes / 1e6:.1f}",
+                artifact.place,
+                f"{artifact.bytes / 1e6:.1f}",
                 f"{shown.max_abs_diff:.1e}",
                 f"{shown.agreement:.1%}",
                 f"{shown.latency_ms['p50']:.1f}",

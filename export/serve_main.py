@@ -22,7 +22,7 @@ SUMMARY = """Serves exported models as TensorFlow Serving does, for laptops and 
   python -m export.serve_main --model_dir=runs/demo/export
 
 answers http://127.0.0.1:8501/v1/models/default:predict, gRPC at port 8500, and shows a
-page to try a picture at http://127.0.0.1:8501/. Ctrl-C ends it."""
+page to try an image at http://127.0.0.1:8501/. Ctrl-C ends it."""
 # What `keras-convnext-export --out=DIR` calls the folder of versions in DIR.
 _VERSIONS = "saved_model"
 _MOST_PORT = 2**16 - 1
@@ -54,9 +54,7 @@ def options() -> _cli.FlagValues:
     )
     flags.integer("rest_api_port", 8501, "HTTP; 0 for none", most=_MOST_PORT)
     flags.integer("port", 8500, "gRPC; 0 for none", most=_MOST_PORT)
-    flags.integer(
-        "max_batch_size", 32, "pictures computed together, and in a request", 1
-    )
+    flags.integer("max_batch_size", 32, "images computed together, and in a request", 1)
     flags.integer("batch_timeout_micros", 0, "how long a request waits for company")
     flags.integer(
         "max_enqueued_batches", 100, "batches that wait before requests are refused", 1

@@ -12,7 +12,7 @@ from keras_convnext._messages import UsageError
 from .verify.agreement import WORDS
 
 COMMAND = "summary"
-SUMMARY = """Prints accuracy, parity of each exported file, and where the pictures are.
+SUMMARY = """Prints accuracy, parity of each exported file, and where the images are.
 
   python -m export.summary_main --workdir=runs/demo --out=runs/demo/export"""
 
@@ -43,7 +43,7 @@ def _summarize(values: _cli.FlagValues) -> int:
     workdir, out = Path(values.workdir), Path(values.out)
     metrics = _read(workdir / "metrics.json")
     exported = _read(out / "export.json")
-    print(f"accuracy on held-back pictures: {metrics['top1']:.2%}")
+    print(f"accuracy on held-back images: {metrics['top1']:.2%}")
     for place, entry in exported["artefacts"].items():
         # Exports of 0.1.0 know the first class alone.
         what = entry.get("agreement_of", WORDS["softmax"])
@@ -51,9 +51,9 @@ def _summarize(values: _cli.FlagValues) -> int:
         print(
             f"{out / place}: differs from Keras by {entry['max_abs_diff']:.1e} at "
             f"most, {what} {share:.1%} on "
-            f"{entry['pictures']['count']} pictures"
+            f"{entry['pictures']['count']} images"
         )
-    print(f"pictures: {workdir / 'pictures'}")
+    print(f"images: {workdir / 'pictures'}")
     print(f"reports: {workdir / 'report.html'} and {out / 'report.html'}")
     return 0
 

@@ -24,6 +24,7 @@ from keras_convnext._messages import (
     CommandError,
     Interrupted,
     UsageError,
+    note,
 )
 from keras_convnext._stderr import hold_stderr
 
@@ -32,6 +33,7 @@ EXIT_FAILED = 1
 EXIT_READER_LEFT = 141
 FlagValues: TypeAlias = flags.FlagValues
 _HELP = {"--help", "-h", "-help", "--helpfull"}
+_OLD_NAME = "an old name of --"
 _LOG_LEVEL, _NOTHING, _EVERYTHING = "TF_CPP_MIN_LOG_LEVEL", "3", "0"
 
 
@@ -87,6 +89,11 @@ class Flags:
         """Defines another name of a flag."""
         flags.DEFINE_alias(name, original, flag_values=self.values)
 
+    def renamed(self, old: str, new: str) -> None:
+        """Defines the old name of a flag, which ends with version 0.3."""
+        flags.DEFINE_alias(old, new, flag_values=self.values)
+        self.values[old].help = f"{_OLD_NAME}{new}"
+
     def model(self, outputs: str = "logits, probabilities or sigmoid") -> None:
         """Defines the flags that name a model and say what its file leaves open."""
         self.text("model", None, "a file, a folder or a published checkpoint")
@@ -141,6 +148,9 @@ def run_command(
             print(help_text(summary, values, required))
             return 0
         names = _parse(values, argv, suggest)
+        for flag in values:
+            if values[flag].present and values[flag].help.startswith(_OLD_NAME):
+                note(name, f"--{flag} is {values[flag].help}")
         require(values, required)
         if takes_names:
             return body(values, names)

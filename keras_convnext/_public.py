@@ -25,7 +25,7 @@ from keras_convnext.builders import (
     ConvNeXtXLarge,
     ConvNeXtXXLarge,
 )
-from keras_convnext.catalog import create, describe
+from keras_convnext.creation import create, describe
 from keras_convnext.folding import fold
 from keras_convnext.inference.classifier import load
 from keras_convnext.preprocessing import decode_predictions, preprocess_input

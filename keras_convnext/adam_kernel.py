@@ -18,7 +18,7 @@ from keras import ops
 _TYPES = ("float32", "float64")
 
 
-def is_of_use(variable: Any) -> bool:
+def is_supported(variable: Any) -> bool:
     """Returns whether a variable is one that the kernel can change in place.
 
     A variable of Keras is not: in a stateless call it stands for a tensor.

@@ -2,7 +2,7 @@
 
 Each function takes a tensor of the functional API and returns the next one;
 `downsample` and `block` make their layers first and return such a function. What a
-variant decides comes in its row; what a caller decides comes in `Style`.
+variant decides comes in its row; what a caller decides comes in `LayerFactory`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from keras import layers
 
 from keras_convnext.initializers import Constant
+from keras_convnext.layer_factory import LayerFactory
 from keras_convnext.layers import (
     DepthwiseConv2D,
     Dropout,
@@ -21,7 +22,6 @@ from keras_convnext.layers import (
     Rematerialized,
     StochasticDepth,
 )
-from keras_convnext.style import Style
 from keras_convnext.variants import EXPANSION, StemConv
 
 POOLS = {
@@ -30,28 +30,28 @@ POOLS = {
 }
 
 
-def stem(x: Any, style: Style) -> Any:
-    """Cuts the picture into patches: `(batch, h, w, c)` to `(batch, h/4, w/4, width)`.
+def stem(x: Any, factory: LayerFactory) -> Any:
+    """Cuts the image into patches: `(batch, h, w, c)` to `(batch, h/4, w/4, width)`.
 
     The layers of one kind are numbered from the second on: `stem_conv`,
     `stem_conv2`.
     """
     seen = 0
-    for part in style.variant.stem:
+    for part in factory.variant.stem:
         if part == "norm":
-            x = style.norm("stem_norm")(x)
+            x = factory.norm("stem_norm")(x)
         elif part == "gelu":
-            x = style.activation("stem_gelu")(x)
+            x = factory.activation("stem_gelu")(x)
         elif isinstance(part, StemConv):
             seen += 1
             number = "" if seen == 1 else str(seen)
             if part.padding_px:
                 # "same" would pad a stride-2 convolution on one side only.
                 x = layers.ZeroPadding2D(
-                    part.padding_px, name=f"stem_pad{number}", dtype=style.dtype
+                    part.padding_px, name=f"stem_pad{number}", dtype=factory.dtype
                 )(x)
-            x = style.conv(
-                part.width or style.variant.widths[0],
+            x = factory.conv(
+                part.width or factory.variant.widths[0],
                 part.kernel_px,
                 f"stem_conv{number}",
                 strides=part.stride_px,
@@ -60,12 +60,12 @@ def stem(x: Any, style: Style) -> Any:
 
 
 def downsample(
-    style: Style, stage: int, dilation: tuple[int, int]
+    factory: LayerFactory, stage: int, dilation: tuple[int, int]
 ) -> Callable[[Any], Any]:
-    """Halves the picture between two stages: norm, then a 2x2 convolution.
+    """Halves the image between two stages: norm, then a 2x2 convolution.
 
     Args:
-        style: What the layers are made with.
+        factory: What the layers are made with.
         stage: Number of the stage that follows, from 1.
         dilation: Of the stage before and of this one. Where they differ, the
             resolution is kept (stride 1) and the kernels spread instead.
@@ -76,30 +76,32 @@ def downsample(
     before, after = dilation
     kept = {"strides": 1, "padding": "same", "dilation_rate": before}
     halved = {"strides": 2}
-    norm = style.norm(f"stage{stage}_downsample_norm")
-    conv = style.conv(
-        style.variant.widths[stage],
+    norm = factory.norm(f"stage{stage}_downsample_norm")
+    conv = factory.conv(
+        factory.variant.widths[stage],
         2,
         f"stage{stage}_downsample_conv",
-        style.variant.widths[stage - 1],
+        factory.variant.widths[stage - 1],
         **(halved if before == after == 1 else kept),
     )
     return lambda x: conv(norm(x))
 
 
-def branch(style: Style, stage: int, name: str, dilation: int) -> list[layers.Layer]:
+def branch(
+    factory: LayerFactory, stage: int, name: str, dilation: int
+) -> list[layers.Layer]:
     """Returns the residual branch of a block, in order.
 
     Depthwise convolution, norm, expansion to four times the width, activation,
     (GRN,) projection back, (layer scale).
 
     Args:
-        style: What the layers are made with.
+        factory: What the layers are made with.
         stage: Number of the stage, from 0.
         name: The block's name; the layers are called after it.
         dilation: Distance between the taps of the depthwise kernel.
     """
-    variant, dtype = style.variant, style.dtype
+    variant, dtype = factory.variant, factory.dtype
     width, kernel_px = variant.widths[stage], variant.kernel_sizes[stage]
     chain = [
         # A grouped Conv2D computes the same and is tens of times slower on CPU.
@@ -107,20 +109,20 @@ def branch(style: Style, stage: int, name: str, dilation: int) -> list[layers.La
             kernel_px,
             padding="same",
             dilation_rate=dilation,
-            depthwise_initializer=style.kernel(
+            depthwise_initializer=factory.kernel(
                 f"{name}_dwconv", (kernel_px, kernel_px, width, 1)
             ),
             bias_initializer=Constant(0.0),
             name=f"{name}_dwconv",
             dtype=dtype,
         ),
-        style.norm(f"{name}_norm"),
-        style.dense(width, EXPANSION * width, f"{name}_expand"),
-        style.activation(f"{name}_gelu"),
+        factory.norm(f"{name}_norm"),
+        factory.dense(width, EXPANSION * width, f"{name}_expand"),
+        factory.activation(f"{name}_gelu"),
     ]
     if variant.grn:
         chain.append(GlobalResponseNormalization(name=f"{name}_grn", dtype=dtype))
-    chain.append(style.dense(EXPANSION * width, width, f"{name}_project"))
+    chain.append(factory.dense(EXPANSION * width, width, f"{name}_project"))
     if variant.layer_scale_init_value is not None:
         chain.append(
             LayerScale(
@@ -131,12 +133,12 @@ def branch(style: Style, stage: int, name: str, dilation: int) -> list[layers.La
 
 
 def block(
-    style: Style, stage: int, index: int, drop_rate: float, dilation: int = 1
+    factory: LayerFactory, stage: int, index: int, drop_rate: float, dilation: int = 1
 ) -> Callable[[Any], Any]:
     """Makes a residual branch.
 
     Args:
-        style: What the layers are made with.
+        factory: What the layers are made with.
         stage: Number of the stage, from 0.
         index: Number of the block in its stage, from 0.
         drop_rate: Probability that stochastic depth drops the branch.
@@ -147,20 +149,20 @@ def block(
         the shape does not change.
     """
     name = f"stage{stage}_block{index}"
-    chain = branch(style, stage, name, dilation)
-    if style.remat:
-        chain = [Rematerialized(chain, name=f"{name}_branch", dtype=style.dtype)]
+    chain = branch(factory, stage, name, dilation)
+    if factory.remat:
+        chain = [Rematerialized(chain, name=f"{name}_branch", dtype=factory.dtype)]
     # Present at rate 0 too, so that a model's structure (and with it its weight
     # files) does not depend on the rate.
     chain.append(
         StochasticDepth(
             drop_rate,
-            seed=next(style.seeds),
+            seed=next(factory.seeds),
             name=f"{name}_stochastic_depth",
-            dtype=style.dtype,
+            dtype=factory.dtype,
         )
     )
-    add = layers.Add(name=f"{name}_add", dtype=style.dtype)
+    add = layers.Add(name=f"{name}_add", dtype=factory.dtype)
 
     def residual(x: Any) -> Any:
         y = x
@@ -171,36 +173,38 @@ def block(
     return residual
 
 
-def head(x: Any, style: Style, parts: tuple[str, ...], pooling: str | None) -> Any:
-    """Turns the last feature map into one vector a picture.
+def head(
+    x: Any, factory: LayerFactory, parts: tuple[str, ...], pooling: str | None
+) -> Any:
+    """Turns the last feature map into one vector an image.
 
     Args:
         x: Tensor `(batch, height, width, channels)`.
-        style: What the layers are made with.
+        factory: What the layers are made with.
         parts: The words "pool", "norm" and "hidden" in order.
         pooling: "avg" or "max"; `None` leaves the pooling out.
     """
-    dtype = style.head_dtype
+    dtype = factory.head_dtype
     for part in parts:
         if part == "pool" and pooling:
             x = POOLS[pooling](name="head_pool", dtype=dtype)(x)
         elif part == "norm":
-            x = style.norm("head_norm", dtype)(x)
+            x = factory.norm("head_norm", dtype)(x)
         elif part == "hidden":
             x = layers.Dense(
-                style.variant.widths[-1],
-                kernel_initializer=style.kernel("head_hidden"),
+                factory.variant.widths[-1],
+                kernel_initializer=factory.kernel("head_hidden"),
                 bias_initializer=Constant(0.0),
                 name="head_hidden",
                 dtype=dtype,
             )(x)
-            x = style.activation("head_hidden_gelu", dtype)(x)
+            x = factory.activation("head_hidden_gelu", dtype)(x)
     return x
 
 
 def classifier(
     x: Any,
-    style: Style,
+    factory: LayerFactory,
     classes: int,
     activation: Any,
     dropout_rate: float,
@@ -210,21 +214,21 @@ def classifier(
 
     Args:
         x: Tensor `(batch, channels)`.
-        style: What the layers are made with.
+        factory: What the layers are made with.
         classes: Number of classes.
         activation: Of the scores; `None` for logits.
         dropout_rate: Share of the entries of `x` dropped while training.
         init_scale: Factor on the kernel's initial values; 0.001 for fine-tuning.
     """
-    dtype = style.head_dtype
+    dtype = factory.head_dtype
     if dropout_rate:
         x = Dropout(
-            dropout_rate, seed=next(style.seeds), name="head_dropout", dtype=dtype
+            dropout_rate, seed=next(factory.seeds), name="head_dropout", dtype=dtype
         )(x)
     return layers.Dense(
         classes,
         activation=activation,
-        kernel_initializer=style.kernel("head_dense", scale=init_scale),
+        kernel_initializer=factory.kernel("head_dense", scale=init_scale),
         bias_initializer=Constant(0.0),
         name="head_dense",
         dtype=dtype,

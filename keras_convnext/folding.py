@@ -3,9 +3,9 @@
 What a model does to a tensor between two matrix products is linear for the most part
 and can be done to the matrices beforehand, once, in float64:
 
-- the input's normalisation goes into the stem's kernel and bias,
+- the input's normalization goes into the stem's kernel and bias,
 - a norm's scale, offset and mean subtraction go into the dense layer or convolution
-  behind it, which leaves the division by the deviation (`UnitScale`),
+  behind it, which leaves the division by the deviation (`ScaleByInverseStd`),
 - layer scale goes into the projection, the offset of Global Response Normalization
   into the projection's bias,
 - what only trains (stochastic depth, dropout, random augmentation) goes, and what LoRA
@@ -22,6 +22,7 @@ from typing import Any
 
 import keras
 
+from keras_convnext._renamed import module_getattr
 from keras_convnext.flattening import IDLE_AT_INFERENCE
 from keras_convnext.functional_graph import Key, Step, keys_in, map_keys, read
 from keras_convnext.fusions import NORMS, copy, fuse
@@ -36,7 +37,7 @@ def fold(model: keras.Model) -> keras.Model:
 
     The new model has no stochastic depth, dropout or random augmentation (which Keras
     turns on where a model is called without `training=False`), so that it is of no use
-    for training. `unfolded` says what algebra could not put elsewhere.
+    for training. `folding_report` says what algebra could not put elsewhere.
 
     Args:
         model: A functional model of this library's layers, a built `keras.Sequential`,
@@ -60,7 +61,7 @@ def fold(model: keras.Model) -> keras.Model:
     return fold_with_reasons(model)[0]
 
 
-def unfolded(model: keras.Model) -> dict[str, str]:
+def folding_report(model: keras.Model) -> dict[str, str]:
     """Returns which norms and scales `fold` leaves as they are, and why.
 
     Args:
@@ -72,14 +73,17 @@ def unfolded(model: keras.Model) -> dict[str, str]:
     Example:
         >>> import keras_convnext
         >>> from keras_convnext import folding
-        >>> folding.unfolded(keras_convnext.create("convnext_atto", classes=10))
+        >>> folding.folding_report(keras_convnext.create("convnext_atto", classes=10))
         {'stem_norm': 'its output goes to more than one layer'}
     """
     return fold_with_reasons(model)[1]
 
 
+__getattr__ = module_getattr(__name__, {"unfolded": "folding_report"})
+
+
 def fold_with_reasons(model: keras.Model) -> tuple[keras.Model, dict[str, str]]:
-    """Returns what `fold` and `unfolded` return, for the price of one.
+    """Returns what `fold` and `folding_report` return, for the price of one.
 
     Args:
         model: As for `fold`.

@@ -19,9 +19,9 @@ from keras_convnext.layers import (
     LayerScale,
     PointwiseMLP,
     RMSNorm,
+    ScaleByInverseStd,
     SimpleNorm,
     StochasticDepth,
-    UnitScale,
 )
 from keras_convnext.merged_weights import merged_values
 
@@ -60,7 +60,7 @@ class Affine:
         shift = np.sum(self.kernel * offset[:, None], axis=taps)
         return Affine(self.kernel * scale[:, None], self.bias + shift)
 
-    def centred(self) -> Affine:
+    def centered(self) -> Affine:
         """Returns the layer that does this to `x - mean(x)` over the inputs."""
         mean = self.kernel.mean(axis=-2, keepdims=True)
         return Affine(self.kernel - mean, self.bias)
@@ -78,7 +78,7 @@ def _without_norm(norm: keras.layers.Layer, target: Affine) -> Affine:
     """Returns the layer behind a norm that does the linear part of the norm too."""
     gamma, *beta = _arrays(norm)
     taken = target.after(gamma, beta[0] if beta else np.zeros_like(gamma))
-    return taken.centred() if isinstance(norm, LayerNorm) else taken
+    return taken.centered() if isinstance(norm, LayerNorm) else taken
 
 
 def copy(layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
@@ -141,7 +141,7 @@ class Fusion:
 def _takes_offset(layer: keras.layers.Layer) -> bool:
     """Returns whether an offset of the inputs can go into the layer's bias.
 
-    Behind padding it cannot: the zeros around the picture have no offset.
+    Behind padding it cannot: the zeros around the image have no offset.
     """
     if isinstance(layer, keras_layers.Conv2D):
         return bool(layer.padding == "valid" and layer.groups == 1)
@@ -149,7 +149,7 @@ def _takes_offset(layer: keras.layers.Layer) -> bool:
 
 
 def _fuse_normalization(layers: list[keras.layers.Layer]) -> Fusion | None:
-    """The input's normalisation and the stem's convolution."""
+    """The input's normalization and the stem's convolution."""
     chain = _Chain(list(layers))
     if not chain.starts_with(keras_layers.Normalization, _LINEAR):
         return None
@@ -221,7 +221,7 @@ def _fuse_norm(layers: list[keras.layers.Layer]) -> Fusion | None:
     affine = _without_norm(norm, Affine.of(target))
 
     def call(x: Any) -> Any:
-        x = UnitScale(
+        x = ScaleByInverseStd(
             NORMS[type(norm)],
             norm.epsilon,
             name=norm.name,

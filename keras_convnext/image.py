@@ -1,9 +1,9 @@
-"""Picture files to upright pixels, and pixels to what a network is evaluated on.
+"""Image files to upright pixels, and pixels to what a network is evaluated on.
 
 One implementation for tf.data pipelines, exported signatures and clients, made of
 TensorFlow operators alone. It gives what Pillow gives to `Image.open(file)`,
 `ImageOps.exif_transpose`, `convert("RGB")`, `resize` and `crop`: the published
-accuracies of ConvNeXt were measured on such pictures.
+accuracies of ConvNeXt were measured on such images.
 """
 
 import math
@@ -17,7 +17,7 @@ from keras_convnext import image_headers as headers
 from keras_convnext.image_orientation import orientation_of, upright
 from keras_convnext.preprocessing import Preprocessing
 
-# A larger picture would take over 300 MB before it is resized; a file of a few bytes
+# A larger image would take over 300 MB before it is resized; a file of a few bytes
 # can announce one.
 MAX_PIXELS = 100_000_000
 
@@ -29,7 +29,7 @@ def _bounded(
     max_pixels: int,
     decode_it: Callable[[], tf.Tensor],
 ) -> tf.Tensor:
-    """Returns what `decode_it` does, or fails where the picture is too large."""
+    """Returns what `decode_it` does, or fails where the image is too large."""
     height, width = (tf.cast(side, tf.int64) for side in size_px)
     # A side alone is bounded too, so that their product cannot overflow.
     fits = (height <= max_pixels) & (width <= max_pixels)
@@ -37,11 +37,11 @@ def _bounded(
     check = tf.debugging.Assert(
         fits,
         [
-            f"The picture has more than {max_pixels} pixels: height, width",
+            f"The image has more than {max_pixels} pixels: height, width",
             height,
             width,
         ],
-        name="picture_fits",
+        name="image_fits",
     )
     # Eager execution has run the check already.
     with tf.control_dependencies([] if check is None else [check]):
@@ -118,8 +118,8 @@ def _decode_webp(contents: tf.Tensor, data: tf.Tensor, max_pixels: int) -> tf.Te
 def _fail(contents: tf.Tensor, data: tf.Tensor, max_pixels: int) -> tf.Tensor:
     check = tf.debugging.Assert(
         False,
-        ["Not a JPEG, PNG, GIF, BMP or WebP picture. It starts with", data[:8]],
-        name="picture_format_is_known",
+        ["Not a JPEG, PNG, GIF, BMP or WebP image. It starts with", data[:8]],
+        name="image_format_is_known",
     )
     with tf.control_dependencies([] if check is None else [check]):
         return tf.zeros([1, 1, 3], tf.uint8)
@@ -138,9 +138,9 @@ _DECODERS = {
 # Nothing below needs Python rewritten into graph operators.
 @tf.autograph.experimental.do_not_convert
 def decode(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
-    """Returns the pixels of an encoded picture, turned as its EXIF note asks.
+    """Returns the pixels of an encoded image, turned as its EXIF note asks.
 
-    Reads JPEG (grey and CMYK too), PNG, GIF, BMP and WebP, known by their first
+    Reads JPEG (gray and CMYK too), PNG, GIF, BMP and WebP, known by their first
     bytes and not by a name. Of an animation the first frame counts. Transparency is
     dropped, not blended, as `convert("RGB")` of Pillow does (what a GIF leaves
     transparent is black); of 16 bits the upper 8 are kept. A BMP's bit masks are
@@ -148,14 +148,14 @@ def decode(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
 
     Args:
         contents: The file, a scalar string.
-        max_pixels: The largest picture that is unpacked, in pixels.
+        max_pixels: The largest image that is unpacked, in pixels.
 
     Returns:
         uint8 `(height, width, 3)`, 0..255.
 
     Raises:
-        tf.errors.InvalidArgumentError: The bytes are no such picture, are damaged,
-            announce a picture with more than `max_pixels`, or show something in the
+        tf.errors.InvalidArgumentError: The bytes are no such image, are damaged,
+            announce an image with more than `max_pixels`, or show something in the
             lower 8 of 16 bits alone; or it is a BMP with run lengths.
 
     Example:
@@ -166,7 +166,7 @@ def decode(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
         (48, 64, 3)
     """
     data = headers.read(contents)
-    kind = headers.picture_format(data)
+    kind = headers.image_format(data)
 
     def branch(decoder: Callable[..., tf.Tensor]) -> Callable[[], tf.Tensor]:
         return lambda: tf.ensure_shape(
@@ -185,10 +185,10 @@ def _resampled(
     start_px: tf.Tensor,
     preprocessing: Preprocessing,
 ) -> tf.Tensor:
-    """Returns lines of a picture resized across, the wanted part of them.
+    """Returns lines of an image resized across, the wanted part of them.
 
     Args:
-        lines: `(length, values)`, 0..255: the picture's rows or its columns.
+        lines: `(length, values)`, 0..255: the image's rows or its columns.
         resized_px: How many all of them are after resizing.
         start_px: Where the wanted part starts among these, float32.
         preprocessing: Says how many are wanted, and how they are made.
@@ -219,7 +219,7 @@ def _resampled(
 def _resized_sides_px(
     sides: tf.Tensor, preprocessing: Preprocessing
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns height and width of the whole picture after resizing."""
+    """Returns height and width of the whole image after resizing."""
     if preprocessing.crop_mode == "squash":
         side = tf.constant(preprocessing.size_px)
         return side, side
@@ -235,7 +235,7 @@ def _resized_sides_px(
 
 @tf.autograph.experimental.do_not_convert
 def evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    """Returns the square of a picture that a network is evaluated on.
+    """Returns the square of an image that a network is evaluated on.
 
     "center" resizes the shorter side to size_px / crop_fraction, keeps the aspect
     and cuts out the middle; "squash" resizes both sides to size_px. Antialiased, it is
@@ -250,7 +250,7 @@ def evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor
         preprocessing: The record that goes with the weights.
 
     Returns:
-        float32 `(size_px, size_px, 3)`, whole numbers in 0..255, not normalised.
+        float32 `(size_px, size_px, 3)`, whole numbers in 0..255, not normalized.
 
     Example:
         >>> import numpy as np

@@ -62,7 +62,7 @@ def named_problem(path: Path) -> str:
 
 
 class Unreadable(ValueError):
-    """A picture cannot be used; the text says why, and not which."""
+    """An image cannot be used; the text says why, and not which."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _decoded_by_pillow(contents: bytes) -> tuple[Image.Image, str | None, int]:
     The rules are those of `image.decode`.
 
     Raises:
-        Exception: Of any kind: the picture is damaged, not known or too large.
+        Exception: Of any kind: the image is damaged, not known or too large.
     """
     with Image.open(io.BytesIO(contents)) as opened:
         width, height = opened.size
@@ -222,7 +222,7 @@ def _reason(error: Exception) -> str:
             f"are unpacked: {size.strip('()')}"
         )
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture, or of a kind that cannot be read"
+        return "not an image, or of a kind that cannot be read"
     if "unsupported" in str(error).lower():
         return f"of a kind that is not supported ({error}); save it as PNG or JPEG"
     return f"damaged ({str(error) or type(error).__name__})"

@@ -17,7 +17,7 @@ _MOST_CHUNKS = 256
 
 
 def _color_table_bytes(flags: tf.Tensor) -> tf.Tensor:
-    """Returns the length of the colour table that a GIF descriptor announces."""
+    """Returns the length of the color table that a GIF descriptor announces."""
     entries = tf.bitwise.left_shift(tf.constant(2, tf.int64), flags & 7)
     return tf.where(flags >= 128, 3 * entries, 0)
 
@@ -102,9 +102,9 @@ def _first_webp_chunk(
 
 
 def webp(contents: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
-    """Returns a still WebP file with the colours of the file's first frame.
+    """Returns a still WebP file with the colors of the file's first frame.
 
-    Transparency is left out: the colours are all that `decode` keeps of it. A frame
+    Transparency is left out: the colors are all that `decode` keeps of it. A frame
     smaller than its canvas stands alone, without the empty canvas around it.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the bytes of a picture file say of it, read by TensorFlow operators.
+"""What the bytes of an image file say of it, read by TensorFlow operators.
 
 Everything here runs inside a graph, so that an exported model reads the same
 formats, sizes and orientations as the training pipeline. Reading never fails:
@@ -66,7 +66,7 @@ def matches(data: tf.Tensor, start: int | tf.Tensor, word: bytes) -> tf.Tensor:
     return tf.reduce_all(_slice(data, start, len(word)) == expected)
 
 
-def picture_format(data: tf.Tensor) -> tf.Tensor:
+def image_format(data: tf.Tensor) -> tf.Tensor:
     """Returns which of the formats above the file's first bytes announce.
 
     Args:

@@ -1,6 +1,6 @@
-"""The EXIF orientation of a picture: found in its file, applied to its pixels.
+"""The EXIF orientation of an image: found in its file, applied to its pixels.
 
-A camera stores the picture as its sensor saw it and notes how to turn it. Neither
+A camera stores the image as its sensor saw it and notes how to turn it. Neither
 `keras.utils.load_img` nor TensorFlow's decoders heed that note, so that a portrait
 photograph reaches the model lying on its side.
 
@@ -57,7 +57,7 @@ def _jpeg_exif_start(data: tf.Tensor) -> tf.Tensor:
         is_exif = (marker == 0xFFE1) & headers.matches(
             data, position + 4, b"Exif\x00\x00"
         )
-        # The compressed picture follows the start of the scan; anything that is no
+        # The compressed image follows the start of the scan; anything that is no
         # marker is damage that the decoder may forgive and this walk does not.
         over = (marker == 0xFFDA) | (marker < 0xFF00)
         # A marker may be preceded by any number of fill bytes.
@@ -129,12 +129,12 @@ def _orientation_of_tiff(data: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
     return orientation
 
 
-def orientation_of(data: tf.Tensor, picture_format: tf.Tensor) -> tf.Tensor:
-    """Returns the EXIF orientation that a picture file notes.
+def orientation_of(data: tf.Tensor, image_format: tf.Tensor) -> tf.Tensor:
+    """Returns the EXIF orientation that an image file notes.
 
     Args:
         data: What `image_headers.read` returned.
-        picture_format: What `image_headers.picture_format` returned.
+        image_format: What `image_headers.image_format` returned.
 
     Returns:
         An int32 scalar, 1 to 8; 1 (upright) where the file says nothing or nonsense.
@@ -148,7 +148,7 @@ def orientation_of(data: tf.Tensor, picture_format: tf.Tensor) -> tf.Tensor:
     finders[headers.JPEG] = lambda: _jpeg_exif_start(data)
     finders[headers.PNG] = lambda: _png_exif_start(data)
     finders[headers.WEBP] = lambda: _webp_exif_start(data)
-    start = tf.switch_case(picture_format, finders)
+    start = tf.switch_case(image_format, finders)
     orientation = tf.cond(
         start == _NOWHERE,
         lambda: tf.constant(1, tf.int64),
@@ -159,7 +159,7 @@ def orientation_of(data: tf.Tensor, picture_format: tf.Tensor) -> tf.Tensor:
 
 
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Returns the picture turned and mirrored as its EXIF orientation asks.
+    """Returns the image turned and mirrored as its EXIF orientation asks.
 
     Args:
         image: `(height, width, channels)`.

@@ -30,8 +30,9 @@ _PIECE = 1 << 17
 _ALIGNMENT_BYTES = 64
 
 
-@keras.saving.register_keras_serializable(package="keras_convnext")
-class TableNormal(keras.initializers.RandomNormal):
+# Registered under the name that files written by version 0.1 hold.
+@keras.saving.register_keras_serializable("keras_convnext", name="TableNormal")
+class FastRandomNormal(keras.initializers.RandomNormal):
     """Draws from a normal distribution, as Keras' `RandomNormal` does and faster.
 
     The numbers are others than Keras' for the same seed, and the same for the same
@@ -115,14 +116,16 @@ def hand_over(layers: Iterable[keras.layers.Layer]) -> None:
     for layer in layers:
         for name in _KEPT_AS:
             ours = getattr(layer, name, None)
-            if isinstance(ours, TableNormal):
+            if isinstance(ours, FastRandomNormal):
                 own = keras.initializers.RandomNormal(ours.mean, ours.stddev, ours.seed)
                 setattr(layer, name, own)
             elif isinstance(ours, Constant):
                 setattr(layer, name, keras.initializers.Constant(ours.value))
 
 
-def drawn(count: int, seed: int, mean: float = 0.0, stddev: float = 1.0) -> np.ndarray:
+def draw_normal(
+    count: int, seed: int, mean: float = 0.0, stddev: float = 1.0
+) -> np.ndarray:
     """Returns normally distributed numbers, drawn by all cores.
 
     Args:

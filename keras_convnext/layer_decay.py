@@ -1,4 +1,4 @@
-"""Layer-wise learning rates: the nearer to the picture, the smaller the step."""
+"""Layer-wise learning rates: the nearer to the image, the smaller the step."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from keras_convnext import blocks
 from keras_convnext.initializers import hand_over
+from keras_convnext.layer_factory import LayerFactory
 from keras_convnext.merged_weights import inner_layers
 from keras_convnext.nested_layers import layers_by_name
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
-from keras_convnext.style import Style
 from keras_convnext.variants import Variant, patchify
 
 OUTPUT_STRIDES = (8, 16, 32)
@@ -72,13 +72,13 @@ def build(
     Args:
         variant: The row; `dataclasses.replace` makes rows of your own.
         include_top: Whether the classifier is part of the model. Without it the
-            output is the normalised feature map `(batch, h, w, channels)`, or with
+            output is the normalized feature map `(batch, h, w, channels)`, or with
             `pooling` a vector `(batch, channels)`.
-        include_preprocessing: Whether pictures come in 0..255 and the first layer
-            normalises them; otherwise they come normalised.
+        include_preprocessing: Whether images come in 0..255 and the first layer
+            normalizes them; otherwise they come normalized.
         weights: `None` (random), "imagenet", "imagenet22k", the tag of a published
             checkpoint of this variant ("fb_in22k_ft_in1k"), or a path.
-        input_tensor: Output of another Keras layer to use as the picture.
+        input_tensor: Output of another Keras layer to use as the image.
         input_shape: `(height, width, channels)`; height and width may be `None`.
             224x224x3 with the top, any size without it, unless given.
         pooling: "avg", "max" or `None`; used without the top.
@@ -93,8 +93,8 @@ def build(
         head_init_scale: Factor on the classifier's initial kernel.
         dropout_rate: Probability of dropping a feature before the classifier.
         patch_size: Side of the stem's patches in pixels in place of the row's stem;
-            2 or 1 for pictures of 32 to 64 pixels.
-        output_stride: Pixels of the picture that one position of the last feature
+            2 or 1 for images of 32 to 64 pixels.
+        output_stride: Pixels of the image that one position of the last feature
             map stands for: 8, 16 or 32 times a quarter of the stem's stride. Below
             32 the last stages keep their resolution and dilate their kernels.
         remat: Whether blocks keep only their inputs for the backward pass and
@@ -137,55 +137,57 @@ def build(
         output_stride=output_stride,
     )
     checkpoint = _resolve(variant, weights)
-    picture, inputs = _input(variant, input_tensor, input_shape, include_top)
-    style = Style(
+    image, inputs = _input(variant, input_tensor, input_shape, include_top)
+    factory = LayerFactory(
         variant=variant,
         dtype=keras.dtype_policies.get(dtype or keras.config.dtype_policy()),
         seeds=_seeds(seed),
         remat=remat,
-        postponed=None if checkpoint is None else {},
+        deferred_init=None if checkpoint is None else {},
     )
-    x = picture
+    x = image
     if include_preprocessing:
         if preprocessing is None:
             preprocessing = _preprocessing_of(checkpoint) or IMAGENET
-        x = _normalize(x, preprocessing, style)
-    x = blocks.stem(x, style)
+        x = _normalize(x, preprocessing, factory)
+    x = blocks.stem(x, factory)
     # All are made before the first is called: their kernels are drawn meanwhile.
-    for part in list(_stages(style, stochastic_depth_rate, output_stride)):
+    for part in list(_stages(factory, stochastic_depth_rate, output_stride)):
         x = part(x)
     if include_top:
-        x = blocks.head(x, style, variant.head, "avg")
+        x = blocks.head(x, factory, variant.head, "avg")
         x = blocks.classifier(
-            x, style, classes, classifier_activation, dropout_rate, head_init_scale
+            x, factory, classes, classifier_activation, dropout_rate, head_init_scale
         )
     else:
         parts = tuple(part for part in variant.head if part != "hidden")
-        x = blocks.head(x, style, parts, pooling)
+        x = blocks.head(x, factory, parts, pooling)
     model = keras.Model(inputs, x, name=name or variant.name)
     if checkpoint is not None:
         from keras_convnext import weights as weight_files
 
         report = weight_files.load(model, checkpoint)
-        _draw_postponed(model, style, kept=report.kept)
+        _draw_deferred(model, factory, kept=report.kept)
         if include_top and len(report.labels) == classes:
             model.class_names = report.labels
     hand_over(inner_layers(model))
     return model
 
 
-def _draw_postponed(model: keras.Model, style: Style, kept: Collection[str]) -> None:
+def _draw_deferred(
+    model: keras.Model, factory: LayerFactory, kept: Collection[str]
+) -> None:
     """Gives layers their initializers back, and draws what no weights were for.
 
     Drawing every kernel takes longer than all the rest of building a model.
 
     Args:
         model: The model, its weights loaded.
-        style: What its layers were made with.
+        factory: What its layers were made with.
         kept: "<layer>/<variable>" of what stayed as it was built.
     """
     by_name = layers_by_name(model)
-    for name, initializer in (style.postponed or {}).items():
+    for name, initializer in (factory.deferred_init or {}).items():
         layer = by_name[name]
         is_depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         kind = "depthwise" if is_depthwise else "kernel"
@@ -260,7 +262,7 @@ def _input(
     input_shape: tuple[int | None, ...] | None,
     include_top: bool,
 ) -> tuple[Any, Any]:
-    """Returns the picture's tensor and the model's inputs."""
+    """Returns the image's tensor and the model's inputs."""
     if input_tensor is not None and not keras.utils.is_keras_tensor(input_tensor):
         raise ValueError(
             "input_tensor is the output of keras.Input or of another Keras layer; got "
@@ -280,12 +282,12 @@ def _input(
     smallest = variant.stem_stride_px * 2 ** (len(variant.depths) - 1)
     if len(shape) != 3 or not shape[2] or any(s and s < smallest for s in shape[:2]):
         raise ValueError(
-            f"{variant.name} takes pictures of shape (height, width, channels), height "
+            f"{variant.name} takes images of shape (height, width, channels), height "
             f"and width at least {smallest} or None; got {shape}."
         )
     if input_tensor is None:
-        picture = keras.Input(shape)
-        return picture, picture
+        image = keras.Input(shape)
+        return image, image
     sources = keras.utils.get_source_inputs(input_tensor)
     return input_tensor, sources[0] if len(sources) == 1 else sources
 
@@ -294,21 +296,21 @@ def _seeds(seed: int | None) -> Iterator[int | None]:
     return itertools.repeat(None) if seed is None else itertools.count(seed)
 
 
-def _normalize(x: Any, preprocessing: Preprocessing, style: Style) -> Any:
+def _normalize(x: Any, preprocessing: Preprocessing, factory: LayerFactory) -> Any:
     mean, variance = preprocessing.normalization(x.shape[-1])
     return keras.layers.Normalization(
         mean=mean,
         variance=variance,
         name="input_normalization",
-        dtype=style.head_dtype,
+        dtype=factory.head_dtype,
     )(x)
 
 
 def _stages(
-    style: Style, rate: float, output_stride: int
+    factory: LayerFactory, rate: float, output_stride: int
 ) -> Iterator[Callable[[Any], Any]]:
     """Makes what lies between stem and head: functions of a tensor, in order."""
-    depths = style.variant.depths
+    depths = factory.variant.depths
     # Source: Meta's code; the rate rises over all blocks, not within a stage.
     rates = iter(np.linspace(0.0, rate, sum(depths)).tolist())
     stride, dilation = 4, 1
@@ -319,6 +321,6 @@ def _stages(
                 dilation *= 2
             else:
                 stride *= 2
-            yield blocks.downsample(style, stage, (before, dilation))
+            yield blocks.downsample(factory, stage, (before, dilation))
         for index in range(depth):
-            yield blocks.block(style, stage, index, next(rates), dilation)
+            yield blocks.block(factory, stage, index, next(rates), dilation)

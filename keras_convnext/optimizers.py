@@ -205,7 +205,7 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
             begun = ops.cast(self.iterations >= group.first_step, dtype)
             # The moments' start at zero is made up for from their own first step on.
             step = ops.maximum(step - group.first_step, 1)
-        if adam_kernel.is_of_use(variable):
+        if adam_kernel.is_supported(variable):
             adam_kernel.update(
                 variable,
                 momentum.value,

@@ -1,4 +1,4 @@
-"""How a picture becomes an input: records that travel with the weights."""
+"""How an image becomes an input: records that travel with the weights."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a set of weights expects of its pictures.
+    """What a set of weights expects of its images.
 
     Attributes:
         size_px: Side of the square that the network sees.
         mean: Mean of each channel, on the scale 0..1.
         std: Standard deviation of each channel, on the scale 0..1.
         crop_fraction: Side of the crop over the shorter side of the resized
-            picture.
+            image.
         crop_mode: "center": resize the shorter side to size_px / crop_fraction
             and cut out the middle; "squash": resize to the square, whatever the
             aspect.
@@ -58,7 +58,7 @@ class Preprocessing:
             raise ValueError(f"Not a preprocessing: {'; '.join(problems)}.")
 
     def normalization(self, channels: int) -> tuple[list[float], list[float]]:
-        """Returns mean and variance for pictures in 0..255 of `channels` channels.
+        """Returns mean and variance for images in 0..255 of `channels` channels.
 
         One channel gets the average of the record's; more than the record has
         repeat them in turn, as pretrained stems are repeated.
@@ -80,13 +80,13 @@ KERAS_LOADER = Preprocessing(
 
 
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
-    """Returns `x` unchanged: the models normalise inside.
+    """Returns `x` unchanged: the models normalize inside.
 
     Here so that code written for keras.applications keeps working. Give the
-    models pictures in 0..255, unless built with `include_preprocessing=False`.
+    models images in 0..255, unless built with `include_preprocessing=False`.
 
     Args:
-        x: Pictures `(batch, height, width, channels)` in 0..255.
+        x: Images `(batch, height, width, channels)` in 0..255.
         data_format: Not used; accepted for keras.applications' callers.
 
     Example:
@@ -106,10 +106,10 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
     Args:
         preds: Scores `(batch, classes)` with 1000 (ImageNet-1k), 11821
             (ImageNet-12k) or 21841 (ImageNet-22k) classes.
-        top: How many to return for each picture.
+        top: How many to return for each image.
 
     Returns:
-        For each picture its `top` classes as (WordNet id, name, score), the
+        For each image its `top` classes as (WordNet id, name, score), the
         highest first.
 
     Raises:

@@ -37,7 +37,7 @@ def pyramid(
             map and there is no "P5". Without dilation it is the same.
 
     Returns:
-        A functional model of pictures `(batch, height, width, channels)`, as `model`
+        A functional model of images `(batch, height, width, channels)`, as `model`
         takes them, whose output is a dictionary by level: P`n` is
         `(batch, height / 2**n, width / 2**n, stage's channels)`, rounded down.
 

@@ -39,7 +39,7 @@ class StemConv:
 
 
 def patchify(patch_px: int) -> tuple[StemConv, str]:
-    """Returns a stem that cuts the picture into patches.
+    """Returns a stem that cuts the image into patches.
 
     Args:
         patch_px: Side of a patch, in pixels.
@@ -109,7 +109,7 @@ class Variant:
 
     @property
     def stem_stride_px(self) -> int:
-        """Pixels of the picture that one position after the stem stands for."""
+        """Pixels of the image that one position after the stem stands for."""
         stride = 1
         for part in self.stem:
             if isinstance(part, StemConv):
@@ -129,9 +129,9 @@ def multiply_accumulates(
 
     Args:
         variant: The shape.
-        size_px: Side of the square input picture, in pixels.
+        size_px: Side of the square input image, in pixels.
         classes: Classes of the head; 0 for no classifier.
-        channels: Channels of the input picture.
+        channels: Channels of the input image.
 
     Example:
         >>> from keras_convnext.variants import VARIANTS, multiply_accumulates

@@ -1,4 +1,4 @@
-"""Class folders of made pictures, for examples that begin with photographs."""
+"""Class folders of made images, for examples that begin with photographs."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def write_photos(folder: Path) -> None:
-    """Twenty pictures in two classes: bright noise and dark noise."""
+    """Twenty images in two classes: bright noise and dark noise."""
     random = np.random.default_rng(0)
     for name, low, high in (("bright", 128, 256), ("dark", 0, 128)):
         (folder / name).mkdir(parents=True)

@@ -89,23 +89,23 @@ def _evaluate_on(spec: str, choice: run_split.Choice, chosen: _cli.FlagValues) -
     order = _order(source.classes, model)
     right = _right_classes(chosen.real_labels, source, order)
     started = time.monotonic()
-    verdicts = _verdicts(model, source, order, chosen.batch)
+    predictions = _predictions(model, source, order, chosen.batch)
     seconds = time.monotonic() - started
     figures = {
         "model": model.name,
         "data": spec,
         "split": choice.split,
-        "top1": verdicts.top1,
-        "top5": verdicts.top5,
-        "loss": verdicts.loss,
-        "calibration_error": verdicts.calibration_error(),
-        **_real_figures(verdicts, right),
-        "examples": len(verdicts.labels),
+        "top1": predictions.top1,
+        "top5": predictions.top5,
+        "loss": predictions.loss,
+        "calibration_error": predictions.calibration_error(),
+        **_real_figures(predictions, right),
+        "examples": len(predictions.labels),
         "seconds": round(seconds, 2),
-        "images_per_second": round(len(verdicts.labels) / seconds, 1),
+        "images_per_second": round(len(predictions.labels) / seconds, 1),
         "labels": list(model.labels),
-        **_confusion(verdicts),
-        "classes": _by_class(verdicts, model.labels),
+        **_confusion(predictions),
+        "classes": _by_class(predictions, model.labels),
     }
     _say_figures(figures)
     if chosen.out:
@@ -186,7 +186,7 @@ def _order(classes: Sequence[str], model: Any) -> np.ndarray:
 def _right_classes(
     path: str | None, source: Any, order: np.ndarray
 ) -> list[list[int]] | None:
-    """Returns the model's numbers of the right classes of each picture; None for none.
+    """Returns the model's numbers of the right classes of each image; None for none.
 
     Raises:
         UsageError: The file does not fit the data.
@@ -197,48 +197,48 @@ def _right_classes(
 
     try:
         lists = real_labels.read(Path(path), len(source.classes))
-        found = real_labels.of_pictures(lists, source.held_back.names())
+        found = real_labels.labels_of_images(lists, source.validation.names())
     except ValueError as error:
         raise UsageError(f"--real_labels={path}: {error}") from error
     if not any(found):
-        raise UsageError(
-            f"--real_labels={path} has no right class for any picture here"
-        )
+        raise UsageError(f"--real_labels={path} has no right class for any image here")
     return [order[numbers].tolist() if numbers else [] for numbers in found]
 
 
-def _real_figures(verdicts: Any, right: list[list[int]] | None) -> dict[str, Any]:
+def _real_figures(predictions: Any, right: list[list[int]] | None) -> dict[str, Any]:
     if right is None:
         return {}
     from .evaluation import real_labels
 
-    share, count = real_labels.accuracy(verdicts.top[:, 0], right)
+    share, count = real_labels.accuracy(predictions.top[:, 0], right)
     return {"real_top1": share, "real_examples": count}
 
 
-def _verdicts(model: Any, source: Any, order: np.ndarray, batch: int) -> Any:
-    from .evaluation.metrics import join, verdicts_of
+def _predictions(model: Any, source: Any, order: np.ndarray, batch: int) -> Any:
+    from .evaluation.metrics import join, predictions_from_probabilities
 
     # Batch by batch: all probabilities of very many classes would fill the memory.
     parts = []
-    for images, labels, weights in source.evaluation(batch):
+    for images, labels, weights in source.validation_batches(batch):
         real = weights.numpy() > 0
         probabilities = model.probabilities(images.numpy()[real].astype(np.float32))
-        parts.append(verdicts_of(order[labels.numpy()[real]], probabilities))
+        parts.append(
+            predictions_from_probabilities(order[labels.numpy()[real]], probabilities)
+        )
     return join(parts)
 
 
-def _confusion(verdicts: Any) -> dict[str, Any]:
+def _confusion(predictions: Any) -> dict[str, Any]:
     """Returns the matrix; of very many classes only the pairs that occur."""
-    if verdicts.classes <= _MOST_MATRIX_CLASSES:
-        return {"confusion": verdicts.confusion().tolist()}
-    return {"confusion_pairs": verdicts.confusion_pairs().tolist()}
+    if predictions.classes <= _MOST_MATRIX_CLASSES:
+        return {"confusion": predictions.confusion().tolist()}
+    return {"confusion_pairs": predictions.confusion_pairs().tolist()}
 
 
-def _by_class(verdicts: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Returns a row for each class: how many pictures, how many were told right."""
-    counts = verdicts.by_class()
-    columns = (counts.images, counts.right, counts.answered)
+def _by_class(predictions: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns a row for each class: how many images, how many were told right."""
+    counts = predictions.by_class()
+    columns = (counts.images, counts.correct, counts.predicted)
     return [
         {"class": name, "examples": images, "right": right, "answers": answers}
         for name, images, right, answers in zip(
@@ -248,7 +248,7 @@ def _by_class(verdicts: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _say_figures(figures: dict[str, Any]) -> None:
-    say(f"{figures['model']} on {figures['data']}, {figures['examples']:,} pictures")
+    say(f"{figures['model']} on {figures['data']}, {figures['examples']:,} images")
     say(f"  first answer right    {figures['top1']:.2%}")
     if len(figures["labels"]) > TOP:
         say(f"  among the first five  {figures['top5']:.2%}")
@@ -257,7 +257,7 @@ def _say_figures(figures: dict[str, Any]) -> None:
         say(f"  right by ReaL labels  {share:.2%} of {count:,} that have any")
     say(f"  cross-entropy         {figures['loss']:.4f}")
     say(f"  calibration error     {figures['calibration_error']:.2%}")
-    say(f"  pictures a second     {figures['images_per_second']:,.0f}")
+    say(f"  images a second     {figures['images_per_second']:,.0f}")
     if len(figures["labels"]) > _MOST_PRINTED_CLASSES:
         _say_worst_classes(figures["classes"])
     else:
@@ -279,16 +279,14 @@ def _say_worst_classes(classes: list[dict[str, Any]]) -> None:
     worst = sorted(seen, key=lambda row: row["right"] / row["examples"])
     worst = worst[:_WORST_PRINTED_CLASSES]
     longest = max(len(row["class"]) for row in worst)
-    say(
-        f"told worst, of {len(seen):,} classes with pictures: how many there are, right"
-    )
+    say(f"told worst, of {len(seen):,} classes with images: how many there are, right")
     for row in worst:
         counts = f"{row['examples']:>7,} {row['right']:>7,}"
         say(f"  {row['class']:<{longest}} {counts}  {_share(row)}")
 
 
 def _share(row: dict[str, Any]) -> str:
-    """Returns how many of a class's pictures are told right, in words."""
+    """Returns how many of a class's images are told right, in words."""
     return f"{row['right'] / row['examples']:7.1%}" if row["examples"] else "      -"
 
 

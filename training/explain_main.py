@@ -1,4 +1,4 @@
-"""`python -m training.explain_main`: where a model looks in pictures."""
+"""`python -m training.explain_main`: where a model looks in images."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from keras_convnext._messages import UsageError, checked, note, say
 COMMAND = "explain"
 SUMMARY = """Draws where a model looks: Grad-CAM, and the gradient of the input.
 
-  python -m training.explain_main --model=runs/demo --out=seen PICTURE...
+  python -m training.explain_main --model=runs/demo --out=seen IMAGE...
 
-PICTURE is what predict takes: a file, a folder, an address, a .txt list. The model
+IMAGE is what predict takes: a file, a folder, an address, a .txt list. The model
 is a .keras file, a run's folder or a published checkpoint. The exit code is 0 where
-any picture was drawn and 2 where none was."""
+any image was drawn and 2 where none was."""
 
 
 def options() -> _cli.FlagValues:
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
         argv: The program's name and its arguments.
 
     Returns:
-        The exit code: 0 where a picture was drawn, 2 where none was.
+        The exit code: 0 where an image was drawn, 2 where none was.
     """
     return _cli.run_command(
         COMMAND,
@@ -49,11 +49,11 @@ def main(argv: list[str]) -> int:
 
 def _explain(chosen: _cli.FlagValues, named: list[str]) -> int:
     if not named:
-        raise UsageError("no picture was named; --help shows how")
+        raise UsageError("no image was named; --help shows how")
     _cli.import_tensorflow()
     from .inference import inputs, models, saliency
 
-    names = inputs.listed(named)
+    names = inputs.list_images(named)
     model = models.open_model(chosen, COMMAND)
     if model.model is None:
         raise UsageError(
@@ -96,8 +96,8 @@ def _number(name: str | None, labels: tuple[str, ...]) -> int | None:
 def _file_name(view: Any, drawn: int) -> str:
     from .report import plots
 
-    # Numbered: two folders may have pictures of one name.
-    return plots.file_name(drawn, Path(view.name).stem or "picture")
+    # Numbered: two folders may have images of one name.
+    return plots.file_name(drawn, Path(view.name).stem or "image")
 
 
 def _draw(
@@ -114,11 +114,11 @@ def _draw(
     # The only label of a model with one output is the second of two classes.
     shown = number if len(model.labels) > 1 else 1
     cams, slopes = checked(explain_images, images, [shown])
-    picture = insight_plots.Explained(
+    image = insight_plots.Explained(
         view.image, cams[0], slopes[0], model.labels[number], probabilities[number]
     )
     with _files.replacing(path) as partial:
-        partial.write_bytes(insight_plots.explained([picture]))
+        partial.write_bytes(insight_plots.explained([image]))
     [(name, share)] = name_best(probabilities, model.labels, 1)
     say(f"{path}  {view.name}: {name} {share:.2%}")
 

@@ -1,4 +1,4 @@
-"""`python -m training.main`: trains a ConvNeXt from a recipe and pictures."""
+"""`python -m training.main`: trains a ConvNeXt from a recipe and images."""
 
 from __future__ import annotations
 
@@ -127,16 +127,16 @@ def _train_with_tensorflow(
         seed=recipe.seed,
         skip_bad_images=chosen.skip_bad_images,
     )
-    source = pretrained.seen_alike(source, recipe)
+    source = pretrained.match_preprocessing(source, recipe)
     if processes.is_chief:
         run_log.say_what_was_found(source)
-        # A folder may have got or lost pictures since the run began.
+        # A folder may have got or lost images since the run began.
         workdir.claim({**run_identity, **counts(source)}, source.classes)
-    with distribution.told_of_lost_workers(processes):
+    with distribution.explain_lost_workers(processes):
         run = _begun(recipe, source, workdir, strategy, processes)
         if not processes.is_chief:
             return _follow(run)
-        with _told_how_to_go_on(run):
+        with _resume_hint(run):
             return _lead(run, watchers(workdir))
 
 
@@ -162,7 +162,7 @@ def _train_under_jax(
     for line in run_log.of_changes(recipe, chosen.recipe, chosen.set):
         say(line)
     run = checked(jax_run.prepare, recipe, chosen.data, workdir)
-    with _told_how_to_go_on(run):
+    with _resume_hint(run):
         return jax_run.train(run)
 
 
@@ -182,7 +182,7 @@ def _begun(
 
 
 @contextlib.contextmanager
-def _told_how_to_go_on(run: Any) -> Iterator[None]:
+def _resume_hint(run: Any) -> Iterator[None]:
     """Makes a line of what ends a run from outside; its checkpoints stay as they are.
 
     Raises:
@@ -226,7 +226,7 @@ def _recipe(chosen: _cli.FlagValues, stored: dict[str, Any]) -> Any:
         recipe = table.resolve(chosen.recipe, changes)
     else:
         there = recipe_file.from_json(stored)
-        recipe = overrides.changed(there, changes, fixed=("name",))
+        recipe = overrides.apply_overrides(there, changes, fixed=("name",))
     pretrained.check(recipe)
     return recipe
 
@@ -254,7 +254,7 @@ def _follow(run: Any) -> int:
     from .report import finish
 
     trainer.train(run)
-    finish.leave(run, [])
+    finish.write_outputs(run, [])
     return 0
 
 
@@ -266,13 +266,13 @@ def _lead(run: Any, watchers: list[Any]) -> int:
 
     recipe, workdir = run.recipe, run.workdir
     run_log.say_what_begins(run, distribution.describe(run.strategy))
-    history = HistoryFile(workdir.history, run.position.epoch)
+    history = HistoryFile(workdir.history, run.progress.epoch)
     progress = Progress(
-        recipe.epochs, run.steps_per_epoch, recipe.global_batch, run.position.step
+        recipe.epochs, run.steps_per_epoch, recipe.global_batch, run.progress.step
     )
     trainer.train(run, [history, *watchers, progress])
     started = time.monotonic()
-    metrics = finish.leave(run, history.rows)
+    metrics = finish.write_outputs(run, history.rows)
     seconds = time.monotonic() - started
     run_log.say_what_came_out(run, metrics, workdir.report, seconds)
     return 0

@@ -1,4 +1,4 @@
-"""`python -m training.predict_main`: what a trained model says of pictures."""
+"""`python -m training.predict_main`: what a trained model says of images."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from keras_convnext import _cli, _files
 from keras_convnext._messages import UsageError, note, say
 
 COMMAND = "predict"
-SUMMARY = """Tells what a model sees in pictures, the likeliest classes first.
+SUMMARY = """Tells what a model sees in images, the likeliest classes first.
 
-  python -m training.predict_main --model=runs/demo PICTURE...
+  python -m training.predict_main --model=runs/demo IMAGE...
 
-PICTURE is a file, a folder, an address (https://...), or a .txt file with one
+IMAGE is a file, a folder, an address (https://...), or a .txt file with one
 of these a line. Class names and preprocessing are read from beside the model.
 What cannot be read is named and passed over; the exit code is 0 where any
-picture was answered and 2 where none was."""
+image was answered and 2 where none was."""
 _FORMATS = ("table", "csv", "json")
 
 
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
         argv: The program's name and its arguments.
 
     Returns:
-        The exit code: 0 where a picture was answered, 2 where none was.
+        The exit code: 0 where an image was answered, 2 where none was.
     """
     return _cli.run_command(
         COMMAND,
@@ -54,12 +54,12 @@ def main(argv: list[str]) -> int:
 
 def _predict(chosen: _cli.FlagValues, named: list[str]) -> int:
     if not named:
-        raise UsageError("no picture was named; --help shows how")
+        raise UsageError("no image was named; --help shows how")
     _cli.import_tensorflow()
 
     from .inference import inputs, models, predictions
 
-    names = inputs.listed(named)
+    names = inputs.list_images(named)
     model = models.open_model(chosen, COMMAND)
     write = predictions.FORMATS[chosen.format]
     given: list[predictions.Answer] = []

@@ -1,4 +1,4 @@
-"""`python -m training.preview_main`: pictures as a training step will see them."""
+"""`python -m training.preview_main`: images as a training step will see them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from keras_convnext._messages import UsageError, checked, say
 from .recipes import flag_hints
 
 COMMAND = "preview"
-SUMMARY = """Draws a sheet of pictures as training will see them.
+SUMMARY = """Draws a sheet of images as training will see them.
 
   python -m training.preview_main --recipe=v1_tiny_in1k --data=folder:photos \\
       --out=sheet.png
 
-A row a picture: as evaluation sees it, then as training draws it again and
+A row an image: as evaluation sees it, then as training draws it again and
 again, through the pipeline that training reads from."""
 
 
@@ -26,10 +26,11 @@ def options() -> _cli.FlagValues:
     flags.recipe()
     flags.text("data", None, "as in training: digits, folder:PATH, ...")
     flags.text("out", None, "PNG file for the sheet")
-    flags.integer("pictures", 8, "rows", 1, 64)
+    flags.integer("images", 8, "rows", 1, 64)
     flags.integer("draws", 7, "columns", 1, 32)
     flags.switch("mix", False, "MixUp and CutMix too")
     flags.skip_bad_images()
+    flags.renamed("pictures", "images")
     return flags.values
 
 
@@ -81,8 +82,8 @@ def _preview(chosen: _cli.FlagValues) -> int:
             seed=recipe.seed,
             skip_bad_images=chosen.skip_bad_images,
         )
-        source = checked(pretrained.seen_alike, source, recipe)
-        png = preview.sheet(source, recipe, chosen.pictures, chosen.draws)
+        source = checked(pretrained.match_preprocessing, source, recipe)
+        png = preview.sheet(source, recipe, chosen.images, chosen.draws)
     with _cli.writes_file("out", out), _files.replacing(out) as partial:
         partial.write_bytes(png)
     say(f"{out}  {preview.in_words(recipe.augmentation)}")

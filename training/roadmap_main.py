@@ -87,13 +87,13 @@ def _roadmap(chosen: _cli.FlagValues) -> int:
         say(
             f"{distribution.describe(strategy)}, {recipe.precision}, batch "
             f"{recipe.global_batch}, {road.regime} road: steps {len(steps)}, seeds "
-            f"{chosen.seeds}; {source.train_examples:,} pictures to train on and "
-            f"{source.eval_examples:,} held back"
+            f"{chosen.seeds}; {source.train_examples:,} images to train on and "
+            f"{source.validation_examples:,} held back"
         )
         runs.train_missing(
             folder, road, recipe, source, strategy, steps, range(chosen.seeds)
         )
-    _leave(folder, settings)
+    _write_outputs(folder, settings)
     return 0
 
 
@@ -108,7 +108,7 @@ def _steps(text: str, road: Any) -> tuple[str, ...]:
     return tuple(name for name in roadmap.STEPS if name in names)
 
 
-def _leave(folder: Any, settings: Any) -> None:
+def _write_outputs(folder: Any, settings: Any) -> None:
     """Writes the summary, the table and the figure of all results there are."""
     from .roadmap import report as roadmap_report
 

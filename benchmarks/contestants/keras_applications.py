@@ -51,7 +51,7 @@ def prepare(case: dict[str, Any]) -> Callable[[], Any]:
     model = build(case, activation=None)
     optimizer = keras.optimizers.AdamW(1e-4, weight_decay=0.05)
     optimizer.build(model.trainable_variables)
-    batch, labels = with_keras.pictures(case), with_keras.labels(case)
+    batch, labels = with_keras.images(case), with_keras.labels(case)
 
     @tf.function(jit_compile=False)
     def step() -> tf.Tensor:

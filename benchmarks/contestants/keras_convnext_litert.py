@@ -37,5 +37,5 @@ def prepare(case: dict[str, Any]) -> Callable[[], Any]:
     interpreter = Interpreter(model_content=contents, num_threads=os.cpu_count())
     runner = interpreter.get_signature_runner(tflite.SIGNATURE)
     (name,) = runner.get_input_details()
-    values = {name: with_keras.pictures(case).numpy()}
+    values = {name: with_keras.images(case).numpy()}
     return lambda: runner(**values)

@@ -13,7 +13,7 @@ import keras_convnext
 from contestants import with_keras
 from keras_convnext import optimizers
 from training.engine.step import StepSettings, make_train_step
-from training.engine.train_state import Learner
+from training.engine.train_state import TrainState
 
 STEPS = 1_000_000
 
@@ -50,11 +50,11 @@ def training(case: dict[str, Any], **arguments: Any) -> Callable[[], Any]:
     )
     optimizer.build(model.trainable_variables)
     step = make_train_step(
-        Learner(model, optimizer),
+        TrainState(model, optimizer),
         StepSettings(global_batch=case["batch"], classes=case["classes"]),
         tf.distribute.get_strategy(),
     )
-    batch, labels = with_keras.pictures(case), with_keras.labels(case)
+    batch, labels = with_keras.images(case), with_keras.labels(case)
     return lambda: step(batch, labels)["loss"].numpy()
 
 

@@ -29,8 +29,8 @@ def randomise(model: keras.Model) -> None:
             variable.assign(value.astype("float32"))
 
 
-def pictures(case: dict[str, Any]) -> tf.Tensor:
-    """Returns random pictures 0..255 `(batch, size_px, size_px, 3)`."""
+def images(case: dict[str, Any]) -> tf.Tensor:
+    """Returns random images 0..255 `(batch, size_px, size_px, 3)`."""
     shape = (case["batch"], case["size_px"], case["size_px"], 3)
     return tf.random.uniform(shape, 0.0, 255.0, seed=0)
 
@@ -47,5 +47,5 @@ def inference(model: keras.Model, case: dict[str, Any]) -> Callable[[], Any]:
     graph = tf.function(
         lambda batch: model(batch, training=False), jit_compile=False, autograph=False
     )
-    batch = pictures(case)
+    batch = images(case)
     return lambda: graph(batch).numpy()

@@ -20,15 +20,15 @@ def versions() -> dict[str, str]:
 
 def prepare(case: dict[str, Any]) -> Callable[[], Any]:
     """Returns the case's work."""
-    pictures, _ = with_torch.inputs(case)
-    pictures = pictures.contiguous()
+    images, _ = with_torch.inputs(case)
+    images = images.contiguous()
     network = torch.nn.Sequential(
         with_torch.build(case).to(memory_format=torch.contiguous_format).eval(),
         torch.nn.Softmax(-1),
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        torch.onnx.export(network, (pictures,), path, input_names=["pictures"])
+        torch.onnx.export(network, (images,), path, input_names=["pictures"])
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    values = {"pictures": pictures.numpy()}
+    values = {"pictures": images.numpy()}
     return lambda: session.run(None, values)[0]

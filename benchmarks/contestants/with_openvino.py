@@ -20,15 +20,15 @@ def versions() -> dict[str, str]:
 
 def prepare(case: dict[str, Any]) -> Callable[[], Any]:
     """Returns the case's work."""
-    pictures, _ = with_torch.inputs(case)
-    pictures = pictures.contiguous()
+    images, _ = with_torch.inputs(case)
+    images = images.contiguous()
     network = torch.nn.Sequential(
         with_torch.build(case).to(memory_format=torch.contiguous_format).eval(),
         torch.nn.Softmax(-1),
     )
     with torch.no_grad():
         converted = openvino.convert_model(
-            network, example_input=pictures, input=list(pictures.shape)
+            network, example_input=images, input=list(images.shape)
         )
     compiled = openvino.Core().compile_model(
         converted,
@@ -38,5 +38,5 @@ def prepare(case: dict[str, Any]) -> Callable[[], Any]:
             "INFERENCE_PRECISION_HINT": PRECISIONS[case["precision"]],
         },
     )
-    values = pictures.numpy()
+    values = images.numpy()
     return lambda: compiled([values])[0]

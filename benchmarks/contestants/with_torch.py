@@ -77,9 +77,9 @@ def build(case: dict[str, Any]) -> torch.nn.Module:
 
 
 def inputs(case: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns normalised pictures, channels last, and class numbers."""
+    """Returns normalized images, channels last, and class numbers."""
     torch.manual_seed(0)
     shape = (case["batch"], 3, case["size_px"], case["size_px"])
-    pictures = torch.randn(shape).to(device(), memory_format=torch.channels_last)
+    images = torch.randn(shape).to(device(), memory_format=torch.channels_last)
     labels = torch.randint(0, case["classes"], (case["batch"],)).to(device())
-    return pictures, labels
+    return images, labels

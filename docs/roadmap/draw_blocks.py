@@ -17,7 +17,7 @@ from keras_convnext.roadmap import plan
 
 FOLDER = Path(__file__).parent
 INK, FAINT = "#1f2733", "#9aa4b2"
-COLOURS = {
+COLORS = {
     "dense": "#b9d4f0",
     "spatial": "#f4b183",
     "norm": "#d5e8d4",
@@ -48,7 +48,7 @@ class Box:
 
     Attributes:
         text: What stands in it.
-        kind: Key of `COLOURS`.
+        kind: Key of `COLORS`.
     """
 
     text: str
@@ -127,13 +127,13 @@ def arrow(axes: Axes, x: float, start: float, end: float) -> None:
 def draw_box(
     axes: Axes, x: float, y: float, box: Box, width: float = 3.4, height: float = 0.68
 ) -> None:
-    """Draws one box around its centre."""
+    """Draws one box around its center."""
     patch = FancyBboxPatch(
         (x - width / 2, y - height / 2),
         width,
         height,
         boxstyle="round,pad=0,rounding_size=0.1",
-        facecolor=COLOURS[box.kind],
+        facecolor=COLORS[box.kind],
         edgecolor=FAINT,
     )
     axes.add_patch(patch)
@@ -142,7 +142,7 @@ def draw_box(
 
 
 def draw_blocks(name: str) -> None:
-    """Draws one picture of blocks that keep the size, side by side."""
+    """Draws one image of blocks that keep the size, side by side."""
     columns = BLOCKS[name]
     figure = Figure(figsize=(3.2 * len(columns), 5.8), layout="constrained")
     for axes, (step, title) in zip(
@@ -161,7 +161,7 @@ def draw_blocks(name: str) -> None:
 
 
 def draw_downsampling() -> None:
-    """Draws how the picture is halved before and after the last step."""
+    """Draws how the image is halved before and after the last step."""
     figure = Figure(figsize=(10.5, 4.2), layout="constrained")
     before, between, after = figure.subplots(1, 3, width_ratios=(5.5, 4.3, 4.3))
     design = roadmap.design("layer_norm")
@@ -188,6 +188,6 @@ def draw_downsampling() -> None:
 
 
 if __name__ == "__main__":
-    for picture in BLOCKS:
-        draw_blocks(picture)
+    for image in BLOCKS:
+        draw_blocks(image)
     draw_downsampling()

@@ -1,10 +1,10 @@
-"""Writes the pictures of the small reproduction.
+"""Writes the images of the small reproduction.
 
 Run as
     python docs/roadmap/make_data.py cifar10_jpeg.npz cifar10_15000.npz
 
 The first file holds CIFAR-10 as JPEG files in a random order, their common header kept
-once; the second gets its first 15,000 training and 5,000 test pictures, decoded.
+once; the second gets its first 15,000 training and 5,000 test images, decoded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CLASSES = [
 
 
 def decoded(arrays: dict[str, np.ndarray], part: str, count: int) -> np.ndarray:
-    """Returns the first pictures of a part, uint8 `(count, 32, 32, 3)`."""
+    """Returns the first images of a part, uint8 `(count, 32, 32, 3)`."""
     header = arrays["jpeg_header"].tobytes()
     contents, offsets = arrays[f"{part}_data"].tobytes(), arrays[f"{part}_offsets"]
     files = [header + contents[offsets[i] : offsets[i + 1]] for i in range(count)]

@@ -154,7 +154,7 @@ class _Edit:
         return any(operator is last for last in self._last)
 
     def _is_first(self, operator: Any) -> bool:
-        """Returns whether an operator works on the picture itself."""
+        """Returns whether an operator works on the image itself."""
         tensor = int(operator.inputs[0])
         while (maker := self._graph.maker(tensor)) is not None:
             if self._graph.kind(maker) in _WEIGHTED:

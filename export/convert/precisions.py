@@ -14,12 +14,12 @@ class Precision:
         what: In words.
         most_difference: Largest difference of a probability that is let through;
             `None` where only the classes have to agree.
-        least_agreement: Smallest share of pictures with Keras' own first class that
+        least_agreement: Smallest share of images with Keras' own first class that
             is let through; of labels by themselves, of those that both say apply or
             both say do not; of features, the smallest cosine.
-        most_accuracy_lost: Largest share of pictures that Keras classifies rightly
-            and the file does not, on balance; one picture is always let through.
-        calibrated: Whether the ranges of activations have to be measured on pictures.
+        most_accuracy_lost: Largest share of images that Keras classifies rightly
+            and the file does not, on balance; one image is always let through.
+        calibrated: Whether the ranges of activations have to be measured on images.
     """
 
     name: str

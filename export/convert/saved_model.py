@@ -16,7 +16,7 @@ from ..model.loaded_model import Source
 from . import signatures, warmup_requests
 
 FOLDER = "saved_model"
-# How many classes the signature for encoded pictures tells.
+# How many classes the signature for encoded images tells.
 TOP_CLASSES = 5
 
 

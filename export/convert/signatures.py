@@ -1,6 +1,6 @@
-"""The signatures of a SavedModel: encoded pictures, pixels, tensors, features.
+"""The signatures of a SavedModel: encoded images, pixels, tensors, features.
 
-What happens to a picture on its way is inside of the graph, so that every client
+What happens to an image on its way is inside of the graph, so that every client
 gets what the training pipeline's evaluation got.
 """
 
@@ -17,20 +17,20 @@ from keras_convnext.preprocessing import Preprocessing
 
 from ..model.forward import Network
 
-# Each picture in work may hold its decoded pixels, so the count bounds the memory.
+# Each image in work may hold its decoded pixels, so the count bounds the memory.
 _DECODED_AT_ONCE = 4
 DEFAULTS = ("bytes", "images", "tensors")
 
 
 def _status(contents: tf.Tensor, is_good: tf.Tensor) -> tf.Tensor:
-    """Returns what is wrong with a picture's bytes, empty when nothing is."""
+    """Returns what is wrong with an image's bytes, empty when nothing is."""
     data = headers.read(contents)
-    kind = headers.picture_format(data)
+    kind = headers.image_format(data)
     is_deep = (kind == headers.PNG) & (headers.png_bits(data) == 16)
     damaged = f"damaged, cut short or larger than {MAX_PIXELS} pixels"
     reasons = (
         (tf.equal(tf.strings.length(contents), 0), "empty"),
-        (kind == headers.UNKNOWN, "not a JPEG, PNG, GIF, BMP or WebP picture"),
+        (kind == headers.UNKNOWN, "not a JPEG, PNG, GIF, BMP or WebP image"),
         (
             (kind == headers.BMP) & ~image_bmp.is_supported(data),
             "a kind of BMP that is not supported (run lengths?); save it as PNG",
@@ -54,7 +54,7 @@ def _views(
     """Decodes a batch of files, whatever is in them.
 
     An error in a graph ends the whole call, except inside of a dataset that is told
-    to leave erroneous elements out: that is how one bad file leaves its neighbours
+    to leave erroneous elements out: that is how one bad file leaves its neighbors
     alone.
 
     Args:
@@ -62,7 +62,7 @@ def _views(
         preprocessing: What is done with their pixels.
 
     Returns:
-        float32 `(batch, size_px, size_px, 3)`, black where a file is no picture, and
+        float32 `(batch, size_px, size_px, 3)`, black where a file is no image, and
         bool `(batch,)`: whether it was one.
     """
     count = tf.size(image_bytes, out_type=tf.int64)
@@ -85,8 +85,8 @@ def _views(
     return tf.ensure_shape(spread, (None, side, side, 3)), is_good
 
 
-def _require_pictures(batch: tf.Tensor) -> None:
-    """Fails clearly where a batch has no picture, or its pictures no pixel.
+def _require_images(batch: tf.Tensor) -> None:
+    """Fails clearly where a batch has no image, or its images no pixel.
 
     Some kernels would fail on such shapes too, with words about their own insides.
     """
@@ -101,7 +101,7 @@ def _from_bytes(
     names = tf.constant(list(labels))
 
     def classify(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        _require_pictures(image_bytes)
+        _require_images(image_bytes)
         views, is_good = _views(image_bytes, preprocessing)
         scores = _score_of_each(network.probabilities(views), len(labels))
         scores, indices = tf.math.top_k(scores, top)
@@ -132,7 +132,7 @@ def _score_of_each(probabilities: tf.Tensor, names: int) -> tf.Tensor:
 
 def _from_images(network: Network, preprocessing: Preprocessing) -> Callable:
     def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        _require_pictures(images)
+        _require_images(images)
         views = tf.map_fn(
             lambda image: evaluation_view(image, preprocessing),
             images,
@@ -156,10 +156,10 @@ def make(
 
     Args:
         network: The forward pass.
-        preprocessing: How a picture becomes its input.
+        preprocessing: How an image becomes its input.
         labels: The class names; of a model with one output, those of 0 and 1, or that
             of 1 alone.
-        top: How many classes are told for encoded pictures.
+        top: How many classes are told for encoded images.
         default: Which of `DEFAULTS` is called `serving_default` too.
 
     Returns:

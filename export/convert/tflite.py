@@ -79,9 +79,9 @@ def convert(
     Args:
         network: The forward pass.
         precision: Of the file.
-        calibration: Pictures on which the ranges of activations are measured, float32
+        calibration: Images on which the ranges of activations are measured, float32
             `(count, size_px, size_px, 3)` in 0..255; needed where the precision says.
-        batch: Pictures that the file takes in a call; `None` for any number.
+        batch: Images that the file takes in a call; `None` for any number.
         any_size: Whether a runtime may set the height and width of the input.
         exact: The float32 file of the same arguments, where it has been made already;
             those of 8 bits take some of their weights from it.
@@ -120,7 +120,7 @@ def _converted(
             folder, signature_keys=[SIGNATURE]
         )
         if precision.name in _SETTINGS:
-            # Given pictures, the converter would make integers of any precision.
+            # Given images, the converter would make integers of any precision.
             measured = calibration if precision.calibrated else None
             _configure(converter, _SETTINGS[precision.name], measured, batch)
         try:
@@ -147,21 +147,21 @@ def _configure(
     if setting.weights is not None:
         converter.target_spec.supported_types = [setting.weights]
     if calibration is not None:
-        pictures = _with_whole_range(calibration)
+        images = _with_whole_range(calibration)
         size = batch or 1
         converter.representative_dataset = lambda: (
-            {"tensors": pictures[start : start + size]}
-            for start in range(0, len(pictures) - size + 1, size)
+            {"tensors": images[start : start + size]}
+            for start in range(0, len(images) - size + 1, size)
         )
 
 
-def _with_whole_range(pictures: np.ndarray) -> np.ndarray:
-    """Returns the pictures with a black and a white pixel in the first one.
+def _with_whole_range(images: np.ndarray) -> np.ndarray:
+    """Returns the images with a black and a white pixel in the first one.
 
     The measured range of the input is then 0..255 and its step 1, so that a uint8
-    input takes pictures as they are.
+    input takes images as they are.
     """
-    changed = pictures.copy()
+    changed = images.copy()
     changed[0, 0, 0], changed[0, -1, -1] = 0.0, 255.0
     return changed
 

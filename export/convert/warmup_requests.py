@@ -64,17 +64,17 @@ def write(
     Args:
         folder: The SavedModel.
         model: What the server calls the model.
-        size_px: Side of the pictures.
+        size_px: Side of the images.
         default: Which signature is `serving_default`.
         signatures: The names of those that there are.
     """
-    picture = np.full((size_px, size_px, 3), 127, np.uint8)
+    image = np.full((size_px, size_px, 3), 127, np.uint8)
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="JPEG")
-    tensors = picture[None].astype(np.float32)
+    Image.fromarray(image).save(file, format="JPEG")
+    tensors = image[None].astype(np.float32)
     inputs: dict[str, tuple[str, _Value]] = {
         "bytes": ("image_bytes", [file.getvalue()]),
-        "images": ("images", picture[None]),
+        "images": ("images", image[None]),
         "tensors": ("tensors", tensors),
         "features": ("tensors", tensors),
     }

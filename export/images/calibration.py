@@ -1,4 +1,4 @@
-"""The pictures on which the ranges of activations are measured."""
+"""The images on which the ranges of activations are measured."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from keras_convnext._messages import UsageError
 from keras_convnext.preprocessing import Preprocessing
 
 from . import comparison, image_sets
-from .image_sets import Origin, Parts
+from .image_sets import ImageSet, Splits
 from .run_images import find_run_images
 
 # With fewer, the ranges are those of the few.
-LEAST_PICTURES = 100
-_MOST_PICTURES = 200
+LEAST_IMAGES = 100
+_MOST_IMAGES = 200
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Where to take the pictures from.
+    """Where to take the images from.
 
     Attributes:
-        origin: Holds them.
+        image_set: Holds them.
         numbers: Which of them.
         others: What the same place has besides, to judge the result on; `None` where
             there is nothing else.
     """
 
-    origin: Origin
+    image_set: ImageSet
     numbers: np.ndarray
-    others: Origin | None
+    others: ImageSet | None
 
 
 def find(wanted: str | None, model: Path | None = None) -> Calibration:
-    """Returns where to take the pictures from, having looked whether there are enough.
+    """Returns where to take the images from, having looked whether there are enough.
 
     Args:
         wanted: One of `origins.SPECS`; of its two parts training's is taken. Or
@@ -46,25 +46,27 @@ def find(wanted: str | None, model: Path | None = None) -> Calibration:
     Raises:
         UsageError: There are none, or too few.
     """
-    parts = _of_run(model) if wanted is None else image_sets.find("calibration", wanted)
-    origin = parts.training
-    if origin is None:
+    splits = (
+        _of_run(model) if wanted is None else image_sets.find("calibration", wanted)
+    )
+    image_set = splits.training
+    if image_set is None:
         raise UsageError(
-            f"--calibration: {wanted or 'the run'} has no pictures for training"
+            f"--calibration: {wanted or 'the run'} has no images for training"
         )
-    if origin.count < LEAST_PICTURES:
+    if image_set.count < LEAST_IMAGES:
         raise UsageError(
-            f"--calibration: {origin.words} holds {origin.count} pictures, at least "
-            f"{LEAST_PICTURES} are needed"
+            f"--calibration: {image_set.words} holds {image_set.count} images; at "
+            f"least {LEAST_IMAGES} are needed"
         )
-    order = origin.order()
-    others = parts.held_back
-    if parts.undivided:
-        others = _only(origin, order[_MOST_PICTURES:])
-    return Calibration(origin, order[:_MOST_PICTURES], others)
+    order = image_set.order()
+    others = splits.validation
+    if splits.undivided:
+        others = _only(image_set, order[_MOST_IMAGES:])
+    return Calibration(image_set, order[:_MOST_IMAGES], others)
 
 
-def _of_run(model: Path | None) -> Parts:
+def _of_run(model: Path | None) -> Splits:
     """Returns the images of the run beside a model."""
     reason = "a published checkpoint has no run"
     if model is not None:
@@ -73,25 +75,25 @@ def _of_run(model: Path | None) -> Parts:
         except UsageError as mistake:
             reason = str(mistake)
     raise UsageError(
-        f"int8 and int16x8 need --calibration={image_sets.SPECS}: real pictures, at "
-        f"least {LEAST_PICTURES}; those of the model's own run are not to be had: "
+        f"int8 and int16x8 need --calibration={image_sets.DATA_FORMS}: real images, at "
+        f"least {LEAST_IMAGES}; those of the model's own run are not to be had: "
         f"{reason}"
     )
 
 
-def _only(origin: Origin, numbers: np.ndarray) -> Origin | None:
-    """Returns an origin of these pictures alone."""
+def _only(image_set: ImageSet, numbers: np.ndarray) -> ImageSet | None:
+    """Returns an image set of these images alone."""
     if not len(numbers):
         return None
-    return Origin(
-        f"those of {origin.words} that calibration did not use",
+    return ImageSet(
+        f"those of {image_set.words} that calibration did not use",
         len(numbers),
-        lambda chosen: origin.read([numbers[number] for number in chosen]),
+        lambda chosen: image_set.read([numbers[number] for number in chosen]),
     )
 
 
 def load(calibration: Calibration, preprocessing: Preprocessing) -> np.ndarray:
-    """Returns the pictures as the model sees them.
+    """Returns the images as the model sees them.
 
     Args:
         calibration: Where they are.
@@ -101,12 +103,12 @@ def load(calibration: Calibration, preprocessing: Preprocessing) -> np.ndarray:
         float32 `(count, size_px, size_px, 3)`, 0..255.
 
     Raises:
-        UsageError: A picture cannot be decoded.
+        UsageError: An image cannot be decoded.
     """
     from keras_convnext.image import evaluation_view
 
     views = [
-        evaluation_view(comparison.decoded(picture), preprocessing).numpy()
-        for picture in calibration.origin.read(calibration.numbers)
+        evaluation_view(comparison.decode(image), preprocessing).numpy()
+        for image in calibration.image_set.read(calibration.numbers)
     ]
     return np.stack(views)

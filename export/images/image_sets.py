@@ -1,7 +1,7 @@
-"""Where pictures come from: a folder, an array file or a tensorflow-datasets set.
+"""Where images come from: a folder, an array file or a tensorflow-datasets set.
 
-A spec such as `folder:PATH` has up to two parts: pictures to learn or measure on, and
-pictures held back for judging. Nothing is decoded before pictures are drawn.
+A spec such as `folder:PATH` has up to two parts: images to learn or measure on, and
+images held back for judging. Nothing is decoded before images are drawn.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from PIL import Image
 from keras_convnext._messages import UsageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
-SPECS = "folder:PATH, array:FILE.npz or tfds:NAME"
+DATA_FORMS = "folder:PATH, array:FILE.npz or tfds:NAME"
 # In the order of preference; the names that training looks for, too.
 _TRAINING_FOLDERS = ("train", "training")
-_HELD_BACK_FOLDERS = ("val", "validation", "valid", "test", "testing")
-_HELD_BACK_SPLITS = ("validation", "test")
+_VALIDATION_FOLDERS = ("val", "validation", "valid", "test", "testing")
+_VALIDATION_SPLITS = ("validation", "test")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An encoded picture, what it is called, and its class where that is known."""
+class EncodedImage:
+    """An encoded image, what it is called, and its class where that is known."""
 
     name: str
     contents: bytes
@@ -39,19 +39,19 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Pictures that can be had.
+class ImageSet:
+    """Images that can be had.
 
     Attributes:
         words: What they are, for people.
         count: How many there are.
-        read: Returns the pictures of these numbers, in the numbers' order.
+        read: Returns the images of these numbers, in the numbers' order.
         streamed: Whether reading a number means reading all before it.
     """
 
     words: str
     count: int
-    read: Callable[[Iterable[int]], list[Picture]]
+    read: Callable[[Iterable[int]], list[EncodedImage]]
     streamed: bool = False
 
     def order(self, seed: int = 0) -> np.ndarray:
@@ -62,26 +62,26 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Splits:
     """The two parts of what a spec names; `None` for one that it has not.
 
     Attributes:
-        training: Pictures that a model may have learned from.
-        held_back: Pictures apart from those.
-        undivided: Whether both are the same pictures.
+        training: Images that a model may have learned from.
+        validation: Images apart from those.
+        undivided: Whether both are the same images.
     """
 
-    training: Origin | None
-    held_back: Origin | None
+    training: ImageSet | None
+    validation: ImageSet | None
     undivided: bool = False
 
 
-def find(flag: str, spec: str, download: bool = True) -> Parts:
+def find(flag: str, spec: str, download: bool = True) -> Splits:
     """Returns what a spec names, having looked whether it is there.
 
     Args:
         flag: The flag that it was given with, for messages.
-        spec: One of `SPECS`.
+        spec: One of `DATA_FORMS`.
         download: Whether a data set that is not on this machine may be fetched.
 
     Raises:
@@ -90,15 +90,15 @@ def find(flag: str, spec: str, download: bool = True) -> Parts:
     kind, _, rest = spec.partition(":")
     if kind not in _KINDS or not rest:
         near = f"; --{flag}=folder:{spec}?" if Path(spec).expanduser().is_dir() else ""
-        raise UsageError(f"--{flag}={spec}: expected {SPECS}{near}")
+        raise UsageError(f"--{flag}={spec}: expected {DATA_FORMS}{near}")
     try:
         return _KINDS[kind](rest, download)
     except UsageError as mistake:
         raise UsageError(f"--{flag}: {mistake}") from mistake
 
 
-def of_files(words: str, files: list[Path], root: Path | None = None) -> Origin:
-    """Returns picture files as an origin.
+def of_files(words: str, files: list[Path], root: Path | None = None) -> ImageSet:
+    """Returns image files as an origin.
 
     Args:
         words: What they are.
@@ -106,14 +106,14 @@ def of_files(words: str, files: list[Path], root: Path | None = None) -> Origin:
         root: The folder of their class folders; None where they have no classes.
     """
 
-    def read(numbers: Iterable[int]) -> list[Picture]:
+    def read(numbers: Iterable[int]) -> list[EncodedImage]:
         chosen = [files[number] for number in numbers]
         return [
-            Picture(path.name, path.read_bytes(), _class_of(path, root))
+            EncodedImage(path.name, path.read_bytes(), _class_of(path, root))
             for path in chosen
         ]
 
-    return Origin(words, len(files), read)
+    return ImageSet(words, len(files), read)
 
 
 def _class_of(path: Path, root: Path | None) -> str | None:
@@ -128,16 +128,16 @@ def _class_of(path: Path, root: Path | None) -> str | None:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Returns the picture files in a folder and its subfolders, in order."""
+    """Returns the image files in a folder and its subfolders, in order."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
-def _folder(named: str, _: bool) -> Parts:
+def _folder(named: str, _: bool) -> Splits:
     folder = Path(named).expanduser()
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}")
 
-    def part(root: Path) -> Origin:
+    def part(root: Path) -> ImageSet:
         files = files_in(root)
         if not files:
             raise UsageError(f"{root} holds no {', '.join(SUFFIXES)} file")
@@ -146,14 +146,14 @@ def _folder(named: str, _: bool) -> Parts:
 
     below = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
     train = [below[name] for name in _TRAINING_FOLDERS if name in below]
-    held_back = [below[name] for name in _HELD_BACK_FOLDERS if name in below]
-    if train and held_back:
-        return Parts(part(train[0]), part(held_back[0]))
-    whole = part([*train, *held_back, folder][0])
-    return Parts(whole, whole, undivided=True)
+    validation = [below[name] for name in _VALIDATION_FOLDERS if name in below]
+    if train and validation:
+        return Splits(part(train[0]), part(validation[0]))
+    whole = part([*train, *validation, folder][0])
+    return Splits(whole, whole, undivided=True)
 
 
-def _array(named: str, _: bool) -> Parts:
+def _array(named: str, _: bool) -> Splits:
     file = Path(named).expanduser()
     try:
         with np.load(file, allow_pickle=False) as arrays:
@@ -161,7 +161,7 @@ def _array(named: str, _: bool) -> Parts:
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UsageError(f"{file} cannot be read as an .npz file: {error}") from error
 
-    def part(name: str) -> Origin | None:
+    def part(name: str) -> ImageSet | None:
         if f"{name}_images" not in found:
             return None
         images = found[f"{name}_images"]
@@ -177,16 +177,16 @@ def _array(named: str, _: bool) -> Parts:
                 "(count, height, width, 3)"
             )
         labels = _words(found.get(f"{name}_labels"), found.get("classes"), len(images))
-        return Origin(
+        return ImageSet(
             f"{name}_images of {file}",
             len(images),
             partial(_encoded_rows, name, images, labels),
         )
 
-    parts = Parts(part("train"), part("test"))
-    if parts == Parts(None, None):
+    splits = Splits(part("train"), part("test"))
+    if splits == Splits(None, None):
         raise UsageError(f"{file} has neither train_images nor test_images")
-    return parts
+    return splits
 
 
 def _words(
@@ -202,7 +202,7 @@ def _words(
 
 def _encoded_rows(
     name: str, images: np.ndarray, labels: list[str | None], numbers: Iterable[int]
-) -> list[Picture]:
+) -> list[EncodedImage]:
     made = []
     for number in numbers:
         image = Image.fromarray(
@@ -210,11 +210,11 @@ def _encoded_rows(
         )
         file = io.BytesIO()
         image.save(file, format="PNG")
-        made.append(Picture(f"{name}_{number}", file.getvalue(), labels[number]))
+        made.append(EncodedImage(f"{name}_{number}", file.getvalue(), labels[number]))
     return made
 
 
-def _named(name: str, download: bool) -> Parts:
+def _named(name: str, download: bool) -> Splits:
     import tensorflow_datasets as tfds
 
     # The second is where training keeps what it prepares itself, such as the digits.
@@ -232,15 +232,15 @@ def _named(name: str, download: bool) -> Parts:
     features = builder.info.features
     images = [key for key in features if isinstance(features[key], tfds.features.Image)]
     if not images:
-        raise UsageError(f"tfds:{name} holds no pictures; it has {', '.join(features)}")
+        raise UsageError(f"tfds:{name} holds no images; it has {', '.join(features)}")
     classes = [
         key for key in features if isinstance(features[key], tfds.features.ClassLabel)
     ]
 
-    def part(splits: tuple[str, ...]) -> Origin | None:
+    def part(splits: tuple[str, ...]) -> ImageSet | None:
         for split in splits:
             if split in builder.info.splits:
-                return Origin(
+                return ImageSet(
                     f"tfds:{name}, {split}",
                     builder.info.splits[split].num_examples,
                     partial(_streamed, builder, split, images[0], classes[:1]),
@@ -248,12 +248,12 @@ def _named(name: str, download: bool) -> Parts:
                 )
         return None
 
-    return Parts(part(("train",)), part(_HELD_BACK_SPLITS))
+    return Splits(part(("train",)), part(_VALIDATION_SPLITS))
 
 
 def _streamed(
     builder: Any, split: str, image: str, classes: list[str], numbers: Iterable[int]
-) -> list[Picture]:
+) -> list[EncodedImage]:
     import tensorflow_datasets as tfds
 
     wanted = list(numbers)
@@ -265,7 +265,7 @@ def _streamed(
     ).take(max(wanted, default=-1) + 1)
     names = builder.info.features[classes[0]].names if classes else ()
     found = [
-        Picture(
+        EncodedImage(
             f"{split}_{number}", row[image], names[row[classes[0]]] if classes else None
         )
         for number, row in enumerate(rows.as_numpy_iterator())
@@ -273,7 +273,7 @@ def _streamed(
     return [found[number] for number in wanted]
 
 
-_KINDS: dict[str, Callable[[str, bool], Parts]] = {
+_KINDS: dict[str, Callable[[str, bool], Splits]] = {
     "folder": _folder,
     "array": _array,
     "tfds": _named,

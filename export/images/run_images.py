@@ -9,14 +9,14 @@ from pathlib import Path
 from keras_convnext._messages import UsageError
 
 from . import image_sets
-from .image_sets import Origin, Parts
+from .image_sets import ImageSet, Splits
 
 _RECIPE, _VALIDATION = "recipe.json", "validation.csv"
 # Kinds of data that stand with a word before them; other data are tfds names.
 _KINDS = ("folder:", "array:")
 
 
-def find_run_images(workdir: Path) -> Parts:
+def find_run_images(workdir: Path) -> Splits:
     """Returns the images that a run learned from and those that it held back.
 
     Args:
@@ -33,32 +33,34 @@ def find_run_images(workdir: Path) -> Parts:
             f"{workdir} has no {_RECIPE} that names a run's data"
         ) from None
     spec = data if data.startswith(_KINDS) else f"tfds:{data}"
-    parts = image_sets.find("data", spec, download=False)
-    if not parts.undivided:
-        return parts
+    splits = image_sets.find("data", spec, download=False)
+    if not splits.undivided:
+        return splits
     return _divided(Path(spec.partition(":")[2]).expanduser(), workdir / _VALIDATION)
 
 
-def _divided(root: Path, validation: Path) -> Parts:
+def _divided(root: Path, validation: Path) -> Splits:
     """Divides a folder as the run did, which left the names of what it held back."""
     try:
         with validation.open(encoding="utf-8", newline="") as rows:
-            held_back = {Path(row["image"]).resolve() for row in csv.DictReader(rows)}
+            kept_apart = {Path(row["image"]).resolve() for row in csv.DictReader(rows)}
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
             f"there is no {validation} that says which images of {root} were held back"
         ) from None
     files = image_sets.files_in(root)
-    apart = [file for file in files if file.resolve() in held_back]
-    gone = [file for file in held_back if not file.exists()]
+    apart = [file for file in files if file.resolve() in kept_apart]
+    gone = [file for file in kept_apart if not file.exists()]
     if gone:
         raise UsageError(
             f"{len(gone)} of the images that {validation} names are not in {root} any "
             "more"
         )
-    others = [file for file in files if file.resolve() not in held_back]
-    return Parts(_origin("training", root, others), _origin("validation", root, apart))
+    others = [file for file in files if file.resolve() not in kept_apart]
+    return Splits(
+        _image_set("training", root, others), _image_set("validation", root, apart)
+    )
 
 
-def _origin(part: str, root: Path, files: list[Path]) -> Origin:
+def _image_set(part: str, root: Path, files: list[Path]) -> ImageSet:
     return image_sets.of_files(f"{root}, the run's {part} images", files, root)

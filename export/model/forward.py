@@ -44,23 +44,23 @@ def with_features(model: keras.Model) -> keras.Model:
 
 
 class Network(tf.Module):
-    """A model from pictures in 0..255 to probabilities and features.
+    """A model from images in 0..255 to probabilities and features.
 
     Args:
         model: The Keras model.
-        preprocessing: Of the pictures; also applied before a model that does not
+        preprocessing: Of the images; also applied before a model that does not
             normalize by itself.
         inner: What `with_features` makes of the model, or what folding makes of that.
         meaning: What the model's outputs are; found in its graph unless given.
         normalizes: Whether the model normalizes by itself; likewise.
 
     Attributes:
-        size_px: Side of the pictures.
+        size_px: Side of the images.
         output_name: "probabilities", or "features" where its outputs are those.
         forward: From float32 `(batch, size_px, size_px, 3)` to features and
             probabilities, a `tf.function`. Of a model whose outputs are features,
             both are those.
-        of_any_size: The same as plain Python, for pictures of any height and width.
+        of_any_size: The same as plain Python, for images of any height and width.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Network(tf.Module):
         """Returns the specification of the input.
 
         Args:
-            batch: Number of pictures; `None` for any.
+            batch: Number of images; `None` for any.
             any_size: Whether height and width are left open.
         """
         side = None if any_size else self.size_px

@@ -1,4 +1,4 @@
-"""`report.html`: the figures of an export, and its pictures with what was said of them.
+"""`report.html`: the figures of an export, and its images with what was said of them.
 
 One file with everything inside, so that it can be sent or archived.
 """
@@ -16,7 +16,7 @@ from PIL import Image
 from ..model.loaded_model import Source
 from ..verify.agreement import OUTPUT_WORDS, WORDS, decide, decide_on_class, say
 from ..verify.reference import Reference
-from .manifest import Artefact
+from .manifest import Artifact
 
 NAME = "report.html"
 _MOST_SHOWN = 24
@@ -39,17 +39,17 @@ figure img { width: 7rem; height: 7rem; object-fit: contain; background: #eee; }
 
 
 def render(
-    source: Source, reference: Reference, artefacts: Sequence[Artefact], origin: str
+    source: Source, reference: Reference, artifacts: Sequence[Artifact], origin: str
 ) -> str:
     """Returns the page.
 
     Args:
         source: What was exported.
         reference: Keras' answers.
-        artefacts: The files and their proofs.
-        origin: Where the pictures are from.
+        artifacts: The files and their proofs.
+        origin: Where the images are from.
     """
-    figures = "".join(_figure(*row) for row in _rows(reference, artefacts))
+    figures = "".join(_figure(*row) for row in _rows(reference, artifacts))
     preprocessing = source.preprocessing
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -62,18 +62,18 @@ def render(
 <body>
 <h1>Export of {escape(source.name)}</h1>
 <p>{source.model.count_params():,} parameters, {escape(_outputs(source))},
-pictures of {preprocessing.size_px} x {preprocessing.size_px} pixels
+images of {preprocessing.size_px} x {preprocessing.size_px} pixels
 ({preprocessing.crop_mode}, crop {preprocessing.crop_fraction:g},
 {preprocessing.interpolation}). SHA-256 of the weights' file: {source.sha256}.
-Licence: {escape(source.license or "not stated")}.</p>
+License: {escape(source.license or "not stated")}.</p>
 <h2>Each file against Keras</h2>
 <p>Every file was opened in a process of its own and asked about
-{len(reference.names)} pictures ({escape(origin)}).{_keras_accuracy(reference)}</p>
-{_table(artefacts, reference.kind)}
-{"".join(_layers(artefact) for artefact in artefacts if artefact.layers)}
-<h2>Pictures</h2>
+{len(reference.names)} images ({escape(origin)}).{_keras_accuracy(reference)}</p>
+{_table(artifacts, reference.kind)}
+{"".join(_layers(artifact) for artifact in artifacts if artifact.layers)}
+<h2>Images</h2>
 <p>What Keras says, and below it every file that says something else; first the
-pictures on which a file differs, then those on which Keras is wrong. At most
+images on which a file differs, then those on which Keras is wrong. At most
 {_MOST_SHOWN} are shown.</p>
 <div class="sheet">{figures}</div>
 </body>
@@ -88,7 +88,7 @@ def _outputs(source: Source) -> str:
     return f"{outputs} outputs: {what} ({source.meaning.origin})"
 
 
-def _table(artefacts: Sequence[Artefact], kind: str) -> str:
+def _table(artifacts: Sequence[Artifact], kind: str) -> str:
     heads = (
         "file",
         "MB",
@@ -104,23 +104,23 @@ def _table(artefacts: Sequence[Artefact], kind: str) -> str:
         "peak MB",
     )
     rows = []
-    for artefact in artefacts:
-        proof, limit = artefact.shown, artefact.precision.most_difference
+    for artifact in artifacts:
+        result, limit = artifact.shown, artifact.precision.most_difference
         cells = (
-            escape(artefact.place),
-            f"{artefact.bytes / 1e6:.2f}",
-            f"{proof.max_abs_diff:.2g}",
+            escape(artifact.place),
+            f"{artifact.bytes / 1e6:.2f}",
+            f"{result.max_abs_diff:.2g}",
             "none" if limit is None else f"{limit:g}",
-            f"{proof.cosine:.6f}",
-            f"{proof.agreement:.2%}",
-            _percent(proof.top5_agreement, "none"),
-            _percent(proof.accuracy, "unknown"),
-            f"{proof.latency_ms['p50']:.2f}",
-            f"{proof.latency_ms['p95']:.2f}",
-            f"{proof.load_ms:.0f}",
+            f"{result.cosine:.6f}",
+            f"{result.agreement:.2%}",
+            _percent(result.top5_agreement, "none"),
+            _percent(result.accuracy, "unknown"),
+            f"{result.latency_ms['p50']:.2f}",
+            f"{result.latency_ms['p95']:.2f}",
+            f"{result.load_ms:.0f}",
             "unknown"
-            if proof.peak_memory_mb is None
-            else f"{proof.peak_memory_mb:.0f}",
+            if result.peak_memory_mb is None
+            else f"{result.peak_memory_mb:.0f}",
         )
         rows.append("".join(f"<td>{cell}</td>" for cell in cells))
     head = "".join(f"<th>{text}</th>" for text in heads)
@@ -136,9 +136,9 @@ def _keras_accuracy(reference: Reference) -> str:
     return "" if accuracy is None else f" Keras is right on {accuracy:.2%} of them."
 
 
-def _layers(artefact: Artefact) -> str:
+def _layers(artifact: Artifact) -> str:
     """Returns the tensors of an integer file that are furthest from float32's."""
-    worst = sorted(artefact.layers, key=lambda layer: -layer.error)[:_MOST_LAYERS]
+    worst = sorted(artifact.layers, key=lambda layer: -layer.error)[:_MOST_LAYERS]
     rows = "".join(
         f"<tr><td>{escape(layer.tensor)}</td><td>{layer.operator}</td>"
         f"<td>{layer.type}</td><td>{layer.error:.2%}</td>"
@@ -147,8 +147,8 @@ def _layers(artefact: Artefact) -> str:
         for layer in worst
     )
     return (
-        f"<h2>Where {escape(artefact.place)} loses accuracy</h2>"
-        f"<p>The {len(worst)} of {len(artefact.layers)} tensors that are furthest from "
+        f"<h2>Where {escape(artifact.place)} loses accuracy</h2>"
+        f"<p>The {len(worst)} of {len(artifact.layers)} tensors that are furthest from "
         "float32's: root mean square of the difference as a share of the values', "
         "and the range of the values in float32. All are in export.json.</p>"
         "<table><tr><th>tensor</th><th>operator</th><th>type</th><th>error</th>"
@@ -158,11 +158,11 @@ def _layers(artefact: Artefact) -> str:
 
 
 def _rows(
-    reference: Reference, artefacts: Sequence[Artefact]
+    reference: Reference, artifacts: Sequence[Artifact]
 ) -> list[tuple[str, np.ndarray, str, list[str]]]:
     """Returns name, pixels, Keras' answer and other answers.
 
-    Pictures on which a file differs from Keras come first, then those on which Keras
+    Images on which a file differs from Keras come first, then those on which Keras
     itself is wrong.
     """
     kind, labels = reference.kind, reference.labels
@@ -170,12 +170,12 @@ def _rows(
     rows, wrong = [], []
     for index, expected in enumerate(reference.probabilities):
         others = []
-        for artefact in artefacts:
-            found = artefact.shown.probabilities[index]
+        for artifact in artifacts:
+            found = artifact.shown.probabilities[index]
             if kind != "features" and np.any(
                 decide(kind, found[None]) != decide(kind, expected[None])
             ):
-                others.append(f"{artefact.place}: {say(kind, found, labels)}")
+                others.append(f"{artifact.place}: {say(kind, found, labels)}")
         said = say(kind, expected, labels)
         if (
             reference.truth is not None

@@ -13,7 +13,7 @@ from typing import Any
 from ..convert.precisions import Precision
 from ..model.loaded_model import Source
 from ..verify.agreement import WORDS
-from ..verify.parity import Proof
+from ..verify.parity import ParityResult
 from ..verify.quantization_error import LayerError
 from ..verify.reference import Reference
 
@@ -22,7 +22,7 @@ _VERSIONS_OF = ("tensorflow", "keras", "ai-edge-litert", "numpy")
 
 
 @dataclass(frozen=True)
-class Artefact:
+class Artifact:
     """An exported file and, once it has one, its proof.
 
     Attributes:
@@ -33,7 +33,7 @@ class Artefact:
         inputs: What it takes, by signature or input: dtype, shape and range.
         operators: TFLite's builtin operators in it; empty for a SavedModel.
         layers: How far its tensors are from float32's; of integer files alone.
-        proof: How it compares with Keras.
+        result: How it compares with Keras.
     """
 
     place: str
@@ -43,22 +43,22 @@ class Artefact:
     inputs: dict[str, str]
     operators: tuple[str, ...] = ()
     layers: tuple[LayerError, ...] = ()
-    proof: Proof | None = None
+    result: ParityResult | None = None
 
-    def proven(self, proof: Proof) -> Artefact:
+    def proven(self, result: ParityResult) -> Artifact:
         """Returns the same with its proof."""
-        return replace(self, proof=proof)
+        return replace(self, result=result)
 
     @property
-    def shown(self) -> Proof:
+    def shown(self) -> ParityResult:
         """The proof.
 
         Raises:
             ValueError: There is none yet.
         """
-        if self.proof is None:
+        if self.result is None:
             raise ValueError(f"{self.place} has not been compared with Keras")
-        return self.proof
+        return self.result
 
 
 def size_bytes(path: Path) -> int:
@@ -80,29 +80,29 @@ def _versions() -> dict[str, str]:
 
 
 def _entry(
-    artefact: Artefact, source: Source, reference: Reference, origin: str
+    artifact: Artifact, source: Source, reference: Reference, origin: str
 ) -> dict[str, Any]:
-    proof = artefact.shown
+    result = artifact.shown
     return {
-        "format": artefact.format,
-        "precision": artefact.precision.name,
-        "bytes": artefact.bytes,
-        "max_abs_diff": proof.max_abs_diff,
-        "max_abs_diff_limit": artefact.precision.most_difference,
-        "cosine": proof.cosine,
-        "agreement": proof.agreement,
+        "format": artifact.format,
+        "precision": artifact.precision.name,
+        "bytes": artifact.bytes,
+        "max_abs_diff": result.max_abs_diff,
+        "max_abs_diff_limit": artifact.precision.most_difference,
+        "cosine": result.cosine,
+        "agreement": result.agreement,
         "agreement_of": WORDS[reference.kind],
-        "top1_agreement": proof.agreement if reference.kind == "softmax" else None,
-        "top5_agreement": proof.top5_agreement,
-        "top1": proof.accuracy,
+        "top1_agreement": result.agreement if reference.kind == "softmax" else None,
+        "top5_agreement": result.top5_agreement,
+        "top1": result.accuracy,
         "keras_top1": reference.accuracy(reference.probabilities),
-        "latency_ms": proof.latency_ms,
-        "load_ms": proof.load_ms,
-        "peak_memory_mb": proof.peak_memory_mb,
-        "pictures": {"count": len(proof.probabilities), "origin": origin},
-        "inputs": artefact.inputs,
-        "operators": artefact.operators,
-        "layers": [asdict(layer) for layer in artefact.layers],
+        "latency_ms": result.latency_ms,
+        "load_ms": result.load_ms,
+        "peak_memory_mb": result.peak_memory_mb,
+        "pictures": {"count": len(result.probabilities), "origin": origin},
+        "inputs": artifact.inputs,
+        "operators": artifact.operators,
+        "layers": [asdict(layer) for layer in artifact.layers],
         "source_sha256": source.sha256,
         "versions": _versions(),
     }
@@ -111,7 +111,7 @@ def _entry(
 def describe(
     source: Source,
     reference: Reference,
-    artefacts: Sequence[Artefact],
+    artifacts: Sequence[Artifact],
     origin: str,
     out: Path,
 ) -> dict[str, Any]:
@@ -120,8 +120,8 @@ def describe(
     Args:
         source: What was exported.
         reference: Keras' answers.
-        artefacts: What was made of it.
-        origin: Where the pictures of the proof are from.
+        artifacts: What was made of it.
+        origin: Where the images of the proof are from.
         out: The output folder. What an older manifest there says of files that still
             exist and were not made anew is kept.
     """
@@ -132,12 +132,12 @@ def describe(
         entries = {
             place: entry for place, entry in entries.items() if (out / place).exists()
         }
-    for artefact in artefacts:
-        entries[artefact.place] = _entry(artefact, source, reference, origin)
+    for artifact in artifacts:
+        entries[artifact.place] = _entry(artifact, source, reference, origin)
     return {
         "source": {
             "name": source.name,
-            "licence": source.license,
+            "license": source.license,
             "sha256": source.sha256,
             "parameters": source.model.count_params(),
             "classes": len(source.labels),

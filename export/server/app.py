@@ -24,8 +24,8 @@ from keras_convnext._messages import UsageError
 from ..export_error import ExportError
 from . import servable
 from .batching import Batcher, Parameters
-from .core import Core
 from .grpc_service import ModelService, PredictionService
+from .inference_service import InferenceService
 from .limits import Limits, protocol
 from .metrics import Metrics
 from .polling import Poller
@@ -34,7 +34,7 @@ from .versions import ModelConfig, Models
 
 _BACKLOG = 2048
 # How long clients are still answered, and told to go elsewhere, on open connections.
-_GOODBYE_SECONDS = 1.0
+_DRAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,14 @@ class _HttpServer:
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(self._server.serve(sockets=[self._socket]))
 
-    def say_goodbye(self) -> None:
+    def start_draining(self) -> None:
         """Takes no new connection, and answers on the open ones a last time."""
 
         def stop_listening() -> None:
             for server in self._server.servers:
                 server.close()
 
-        self._rest.say_goodbye()
+        self._rest.start_draining()
         self._loop.call_soon_threadsafe(stop_listening)
 
     def stop(self, longest_s: float) -> None:
@@ -200,7 +200,9 @@ class Server:
             undo.pop_all()
         metrics = Metrics(self.models.names)
         self._batcher = Batcher(settings.batching, metrics.batch)
-        self.core = Core(self.models, self._batcher, metrics, settings.timeout_seconds)
+        self.service = InferenceService(
+            self.models, self._batcher, metrics, settings.timeout_seconds
+        )
 
     def start(self) -> None:
         """Begins to answer, and to look for what is new."""
@@ -208,7 +210,7 @@ class Server:
         if self._grpc:
             self._start_grpc(self._grpc)
         if self._listening:
-            rest = Rest(self.core, settings.limits, settings.cors)
+            rest = Rest(self.service, settings.limits, settings.cors)
             self._http = _HttpServer(rest, self._listening, settings)
             self._http.start()
         self._pollers = [
@@ -219,10 +221,10 @@ class Server:
     def _start_grpc(self, server: grpc.Server) -> None:
         most = self._settings.limits.max_request_bytes
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(self.core, most), server
+            PredictionService(self.service, most), server
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(self.core, most, self._settings.may_reload), server
+            ModelService(self.service, most, self._settings.may_reload), server
         )
         server.start()
 
@@ -248,15 +250,15 @@ class Server:
 
         stopped = None
         if self._http:
-            self._http.say_goodbye()
+            self._http.start_draining()
         if self._grpc:
             stopped = self._grpc.stop(self._settings.drain_seconds)
         if self._http:
-            time.sleep(min(_GOODBYE_SECONDS, self._settings.drain_seconds))
+            time.sleep(min(_DRAIN_SECONDS, self._settings.drain_seconds))
             self._http.stop(left())
         if stopped:
             stopped.wait(left())
         for poller in self._pollers:
             poller.stop(left())
         self._batcher.close(left())
-        return self.core.counts
+        return self.service.counts

@@ -3,8 +3,8 @@
 The rules are TensorFlow Serving's: a batch is closed when it is full or when its first
 request has waited for `timeout_micros`, and a request that finds too many batches
 waiting is refused. Only requests to the same signature of the same version, with
-pictures of the same shape, are put together. Where a batch fails, each of its requests
-is computed alone, so that nobody gets an error for a neighbour's mistake.
+images of the same shape, are put together. Where a batch fails, each of its requests
+is computed alone, so that nobody gets an error for a neighbor's mistake.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from tensorflow_serving.apis import (
 )
 
 from . import examples, model_config, protos, tensors
-from .core import Answer, Core, Target
 from .errors import Code, Refusal, invalid
+from .inference_service import Answer, InferenceService, Target
 from .servable import Arrays, Signature
 
 _Response = TypeVar("_Response")
@@ -45,8 +45,8 @@ def _answered(spec: Any, answer: Answer) -> None:
 class _Service:
     """What the two services share."""
 
-    def __init__(self, core: Core, max_bytes: int):
-        self._core = core
+    def __init__(self, service: InferenceService, max_bytes: int):
+        self._service = service
         self._max_bytes = max_bytes
 
     def _run(
@@ -57,7 +57,7 @@ class _Service:
         work: Callable[[], _Response],
     ) -> _Response:
         try:
-            with self._core.counted(model, method, "GRPC"):
+            with self._service.counted(model, method, "GRPC"):
                 return work()
         except Refusal as refusal:
             context.abort(_CODES[int(refusal.code)], str(refusal))
@@ -77,7 +77,7 @@ class PredictionService(
             }
 
         def work() -> predict_pb2.PredictResponse:
-            answer = self._core.predict(
+            answer = self._service.predict(
                 _target(request),
                 inputs,
                 context.time_remaining(),
@@ -97,7 +97,7 @@ class PredictionService(
     ) -> tuple[Answer, int]:
         """Returns the answer to a request's examples, and how many they are."""
         serialized = examples.from_proto(request.input)
-        answer = self._core.ask_examples(
+        answer = self._service.ask_examples(
             kind, _target(request), serialized, context.time_remaining()
         )
         return answer, len(serialized)
@@ -146,7 +146,7 @@ class PredictionService(
             for field in request.metadata_field:
                 if field != protos.SIGNATURES:
                     raise invalid(f"Metadata field {field} is not supported")
-            number, signatures = protos.metadata(self._core.models, target)
+            number, signatures = protos.metadata(self._service.models, target)
             response = get_model_metadata_pb2.GetModelMetadataResponse()
             response.model_spec.name = target.model
             response.model_spec.version.value = number
@@ -159,13 +159,13 @@ class PredictionService(
 class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
     """GetModelStatus and, where it is allowed, HandleReloadConfigRequest."""
 
-    def __init__(self, core: Core, max_bytes: int, may_reload: bool):
-        super().__init__(core, max_bytes)
+    def __init__(self, service: InferenceService, max_bytes: int, may_reload: bool):
+        super().__init__(service, max_bytes)
         self._may_reload = may_reload
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> Any:
-            return protos.status(self._core.models, _target(request))
+            return protos.status(self._service.models, _target(request))
 
         return self._run(context, request.model_spec.name, "status", work)
 
@@ -183,8 +183,8 @@ class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
             response = model_management_pb2.ReloadConfigResponse()
             if request.config.WhichOneof("config"):
                 configs = model_config.from_proto(request.config)
-                self._core.models.configure(configs)
-                failures = self._core.models.failures()
+                self._service.models.configure(configs)
+                failures = self._service.models.failures()
                 if failures:
                     raise Refusal(Code.UNKNOWN, "; ".join(failures))
             response.status.error_code = int(Code.OK)

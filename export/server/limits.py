@@ -41,7 +41,7 @@ class Limits:
     body_seconds: float = 30.0
 
 
-class Room:
+class Quota:
     """A number of places, or of bytes, that requests share."""
 
     def __init__(self, size: int, what: str):
@@ -71,8 +71,8 @@ class Room:
 class Body:
     """A request's body, and the room that it takes until it is answered."""
 
-    def __init__(self, room: Room, limits: Limits):
-        self._room = room
+    def __init__(self, quota: Quota, limits: Limits):
+        self._quota = quota
         self._limits = limits
         self._taken = 0
 
@@ -132,7 +132,7 @@ class Body:
         """Adds a part to the others, if there is room for it."""
         if len(contents) + len(part) > self._limits.max_request_bytes:
             raise self._too_large()
-        self._room.take(len(part))
+        self._quota.take(len(part))
         self._taken += len(part)
         contents += part
 
@@ -145,7 +145,7 @@ class Body:
 
     def release(self) -> None:
         """Gives the room back."""
-        self._room.give(self._taken)
+        self._quota.give(self._taken)
         self._taken = 0
 
 
@@ -193,4 +193,4 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
     return Protocol
 
 
-__all__ = ["Body", "ClientDisconnect", "Limits", "Room", "protocol"]
+__all__ = ["Body", "ClientDisconnect", "Limits", "Quota", "protocol"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from .core import Target
+from .inference_service import Target
 from .versions import Models
 
 SIGNATURES = "signature_def"

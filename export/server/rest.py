@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface, metrics, and a page to try a picture."""
+"""TensorFlow Serving's REST interface, metrics, and a page to try an image."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from starlette.routing import Route
 
 from .. import version_folders
 from . import examples, json_values, metrics, protos, tensors
-from .core import Core, Target
 from .errors import Code, Refusal, invalid
-from .limits import Body, ClientDisconnect, Limits, Room
+from .inference_service import InferenceService, Target
+from .limits import Body, ClientDisconnect, Limits, Quota
 from .servable import Arrays
 
 _MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
@@ -59,47 +59,55 @@ def _target(match: re.Match[str], signature: str = "") -> Target:
     )  # fmt: skip
 
 
-def _predict(core: Core, match: re.Match[str], body: bytes) -> dict[str, Any]:
+def _predict(
+    service: InferenceService, match: re.Match[str], body: bytes
+) -> dict[str, Any]:
     document = json_values.parse(body)
     target = _target(match, json_values.signature_name(document))
-    answer = core.predict(
+    answer = service.predict(
         target, lambda signature: tensors.from_json(document, signature)
     )
     return tensors.to_json(answer.outputs, document)
 
 
 def _ask_examples(
-    core: Core, kind: examples.Kind, match: re.Match[str], body: bytes
+    service: InferenceService, kind: examples.Kind, match: re.Match[str], body: bytes
 ) -> tuple[Arrays, int]:
     """Returns the outputs for a request's examples, and how many they are."""
     document = json_values.parse(body)
     target = _target(match, json_values.signature_name(document))
     serialized = examples.from_json(document)
-    return core.ask_examples(kind, target, serialized).outputs, len(serialized)
+    return service.ask_examples(kind, target, serialized).outputs, len(serialized)
 
 
-def _classify(core: Core, match: re.Match[str], body: bytes) -> dict[str, Any]:
-    answer = _ask_examples(core, examples.CLASSIFICATION, match, body)
+def _classify(
+    service: InferenceService, match: re.Match[str], body: bytes
+) -> dict[str, Any]:
+    answer = _ask_examples(service, examples.CLASSIFICATION, match, body)
     return {"results": examples.classes(*answer)}
 
 
-def _regress(core: Core, match: re.Match[str], body: bytes) -> dict[str, Any]:
-    answer = _ask_examples(core, examples.REGRESSION, match, body)
+def _regress(
+    service: InferenceService, match: re.Match[str], body: bytes
+) -> dict[str, Any]:
+    answer = _ask_examples(service, examples.REGRESSION, match, body)
     return {"results": examples.values(*answer)}
 
 
-_METHODS: dict[str, Callable[[Core, re.Match[str], bytes], dict[str, Any]]] = {
+_METHODS: dict[
+    str, Callable[[InferenceService, re.Match[str], bytes], dict[str, Any]]
+] = {
     "predict": _predict,
     "classify": _classify,
     "regress": _regress,
 }
 
 
-def _look(core: Core, match: re.Match[str]) -> dict[str, Any]:
+def _look(service: InferenceService, match: re.Match[str]) -> dict[str, Any]:
     target = _target(match)
     if not match[4]:
-        return protos.to_json(protos.status(core.models, target))
-    number, signatures = protos.metadata(core.models, target)
+        return protos.to_json(protos.status(service.models, target))
+    number, signatures = protos.metadata(service.models, target)
     return {
         "model_spec": {
             "name": target.model,
@@ -142,19 +150,19 @@ class Rest:
         app: The ASGI application.
     """
 
-    def __init__(self, core: Core, limits: Limits, cors: bool = False):
+    def __init__(self, service: InferenceService, limits: Limits, cors: bool = False):
         """Makes it.
 
         Args:
-            core: Answers.
+            service: Answers.
             limits: What a client may take.
             cors: Whether web pages from elsewhere may read the answers.
         """
-        self._core = core
+        self._service = service
         self._headers = _CORS_HEADERS if cors else {}
         self._limits = limits
-        self._bytes = Room(limits.max_bytes, "too many bytes of requests wait")
-        self._places = Room(limits.max_requests, "too many requests are worked on")
+        self._bytes = Quota(limits.max_bytes, "too many bytes of requests wait")
+        self._places = Quota(limits.max_requests, "too many requests are worked on")
         self._threads = ThreadPoolExecutor(limits.max_requests, "rest")
         self._closing = False
         self.app = Starlette(
@@ -165,7 +173,7 @@ class Rest:
             ]
         )
 
-    def say_goodbye(self) -> None:
+    def start_draining(self) -> None:
         """Tells clients with every further answer that the connection ends."""
         self._closing = True
 
@@ -203,12 +211,12 @@ class Rest:
             return await self._in_thread(
                 unquote(ask[1]),
                 method,
-                lambda: _METHODS[method](self._core, ask, contents),
+                lambda: _METHODS[method](self._service, ask, contents),
             )
         assert look is not None
         method = "metadata" if look[4] else "status"
         return await self._in_thread(
-            unquote(look[1]), method, lambda: _look(self._core, look)
+            unquote(look[1]), method, lambda: _look(self._service, look)
         )
 
     async def _in_thread(
@@ -218,7 +226,7 @@ class Rest:
 
         def answer() -> Response:
             try:
-                with self._core.counted(model, method, "REST"):
+                with self._service.counted(model, method, "REST"):
                     return _json(work())
             except Refusal as refusal:
                 return _refused(refusal)
@@ -234,7 +242,7 @@ class Rest:
             self._places.give(1)
 
     async def _metrics(self, request: Request) -> Response:
-        return Response(self._core.metrics.text(), media_type=metrics.CONTENT_TYPE)
+        return Response(self._service.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
     async def _page(self, request: Request) -> Response:
         # In a script `<` could end it; JSON has another way to write it.
@@ -243,10 +251,10 @@ class Rest:
         return Response(text, media_type="text/html", headers=_PAGE_HEADERS)
 
     def _shown_models(self) -> list[dict[str, Any]]:
-        """Returns the models that take encoded pictures and say classes."""
+        """Returns the models that take encoded images and say classes."""
         found = []
-        for name in self._core.models.names():
-            with self._core.models.held(name) as handle:
+        for name in self._service.models.names():
+            with self._service.models.held(name) as handle:
                 for signature in handle.servable.signatures.values():
                     inputs = list(signature.definition.inputs)
                     outputs = set(signature.definition.outputs)

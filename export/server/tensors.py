@@ -1,7 +1,7 @@
 """Arrays from what clients send, and what clients get from arrays.
 
 The rules of the JSON form are TensorFlow Serving's: `instances` has a row for each
-picture, `inputs` a column for each input; binary values are `{"b64": "..."}`.
+image, `inputs` a column for each input; binary values are `{"b64": "..."}`.
 """
 
 from __future__ import annotations

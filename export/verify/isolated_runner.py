@@ -4,7 +4,7 @@
 
 It imports nothing of this project and no Keras, so what it finds is what a server or
 a phone would find. QUESTIONS is an .npz with `tensors` float32
-`(count, size, size, 3)`, `files_<i>` (the bytes of encoded pictures, uint8) and
+`(count, size, size, 3)`, `files_<i>` (the bytes of encoded images, uint8) and
 `images_<i>` (their pixels, uint8 `(height, width, 3)`). ANSWERS is an .npz too.
 """
 
@@ -24,9 +24,9 @@ _WARM_UPS = 3
 _TIMED_CALLS = 30
 # A large model may take seconds a call; the figures are then of fewer calls.
 _TIMED_SECONDS = 20.0
-_PICTURES_OF_ANY_NUMBER = 3
+_IMAGES_OF_ANY_NUMBER = 3
 _BATCH = 32
-_BROKEN_FILE = b"\x89PNG\r\n\x1a\nno picture"
+_BROKEN_FILE = b"\x89PNG\r\n\x1a\nno image"
 
 Arrays = dict[str, np.ndarray]
 
@@ -113,7 +113,7 @@ def run_saved_model(folder: str, questions: Any) -> Arrays:
     }
 
 
-def quantized(tensor: np.ndarray, given: dict[str, Any]) -> np.ndarray:
+def quantize(tensor: np.ndarray, given: dict[str, Any]) -> np.ndarray:
     """Returns a tensor in the type and the steps that a TFLite input takes."""
     dtype = given["dtype"]
     if np.issubdtype(dtype, np.floating):
@@ -142,22 +142,22 @@ def run_tflite(file: str, questions: Any) -> Arrays:
     tensors = questions["tensors"]
     batch = given["shape_signature"][0]
     if (given["shape_signature"] < 0).any():
-        # A file for any number of pictures has to show that one is not all it can.
-        batch = _PICTURES_OF_ANY_NUMBER if batch < 0 else batch
+        # A file for any number of images has to show that one is not all it can.
+        batch = _IMAGES_OF_ANY_NUMBER if batch < 0 else batch
         interpreter.resize_tensor_input(given["index"], (batch, *tensors.shape[1:]))
     interpreter.allocate_tensors()
     load_ms = 1000 * (time.perf_counter() - start)
     made = interpreter.get_output_details()[0]
 
-    def classify(pictures: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(given["index"], quantized(pictures, given))
+    def classify(images: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(given["index"], quantize(images, given))
         interpreter.invoke()
         return interpreter.get_tensor(made["index"])
 
-    # The last picture again and again fills the last batch.
+    # The last image again and again fills the last batch.
     filled = np.pad(tensors, ((0, -len(tensors) % batch), *3 * ((0, 0),)), mode="edge")
     batches = filled.reshape(-1, batch, *filled.shape[1:])
-    answers = np.concatenate([classify(pictures) for pictures in batches])
+    answers = np.concatenate([classify(images) for images in batches])
     return {
         "answers": answers[: len(tensors)],
         "load_ms": np.array(load_ms),

@@ -17,7 +17,7 @@ from . import isolated_runner
 from .agreement import measure_agreement, score_of_each, smallest_cosine, varies
 from .reference import Reference
 
-# The signature for pixels takes the pictures one by one, as their sizes differ.
+# The signature for pixels takes the images one by one, as their sizes differ.
 _MOST_IMAGES = 8
 _FIRST = 5
 _TIE = 1e-4
@@ -28,27 +28,27 @@ _TELLING_VARIATION = 1e-4
 # Of features.
 _LEAST_COSINE = 0.9999
 _AGREEING = {
-    "softmax": "the share of pictures with the same first class is",
+    "softmax": "the share of images with the same first class is",
     "sigmoid": "the share of labels on which both say the same is",
     "features": "the smallest cosine to Keras' features is",
 }
 
 
 @dataclass(frozen=True)
-class Proof:
+class ParityResult:
     """What an exported file answered, held against Keras.
 
     Attributes:
         probabilities: The file's answers, float32 `(count, outputs)`.
         max_abs_diff: Largest difference of a probability, over all signatures; of
             features, as a share of the largest feature.
-        cosine: Smallest cosine between the two answers to one picture.
+        cosine: Smallest cosine between the two answers to one image.
         agreement: As `agreement.measure_agreement` has it.
         top5_agreement: Share of Keras' five first classes among the file's; `None`
             where there are not more than five classes, or labels do not exclude each
             other.
-        accuracy: Share of pictures classified rightly, where their classes are known.
-        latency_ms: "p50" and "p95" of a call with one picture.
+        accuracy: Share of images classified rightly, where their classes are known.
+        latency_ms: "p50" and "p95" of a call with one image.
         load_ms: Time from opening the file until it can answer.
         peak_memory_mb: The most memory that the process held; `None` where the
             system does not tell.
@@ -67,7 +67,7 @@ class Proof:
     problems: list[str] = field(default_factory=list)
 
 
-def _run_alone(artefact: Path, reference: Reference) -> dict[str, np.ndarray]:
+def _run_alone(artifact: Path, reference: Reference) -> dict[str, np.ndarray]:
     """Returns what the file answers in a fresh process."""
     with tempfile.TemporaryDirectory() as folder:
         questions, answers = Path(folder, "questions.npz"), Path(folder, "answers.npz")
@@ -87,7 +87,7 @@ def _run_alone(artefact: Path, reference: Reference) -> dict[str, np.ndarray]:
                 sys.executable,
                 "-P",
                 isolated_runner.__file__,
-                artefact,
+                artifact,
                 questions,
                 answers,
             ],
@@ -98,7 +98,7 @@ def _run_alone(artefact: Path, reference: Reference) -> dict[str, np.ndarray]:
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or ["no message"]
             raise ExportError(
-                f"{artefact.name} does not run in a process of its own "
+                f"{artifact.name} does not run in a process of its own "
                 f"(exit code {done.returncode}): {lines[-1][:300]}"
             )
         with np.load(answers) as file:
@@ -140,11 +140,11 @@ def _check_signatures(
     )
     names = [row[0].decode() for row in answers["bytes_classes"]]
     if not all(map(partial(_is_first, reference.labels), names, each)):
-        problems.append("the signature for encoded pictures names other classes")
+        problems.append("the signature for encoded images names other classes")
     if any(answers["bytes_status"]):
-        problems.append("a good picture beside a broken one was refused")
+        problems.append("a good image beside a broken one was refused")
     if not answers["broken_status"].item():
-        problems.append("a broken picture was accepted")
+        problems.append("a broken image was accepted")
     if smallest_cosine(reference.features, answers["features"]) < _LEAST_COSINE:
         problems.append("the features differ")
     return difference, problems
@@ -161,18 +161,18 @@ def _rounded(value: np.ndarray) -> float | None:
     return round(float(value), 1) if np.isfinite(value) else None
 
 
-def prove(artefact: Path, precision: Precision, reference: Reference) -> Proof:
+def verify(artifact: Path, precision: Precision, reference: Reference) -> ParityResult:
     """Runs an exported file in a fresh process and compares it with Keras.
 
     Args:
-        artefact: A SavedModel's folder or a TFLite file.
+        artifact: A SavedModel's folder or a TFLite file.
         precision: Which limits hold.
         reference: Keras' answers.
 
     Raises:
         ExportError: The file does not run at all.
     """
-    answers = _run_alone(artefact, reference)
+    answers = _run_alone(artifact, reference)
     expected = reference.probabilities.astype(np.float64)
     found = answers["answers"].astype(np.float64)
     difference = _difference(expected, found)
@@ -192,7 +192,7 @@ def prove(artefact: Path, precision: Precision, reference: Reference) -> Proof:
         problems.append("it answers every image alike")
     problems += _lost(found, precision, reference)
     p50, p95 = np.percentile(answers["latencies_ms"], (50, 95))
-    return Proof(
+    return ParityResult(
         probabilities=answers["answers"],
         max_abs_diff=difference,
         cosine=smallest_cosine(expected, found),
@@ -230,9 +230,9 @@ def _lost(found: np.ndarray, precision: Precision, reference: Reference) -> list
     )
     if right is None or expected is None:
         return []
-    one_picture = 1 / len(found)
-    if expected - right <= max(precision.most_accuracy_lost, one_picture) + 1e-9:
+    one_image = 1 / len(found)
+    if expected - right <= max(precision.most_accuracy_lost, one_image) + 1e-9:
         return []
     return [
-        f"{right:.2%} of the pictures are classified rightly, {expected:.2%} by Keras"
+        f"{right:.2%} of the images are classified rightly, {expected:.2%} by Keras"
     ]

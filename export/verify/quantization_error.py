@@ -2,7 +2,7 @@
 
 Both files are run without a delegate, whose inner tensors could not be seen, and with
 all tensors kept. The errors add up on the way through the network; where one tensor
-stands out against its neighbours, it is its own operator that loses.
+stands out against its neighbors, it is its own operator that loses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from ..convert.tflite import made_by as operators_of
-from .isolated_runner import quantized
+from .isolated_runner import quantize
 
 # It moves numbers and changes none: its tensor would stand there twice.
 _RESHAPE = "RESHAPE"
@@ -45,13 +45,13 @@ class LayerError:
     step: float | None
 
 
-def measure(exact: bytes, file: bytes, pictures: np.ndarray) -> list[LayerError]:
+def measure(exact: bytes, file: bytes, images: np.ndarray) -> list[LayerError]:
     """Returns the errors of the tensors that two files share, in the order of work.
 
     Args:
         exact: A TFLite file of float32.
         file: One of the same network in another precision.
-        pictures: What both are asked about, float32 `(count, size_px, size_px, 3)`,
+        images: What both are asked about, float32 `(count, size_px, size_px, 3)`,
             0..255.
     """
     exact_names = set(operators_of(exact))
@@ -60,7 +60,7 @@ def measure(exact: bytes, file: bytes, pictures: np.ndarray) -> list[LayerError]
         for name, operator in operators_of(file).items()
         if operator != _RESHAPE
     }
-    runs = zip(_runs(exact, pictures), _runs(file, pictures), strict=True)
+    runs = zip(_runs(exact, images), _runs(file, images), strict=True)
     squares: dict[str, list[float]] = {}
     ranges: dict[str, tuple[float, float]] = {}
     described: dict[str, Any] = {}
@@ -96,7 +96,7 @@ def _readable(name: str) -> str:
 
 
 def _runs(
-    contents: bytes, pictures: np.ndarray
+    contents: bytes, images: np.ndarray
 ) -> Iterator[tuple[dict[str, np.ndarray], dict[str, Any]]]:
     """Yields all tensors' values, as float32, and their descriptions, by name."""
     interpreter = Interpreter(
@@ -113,9 +113,9 @@ def _runs(
         for detail in interpreter.get_tensor_details()
         if detail["name"] in made
     }
-    for picture in pictures:
-        several = np.repeat(picture[None], batch, axis=0)
-        interpreter.set_tensor(given["index"], quantized(several, given))
+    for image in images:
+        several = np.repeat(image[None], batch, axis=0)
+        interpreter.set_tensor(given["index"], quantize(several, given))
         interpreter.invoke()
         values = {
             name: _real(interpreter.get_tensor(detail["index"]), detail)

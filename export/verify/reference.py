@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_convnext._messages import UsageError
 from keras_convnext.image import evaluation_view
 
-from ..images.comparison import Pictures, decoded
+from ..images.comparison import ComparisonImages, decode
 from ..model.forward import Network
 from ..model.loaded_model import Source
 from .agreement import decide_on_class, varies
@@ -23,19 +23,19 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class Reference:
-    """Pictures as the model sees them, and what Keras says of each.
+    """Images as the model sees them, and what Keras says of each.
 
     Attributes:
-        names: What the pictures are called.
-        files: The encoded pictures.
+        names: What the images are called.
+        files: The encoded images.
         images: Their pixels, uint8 `(height, width, 3)`.
         tensors: What the model takes, float32 `(count, size_px, size_px, 3)`, 0..255.
         probabilities: Keras' answers, float32 `(count, outputs)`.
         features: What Keras' classifier sees, float32 `(count, channels)`.
         labels: The class names.
         kind: What the answers are, as `OutputMeaning.kind`.
-        truth: The number of each picture's class, `(count,)`; `None` where not all of
-            the pictures come with a class of the model's.
+        truth: The number of each image's class, `(count,)`; `None` where not all of
+            the images come with a class of the model's.
     """
 
     names: tuple[str, ...]
@@ -49,24 +49,24 @@ class Reference:
     truth: np.ndarray | None = None
 
     def accuracy(self, probabilities: np.ndarray) -> float | None:
-        """Returns the share of pictures whose class is said rightly, if known."""
+        """Returns the share of images whose class is said rightly, if known."""
         decided = decide_on_class(self.kind, probabilities)
         if self.truth is None or decided is None:
             return None
         return float(np.mean(decided == self.truth))
 
 
-def ask_keras(source: Source, pictures: Pictures) -> Reference:
+def ask_keras(source: Source, compared: ComparisonImages) -> Reference:
     """Returns Keras' own answers.
 
     Args:
         source: The model.
-        pictures: What to ask about.
+        compared: What to ask about.
 
     Raises:
-        UsageError: A picture cannot be decoded, or the model does not tell them apart.
+        UsageError: An image cannot be decoded, or the model does not tell them apart.
     """
-    images = [decoded(picture) for picture in pictures.members]
+    images = [decode(image) for image in compared.members]
     views = [evaluation_view(image, source.preprocessing).numpy() for image in images]
     tensors = np.stack(views)
     probabilities = ask_model(source, tensors)
@@ -86,15 +86,15 @@ def ask_keras(source: Source, pictures: Pictures) -> Reference:
     )
     features = [network.features(batch).numpy() for batch in _batches(tensors)]
     return Reference(
-        names=tuple(picture.name for picture in pictures.members),
-        files=tuple(picture.contents for picture in pictures.members),
+        names=tuple(image.name for image in compared.members),
+        files=tuple(image.contents for image in compared.members),
         images=tuple(images),
         tensors=tensors,
         probabilities=probabilities,
         features=np.concatenate(features),
         labels=source.labels,
         kind=source.meaning.kind,
-        truth=_truth(pictures, source.labels),
+        truth=_truth(compared, source.labels),
     )
 
 
@@ -149,8 +149,8 @@ _ACTIVATIONS: dict[str | None, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def _truth(pictures: Pictures, labels: tuple[str, ...]) -> np.ndarray | None:
-    """Returns the numbers of the pictures' own classes, if the model has them all."""
+def _truth(compared: ComparisonImages, labels: tuple[str, ...]) -> np.ndarray | None:
+    """Returns the numbers of the images' own classes, if the model has them all."""
     number_of = {label: number for number, label in enumerate(labels)}
-    numbers = [number_of.get(picture.label or "") for picture in pictures.members]
+    numbers = [number_of.get(image.label or "") for image in compared.members]
     return None if None in numbers else np.array(numbers)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext import weights
-from keras_convnext.catalog import create
+from keras_convnext.creation import create
 from keras_convnext.inference.inputs import normalizes_images
 from keras_convnext.inference.outputs import (
     OutputMeaning,
@@ -146,7 +146,7 @@ def load_published(name: str) -> LoadedModel:
         record.preprocessing,
         normalizes=True,
         synsets=synsets,
-        license=record.licence,
+        license=record.license,
     )
 
 

@@ -1,5 +1,6 @@
 """Keras layers that ConvNeXt needs and Keras does not have."""
 
+from keras_convnext._renamed import module_getattr
 from keras_convnext.layers.activations import Activation, gelu, gelu_tanh
 from keras_convnext.layers.batch_norm import BatchNormalization
 from keras_convnext.layers.dense import Dense
@@ -11,7 +12,7 @@ from keras_convnext.layers.norm import LayerNorm, RMSNorm, SimpleNorm
 from keras_convnext.layers.pointwise_mlp import PointwiseMLP
 from keras_convnext.layers.rematerialized import Rematerialized
 from keras_convnext.layers.stochastic_depth import StochasticDepth
-from keras_convnext.layers.unit_scale import UnitScale
+from keras_convnext.layers.unit_scale import ScaleByInverseStd
 
 __all__ = [
     "Activation",
@@ -25,9 +26,11 @@ __all__ = [
     "PointwiseMLP",
     "RMSNorm",
     "Rematerialized",
+    "ScaleByInverseStd",
     "SimpleNorm",
     "StochasticDepth",
-    "UnitScale",
     "gelu",
     "gelu_tanh",
 ]
+
+__getattr__ = module_getattr(__name__, {"UnitScale": "ScaleByInverseStd"})

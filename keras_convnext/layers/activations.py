@@ -33,7 +33,7 @@ def gelu(x: Any) -> Any:
         >>> np.round(layers.gelu(np.array([-1.0, 0.0, 1.0], "float32")), 4)
         array([-0.1587,  0.    ,  0.8413], dtype=float32)
     """
-    if lean.is_of_use(x):
+    if lean.is_supported(x):
         return lean.gelu(x)
     return 0.5 * x * (1.0 + ops.erf(x * _INVERSE_SQRT_2))
 
@@ -70,6 +70,6 @@ class Activation(keras.layers.Activation):
     """
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if self.activation is gelu and fused.is_of_use(inputs, training):
+        if self.activation is gelu and fused.is_supported(inputs, training):
             return fused.gelu(inputs)
         return super().call(inputs)

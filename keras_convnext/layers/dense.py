@@ -44,7 +44,7 @@ class Dense(keras.layers.Dense):
 
     def _is_fast(self, inputs: Any, training: Any) -> bool:
         return (
-            fused.is_of_use(inputs, training)
+            fused.is_supported(inputs, training)
             and len(inputs.shape) > 2
             and self.use_bias
             and self.activation is keras.activations.linear

@@ -11,10 +11,10 @@ import numpy as np
 from keras import ops
 
 # Positions of a map up to which one matrix product a channel gives the filter's
-# gradient sooner than convolutions do: always; for each picture of the batch, over
+# gradient sooner than convolutions do: always; for each image of the batch, over
 # which the products sum; and in any batch, since the work grows with their square.
-_FEW_POSITIONS, _POSITIONS_A_PICTURE, _MOST_POSITIONS = 16, 2, 144
-# Numbers of the map that serves as a filter in such a convolution, over the pictures
+_FEW_POSITIONS, _POSITIONS_AN_IMAGE, _MOST_POSITIONS = 16, 2, 144
+# Numbers of the map that serves as a filter in such a convolution, over the images
 # that share one: a quarter of a megabyte stays in a core's cache.
 _FILTER_NUMBERS = 2**16
 
@@ -112,11 +112,11 @@ def filter_gradient(x: Any, upstream: Any, kernel_px: int) -> Any:
 def _has_few_positions(batch: int | None, height: int, width: int) -> bool:
     """Returns whether products are sooner done; a batch of unknown size is a large one.
 
-    Measured from 7x7 to 12x12 positions, with 8 to 128 pictures.
+    Measured from 7x7 to 12x12 positions, with 8 to 128 images.
     """
     most = _MOST_POSITIONS
     if batch is not None:
-        most = min(most, max(_FEW_POSITIONS, _POSITIONS_A_PICTURE * batch))
+        most = min(most, max(_FEW_POSITIONS, _POSITIONS_AN_IMAGE * batch))
     return height * width <= most
 
 
@@ -155,8 +155,8 @@ def _pairs_of_taps(height: int, width: int, kernel_px: int) -> np.ndarray:
 def _by_convolutions(x: Any, upstream: Any, kernel_px: int) -> Any:
     """The filter's gradient from depthwise convolutions; see `filter_gradient`.
 
-    A picture's share is its input, padded, convolved with its upstream as the filter:
-    the result has the filter's size. A few pictures at a time lie side by side as
+    An image's share is its input, padded, convolved with its upstream as the filter:
+    the result has the filter's size. A few images at a time lie side by side as
     channels of one convolution, so that what it reads stays in the cache.
     """
     import tensorflow as tf  # only under its own backend
@@ -165,15 +165,15 @@ def _by_convolutions(x: Any, upstream: Any, kernel_px: int) -> Any:
     together = max(1, _FILTER_NUMBERS // (height * width * channels))
     margin = kernel_px // 2
     count = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
-    # Every convolution takes as many pictures as the first; zeros add nothing.
+    # Every convolution takes as many images as the first; zeros add nothing.
     more = [0, -count % together]
     x = tf.pad(x, [more, [margin, margin], [margin, margin], [0, 0]])
     upstream = tf.pad(upstream, [more, [0, 0], [0, 0], [0, 0]])
 
-    def side_by_side(pictures: Any, first: Any) -> Any:
+    def side_by_side(images: Any, first: Any) -> Any:
         """Returns some of `(batch, h, w, c)` as `(h, w, together * c)`."""
-        rows, columns = pictures.shape[1:3]
-        some = tf.slice(pictures, (first, 0, 0, 0), (together, rows, columns, channels))
+        rows, columns = images.shape[1:3]
+        some = tf.slice(images, (first, 0, 0, 0), (together, rows, columns, channels))
         return tf.reshape(tf.transpose(some, (1, 2, 0, 3)), (rows, columns, -1))
 
     def add(first: Any, total: Any) -> tuple[Any, Any]:
@@ -183,8 +183,8 @@ def _by_convolutions(x: Any, upstream: Any, kernel_px: int) -> Any:
             strides=[1, 1, 1, 1],
             padding="VALID",
         )
-        by_picture = tf.reshape(taps, (kernel_px, kernel_px, together, channels))
-        return first + together, total + tf.reduce_sum(by_picture, axis=2)
+        by_image = tf.reshape(taps, (kernel_px, kernel_px, together, channels))
+        return first + together, total + tf.reduce_sum(by_image, axis=2)
 
     none = tf.zeros((kernel_px, kernel_px, channels), x.dtype)
     _, total = tf.while_loop(lambda first, _: first < count, add, (0, none))

@@ -30,9 +30,9 @@ SQRT_GUARD = 1e-12
 _PART_NUMBERS = 2**16
 
 
-def is_of_use(x: Any, training: Any) -> bool:
+def is_supported(x: Any, training: Any) -> bool:
     """Returns whether a layer's inputs are what the functions here are for."""
-    return training is True and lean.is_of_use(x) and not has_gpu()
+    return training is True and lean.is_supported(x) and not has_gpu()
 
 
 @cache
@@ -113,19 +113,19 @@ def _gelu() -> Callable[[Any], Any]:
 def _layer_norm(epsilon: float, dtype: str) -> Callable[[Any, Any, Any], Any]:
     import tensorflow as tf
 
-    def normalised(x: Any) -> tuple[Any, Any]:
+    def normalized(x: Any) -> tuple[Any, Any]:
         wide = _wide(x)
-        centred = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
-        variance = tf.reduce_mean(centred * centred, axis=-1, keepdims=True)
+        centered = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(centered * centered, axis=-1, keepdims=True)
         factor = tf.math.rsqrt(variance + epsilon)
-        return centred * factor, factor
+        return centered * factor, factor
 
     @_compiled
     def value(x: Any, gamma: Any, beta: Any) -> Any:
-        return tf.cast(normalised(x)[0] * gamma + beta, dtype)
+        return tf.cast(normalized(x)[0] * gamma + beta, dtype)
 
     def slope(x: Any, upstream: Any, gamma: Any) -> tuple[Any, Any, Any]:
-        normal, factor = normalised(x)
+        normal, factor = normalized(x)
         upstream = _wide(upstream)
         inner = upstream * gamma
         along = tf.reduce_mean(inner * normal, axis=-1, keepdims=True)
@@ -206,10 +206,10 @@ def _grn(epsilon: float, dtype: str) -> Callable[[Any, Any, Any], Any]:
 
 
 def _over_rows(function: Callable[..., tuple[Any, ...]], *tensors: Any) -> Any:
-    """Returns sums over the positions of each picture, `(batch, 1, 1, channels)`.
+    """Returns sums over the positions of each image, `(batch, 1, 1, channels)`.
 
     XLA writes what is summed over two axes into memory before it adds it up. Here it
-    adds a row of all pictures to a sum that stays in the cache.
+    adds a row of all images to a sum that stays in the cache.
 
     Args:
         function: From rows `(batch, width, channels)`, float32 at least, to numbers of

@@ -16,7 +16,7 @@ class GlobalResponseNormalization(keras.layers.Layer):
     """Lets channels compete: each is scaled by its share of the response.
 
     `y = x + beta + gamma * x * n`, where `n` is the channel's L2 norm over the
-    picture divided by the mean of all channels' norms. Computed in float32 at
+    image divided by the mean of all channels' norms. Computed in float32 at
     least, because a float16 sum of squares overflows.
 
     Shapes: `(batch, height, width, channels)` in and out.
@@ -54,7 +54,7 @@ class GlobalResponseNormalization(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         gamma, beta = (ops.cast(each, dtype) for each in (self.gamma, self.beta))
-        if fused.is_of_use(inputs, training):
+        if fused.is_supported(inputs, training):
             return fused.grn(inputs, gamma, beta, self.epsilon, self.compute_dtype)
         x = ops.cast(inputs, dtype)
         squares = ops.sum(ops.square(x), axis=(1, 2), keepdims=True)

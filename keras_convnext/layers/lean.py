@@ -1,7 +1,7 @@
-"""GELU and layer normalisation that keep less for the backward pass.
+"""GELU and layer normalization that keep less for the backward pass.
 
 Differentiated operation by operation, GELU keeps four tensors of its input's size and
-layer normalisation three. Written with gradients of their own, each keeps one and
+layer normalization three. Written with gradients of their own, each keeps one and
 computes the rest again, which costs little: both are bound by memory. Used under
 TensorFlow, where no compiler fuses them; the plain forms stand where these are called
 (`activations.gelu`, `norm.LayerNorm`).
@@ -21,7 +21,7 @@ _INVERSE_SQRT_2 = 1.0 / math.sqrt(2.0)
 _INVERSE_SQRT_2_PI = 1.0 / math.sqrt(2.0 * math.pi)
 
 
-def is_of_use(x: Any) -> bool:
+def is_supported(x: Any) -> bool:
     """Returns whether a tensor is one that the functions here are for.
 
     Under JAX and PyTorch their compilers decide what is kept, and a symbolic tensor of
@@ -44,7 +44,7 @@ def gelu(x: Any) -> Any:
 def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
     """Returns `(x - mean) / sqrt(variance + epsilon) * gamma + beta`, by position.
 
-    Keeps the normalised tensor and one factor a position for the gradient.
+    Keeps the normalized tensor and one factor a position for the gradient.
 
     Args:
         x: Tensor `(..., channels)`.
@@ -77,12 +77,12 @@ def _layer_norm(epsilon: float) -> Callable[[Any, Any, Any], Any]:
     def layer_norm(
         x: Any, gamma: Any, beta: Any
     ) -> tuple[Any, Callable[[Any], tuple[Any, Any, Any]]]:
-        centred = x - ops.mean(x, axis=-1, keepdims=True)
+        centered = x - ops.mean(x, axis=-1, keepdims=True)
         # A product and not `ops.square`: TFLite would make one operator of difference
         # and square that its 16-bit integer kernels do not have.
-        variance = ops.mean(centred * centred, axis=-1, keepdims=True)
+        variance = ops.mean(centered * centered, axis=-1, keepdims=True)
         factor = ops.rsqrt(variance + epsilon)
-        normal = centred * factor
+        normal = centered * factor
 
         def gradient(upstream: Any) -> tuple[Any, Any, Any]:
             rest = tuple(range(len(x.shape) - 1))

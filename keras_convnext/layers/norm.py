@@ -1,6 +1,6 @@
 """Norms over the channel axis, computed in float32 under every precision.
 
-Written out in two passes (mean, then centred squares) rather than with
+Written out in two passes (mean, then centered squares) rather than with
 `keras.layers.LayerNormalization`: a quarter faster on CPU, and the only form
 that TFLite's integer converters accept.
 """
@@ -40,7 +40,7 @@ class _ChannelNorm(keras.layers.Layer):
         return ops.cast(outputs, self.compute_dtype)
 
     def normalize(self, x: Any) -> Any:
-        raise TypeError(f"{type(self).__name__} does not say how it normalises.")
+        raise TypeError(f"{type(self).__name__} does not say how it normalizes.")
 
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
@@ -53,7 +53,7 @@ class _ChannelNorm(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
 class LayerNorm(_ChannelNorm):
-    """Layer normalisation over the channels of each position.
+    """Layer normalization over the channels of each position.
 
     Shapes: `(..., channels)` in and out.
 
@@ -80,7 +80,7 @@ class LayerNorm(_ChannelNorm):
         )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if fused.is_of_use(inputs, training):
+        if fused.is_supported(inputs, training):
             dtype = keras.backend.result_type(inputs.dtype, "float32")
             gamma, beta = (ops.cast(each, dtype) for each in (self.gamma, self.beta))
             return fused.layer_norm(
@@ -90,14 +90,14 @@ class LayerNorm(_ChannelNorm):
 
     def normalize(self, x: Any) -> Any:
         gamma, beta = (ops.cast(each, x.dtype) for each in (self.gamma, self.beta))
-        if lean.is_of_use(x):
+        if lean.is_supported(x):
             return lean.layer_norm(x, gamma, beta, self.epsilon)
-        centred = x - ops.mean(x, axis=-1, keepdims=True)
+        centered = x - ops.mean(x, axis=-1, keepdims=True)
         # A product and not `ops.square`: TFLite would make one operator of difference
         # and square that its 16-bit integer kernels do not have.
-        variance = ops.mean(centred * centred, axis=-1, keepdims=True)
+        variance = ops.mean(centered * centered, axis=-1, keepdims=True)
         scale = ops.rsqrt(variance + self.epsilon)
-        return centred * scale * gamma + beta
+        return centered * scale * gamma + beta
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
@@ -129,7 +129,7 @@ class RMSNorm(_ChannelNorm):
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
 class SimpleNorm(_ChannelNorm):
-    """Divides by the channels' unbiased standard deviation, without centring.
+    """Divides by the channels' unbiased standard deviation, without centering.
 
     What timm's `simplenorm` computes: the variance is taken around the mean and
     divided by `channels - 1`, but the mean stays in the output. Shapes:
@@ -152,7 +152,7 @@ class SimpleNorm(_ChannelNorm):
 
     def normalize(self, x: Any) -> Any:
         channels = x.shape[-1]
-        centred = x - ops.mean(x, axis=-1, keepdims=True)
+        centered = x - ops.mean(x, axis=-1, keepdims=True)
         # A product, as in LayerNorm.
-        variance = ops.sum(centred * centred, axis=-1, keepdims=True) / (channels - 1)
+        variance = ops.sum(centered * centered, axis=-1, keepdims=True) / (channels - 1)
         return x * ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, x.dtype)

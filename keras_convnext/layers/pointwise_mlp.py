@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_convnext.layers.grn import GlobalResponseNormalization
-from keras_convnext.layers.unit_scale import inverse_deviation
+from keras_convnext.layers.unit_scale import inverse_std
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
@@ -25,7 +25,7 @@ class PointwiseMLP(keras.layers.Layer):
     Args:
         hidden: Width between the two matrix products.
         activation: Between them.
-        norm: Which deviation the input is divided by, as in `UnitScale`.
+        norm: Which deviation the input is divided by, as in `ScaleByInverseStd`.
         epsilon: Added under that root.
         grn_epsilon: That of Global Response Normalization; `None`: there is none.
 
@@ -79,12 +79,12 @@ class PointwiseMLP(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         shape = ops.shape(inputs)
         x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-        x = x * inverse_deviation(x, self.norm, self.epsilon)
+        x = x * inverse_std(x, self.norm, self.epsilon)
         x = ops.reshape(ops.cast(x, self.compute_dtype), (-1, inputs.shape[-1]))
         x = self.activation(self._affine(x, self.expand_kernel, self.expand_bias))
         if self.grn is not None:
-            picture = ops.reshape(x, (*shape[:-1], self.hidden))
-            x = ops.reshape(self.grn(picture), (-1, self.hidden))
+            image = ops.reshape(x, (*shape[:-1], self.hidden))
+            x = ops.reshape(self.grn(image), (-1, self.hidden))
         x = self._affine(x, self.project_kernel, self.project_bias)
         return ops.reshape(x, shape)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-# An odd constant near 2**32 / golden ratio: seeds of neighbouring layers differ
+# An odd constant near 2**32 / golden ratio: seeds of neighboring layers differ
 # by small numbers, so a replica's offset must not be one.
 _REPLICA_STRIDE = 0x9E3779B1
 

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 
-def inverse_deviation(x: Any, norm: str, epsilon: float) -> Any:
+def inverse_std(x: Any, norm: str, epsilon: float) -> Any:
     """Returns one over what a norm divides by, `(..., 1)` for `(..., channels)`.
 
     Args:
@@ -19,19 +19,20 @@ def inverse_deviation(x: Any, norm: str, epsilon: float) -> Any:
     """
     # In two passes: the mean of squares less the squared mean would cancel.
     offset = 0.0 if norm == "rms" else ops.mean(x, axis=-1, keepdims=True)
-    centred = x - offset
+    centered = x - offset
     # A product and not `ops.square`: TFLite would make one operator of difference and
     # square that its 16-bit integer kernels do not have.
-    square = ops.mean(centred * centred, axis=-1, keepdims=True)
+    square = ops.mean(centered * centered, axis=-1, keepdims=True)
     if norm == "simple":
         channels = x.shape[-1]
         square = square * (channels / (channels - 1))
     return ops.rsqrt(square + epsilon)
 
 
-@keras.saving.register_keras_serializable(package="keras_convnext")
-class UnitScale(keras.layers.Layer):
-    """Divides the channels of each position by their deviation, without centring.
+# Registered under the name that files written by version 0.1 hold.
+@keras.saving.register_keras_serializable("keras_convnext", name="UnitScale")
+class ScaleByInverseStd(keras.layers.Layer):
+    """Divides the channels of each position by their deviation, without centering.
 
     `keras_convnext.fold` puts it in the place of a norm: the norm's scale, its
     offset and its mean subtraction are linear and go into the weights behind it.
@@ -44,7 +45,7 @@ class UnitScale(keras.layers.Layer):
     Example:
         >>> import numpy as np
         >>> from keras_convnext import layers
-        >>> np.round(layers.UnitScale()(np.array([[1.0, 3.0]])), 3)
+        >>> np.round(layers.ScaleByInverseStd()(np.array([[1.0, 3.0]])), 3)
         array([[1., 3.]], dtype=float32)
     """
 
@@ -57,7 +58,7 @@ class UnitScale(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-        scaled = x * inverse_deviation(x, self.norm, self.epsilon)
+        scaled = x * inverse_std(x, self.norm, self.epsilon)
         return ops.cast(scaled, self.compute_dtype)
 
     def compute_output_shape(

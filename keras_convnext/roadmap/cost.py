@@ -18,7 +18,7 @@ def multiply_accumulates(
 
     Args:
         design: The design.
-        size_px: Side of the square input picture, in pixels.
+        size_px: Side of the square input image, in pixels.
         classes: Classes of the head.
         patch_size: Side of the stem's patches, in pixels.
 

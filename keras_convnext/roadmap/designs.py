@@ -33,7 +33,7 @@ class Design:
             addition) or "one" (between the two 1x1 convolutions).
         norms: "all" (after every convolution) or "one" (after the spatial one).
         norm: "batch" or "layer".
-        downsampling: "in_block" (the first block of a stage halves the picture) or
+        downsampling: "in_block" (the first block of a stage halves the image) or
             "separate" (a norm and a 2x2 convolution between stages, and norms after
             the stem and before the classifier).
 

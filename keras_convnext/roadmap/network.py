@@ -12,6 +12,7 @@ from keras import layers
 
 from keras_convnext import blocks, models
 from keras_convnext.initializers import hand_over
+from keras_convnext.layer_factory import LayerFactory
 from keras_convnext.layers import BatchNormalization, LayerScale, StochasticDepth, gelu
 from keras_convnext.merged_weights import inner_layers
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
@@ -19,7 +20,6 @@ from keras_convnext.roadmap import designs, plan
 from keras_convnext.roadmap.designs import Design
 from keras_convnext.roadmap.plan import Block, Convolution
 from keras_convnext.roadmap.shapes import as_variant
-from keras_convnext.style import Style
 
 ACTIVATIONS = {"relu": keras.activations.relu, "gelu": gelu}
 # torchvision's: a tenth of each batch goes into the running statistics.
@@ -57,8 +57,8 @@ def build(
         include_top: Whether the classifier is part of the model. Without it the
             output is the last feature map `(batch, height, width, channels)`, or
             with `pooling` a vector `(batch, channels)`.
-        include_preprocessing: Whether pictures come in 0..255 and the first layer
-            normalises them; otherwise they come normalised.
+        include_preprocessing: Whether images come in 0..255 and the first layer
+            normalizes them; otherwise they come normalized.
         weights: `None` (random). The last step takes what the library's builders
             take; no weights are published of the others.
         input_shape: `(height, width, channels)`; 224x224x3 with the top, any size
@@ -68,7 +68,7 @@ def build(
         classifier_activation: Activation of the top; `None` for logits.
         name: The model's name.
         patch_size: Pixels that one position after the stem stands for, whatever
-            the stem is: 2 or 1 for pictures of 32 to 64 pixels.
+            the stem is: 2 or 1 for images of 32 to 64 pixels.
         depth_factor: Factor on every stage's blocks, in (0, 1].
         width_factor: Factor on all channels, in (0, 1].
         stochastic_depth_rate: Probability of dropping the last block's branch while
@@ -157,7 +157,7 @@ def _build(
     seed: int | None,
     dtype: Any,
 ) -> keras.Model:
-    """Builds a design that halves the picture inside its blocks."""
+    """Builds a design that halves the image inside its blocks."""
     shape = input_shape or ((224, 224, 3) if include_top else (None, None, 3))
     _check(
         shape,
@@ -170,26 +170,26 @@ def _build(
     variant = replace(
         as_variant(design, patch_size), layer_scale_init_value=layer_scale_init_value
     )
-    style = Style(
+    factory = LayerFactory(
         variant=variant,
         dtype=keras.dtype_policies.get(dtype or keras.config.dtype_policy()),
         seeds=itertools.repeat(None) if seed is None else itertools.count(seed),
     )
-    picture = keras.Input(shape)
-    x = picture
+    image = keras.Input(shape)
+    x = image
     if include_preprocessing:
-        x = _normalized(x, preprocessing or IMAGENET, style)
-    x = _stem(x, design, style, patch_size)
+        x = _normalized(x, preprocessing or IMAGENET, factory)
+    x = _stem(x, design, factory, patch_size)
     # Source: Meta's code; the rate rises over all blocks, not within a stage.
     rates = np.linspace(0.0, stochastic_depth_rate, sum(design.depths)).tolist()
     for block, rate in zip(plan.blocks(design), rates, strict=True):
-        x = _block(x, block, design, style, rate)
-    x = blocks.head(x, style, ("pool",), "avg" if include_top else pooling)
+        x = _block(x, block, design, factory, rate)
+    x = blocks.head(x, factory, ("pool",), "avg" if include_top else pooling)
     if include_top:
         x = blocks.classifier(
-            x, style, classes, classifier_activation, dropout_rate, head_init_scale
+            x, factory, classes, classifier_activation, dropout_rate, head_init_scale
         )
-    model = keras.Model(picture, x, name=name)
+    model = keras.Model(image, x, name=name)
     hand_over(inner_layers(model))
     return model
 
@@ -226,54 +226,56 @@ def _check(
         raise ValueError(f"No model can be built: {'; '.join(problems)}.")
 
 
-def _normalized(x: Any, preprocessing: Preprocessing, style: Style) -> Any:
+def _normalized(x: Any, preprocessing: Preprocessing, factory: LayerFactory) -> Any:
     mean, variance = preprocessing.normalization(x.shape[-1])
     return layers.Normalization(
         mean=mean,
         variance=variance,
         name="input_normalization",
-        dtype=style.head_dtype,
+        dtype=factory.head_dtype,
     )(x)
 
 
-def _stem(x: Any, design: Design, style: Style, patch_size: int) -> Any:
+def _stem(x: Any, design: Design, factory: LayerFactory, patch_size: int) -> Any:
     convolution, pooled = plan.stem(design, patch_size)
     padded = design.stem != "patchify"
-    x = _convolution(x, convolution, "stem", design, style, padded=padded)
+    x = _convolution(x, convolution, "stem", design, factory, padded=padded)
     if pooled:
         # What comes in is at least zero, so zeros at the border change no maximum.
-        x = layers.ZeroPadding2D(1, name="stem_pool_pad", dtype=style.dtype)(x)
-        x = layers.MaxPooling2D(3, 2, name="stem_pool", dtype=style.dtype)(x)
+        x = layers.ZeroPadding2D(1, name="stem_pool_pad", dtype=factory.dtype)(x)
+        x = layers.MaxPooling2D(3, 2, name="stem_pool", dtype=factory.dtype)(x)
     return x
 
 
-def _block(x: Any, block: Block, design: Design, style: Style, drop_rate: float) -> Any:
+def _block(
+    x: Any, block: Block, design: Design, factory: LayerFactory, drop_rate: float
+) -> Any:
     """Adds a residual branch to `x`, or to what a shortcut convolution makes of it."""
     name = f"stage{block.stage}_block{block.index}"
     if block.shortcut is None and _is_library_block(design):
-        return blocks.block(style, block.stage, block.index, drop_rate)(x)
+        return blocks.block(factory, block.stage, block.index, drop_rate)(x)
     shortcut = x
     if block.shortcut is not None:
-        shortcut = _convolution(x, block.shortcut, name, design, style)
+        shortcut = _convolution(x, block.shortcut, name, design, factory)
     for convolution in block.branch:
-        x = _convolution(x, convolution, name, design, style)
-    scale = style.variant.layer_scale_init_value
+        x = _convolution(x, convolution, name, design, factory)
+    scale = factory.variant.layer_scale_init_value
     if scale is not None:
-        x = LayerScale(scale, name=f"{name}_layer_scale", dtype=style.dtype)(x)
+        x = LayerScale(scale, name=f"{name}_layer_scale", dtype=factory.dtype)(x)
     x = StochasticDepth(
         drop_rate,
-        seed=next(style.seeds),
+        seed=next(factory.seeds),
         name=f"{name}_stochastic_depth",
-        dtype=style.dtype,
+        dtype=factory.dtype,
     )(x)
-    x = layers.Add(name=f"{name}_add", dtype=style.dtype)([shortcut, x])
+    x = layers.Add(name=f"{name}_add", dtype=factory.dtype)([shortcut, x])
     if block.activation:
-        x = _activation(x, f"{name}_add", design, style)
+        x = _activation(x, f"{name}_add", design, factory)
     return x
 
 
 def _is_library_block(design: Design) -> bool:
-    """Returns whether a block that keeps the picture's size is ConvNeXt's own."""
+    """Returns whether a block that keeps the image's size is ConvNeXt's own."""
     own = replace(
         designs.design("separate_downsampling"),
         depths=design.depths,
@@ -290,7 +292,7 @@ def _convolution(
     convolution: Convolution,
     name: str,
     design: Design,
-    style: Style,
+    factory: LayerFactory,
     padded: bool = True,
 ) -> Any:
     """Convolves, and applies the norm and the activation that follow."""
@@ -300,9 +302,9 @@ def _convolution(
     padding = "same" if padded else "valid"
     if padded and stride_px > 1 and kernel_px > 1:
         # "same" would pad a strided convolution unevenly.
-        x = layers.ZeroPadding2D(kernel_px // 2, name=f"{name}_pad", dtype=style.dtype)(
-            x
-        )
+        x = layers.ZeroPadding2D(
+            kernel_px // 2, name=f"{name}_pad", dtype=factory.dtype
+        )(x)
         padding = "valid"
     settings: dict[str, Any] = {
         "strides": stride_px,
@@ -312,31 +314,31 @@ def _convolution(
     if convolution.depthwise:
         x = layers.DepthwiseConv2D(
             kernel_px,
-            depthwise_initializer=style.kernel(name),
+            depthwise_initializer=factory.kernel(name),
             name=name,
-            dtype=style.dtype,
+            dtype=factory.dtype,
             **settings,
         )(x)
     else:
-        x = style.conv(convolution.outputs, kernel_px, name, **settings)(x)
+        x = factory.conv(convolution.outputs, kernel_px, name, **settings)(x)
     if convolution.norm:
         only = alone or design.norms == "one"
-        x = _norm(x, f"{prefix if only else name}_norm", design, style)
+        x = _norm(x, f"{prefix if only else name}_norm", design, factory)
     if convolution.activation:
         only = alone or design.activations == "one"
-        x = _activation(x, prefix if only else name, design, style)
+        x = _activation(x, prefix if only else name, design, factory)
     return x
 
 
-def _norm(x: Any, name: str, design: Design, style: Style) -> Any:
+def _norm(x: Any, name: str, design: Design, factory: LayerFactory) -> Any:
     if design.norm == "layer":
-        return style.norm(name)(x)
-    return BatchNormalization(name=name, dtype=style.dtype, **_BATCH_NORM)(x)
+        return factory.norm(name)(x)
+    return BatchNormalization(name=name, dtype=factory.dtype, **_BATCH_NORM)(x)
 
 
-def _activation(x: Any, name: str, design: Design, style: Style) -> Any:
+def _activation(x: Any, name: str, design: Design, factory: LayerFactory) -> Any:
     return layers.Activation(
         ACTIVATIONS[design.activation],
         name=f"{name}_{design.activation}",
-        dtype=style.dtype,
+        dtype=factory.dtype,
     )(x)

@@ -85,7 +85,7 @@ class Row:
         title: What the step does.
         section: Where the paper takes it.
         parameters: Trainable parameters with 1000 classes.
-        multiply_accumulates: Convolutions and dense layers, one 224x224 picture.
+        multiply_accumulates: Convolutions and dense layers, one 224x224 image.
         paper: What the paper prints.
         difference: Accuracy minus that of the line it changes, in percentage
             points; None for the first line.

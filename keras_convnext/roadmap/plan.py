@@ -63,7 +63,7 @@ def stem(design: Design, patch_size: int = 4) -> tuple[Convolution, bool]:
 
     Args:
         design: The design.
-        patch_size: Pixels of the picture that one position after the stem stands
+        patch_size: Pixels of the image that one position after the stem stands
             for.
     """
     if design.stem == "patchify":
@@ -92,7 +92,7 @@ def stem(design: Design, patch_size: int = 4) -> tuple[Convolution, bool]:
 
 
 def blocks(design: Design) -> Iterator[Block]:
-    """Yields the residual blocks of a design that halves the picture inside them."""
+    """Yields the residual blocks of a design that halves the image inside them."""
     inputs = design.width
     for stage, depth in enumerate(design.depths):
         for index in range(depth):
@@ -118,7 +118,7 @@ def _block(design: Design, stage: int, index: int, inputs: int) -> Block:
         else ("reduce", "expand")
     )
     # Where the halving sits decides the cost: the spatial convolution has the stride,
-    # so a 1x1 convolution before it still works on the larger picture.
+    # so a 1x1 convolution before it still works on the larger image.
     order = {
         "middle": ((first, inner), ("spatial", inner), (last, outer)),
         "first": (("spatial", inputs), (first, inner), (last, outer)),

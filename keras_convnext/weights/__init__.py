@@ -1,13 +1,14 @@
 """Weights: published checkpoints by name, and files of every dialect and format."""
 
-from keras_convnext.weights.card import describe
+from keras_convnext._renamed import module_getattr
+from keras_convnext.weights.description import describe
 from keras_convnext.weights.errors import (
     BadWeightsFileError,
     DownloadError,
     WeightsMismatchError,
 )
 from keras_convnext.weights.load import load
-from keras_convnext.weights.record import Record
+from keras_convnext.weights.pretrained import PretrainedWeights
 from keras_convnext.weights.registry import find, list_weights, resolve
 from keras_convnext.weights.report import Report
 from keras_convnext.weights.save import save_weights_as
@@ -15,7 +16,7 @@ from keras_convnext.weights.save import save_weights_as
 __all__ = [
     "BadWeightsFileError",
     "DownloadError",
-    "Record",
+    "PretrainedWeights",
     "Report",
     "WeightsMismatchError",
     "describe",
@@ -25,3 +26,5 @@ __all__ = [
     "resolve",
     "save_weights_as",
 ]
+
+__getattr__ = module_getattr(__name__, {"Record": "PretrainedWeights"})

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_convnext.weights.dialects import recognise
+from keras_convnext.weights.dialects import detect_naming
 from keras_convnext.weights.errors import WeightsMismatchError
 from keras_convnext.weights.fetch import fetch
 from keras_convnext.weights.load import check_numbers, read_ours
 from keras_convnext.weights.plan import ours_shapes
+from keras_convnext.weights.pretrained import PretrainedWeights
 from keras_convnext.weights.readers import open_tensors
-from keras_convnext.weights.record import Record
 from keras_convnext.weights.registry import locate
 from keras_convnext.weights.report import Report
 from keras_convnext.weights.save import write
@@ -39,9 +39,9 @@ def convert(
         ValueError: The dialect has no word for a part of it, or does not exist.
     """
     found = locate(source)
-    path = fetch(found) if isinstance(found, Record) else found
+    path = fetch(found) if isinstance(found, PretrainedWeights) else found
     with open_tensors(path) as file:
-        match = recognise(file.tensors)
+        match = detect_naming(file.tensors)
         strange = (*match.unknown, *match.beside)
         if strange or not match.found:
             names = ", ".join(strange) or "nothing at all"

@@ -42,7 +42,7 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long a download keeps trying.
 
     Attributes:
@@ -58,7 +58,7 @@ class Patience:
     longest_pause_s: float = 60.0
 
 
-class _ComeAgainError(Exception):
+class _RetryableError(Exception):
     """This attempt failed; the next one may not."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
@@ -81,7 +81,7 @@ def download(
     *,
     checksum: str | None = None,
     size_bytes: int | None = None,
-    patience: Patience | None = None,
+    retry_policy: RetryPolicy | None = None,
 ) -> Path:
     """Returns `path`, having fetched it from `url` if it is not there yet.
 
@@ -90,7 +90,7 @@ def download(
         path: Where it is to lie; its folder is made.
         checksum: "<algorithm>:<hexadecimal digits>", all or the first of them.
         size_bytes: Its length, where that is known beforehand.
-        patience: How long to keep trying.
+        retry_policy: How long to keep trying.
 
     Raises:
         DownloadError: It could not be had, or is not what it should be. What has
@@ -98,14 +98,14 @@ def download(
     """
     if path.exists():
         return path
-    patience = patience or Patience()
+    retry_policy = retry_policy or RetryPolicy()
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{path}.lock"):
             # Another process may have fetched it while this one waited.
             if not path.exists():
-                _fetch(url, part, size_bytes, patience)
+                _fetch(url, part, size_bytes, retry_policy)
                 _verify(url, part, checksum)
                 os.replace(part, path)
                 _validator_file(part).unlink(missing_ok=True)
@@ -116,20 +116,22 @@ def download(
     return path
 
 
-def _fetch(url: str, part: Path, size_bytes: int | None, patience: Patience) -> None:
+def _fetch(
+    url: str, part: Path, size_bytes: int | None, retry_policy: RetryPolicy
+) -> None:
     reason = ""
-    for attempt in range(patience.attempts):
+    for attempt in range(retry_policy.attempts):
         try:
-            _attempt(url, part, size_bytes, patience.timeout_s)
+            _attempt(url, part, size_bytes, retry_policy.timeout_s)
             return
-        except _ComeAgainError as failure:
+        except _RetryableError as failure:
             reason = str(failure)
-            pause = max(patience.pause_s * 2**attempt, failure.wait_s)
-        if attempt + 1 < patience.attempts:
-            time.sleep(min(pause, patience.longest_pause_s))
+            pause = max(retry_policy.pause_s * 2**attempt, failure.wait_s)
+        if attempt + 1 < retry_policy.attempts:
+            time.sleep(min(pause, retry_policy.longest_pause_s))
     kept = part.stat().st_size if part.exists() else 0
     raise DownloadError(
-        f"{url} could not be fetched in {patience.attempts} attempts: {reason}. "
+        f"{url} could not be fetched in {retry_policy.attempts} attempts: {reason}. "
         f"{kept:,} bytes are kept; the next call goes on from there."
     )
 
@@ -144,15 +146,15 @@ def _attempt(url: str, part: Path, size_bytes: int | None, timeout_s: float) -> 
             _check_length(url, total, size_bytes, part)
             _write(response, part, start, total)
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
-        raise _ComeAgainError(_words(error)) from error
+        raise _RetryableError(_words(error)) from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, socket.gaierror):
             # No name server knows it, or none answers; it will not in a second either.
             raise DownloadError(f"{url}: {NO_NETWORK}.") from error
-        raise _ComeAgainError(_words(error.reason)) from error
+        raise _RetryableError(_words(error.reason)) from error
     arrived = part.stat().st_size
     if total is not None and arrived != total:
-        raise _ComeAgainError(f"the connection ended after {arrived:,} of {total:,}")
+        raise _RetryableError(f"the connection ended after {arrived:,} of {total:,}")
 
 
 def _open(url: str, part: Path, timeout_s: float) -> http.client.HTTPResponse:
@@ -171,11 +173,11 @@ def _open(url: str, part: Path, timeout_s: float) -> http.client.HTTPResponse:
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
-            raise _ComeAgainError("the server cannot go on from there") from error
+            raise _RetryableError("the server cannot go on from there") from error
         meaning = _MEANINGS.get(error.code, error.reason)
         if error.code in TRY_AGAIN:
             wait_s = seconds_asked_for(error.headers.get("Retry-After"))
-            raise _ComeAgainError(f"{meaning} ({error.code})", wait_s) from error
+            raise _RetryableError(f"{meaning} ({error.code})", wait_s) from error
         raise DownloadError(f"{url}: {meaning} ({error.code}).") from error
 
 
@@ -193,7 +195,7 @@ def _start(response: http.client.HTTPResponse, part: Path) -> int:
         start = int(begin) if begin.isdigit() else 0
         if not part.exists() or start != part.stat().st_size:
             part.unlink(missing_ok=True)
-            raise _ComeAgainError("the server went on from another place")
+            raise _RetryableError("the server went on from another place")
     else:
         part.write_bytes(b"")
     return start

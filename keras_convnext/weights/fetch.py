@@ -7,8 +7,8 @@ from pathlib import Path
 
 from keras_convnext._files import cache_home
 from keras_convnext.weights.download import download
-from keras_convnext.weights.notice import notice
-from keras_convnext.weights.record import Record
+from keras_convnext.weights.pretrained import PretrainedWeights
+from keras_convnext.weights.user_warning import warn_user
 
 HOME_VARIABLE = "KERAS_CONVNEXT_HOME"
 _HUB = "https://huggingface.co"
@@ -21,7 +21,7 @@ def home() -> Path:
     return cache_home()
 
 
-def fetch(record: Record) -> Path:
+def fetch(record: PretrainedWeights) -> Path:
     """Returns the path of a published checkpoint, fetching it the first time.
 
     Files from the hub lie in the hub's own cache, shared with other libraries,
@@ -33,7 +33,7 @@ def fetch(record: Record) -> Path:
     if record.url is not None:
         path = home() / record.publisher / record.files[0]
         if not path.exists():
-            _say_licence(record)
+            _say_license(record)
         return download(
             record.url, path, checksum=record.checksum, size_bytes=record.size_bytes
         )
@@ -43,11 +43,11 @@ def fetch(record: Record) -> Path:
 
     cache = home() / "hub" if os.environ.get(HOME_VARIABLE) else None
     return download_from_hub(
-        record.hub_id, record.files, cache=cache, before=lambda: _say_licence(record)
+        record.hub_id, record.files, cache=cache, before=lambda: _say_license(record)
     )
 
 
-def describe_manual_fetch(record: Record, flag: str) -> str:
+def describe_manual_fetch(record: PretrainedWeights, flag: str) -> str:
     """Returns how to fetch a checkpoint on another machine, in a sentence.
 
     Args:
@@ -65,8 +65,8 @@ def describe_manual_fetch(record: Record, flag: str) -> str:
     )
 
 
-def _say_licence(record: Record) -> None:
+def _say_license(record: PretrainedWeights) -> None:
     """Warns once, before the first byte, of terms that forbid commercial use."""
     if record.is_non_commercial or record.is_gated:
         limits = "not for commercial use" if record.is_non_commercial else "own terms"
-        notice(f"The weights {record.name} are licensed {record.licence}: {limits}.")
+        warn_user(f"The weights {record.name} are licensed {record.license}: {limits}.")

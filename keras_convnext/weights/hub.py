@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 from keras_convnext.weights.download import (
     NO_NETWORK,
     TRY_AGAIN,
-    Patience,
+    RetryPolicy,
     digest,
     seconds_asked_for,
 )
@@ -30,7 +30,7 @@ from keras_convnext.weights.errors import DownloadError
 
 _SHA256_DIGITS = 64
 # Not every release of the hub's client tries again, nor after every failure.
-_PATIENCE = Patience(attempts=3)
+_RETRY_POLICY = RetryPolicy(attempts=3)
 
 
 def download_from_hub(
@@ -91,7 +91,7 @@ def download_from_hub(
 
 
 def _fetch(hub_id: str, name: str, cache: Path | None, endpoint: str | None) -> str:
-    for attempt in range(1, _PATIENCE.attempts):
+    for attempt in range(1, _RETRY_POLICY.attempts):
         try:
             return hf_hub_download(hub_id, name, cache_dir=cache, endpoint=endpoint)
         except Exception as error:
@@ -99,8 +99,8 @@ def _fetch(hub_id: str, name: str, cache: Path | None, endpoint: str | None) -> 
                 raise
             headers = getattr(getattr(error, "response", None), "headers", {})
             asked_s = seconds_asked_for(headers.get("Retry-After"))
-            pause_s = max(_PATIENCE.pause_s * 2**attempt, asked_s)
-            time.sleep(min(pause_s, _PATIENCE.longest_pause_s))
+            pause_s = max(_RETRY_POLICY.pause_s * 2**attempt, asked_s)
+            time.sleep(min(pause_s, _RETRY_POLICY.longest_pause_s))
     return hf_hub_download(hub_id, name, cache_dir=cache, endpoint=endpoint)
 
 

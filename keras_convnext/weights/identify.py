@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_convnext.variants import VARIANTS, StemConv, Variant
-from keras_convnext.weights.dialects import recognise
-from keras_convnext.weights.dialects.own import OWN
+from keras_convnext.weights.dialects import detect_naming
+from keras_convnext.weights.dialects.native import NATIVE
 from keras_convnext.weights.plan import ours_shapes
 from keras_convnext.weights.readers import open_tensors
 
@@ -45,10 +45,10 @@ def identify(file: Path, preferred: str = "") -> Identified | None:
         ValueError: It is no weights file, or its names are nobody's.
     """
     with open_tensors(file) as tensors:
-        match = recognise(tensors.tensors)
+        match = detect_naming(tensors.tensors)
         shapes = ours_shapes(tensors, match)
     fitting = [row for row in VARIANTS.values() if _is_of(shapes, row)]
-    if match.table.dialect != OWN.dialect:
+    if match.table.dialect != NATIVE.dialect:
         # Our own names, alone, do not say whether the last norm is before the pooling.
         first = match.table.norm_first
         fitting = [row for row in fitting if (row.head[0] == "norm") == first]

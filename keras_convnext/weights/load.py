@@ -17,26 +17,28 @@ from keras_convnext.weights.convnext_layers import (
     is_norm_first,
     variables_of,
 )
-from keras_convnext.weights.dialects import recognise
-from keras_convnext.weights.dialects.own import OWN
+from keras_convnext.weights.dialects import detect_naming
+from keras_convnext.weights.dialects.native import NATIVE
 from keras_convnext.weights.dialects.table import Match
 from keras_convnext.weights.errors import BadWeightsFileError, WeightsMismatchError
 from keras_convnext.weights.fetch import fetch
+from keras_convnext.weights.input_channels import adapt_channels
 from keras_convnext.weights.layouts import kind_of
-from keras_convnext.weights.notice import notice
 from keras_convnext.weights.plan import Plan, make_plan
+from keras_convnext.weights.pretrained import PretrainedWeights
 from keras_convnext.weights.readers import open_tensors
-from keras_convnext.weights.record import Record
 from keras_convnext.weights.registry import locate
 from keras_convnext.weights.report import Report
 from keras_convnext.weights.side_files import SideFiles, read_side_files
-from keras_convnext.weights.stem import adapt_channels
 from keras_convnext.weights.tensor_file import TensorFile
+from keras_convnext.weights.user_warning import warn_user
 
 _STEM = "stem_conv/kernel"
 
 
-def load(model: keras.Model, source: Record | str | os.PathLike[str]) -> Report:
+def load(
+    model: keras.Model, source: PretrainedWeights | str | os.PathLike[str]
+) -> Report:
     """Loads published weights, or a file of your own, into a model.
 
     Nothing is changed unless everything fits: names and shapes are compared, and
@@ -69,24 +71,28 @@ def load(model: keras.Model, source: Record | str | os.PathLike[str]) -> Report:
     check_lora(layers)
     variables = variables_of(layers)
     found = locate(source)
-    path = fetch(found) if isinstance(found, Record) else found
+    path = fetch(found) if isinstance(found, PretrainedWeights) else found
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     with open_tensors(path) as file:
-        match = recognise(file.tensors)
+        match = detect_naming(file.tensors)
         plan = make_plan(file, match, shapes)
         _check_head(file, match, is_norm_first(model))
         check_numbers(file, match, plan.assign)
         plan.notes += _untrained_norm_notes(file, plan)
         _assign(file, plan, variables)
-    name = found.name if isinstance(found, Record) else str(source)
-    beside = SideFiles() if isinstance(found, Record) else read_side_files(found)
+    name = found.name if isinstance(found, PretrainedWeights) else str(source)
+    beside = (
+        SideFiles() if isinstance(found, PretrainedWeights) else read_side_files(found)
+    )
     expected = (
-        found.preprocessing if isinstance(found, Record) else beside.preprocessing
+        found.preprocessing
+        if isinstance(found, PretrainedWeights)
+        else beside.preprocessing
     )
     if expected is not None:
         plan.notes += _normalization_notes(model, name, expected)
     for note in plan.notes:
-        notice(note)
+        warn_user(note)
     assigned = [*plan.assign, *plan.zero]
     return Report(
         source=name,
@@ -131,7 +137,7 @@ def check_numbers(file: TensorFile, match: Match, names: Collection[str]) -> Non
 
 def _check_head(file: TensorFile, match: Match, norm_first: bool | None) -> None:
     """Refuses numbers that would fit, and mean another network."""
-    is_told = "head_norm/gamma" in match.found and match.table.dialect != OWN.dialect
+    is_told = "head_norm/gamma" in match.found and match.table.dialect != NATIVE.dialect
     if norm_first is None or not is_told or match.table.norm_first == norm_first:
         return
     places = ("behind", "before")
@@ -143,7 +149,7 @@ def _check_head(file: TensorFile, match: Match, norm_first: bool | None) -> None
 
 
 def _untrained_norm_notes(file: TensorFile, plan: Plan) -> list[str]:
-    """Recognises the files that keras.applications hosts for `include_top=False`."""
+    """Recognizes the files that keras.applications hosts for `include_top=False`."""
     initial = {"head_norm/gamma": 1.0, "head_norm/beta": 0.0}
     if not set(initial) <= set(plan.assign) or "head_dense/kernel" in plan.match.found:
         return []

@@ -61,7 +61,7 @@ def make_plan(file: TensorFile, match: Match, model: Mapping[str, Shape]) -> Pla
 
     Args:
         file: The open file.
-        match: What `recognise` said of it.
+        match: What `recognize` said of it.
         model: The model's variables, by our names, with their shapes.
 
     Raises:
@@ -184,7 +184,7 @@ def _settle_stem(
     shapes: Mapping[str, Shape],
     model: Mapping[str, Shape],
 ) -> None:
-    """Lets the number of the picture's channels differ."""
+    """Lets the number of the image's channels differ."""
     if _STEM not in misfits.misshapen:
         return
     theirs, ours = shapes[_STEM], model[_STEM]
@@ -192,7 +192,7 @@ def _settle_stem(
         plan.assign += _take(misfits.misshapen, (_STEM,))
         plan.adapt_stem = True
         plan.notes.append(
-            f"The weights are for pictures of {theirs[2]} channels and the model takes "
+            f"The weights are for images of {theirs[2]} channels and the model takes "
             f"{ours[2]}: the stem's kernel is repeated over the channels and rescaled."
         )
 

@@ -15,12 +15,12 @@ from importlib import resources
 from pathlib import Path
 
 from keras_convnext.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from keras_convnext.weights.record import Accuracy, Record
+from keras_convnext.weights.pretrained import Accuracy, PretrainedWeights
 
 # Where a name stands in several tables, the earlier one wins; so does it for a tag.
 PUBLISHERS = ("timm", "keras", "meta", "huggingface", "torchvision")
 ROLES = ("imagenet", "imagenet22k")
-COLOURS = {
+COLORS = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "clip": (
         (0.48145466, 0.4578275, 0.40821073),
@@ -32,9 +32,9 @@ _CLOSEST = 3
 
 
 @functools.cache
-def records() -> Mapping[str, Record]:
+def records() -> Mapping[str, PretrainedWeights]:
     """Returns every record by its name."""
-    found: dict[str, Record] = {}
+    found: dict[str, PretrainedWeights] = {}
     tables = resources.files("keras_convnext.weights") / "tables"
     for publisher in PUBLISHERS:
         text = (tables / f"{publisher}.csv").read_text(encoding="utf-8")
@@ -62,7 +62,7 @@ def list_weights(pattern: str = "*") -> list[str]:
     )
 
 
-def find(name: str) -> Record:
+def find(name: str) -> PretrainedWeights:
     """Returns the record called `name`.
 
     Args:
@@ -97,7 +97,7 @@ def find(name: str) -> Record:
 
 def resolve(
     variant: str, source: str | os.PathLike[str] | None
-) -> Record | Path | None:
+) -> PretrainedWeights | Path | None:
     """Finds out what a builder's `weights` argument means.
 
     Args:
@@ -142,13 +142,15 @@ def resolve(
     )
 
 
-def locate(source: Record | str | os.PathLike[str]) -> Record | Path:
+def locate(
+    source: PretrainedWeights | str | os.PathLike[str],
+) -> PretrainedWeights | Path:
     """Finds out what a name or a path means where no variant is given.
 
     Raises:
         ValueError: It is neither a published checkpoint nor a file.
     """
-    if isinstance(source, Record):
+    if isinstance(source, PretrainedWeights):
         return source
     name = _text(source)
     found = _by_whole_name(name)
@@ -168,14 +170,14 @@ def _text(source: object) -> str:
     return os.fspath(source)
 
 
-def _by_whole_name(name: str) -> Record | None:
+def _by_whole_name(name: str) -> PretrainedWeights | None:
     """Returns the record of that name or hub id, None if there is none."""
     known = records()
     by_hub_id = {r.hub_id: r for r in known.values() if r.hub_id}
     return known.get(name) or by_hub_id.get(name)
 
 
-def _with_role(variant: str, role: str) -> Record:
+def _with_role(variant: str, role: str) -> PretrainedWeights:
     candidates = [r for r in records().values() if r.variant == variant]
     for record in candidates:
         if record.role == role:
@@ -211,10 +213,10 @@ def _enumerated(names: list[str]) -> str:
     return ", ".join(names) if names else "none"
 
 
-def _record(publisher: str, row: Mapping[str, str]) -> Record:
+def _record(publisher: str, row: Mapping[str, str]) -> PretrainedWeights:
     source = row["source"]
     hub_id = source.removeprefix("hub:") if source.startswith("hub:") else None
-    return Record(
+    return PretrainedWeights(
         name=row["name"],
         variant=row["variant"],
         publisher=publisher,
@@ -223,7 +225,7 @@ def _record(publisher: str, row: Mapping[str, str]) -> Record:
         files=tuple(row["file"].split("|")),
         checksum=row["checksum"] or None,
         size_bytes=int(row["bytes"]) if row["bytes"] else None,
-        licence=row["licence"],
+        license=row["license"],
         classes=int(row["classes"]),
         role=row["role"],
         preprocessing=_preprocessing(row, ""),
@@ -235,7 +237,7 @@ def _record(publisher: str, row: Mapping[str, str]) -> Record:
 
 
 def _preprocessing(row: Mapping[str, str], which: str) -> Preprocessing:
-    mean, std = COLOURS[row["colours"]]
+    mean, std = COLORS[row["colors"]]
     return Preprocessing(
         size_px=int(row[f"{which}size_px"]),
         mean=mean,

@@ -25,7 +25,7 @@ from keras_convnext.weights.dialects import DIALECTS, TABLES
 from keras_convnext.weights.dialects.table import Form, Table
 from keras_convnext.weights.layouts import kind_of
 
-_OWN = "keras_convnext"
+_NATIVE = "keras_convnext"
 _KERAS_APPLICATIONS = "keras_applications"
 
 
@@ -144,7 +144,7 @@ def _table(
         width = shapes[last][-1]
         if table.last_widths is not None and width not in table.last_widths:
             continue
-        if norm_first and not (table.norm_first or dialect == _OWN):
+        if norm_first and not (table.norm_first or dialect == _NATIVE):
             wordless = ["a last norm before the pooling"]
             continue
         if table.norm_first and not norm_first:

@@ -69,7 +69,7 @@ def adamw_and_average(made):
     made["adamw/epsilon"] = np.float64(EPSILON)
 
 
-def smooth_picture():
+def smooth_image():
     """No detail finer than a few pixels: interpolations agree on it."""
     rows, columns = np.mgrid[0:SIDE_PX, 0:SIDE_PX] / SIDE_PX
     waves = [
@@ -79,7 +79,7 @@ def smooth_picture():
     return (128 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)
 
 
-def noisy_picture():
+def noisy_image():
     generator = np.random.default_rng(1)
     ramp = np.linspace(20, 200, SIDE_PX)[:, None, None]
     noise = generator.normal(0, 25, (SIDE_PX, SIDE_PX, 3))
@@ -87,7 +87,7 @@ def noisy_picture():
 
 
 def image_operations(made):
-    smooth, noisy = smooth_picture(), noisy_picture()
+    smooth, noisy = smooth_image(), noisy_image()
     made["image/smooth"], made["image/noisy"] = smooth, noisy
     made["image/fill"] = np.array(FILL, np.uint8)
     made["image/equalize"] = tfa.image.equalize(tf.constant(noisy)).numpy()
@@ -121,18 +121,18 @@ def image_operations(made):
     made["image/cutout_middle"] = np.array(CUTOUT_MIDDLE, np.int32)
 
 
-def blends(made, picture):
-    """What RandAugment made of addons' `blend`: colour, contrast and brightness."""
-    grey = tf.image.rgb_to_grayscale(tf.constant(picture))
-    mean = tf.round(tf.reduce_mean(tf.cast(grey, tf.float32)))
+def blends(made, image):
+    """What RandAugment made of addons' `blend`: color, contrast and brightness."""
+    gray = tf.image.rgb_to_grayscale(tf.constant(image))
+    mean = tf.round(tf.reduce_mean(tf.cast(gray, tf.float32)))
     plain = {
-        "color": tf.tile(grey, [1, 1, 3]),
-        "contrast": tf.fill(picture.shape, mean),
-        "brightness": tf.zeros(picture.shape),
+        "color": tf.tile(gray, [1, 1, 3]),
+        "contrast": tf.fill(image.shape, mean),
+        "brightness": tf.zeros(image.shape),
     }
     for name, without in plain.items():
         for factor in (0.1, 1.9):
-            blended = tfa.image.blend(without, tf.constant(picture), factor)
+            blended = tfa.image.blend(without, tf.constant(image), factor)
             made[f"image/{name}_{factor}"] = blended.numpy().astype(np.uint8)
 
 

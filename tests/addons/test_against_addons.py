@@ -15,7 +15,7 @@ from training.augment import affine as geometry
 from training.augment import color_ops as operations
 from training.augment import random_erasing
 from training.engine import step
-from training.engine.train_state import Learner
+from training.engine.train_state import TrainState
 
 
 def test_stochastic_depth_is_addons_but_for_where_it_scales(recorded):
@@ -80,13 +80,15 @@ def trajectories(recorded):
         optimizer.build(model.trainable_variables)
     for one in (model, averaged):
         one.set_weights([recorded["adamw/start"]])
-    learner = Learner(model, optimizer, averaged)
+    train_state = TrainState(model, optimizer, averaged)
     decay = float(recorded["adamw/average_decay"])
 
     @tf.function
     def take(gradient):
         strategy.run(
-            lambda: step.update(learner, [gradient], decay, finite=tf.constant(True))
+            lambda: step.update(
+                train_state, [gradient], decay, finite=tf.constant(True)
+            )
         )
 
     weights, averages = [], []
@@ -107,15 +109,15 @@ def test_the_average_is_addons_moving_average(recorded, trajectories):
     np.testing.assert_allclose(trajectories[1], recorded["adamw/averages"], atol=2e-6)
 
 
-def eagerly(change, picture):
-    """What a change makes of a picture."""
-    return change(tf.constant(picture))
+def eagerly(change, image):
+    """What a change makes of an image."""
+    return change(tf.constant(image))
 
 
-def in_tf_data(change, picture):
+def in_tf_data(change, image):
     """The same inside of tf.data, as in training."""
-    pictures = tf.data.Dataset.from_tensors(picture).map(change)
-    return pictures.get_single_element()
+    images = tf.data.Dataset.from_tensors(image).map(change)
+    return images.get_single_element()
 
 
 both_ways = pytest.mark.parametrize("done", [eagerly, in_tf_data])
@@ -136,7 +138,7 @@ def test_equalize_is_addons(recorded, done):
 @both_ways
 @pytest.mark.parametrize("factor", [0.1, 1.9])
 def test_sharpness_is_addons_but_for_rounding(recorded, done, factor):
-    """Addons cut fractions off the blurred picture and round the result; Pillow and
+    """Addons cut fractions off the blurred image and round the result; Pillow and
     this project do it the other way round.
     """
     found = done(
@@ -152,15 +154,15 @@ def test_sharpness_is_addons_but_for_rounding(recorded, done, factor):
 @pytest.mark.parametrize("factor", [0.1, 1.9])
 @pytest.mark.parametrize("name", ["color", "contrast", "brightness"])
 def test_blends_are_addons_but_for_rounding(recorded, done, name, factor):
-    """Addons have `blend` alone; what is blended with is TensorFlow's grey there.
+    """Addons have `blend` alone; what is blended with is TensorFlow's gray there.
 
-    Its grey cuts fractions off where Pillow's and this project's rounds, and addons
+    Its gray cuts fractions off where Pillow's and this project's rounds, and addons
     round the result where Pillow and this project cut fractions off.
     """
     change = getattr(operations, name)
     found = done(lambda x: change(x, tf.constant(factor)), recorded["image/noisy"])
     difference = apart(found, recorded[f"image/{name}_{factor}"])
-    # One level of grey, times 0.9, and one level of rounding.
+    # One level of gray, times 0.9, and one level of rounding.
     assert difference.max() <= 2
     assert difference.mean() < 1
 
@@ -170,15 +172,15 @@ FILL = (124, 116, 104)
 
 @both_ways
 def test_moves_by_whole_pixels_are_addons_to_the_bit(recorded, done):
-    """Addons move the picture, this project the place that is looked at."""
-    picture, fill = recorded["image/noisy"], recorded["image/fill"]
-    side = picture.shape[0]
+    """Addons move the image, this project the place that is looked at."""
+    image, fill = recorded["image/noisy"], recorded["image/fill"]
+    side = image.shape[0]
     for name, move, pixels in (
         ("x", geometry.translate_x, 16),
         ("y", geometry.translate_y, -8),
     ):
         share = tf.constant(-pixels / side)
-        found = done(lambda x, m=move, s=share: m(x, s, tf.constant(fill)), picture)
+        found = done(lambda x, m=move, s=share: m(x, s, tf.constant(fill)), image)
         assert apart(found, recorded[f"image/translate_{name}"]).max() == 0
 
 
@@ -189,7 +191,7 @@ def test_a_quarter_turn_is_addons(recorded, done):
         recorded["image/smooth"],
     )
     # Places are whole but for a rounding error, levels are cut off; at the border
-    # theirs lie a rounding error outside of the picture.
+    # theirs lie a rounding error outside of the image.
     assert apart(found, recorded["image/rotate_90"], border=1).max() <= 1
     turned = np.rot90(recorded["image/smooth"])
     assert apart(found, turned).max() <= 1
@@ -204,7 +206,7 @@ def test_rotation_is_addons_but_for_the_interpolation(recorded, done, degrees):
         lambda x: geometry.rotate(x, turn, tf.zeros(3, tf.uint8)),
         recorded["image/smooth"],
     )
-    # On a smooth picture, away from corners that come from outside.
+    # On a smooth image, away from corners that come from outside.
     middle = apart(found, recorded[f"image/rotate_{degrees}"], border=14)
     assert middle.mean() < 1
     assert middle.max() <= 4
@@ -216,10 +218,10 @@ def test_rotation_is_addons_but_for_the_interpolation(recorded, done, degrees):
 def test_shear_is_addons_but_for_the_interpolation(recorded, done, axis, level):
     """Addons shear about the middle of the first pixel and take the nearest one."""
     shear = {"x": geometry.shear_x, "y": geometry.shear_y}[axis]
-    fill, picture = tf.constant(recorded["image/fill"]), recorded["image/smooth"]
+    fill, image = tf.constant(recorded["image/fill"]), recorded["image/smooth"]
 
     def sheared(level):
-        return done(lambda x: shear(x, tf.constant(level), fill), picture)
+        return done(lambda x: shear(x, tf.constant(level), fill), image)
 
     difference = apart(sheared(level), recorded[f"image/shear_{axis}_{level}"])
     # Levels change by up to 20 a pixel; places differ by half a pixel and more.
@@ -234,13 +236,15 @@ def test_erasing_hits_what_addons_cutout_hits(recorded, done, monkeypatch):
     """Where both are given one box; here noise comes in, there a single level."""
     size, middle = recorded["image/cutout_size"], recorded["image/cutout_middle"]
     box = tf.unstack(tf.constant(np.concatenate([middle - size // 2, size])))
-    monkeypatch.setattr(random_erasing, "box", lambda height, width, seed: box)
+    monkeypatch.setattr(random_erasing, "sample_box", lambda height, width, seed: box)
     seed = tf.constant([1, 2], tf.int64)
-    # Levels of the noise: 255 plus and minus nothing, which the picture never has.
+    # Levels of the noise: 255 plus and minus nothing, which the image never has.
     bright = Preprocessing(mean=(1.0, 1.0, 1.0), std=(1e-6, 1e-6, 1e-6))
-    picture = np.minimum(recorded["image/noisy"], 254)
-    found = done(lambda x: random_erasing.erased(x, seed, 1.0, bright), picture).numpy()
+    image = np.minimum(recorded["image/noisy"], 254)
+    found = done(
+        lambda x: random_erasing.random_erase(x, seed, 1.0, bright), image
+    ).numpy()
     hit = recorded["image/cutout"] == 0
     assert hit.sum() == size.prod()
     np.testing.assert_array_equal((found == 255).all(axis=-1), hit)
-    np.testing.assert_array_equal(found[~hit], picture[~hit])
+    np.testing.assert_array_equal(found[~hit], image[~hit])

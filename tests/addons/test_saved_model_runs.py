@@ -44,7 +44,7 @@ def model():
 
 
 def files():
-    """Encoded pictures of several sizes and formats that TensorFlow 2.15 decodes."""
+    """Encoded images of several sizes and formats that TensorFlow 2.15 decodes."""
     generator = np.random.default_rng(1)
     for height, width, kind in ((40, 56, "PNG"), (64, 48, "JPEG"), (32, 32, "BMP")):
         coarse = Image.fromarray(generator.integers(0, 256, (4, 5, 3), np.uint8))

@@ -1,6 +1,6 @@
 """Runs the blocks of every page, in order, in an empty folder with stand-ins.
 
-There are photographs (`photos/`, `photo.jpg`), arrays of pictures, the leavings of a
+There are photographs (`photos/`, `photo.jpg`), arrays of images, the leavings of a
 short training run (`runs/demo/`), instead of published weights files of random ones,
 read in by the same way, and instead of the hub a server on this machine. The blocks
 of a page share their names, as the reader's session would.
@@ -22,7 +22,7 @@ from PIL import Image
 
 from tests.documentation.blocks import ALL, COMMANDS, Block, commands
 from tests.documentation.command_lines import module_of
-from tests.keras_convnext.test_sharing import Hub
+from tests.keras_convnext.test_hub import Hub
 from tests.photos import write_photos
 
 NOT_RUN = [block for block in ALL if block.directive == "not run"]
@@ -69,7 +69,7 @@ def scratch(short_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def arrays() -> dict[str, np.ndarray]:
-    """Two dozen pictures of noise in the form of `--data=array:`."""
+    """Two dozen images of noise in the form of `--data=array:`."""
     random = np.random.default_rng(0)
     return {
         f"{part}_{what}": random.integers(0, below, shape, dtype=np.uint8)
@@ -82,20 +82,20 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     """A server that acts as the hub, and is what the library takes for it."""
-    from keras_convnext import sharing
+    from keras_convnext import hub
 
-    with Hub() as hub:
-        thread = threading.Thread(target=hub.serve_forever, args=(0.05,))
+    with Hub() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        there = {"endpoint": hub.address}
-        push = functools.partial(sharing.push_to_hub, **there)
-        pull = functools.partial(sharing.pull_from_hub, **there, cache=tmp_path / "hf")
-        monkeypatch.setattr(sharing, "push_to_hub", push)
-        monkeypatch.setattr(sharing, "pull_from_hub", pull)
-        yield hub
-        hub.shutdown()
+        there = {"endpoint": server.address}
+        push = functools.partial(hub.push_to_hub, **there)
+        pull = functools.partial(hub.pull_from_hub, **there, cache=tmp_path / "hf")
+        monkeypatch.setattr(hub, "push_to_hub", push)
+        monkeypatch.setattr(hub, "pull_from_hub", pull)
+        yield server
+        server.shutdown()
         thread.join()
 
 
@@ -129,7 +129,7 @@ def run_command(words: list[str], more: str) -> None:
 @pytest.mark.parametrize("page", RUN_PAGES)
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.filterwarnings("ignore:The weights .* are licensed:UserWarning")
-@pytest.mark.usefixtures("scratch", "hub")
+@pytest.mark.usefixtures("scratch", "server")
 def test_the_blocks_of_a_page_run_one_after_another(page: str) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
     blocks = [block for block in RUN if block.page == page]

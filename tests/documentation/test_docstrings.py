@@ -56,7 +56,7 @@ UNITS = {
 }
 # A tensor's or an array's shape, or that any will do.
 SHAPE = r"\((batch\b|height\b|\.\.\.)[^)]*\)|any shape|scalar string"
-TENSORS = r"x|images?|pictures?|preds|contents|inputs"
+TENSORS = r"x|images?|preds|contents|inputs"
 
 # What is nobody's but this project's: names of things, files, and Keras' own means.
 OWN = {
@@ -66,11 +66,11 @@ OWN = {
     *(f"keras_convnext.{name}" for name in ("list_weights", "load_weights")),
     *("keras_convnext.save_weights_as", "keras_convnext.models.layers_by_name"),
     *("keras_convnext.preprocess_input", "keras_convnext.decode_predictions"),
-    *("keras_convnext.fold", "keras_convnext.folding.unfolded"),
+    *("keras_convnext.fold", "keras_convnext.folding.folding_report"),
     *(f"keras_convnext.image.{name}" for name in ("decode", "evaluation_view")),
     *("keras_convnext.labels.class_names", "keras_convnext.optimizers.ParameterGroup"),
     "keras_convnext.preprocessing.Preprocessing",
-    *(f"keras_convnext.sharing.{name}" for name in ("push_to_hub", "pull_from_hub")),
+    *(f"keras_convnext.hub.{name}" for name in ("push_to_hub", "pull_from_hub")),
     *(f"keras_convnext.variants.{name}" for name in ("StemConv", "Variant")),
     *(f"keras_convnext.variants.{name}" for name in ("overlap", "patchify")),
     "keras_convnext.variants.multiply_accumulates",
@@ -80,7 +80,10 @@ OWN = {
         for name in ("Activation", "Dense", "DepthwiseConv2D", "Rematerialized")
     ),
     # What `fold` puts in the place of other layers.
-    *(f"keras_convnext.layers.{name}" for name in ("PointwiseMLP", "UnitScale")),
+    *(
+        f"keras_convnext.layers.{name}"
+        for name in ("PointwiseMLP", "ScaleByInverseStd")
+    ),
     *(
         f"keras_convnext.roadmap.{name}"
         for name in ("Design", "Row", "Step", "Table", "design", "parameters")
@@ -90,8 +93,8 @@ OWN = {
 
 NEEDS_A_NETWORK = {
     "keras_convnext.weights.DownloadError",
-    "keras_convnext.sharing.push_to_hub",
-    "keras_convnext.sharing.pull_from_hub",
+    "keras_convnext.hub.push_to_hub",
+    "keras_convnext.hub.pull_from_hub",
 }
 
 
@@ -281,13 +284,13 @@ def test_a_class_describes_what_it_is_made_of(name: str) -> None:
 
 
 def test_an_argument_that_is_not_described_is_noticed() -> None:
-    def scaled(picture: object, factor: float) -> object:
-        """Returns the picture times a factor.
+    def scaled(image: object, factor: float) -> object:
+        """Returns the image times a factor.
 
         Args:
-            picture: `(height, width, 3)`,
+            image: `(height, width, 3)`,
                 0..255.
         """
-        return picture if factor else None
+        return image if factor else None
 
     assert parameters(scaled) - entries(scaled, "Args") == {"factor"}

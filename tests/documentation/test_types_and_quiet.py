@@ -23,12 +23,12 @@ import keras, numpy as np
 import keras_convnext
 
 model = keras_convnext.ConvNeXtAtto(weights=None, input_shape=(32, 32, 3), classes=3)
-pictures = np.zeros((2, 32, 32, 3), "uint8")
-assert model.predict(pictures, verbose=0).shape == (2, 3)
+images = np.zeros((2, 32, 32, 3), "uint8")
+assert model.predict(images, verbose=0).shape == (2, 3)
 model.compile("adamw", "sparse_categorical_crossentropy")
-model.fit(pictures, np.zeros(2, "int32"), verbose=0)
+model.fit(images, np.zeros(2, "int32"), verbose=0)
 folded = keras_convnext.fold(model)
-assert folded(pictures).shape == (2, 3)
+assert folded(images).shape == (2, 3)
 backbone = keras_convnext.create("convnextv2_atto", include_top=False)
 assert set(keras_convnext.pyramid(backbone).pyramid_outputs) == {"P2", "P3", "P4", "P5"}
 """

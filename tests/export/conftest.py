@@ -30,8 +30,8 @@ def randomized(model, seed=0):
     return model
 
 
-def smooth_pictures(count, size_px=32):
-    """Blurred noise: colours and edges as in photographs."""
+def smooth_images(count, size_px=32):
+    """Blurred noise: colors and edges as in photographs."""
     coarse = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3))
     return np.stack(
         [
@@ -88,7 +88,7 @@ def encoded(pixels, file_format="PNG", **how):
 
 @pytest.fixture(scope="session")
 def photographs():
-    """Encoded pictures of several sizes and formats."""
+    """Encoded images of several sizes and formats."""
     generator = np.random.default_rng(5)
     files = []
     for height, width, file_format in (

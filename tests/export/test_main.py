@@ -97,10 +97,10 @@ def test_the_model_is_folded_unless_told_otherwise(manifest, workdir, tmp_path):
 def test_the_tflite_file_agrees_with_keras(out, tiny_model):
     interpreter = Interpreter(str(out / "model_float32.tflite"))
     runner = interpreter.get_signature_runner()
-    picture = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3))
-    picture = picture.astype(np.float32)
-    found = runner(tensors=picture)["probabilities"]
-    np.testing.assert_allclose(found, tiny_model.predict(picture, verbose=0), atol=1e-5)
+    image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3))
+    image = image.astype(np.float32)
+    found = runner(tensors=image)["probabilities"]
+    np.testing.assert_allclose(found, tiny_model.predict(image, verbose=0), atol=1e-5)
 
 
 def test_the_tflite_file_has_builtin_operators_and_its_labels(out):
@@ -234,11 +234,11 @@ def mistakes(workdir, tmp_path):
         "cannot be written": (model, f"--out={text / 'out'}"),
         "--out must be given": (model,),
         "--model and --out must": (),
-        "Unknown command line flag": (model, out, "--colour=red"),
+        "Unknown command line flag": (model, out, "--color=red"),
         "is no flag": (model, out, "model.keras"),
-        "there is no folder": (model, out, f"--pictures=folder:{tmp_path / 'no'}"),
-        "holds no": (model, out, f"--pictures=folder:{tmp_path / 'empty'}"),
-        "expected folder:PATH": (model, out, "--pictures=tulips"),
+        "there is no folder": (model, out, f"--images=folder:{tmp_path / 'no'}"),
+        "holds no": (model, out, f"--images=folder:{tmp_path / 'empty'}"),
+        "expected folder:PATH": (model, out, "--images=tulips"),
     }
 
 
@@ -250,6 +250,15 @@ def test_every_mistake_is_one_line_and_exit_code_2(workdir, tmp_path, capsys):
         assert message.startswith("export: error: ")
         assert "\n" not in message
     assert not (tmp_path / "out").exists()
+
+
+def test_flags_work_under_their_old_names_and_say_the_new_ones(capsys):
+    values = command.options()
+    values(["export", "--pictures=folder:flowers", "--most_pictures=4"])
+    assert (values.images, values.most_images) == ("folder:flowers", 4)
+    assert export("--pictures=folder:flowers") == 2
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == "export: --pictures is an old name of --images"
 
 
 def test_labels_that_do_not_fit_the_model_are_a_mistake(workdir, tmp_path, capsys):
@@ -297,7 +306,7 @@ def test_the_summary_reads_an_export_that_knows_the_first_class_alone(tmp_path, 
     (tmp_path / "export.json").write_text(json.dumps(manifest))
     (tmp_path / "metrics.json").write_text('{"top1": 0.9875}')
     assert summarize(["summary", f"--workdir={tmp_path}", f"--out={tmp_path}"]) == 0
-    assert "top-1 agreement 50.0% on 4 pictures" in capsys.readouterr().out
+    assert "top-1 agreement 50.0% on 4 images" in capsys.readouterr().out
 
 
 def test_the_summary_of_nothing_is_a_mistake(tmp_path, capsys):

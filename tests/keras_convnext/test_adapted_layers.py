@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import keras_convnext
-from keras_convnext import sharing
+from keras_convnext import hub
 from keras_convnext.merged_weights import merged_values
 from keras_convnext.models import build
 from tests.checks import tiny_variant
 
-PICTURES = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 3))
+IMAGES = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 3))
 # Keras multiplies LoRA's matrices in float32 (6e-8), on outputs of order one.
 EXACT = 1e-6
 SHAPE = (32, 32, 3)
@@ -45,7 +45,7 @@ def adapted(endings, **arguments):
 
 
 def answers(model):
-    return keras.ops.convert_to_numpy(model(PICTURES))
+    return keras.ops.convert_to_numpy(model(IMAGES))
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_what_lora_has_learnt_is_folded(endings):
 def test_lora_of_a_backbone_inside_of_a_model_is_folded():
     backbone = adapted("_expand", include_top=False, pooling="avg")
     head = keras.layers.Dense(3, dtype="float64")
-    picture = keras.Input(SHAPE, dtype="float64")
-    nested = keras.Model(picture, head(backbone(picture)))
+    image = keras.Input(SHAPE, dtype="float64")
+    nested = keras.Model(image, head(backbone(image)))
     learn(head)
-    sequential = keras.Sequential([picture, backbone, head])
+    sequential = keras.Sequential([image, backbone, head])
     for model in (nested, sequential):
         folded = keras_convnext.fold(model)
         np.testing.assert_allclose(answers(folded), answers(model), atol=EXACT)
@@ -124,14 +124,14 @@ def test_what_lora_has_learnt_is_written(dialect, tmp_path):
 def test_what_lora_has_learnt_goes_to_the_hub(tmp_path):
     model = keras_convnext.create("convnext_atto", classes=3, input_shape=SHAPE)
     learn(model.get_layer("head_dense"))
-    sharing.write(
+    hub.write(
         model,
         tmp_path,
         variant="convnext_atto",
         labels=["a", "b", "c"],
-        licence="mit",
+        license="mit",
     )
-    again = sharing.read(tmp_path)
+    again = hub.read(tmp_path)
     np.testing.assert_allclose(answers(again), answers(model), atol=1e-5)
 
 
@@ -154,8 +154,8 @@ def test_weights_go_below_a_fresh_lora_and_not_below_one_that_has_learnt(tmp_pat
 def test_quantized_layers_are_refused_by_name(mode, nested, tmp_path):
     model = small("float32")
     if nested:
-        picture = keras.Input(SHAPE)
-        model = keras.Model(picture, model(picture))
+        image = keras.Input(SHAPE)
+        model = keras.Model(image, model(image))
     path = tmp_path / "float.safetensors"
     keras_convnext.save_weights_as(model, path)
     with warnings.catch_warnings():

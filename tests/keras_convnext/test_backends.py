@@ -64,7 +64,7 @@ def test_forward_and_gradient_step_agree_with_tensorflow(backend, name):
     # Four blocks in float32 by other kernels.
     np.testing.assert_allclose(got["outputs"], expected["outputs"], atol=1e-5)
     assert np.isfinite(got["loss"])
-    # Stochastic depth may drop a branch for both pictures: then it stands still.
+    # Stochastic depth may drop a branch for both images: then it stands still.
     assert got["moved"] >= got["variables"] // 2
 
 

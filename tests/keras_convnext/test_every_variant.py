@@ -86,9 +86,9 @@ def check_step(variant, precision):
     names = [v.path for v in variables]
     assert len(names) == len(set(names)) == number_of_variables(variant)
     assert {v.dtype for v in variables} == {"float32"}
-    pictures, labels = batch()
+    images, labels = batch()
     with tf.GradientTape() as tape:
-        scores = model(pictures, training=True)
+        scores = model(images, training=True)
         losses = keras.losses.sparse_categorical_crossentropy(labels, scores)
         loss = tf.reduce_mean(losses)
     gradients = tape.gradient(loss, [v.value for v in variables])
@@ -100,9 +100,9 @@ def check_step(variant, precision):
         or not gradient.numpy().any()
     ]
     assert without == []
-    before = model(pictures).numpy()
+    before = model(images).numpy()
     keras.optimizers.SGD(0.1).apply(gradients, variables)
-    after = model(pictures).numpy()
+    after = model(images).numpy()
     assert np.isfinite(after).all()
     assert (after != before).all()
     return model
@@ -110,9 +110,9 @@ def check_step(variant, precision):
 
 def check_fold(model):
     name_seeded.fill_keras(model)  # so that every branch and every norm counts
-    pictures, _ = batch()
-    expected = model(pictures).numpy()
-    folded = keras_convnext.fold(model)(pictures).numpy()
+    images, _ = batch()
+    expected = model(images).numpy()
+    folded = keras_convnext.fold(model)(images).numpy()
     # Products of float32 weights in place of float32 weights.
     np.testing.assert_allclose(folded, expected, atol=1e-4 * expected.max())
 

@@ -16,7 +16,7 @@ from keras_convnext.models import build
 from tests.checks import random_images, tiny_variant
 
 SHAPE = (32, 32, 3)
-PICTURES = random_images(seed=1)
+IMAGES = random_images(seed=1)
 ROUNDING = 1e-6
 WIDE = keras.initializers.RandomNormal(stddev=0.3, seed=2)
 
@@ -55,21 +55,21 @@ def with_augmentation_in_front():
 
 def two_deep():
     inner = keras.Sequential([keras.Input(SHAPE), small(), dense(5, name="hidden")])
-    picture = keras.Input(SHAPE)
-    middle = keras.Model(picture, keras.layers.ReLU()(inner(picture)), name="middle")
+    image = keras.Input(SHAPE)
+    middle = keras.Model(image, keras.layers.ReLU()(inner(image)), name="middle")
     return keras.Sequential([keras.Input(SHAPE), middle, dense()])
 
 
 def with_operations():
-    picture = keras.Input(SHAPE)
-    x = small(include_preprocessing=False)(picture / 127.5 - np.array([1.0, 0.9, 0.8]))
-    return keras.Model(picture, keras.ops.softmax(keras.ops.multiply(dense()(x), 2.0)))
+    image = keras.Input(SHAPE)
+    x = small(include_preprocessing=False)(image / 127.5 - np.array([1.0, 0.9, 0.8]))
+    return keras.Model(image, keras.ops.softmax(keras.ops.multiply(dense()(x), 2.0)))
 
 
 def with_a_shared_layer():
-    picture = keras.Input(SHAPE)
+    image = keras.Input(SHAPE)
     shared = dense(8, activation="tanh")
-    return keras.Model(picture, dense()(shared(shared(small()(picture)))))
+    return keras.Model(image, dense()(shared(shared(small()(image)))))
 
 
 def siamese():
@@ -83,18 +83,18 @@ def by_names():
     left, right = keras.Input((4,), name="left"), keras.Input((4,), name="right")
     sums = {"z_sum": left + right, "a_difference": left - right}
     inner = keras.Model({"left": left, "right": right}, sums, name="inner")
-    picture = keras.Input(SHAPE)
-    x = small()(picture)
+    image = keras.Input(SHAPE)
+    x = small()(image)
     made = inner({"right": dense(4)(x), "left": dense(8)(x)[:, 4:]})
-    return keras.Model(picture, {"b": made["a_difference"], "a": made["z_sum"]})
+    return keras.Model(image, {"b": made["a_difference"], "a": made["z_sum"]})
 
 
 def in_mixed_precision():
-    picture = keras.Input(SHAPE, dtype="uint8")
-    x = small(dtype="mixed_bfloat16")(picture)
+    image = keras.Input(SHAPE, dtype="uint8")
+    x = small(dtype="mixed_bfloat16")(image)
     inner_in = keras.Input((8,), dtype="float32")
     inner = keras.Model(inner_in, dense(dtype="float32")(inner_in))
-    return keras.Model(picture, inner(keras.ops.cast(x, "bfloat16")))
+    return keras.Model(image, inner(keras.ops.cast(x, "bfloat16")))
 
 
 FORMS = (
@@ -111,7 +111,7 @@ FORMS = (
 
 def answers(model):
     given = [
-        np.roll(PICTURES, 3 * number, axis=1).astype(tensor.dtype)
+        np.roll(IMAGES, 3 * number, axis=1).astype(tensor.dtype)
         for number, tensor in enumerate(model.inputs)
     ]
     made = model(given if len(given) > 1 else given[0], training=False)

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_convnext.folding import fold, unfolded
-from keras_convnext.layers import LayerNorm, LayerScale, PointwiseMLP, UnitScale
+from keras_convnext.folding import fold, folding_report
+from keras_convnext.layers import LayerNorm, LayerScale, PointwiseMLP, ScaleByInverseStd
 from keras_convnext.models import build
 from keras_convnext.pyramid import pyramid
 from tests.checks import tiny_variant
@@ -26,7 +26,7 @@ KINDS = (
     "convnextv2_atto",
     "convnext_isotropic_small",
 )
-PICTURES = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 3))
+IMAGES = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 3))
 # A hundred roundings of 1e-16, on outputs of order one.
 EXACT = 1e-12
 
@@ -46,8 +46,8 @@ def small(kind, **arguments):
     return model
 
 
-def difference(one, other, pictures=PICTURES):
-    outputs = [keras.ops.convert_to_numpy(model(pictures)) for model in (one, other)]
+def difference(one, other, images=IMAGES):
+    outputs = [keras.ops.convert_to_numpy(model(images)) for model in (one, other)]
     return np.max(np.abs(outputs[0] - outputs[1]) / np.max(np.abs(outputs[0])))
 
 
@@ -93,23 +93,27 @@ def test_float32_rounding_stays_small():
 
 def test_only_the_norm_that_feeds_the_residual_too_is_left():
     model = small("convnext_atto")
-    assert unfolded(model) == {"stem_norm": "its output goes to more than one layer"}
+    assert folding_report(model) == {
+        "stem_norm": "its output goes to more than one layer"
+    }
     left = [layer for layer in fold(model).layers if isinstance(layer, LayerNorm)]
     assert [layer.name for layer in left] == ["stem_norm"]
     assert "input_normalization" not in [layer.name for layer in fold(model).layers]
 
 
 def test_what_is_left_has_its_reason():
-    reasons = unfolded(small("convnext_atto_ols", include_top=False, output_stride=8))
+    reasons = folding_report(
+        small("convnext_atto_ols", include_top=False, output_stride=8)
+    )
     assert reasons == {
-        # The zeros around the picture would be normalised too.
+        # The zeros around the image would be normalized too.
         "input_normalization": "stem_pad behind it cannot take it in",
         "stem_norm": "its output goes to more than one layer",
         "stage2_downsample_norm": "stage2_downsample_conv behind it cannot take it in",
         "stage3_downsample_norm": "stage3_downsample_conv behind it cannot take it in",
         "head_norm": "its output is an output of the model",
     }
-    assert unfolded(small("convnext_isotropic_small")) == {}
+    assert folding_report(small("convnext_isotropic_small")) == {}
 
 
 def test_layers_keep_their_names_and_blocks_become_one_layer():
@@ -139,21 +143,21 @@ def test_the_model_itself_is_not_changed():
     model = small("convnextv2_atto")
     before = [value.copy() for value in model.get_weights()]
     config = str(model.get_config())
-    outputs = keras.ops.convert_to_numpy(model(PICTURES))
+    outputs = keras.ops.convert_to_numpy(model(IMAGES))
     folded = fold(model)
     for variable in folded.weights:
         variable.assign(keras.ops.zeros_like(variable))
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     assert str(model.get_config()) == config
-    np.testing.assert_array_equal(model(PICTURES), outputs)
+    np.testing.assert_array_equal(model(IMAGES), outputs)
 
 
 def test_a_folded_model_is_saved_and_loaded_exactly(tmp_path):
     folded = fold(small("convnextv2_atto"))
     folded.save(tmp_path / "folded.keras")
     loaded = keras.saving.load_model(tmp_path / "folded.keras")
-    np.testing.assert_array_equal(loaded(PICTURES), folded(PICTURES))
+    np.testing.assert_array_equal(loaded(IMAGES), folded(IMAGES))
 
 
 def test_folding_twice_changes_nothing():
@@ -163,10 +167,10 @@ def test_folding_twice_changes_nothing():
 
 def test_a_backbone_inside_of_another_model_is_folded_too():
     backbone = small("convnext_atto", include_top=False, pooling="avg")
-    picture = keras.Input((32, 32, 3), dtype="float64")
-    features = backbone(picture, training=False)
+    image = keras.Input((32, 32, 3), dtype="float64")
+    features = backbone(image, training=False)
     doubled = keras.layers.Concatenate(dtype="float64")([features, features * 2])
-    model = keras.Model(picture, keras.layers.Dense(3, dtype="float64")(doubled))
+    model = keras.Model(image, keras.layers.Dense(3, dtype="float64")(doubled))
     folded = fold(model)
     assert difference(model, folded) < EXACT
     inner = next(layer for layer in folded.layers if isinstance(layer, keras.Model))
@@ -186,16 +190,16 @@ def test_a_sequential_model_is_folded():
     assert difference(model, fold(model)) < EXACT
 
 
-def deeply_nested(picture, features):
+def deeply_nested(image, features):
     inner = keras.Sequential([features, keras.layers.LayerNormalization()])
     outer = keras.Sequential([inner, keras.layers.Dense(4)])
-    return keras.Sequential([picture, outer, keras.layers.Dense(2)])
+    return keras.Sequential([image, outer, keras.layers.Dense(2)])
 
 
-def of_two_outputs(picture, features):
-    pooled = features(picture)
+def of_two_outputs(image, features):
+    pooled = features(image)
     heads = {name: keras.layers.Dense(3, name=name)(pooled) for name in ("a", "b")}
-    return keras.Model(picture, heads)
+    return keras.Model(image, heads)
 
 
 @pytest.mark.parametrize("nest", [deeply_nested, of_two_outputs])
@@ -209,8 +213,8 @@ def test_models_inside_of_models_are_folded(nest):
         keras.config.set_dtype_policy("float32")
     assert folded.count_params() < model.count_params()
     for found, wanted in zip(
-        keras.tree.flatten(folded(PICTURES)),
-        keras.tree.flatten(model(PICTURES)),
+        keras.tree.flatten(folded(IMAGES)),
+        keras.tree.flatten(model(IMAGES)),
         strict=True,
     ):
         assert np.max(np.abs(found - wanted)) < EXACT * np.max(np.abs(wanted))
@@ -219,21 +223,21 @@ def test_models_inside_of_models_are_folded(nest):
 def test_random_augmentation_in_front_goes():
     backbone = small("convnext_atto", include_top=False, pooling="avg")
     front = [keras.layers.RandomFlip(), keras.layers.RandomContrast(0.5)]
-    picture = keras.Input((32, 32, 3), dtype="float64")
+    image = keras.Input((32, 32, 3), dtype="float64")
     model = keras.Sequential(
-        [picture, keras.Sequential(front), keras.layers.RandomRotation(0.5), backbone]
+        [image, keras.Sequential(front), keras.layers.RandomRotation(0.5), backbone]
     )
-    # Called without `training=False`, Keras' own layers would change the pictures.
-    wanted = keras.ops.convert_to_numpy(model(PICTURES, training=False))
-    found = keras.ops.convert_to_numpy(fold(model)(PICTURES))
-    # Keras' random layers pass the pictures on in float32.
+    # Called without `training=False`, Keras' own layers would change the images.
+    wanted = keras.ops.convert_to_numpy(model(IMAGES, training=False))
+    found = keras.ops.convert_to_numpy(fold(model)(IMAGES))
+    # Keras' random layers pass the images on in float32.
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_a_folded_model_has_its_pyramid():
     model = small("convnext_atto", include_top=False)
-    expected = pyramid(model)(PICTURES)
-    found = pyramid(fold(model))(PICTURES)
+    expected = pyramid(model)(IMAGES)
+    found = pyramid(fold(model))(IMAGES)
     assert set(found) == {"P2", "P3", "P4", "P5"}
     for level, values in expected.items():
         np.testing.assert_allclose(found[level], values, rtol=1e-9, atol=1e-9)
@@ -255,13 +259,13 @@ class Doubling(keras.Model):
 
 def test_models_that_cannot_be_followed_are_refused():
     shared = keras.layers.Dense(4)
-    picture = keras.Input((4,))
+    image = keras.Input((4,))
     with pytest.raises(ValueError, match="is used 2 times"):
-        fold(keras.Model(picture, shared(shared(picture))))
+        fold(keras.Model(image, shared(shared(image))))
     with pytest.raises(ValueError, match="wants a functional Keras model"):
         fold(keras.Sequential([keras.layers.Dense(3)]))
     with pytest.raises(ValueError, match="got Doubling 'of_ones_own'"):
-        fold(keras.Model(picture, Doubling(name="of_ones_own")(picture)))
+        fold(keras.Model(image, Doubling(name="of_ones_own")(image)))
 
 
 @pytest.mark.parametrize("norm", ["layer", "rms", "simple"])
@@ -272,11 +276,11 @@ def test_unit_scale_divides_by_the_deviation(norm):
         "rms": np.sqrt((x**2).mean(axis=-1, keepdims=True)),
         "simple": x.std(axis=-1, ddof=1, keepdims=True),
     }
-    scaled = UnitScale(norm, epsilon=0.0, dtype="float64")(x)
+    scaled = ScaleByInverseStd(norm, epsilon=0.0, dtype="float64")(x)
     np.testing.assert_allclose(scaled, x / roots[norm], rtol=1e-12)
 
 
 def test_layer_scale_alone_is_left_with_a_reason():
-    picture = keras.Input((4, 4, 3))
-    model = keras.Model(picture, LayerScale(0.5, name="scale")(picture))
-    assert unfolded(model) == {"scale": "its output is an output of the model"}
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, LayerScale(0.5, name="scale")(image))
+    assert folding_report(model) == {"scale": "its output is an output of the model"}

@@ -71,7 +71,7 @@ def test_grn_has_no_infinite_gradient_where_there_is_no_response():
 
 
 @pytest.mark.parametrize("shape", [(None, 4, 5, 6), (None, None, None, 6)])
-def test_grn_takes_pictures_of_a_size_that_a_graph_does_not_know(shape):
+def test_grn_takes_images_of_a_size_that_a_graph_does_not_know(shape):
     arguments = random(3, 4, 5, 6), random(6), random(6)
 
     def ours(*all):
@@ -258,22 +258,22 @@ def test_a_model_has_the_gradients_that_plain_operators_give_it(
         # Layer scale and GRN begin with values that let next to nothing through.
         if len(variable.shape) == 1:
             variable.assign(tf.abs(random(*variable.shape)) * 0.1 + 0.1)
-    pictures = random(4, 32, 32, 3) * 50.0
+    images = random(4, 32, 32, 3) * 50.0
 
     def gradients():
         @tf.function(autograph=False)
-        def step(pictures):
+        def step(images):
             with tf.GradientTape() as tape:
-                scores = model(pictures, training=True)
+                scores = model(images, training=True)
                 loss = tf.reduce_sum(scores * tf.constant([1.0, -2.0, 3.0]))
             return tape.gradient(loss, [v.value for v in model.trainable_variables])
 
-        graph = step.get_concrete_function(pictures).graph.as_graph_def()
-        return compiled_by_xla(graph), step(pictures)
+        graph = step.get_concrete_function(images).graph.as_graph_def()
+        return compiled_by_xla(graph), step(images)
 
     compiled, ours = gradients()
     assert compiled
-    monkeypatch.setattr(fused, "is_of_use", lambda x, training: False)
+    monkeypatch.setattr(fused, "is_supported", lambda x, training: False)
     compiled, plain = gradients()
     assert not compiled
     for one, other in zip(ours, plain, strict=True):

@@ -24,8 +24,8 @@ def decode_in_graph():
     return tf.function(decode, input_signature=[tf.TensorSpec([], tf.string)])
 
 
-def picture(height, width, seed=0):
-    """Smooth colours with some noise: what photographs are made of."""
+def image(height, width, seed=0):
+    """Smooth colors with some noise: what photographs are made of."""
     rows, columns = np.mgrid[0:height, 0:width]
     waves = [np.sin(rows / 9), np.cos(columns / 7), np.sin((rows + columns) / 13)]
     noise = np.random.default_rng(seed).normal(0, 8, (height, width, 3))
@@ -51,18 +51,18 @@ def exif(orientation, byte_order="II"):
     return header + struct.pack(order + "H", 1) + entry + bytes(4)
 
 
-COLORS = Image.fromarray(picture(45, 60))
+COLORS = Image.fromarray(image(45, 60))
 FILES = {
     "jpeg": encoded(COLORS, format="JPEG"),
     "progressive jpeg": encoded(COLORS, format="JPEG", progressive=True),
     "jpeg with full chroma": encoded(COLORS, format="JPEG", subsampling=0),
-    "grey jpeg": encoded(COLORS.convert("L"), format="JPEG"),
+    "gray jpeg": encoded(COLORS.convert("L"), format="JPEG"),
     "png": encoded(COLORS, format="PNG"),
-    "grey png": encoded(COLORS.convert("L"), format="PNG"),
+    "gray png": encoded(COLORS.convert("L"), format="PNG"),
     "black and white png": encoded(COLORS.convert("1"), format="PNG"),
     "palette png": encoded(COLORS.quantize(16), format="PNG"),
     "transparent png": encoded(
-        Image.fromarray(np.dstack([picture(45, 60), picture(45, 60)[:, :, 0]])),
+        Image.fromarray(np.dstack([image(45, 60), image(45, 60)[:, :, 0]])),
         format="PNG",
     ),
     "gif": encoded(COLORS.quantize(64), format="GIF"),
@@ -70,18 +70,18 @@ FILES = {
         COLORS.quantize(64),
         format="GIF",
         save_all=True,
-        append_images=[Image.fromarray(picture(45, 60, seed=1)).quantize(64)],
+        append_images=[Image.fromarray(image(45, 60, seed=1)).quantize(64)],
     ),
     "bmp": encoded(COLORS, format="BMP"),
     "palette bmp": encoded(COLORS.quantize(256), format="BMP"),
-    "grey bmp": encoded(COLORS.convert("L"), format="BMP"),
+    "gray bmp": encoded(COLORS.convert("L"), format="BMP"),
     "webp": encoded(COLORS, format="WEBP"),
     "lossless webp": encoded(COLORS, format="WEBP", lossless=True),
     "animated webp": encoded(
         COLORS,
         format="WEBP",
         save_all=True,
-        append_images=[Image.fromarray(picture(45, 60, seed=1))],
+        append_images=[Image.fromarray(image(45, 60, seed=1))],
     ),
 }
 
@@ -131,13 +131,13 @@ def test_png_and_webp_are_turned_upright(file_format, decode_in_graph):
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 255])
-def test_nonsense_orientation_leaves_the_picture_as_it_is(orientation, decode_in_graph):
+def test_nonsense_orientation_leaves_the_image_as_it_is(orientation, decode_in_graph):
     contents = encoded(COLORS, format="JPEG", exif=exif(orientation))
     plain = decode_in_graph(tf.constant(encoded(COLORS, format="JPEG")))
     np.testing.assert_array_equal(decode_in_graph(tf.constant(contents)), plain)
 
 
-def test_damaged_exif_block_does_not_spoil_the_picture(decode_in_graph):
+def test_damaged_exif_block_does_not_spoil_the_image(decode_in_graph):
     whole = encoded(COLORS, format="JPEG", exif=exif(6))
     start = whole.index(b"II*\x00")
     # The directory is said to lie far behind the end of the file.
@@ -159,14 +159,14 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_what_is_no_whole_picture_is_an_error(kind, decode_in_graph):
+def test_what_is_no_whole_image_is_an_error(kind, decode_in_graph):
     contents, words = BROKEN[kind]
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
         decode_in_graph(tf.constant(contents))
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "bmp", "webp", "lossless webp"])
-def test_larger_pictures_than_allowed_are_not_unpacked(kind):
+def test_larger_images_than_allowed_are_not_unpacked(kind):
     assert decode(FILES[kind], max_pixels=45 * 60).shape == (45, 60, 3)
     with pytest.raises(tf.errors.InvalidArgumentError, match="more than 2699 pixels"):
         decode(FILES[kind], max_pixels=45 * 60 - 1)
@@ -182,9 +182,9 @@ def test_only_the_first_frame_of_an_animation_is_read(decode_in_graph):
         )
 
 
-def test_no_odd_picture_stops_the_process():
+def test_no_odd_image_stops_the_process():
     if not ODD_IMAGES.is_dir():
-        pytest.skip("the folder of odd pictures is not beside this checkout")
+        pytest.skip("the folder of odd images is not beside this checkout")
     program = f"""
 import pathlib, sys
 import tensorflow as tf
@@ -240,14 +240,14 @@ def pillow_view(image, preprocessing):
 
 
 RNG = np.random.default_rng(7)
-PICTURES = {
-    "photograph": picture(300, 451),
-    "portrait": picture(333, 201),
+IMAGES = {
+    "photograph": image(300, 451),
+    "portrait": image(333, 201),
     "noise": RNG.integers(0, 256, (128, 96, 3)).astype(np.uint8),
     "black and white": (RNG.integers(0, 2, (97, 173, 3)) * 255).astype(np.uint8),
     "tiny": RNG.integers(0, 256, (5, 7, 3)).astype(np.uint8),
     "one pixel": RNG.integers(0, 256, (1, 1, 3)).astype(np.uint8),
-    "long": picture(20, 900),
+    "long": image(20, 900),
 }
 RECORDS = [
     Preprocessing(size_px=64),
@@ -258,10 +258,10 @@ RECORDS = [
 
 
 @pytest.mark.parametrize("record", RECORDS)
-@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("kind", IMAGES)
 def test_evaluation_view_equals_pillow(kind, record):
-    view = evaluation_view(tf.constant(PICTURES[kind]), record).numpy()
-    expected = pillow_view(PICTURES[kind], record).astype(np.float32)
+    view = evaluation_view(tf.constant(IMAGES[kind]), record).numpy()
+    expected = pillow_view(IMAGES[kind], record).astype(np.float32)
     assert view.shape == (record.size_px, record.size_px, 3)
     # float32 and Pillow's 22-bit weights may round a half to different sides: in the
     # first pass, and the second pass can add one more.
@@ -270,28 +270,28 @@ def test_evaluation_view_equals_pillow(kind, record):
     assert difference.mean() <= 0.05
 
 
-@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("kind", IMAGES)
 def test_without_antialiasing_it_is_what_keras_loads(kind):
     record = Preprocessing(
         size_px=64, crop_mode="squash", interpolation="bilinear", antialias=False
     )
-    view = evaluation_view(tf.constant(PICTURES[kind]), record).numpy()
+    view = evaluation_view(tf.constant(IMAGES[kind]), record).numpy()
     # What keras.utils.image_dataset_from_directory does to a decoded file.
-    expected = tf.image.resize(PICTURES[kind], (64, 64), "bilinear").numpy()
+    expected = tf.image.resize(IMAGES[kind], (64, 64), "bilinear").numpy()
     # Each of two passes rounds by up to half.
     assert np.abs(view - expected).max() <= 1
 
 
-def test_a_picture_of_the_right_size_is_left_untouched():
+def test_an_image_of_the_right_size_is_left_untouched():
     record = Preprocessing(size_px=32, crop_fraction=1.0)
-    image = PICTURES["noise"][:32, :32]
+    image = IMAGES["noise"][:32, :32]
     np.testing.assert_array_equal(evaluation_view(tf.constant(image), record), image)
 
 
 def test_fractions_that_divide_the_size_do_not_lose_a_pixel():
     # 0.9 is a little less than nine tenths: 90 / 0.9 must still be 100.
     record = Preprocessing(size_px=90, crop_fraction=0.9)
-    image = picture(100, 100)
+    whole = image(100, 100)
     np.testing.assert_array_equal(
-        evaluation_view(tf.constant(image), record), image[5:95, 5:95]
+        evaluation_view(tf.constant(whole), record), whole[5:95, 5:95]
     )

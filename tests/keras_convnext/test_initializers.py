@@ -15,14 +15,14 @@ from scipy import stats
 
 import keras_convnext
 from keras_convnext import initializers
-from keras_convnext.initializers import Constant, TableNormal, drawn
+from keras_convnext.initializers import Constant, FastRandomNormal, draw_normal
 
 # More pieces than one thread takes, and a part of one.
 COUNT = 5 * (1 << 17) + 5
 
 
 def test_the_numbers_are_normally_distributed():
-    values = drawn(1_000_000, seed=1, mean=0.5, stddev=0.02)
+    values = draw_normal(1_000_000, seed=1, mean=0.5, stddev=0.02)
     # A million true draws stay below 0.00195 in 999 of 1,000 cases.
     assert stats.kstest(values, "norm", (0.5, 0.02)).statistic < 0.00195
     assert abs(values.mean() - 0.5) < 5 * 0.02 / 1000
@@ -30,8 +30,8 @@ def test_the_numbers_are_normally_distributed():
     assert abs(stats.kurtosis(values)) < 5 * np.sqrt(24 / 1e6)
 
 
-def test_neighbours_have_nothing_to_do_with_each_other():
-    values = drawn(COUNT, seed=2)
+def test_neighbors_have_nothing_to_do_with_each_other():
+    values = draw_normal(COUNT, seed=2)
     for distance in (1, 2, 4, 1 << 17):
         with_another = np.corrcoef(values[:-distance], values[distance:])[0, 1]
         assert abs(with_another) < 5 / np.sqrt(COUNT - distance), distance
@@ -50,11 +50,11 @@ def test_the_numbers_do_not_depend_on_the_cores(count, monkeypatch):
     for cores in (1, 7):
         initializers._threads.cache_clear()
         monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
-        values = drawn(count, seed=3)
+        values = draw_normal(count, seed=3)
         assert values.shape == (count,)
         # A piece is the same numbers wherever it stands.
         begin = count - count % (1 << 17)
-        alone = drawn(begin, seed=3) if begin else values[:0]
+        alone = draw_normal(begin, seed=3) if begin else values[:0]
         np.testing.assert_array_equal(values[:begin], alone)
         results.append(values)
     initializers._threads.cache_clear()
@@ -64,22 +64,22 @@ def test_the_numbers_do_not_depend_on_the_cores(count, monkeypatch):
 @pytest.mark.parametrize("rows", [0, 1, 5 * (1 << 10) + 5])
 def test_what_is_drawn_ahead_is_what_would_be_drawn(rows):
     shape = (rows, 1 << 7)
-    initializer = TableNormal(stddev=0.02, seed=9)
+    initializer = FastRandomNormal(stddev=0.02, seed=9)
     initializer.begin(shape)
     ahead, again = (np.array(initializer(shape)) for _ in range(2))
-    wanted = drawn(rows << 7, seed=9, stddev=0.02).reshape(shape)
+    wanted = draw_normal(rows << 7, seed=9, stddev=0.02).reshape(shape)
     np.testing.assert_array_equal(ahead, wanted)
     np.testing.assert_array_equal(again, wanted)
     # A kernel of another shape is another kernel.
     initializer.begin(shape)
     np.testing.assert_array_equal(
-        np.array(initializer((3, 5))).ravel(), drawn(15, seed=9, stddev=0.02)
+        np.array(initializer((3, 5))).ravel(), draw_normal(15, seed=9, stddev=0.02)
     )
 
 
 def test_what_is_drawn_ahead_is_for_one_variable_alone():
     shape = (1 << 10, 1 << 8)
-    initializer = TableNormal(seed=10)
+    initializer = FastRandomNormal(seed=10)
     initializer.begin(shape)
     first, second = (keras.Variable(initializer, shape=shape) for _ in range(2))
     first.assign_add(keras.ops.ones(shape))
@@ -91,13 +91,13 @@ def test_whoever_waits_draws_what_no_thread_has_begun():
     free = threading.Event()
     busy = [threads.submit(free.wait, 60) for _ in range(count)]
     try:
-        initializer = TableNormal(stddev=1.0, seed=11)
+        initializer = FastRandomNormal(stddev=1.0, seed=11)
         initializer.begin((COUNT,))
         values = np.array(initializer((COUNT,)))
         assert not any(each.done() for each in busy)
     finally:
         free.set()
-    np.testing.assert_array_equal(values, drawn(COUNT, seed=11))
+    np.testing.assert_array_equal(values, draw_normal(COUNT, seed=11))
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_kernels_of_blocks_are_drawn_ahead(name, arguments, monkeypatch):
         begun.append(initializer)
         original(initializer, shape)
 
-    original = TableNormal.begin
-    monkeypatch.setattr(TableNormal, "begin", begin)
+    original = FastRandomNormal.begin
+    monkeypatch.setattr(FastRandomNormal, "begin", begin)
     model = keras_convnext.create(name, weights=None, **arguments)
     kernels = [v for v in model.weights if v.path.endswith("kernel")]
     between = [v for v in kernels if v.path.startswith("stage")]
@@ -131,7 +131,7 @@ def test_kernels_of_blocks_are_drawn_ahead(name, arguments, monkeypatch):
 def test_with_weights_to_load_no_kernel_is_drawn_ahead(tmp_path, monkeypatch):
     path = str(tmp_path / "test.weights.h5")
     keras_convnext.create("test_convnext", weights=None).save_weights(path)
-    monkeypatch.setattr(TableNormal, "begin", pytest.fail)
+    monkeypatch.setattr(FastRandomNormal, "begin", pytest.fail)
     keras_convnext.create("test_convnext", weights=path)
 
 
@@ -143,16 +143,16 @@ def test_layers_take_seeds_in_the_order_of_the_network():
             assert layer.seed == next(seeds), layer.name
         elif hasattr(layer, "kernel"):
             kernel = np.array(layer.kernel)
-            wanted = drawn(kernel.size, next(seeds), stddev=0.02)
+            wanted = draw_normal(kernel.size, next(seeds), stddev=0.02)
             np.testing.assert_array_equal(kernel.ravel(), wanted, layer.name)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_process_that_was_forked_off_draws_too():
-    expected = drawn(COUNT, seed=4)  # the threads are there
+    expected = draw_normal(COUNT, seed=4)  # the threads are there
     program = multiprocessing.get_context("fork")
     receiver, sender = program.Pipe(duplex=False)
-    process = program.Process(target=lambda: sender.send(drawn(COUNT, seed=4)))
+    process = program.Process(target=lambda: sender.send(draw_normal(COUNT, seed=4)))
     process.start()
     assert receiver.poll(60), "the child waits for threads that it does not have"
     np.testing.assert_array_equal(receiver.recv(), expected)
@@ -161,7 +161,7 @@ def test_a_process_that_was_forked_off_draws_too():
 
 def test_seeds_decide():
     def values(seed):
-        return np.array(TableNormal(seed=seed)((4, 5)))
+        return np.array(FastRandomNormal(seed=seed)((4, 5)))
 
     np.testing.assert_array_equal(values(5), values(5))
     seeds = (5, 6, 0, -1, 2**40, None)
@@ -174,16 +174,16 @@ def test_seeds_decide():
 
 def test_a_seed_generator_is_left_to_keras():
     seeds = keras.random.SeedGenerator(4)
-    initializer = TableNormal(seed=seeds)
+    initializer = FastRandomNormal(seed=seeds)
     first, second = np.array(initializer((9,))), np.array(initializer((9,)))
     assert (first != second).all()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_any_float_is_made(dtype):
-    values = TableNormal(stddev=0.02, seed=6)((8, 16), dtype=dtype)
+    values = FastRandomNormal(stddev=0.02, seed=6)((8, 16), dtype=dtype)
     assert keras.backend.standardize_dtype(values.dtype) == dtype
-    exact = drawn(128, 6, stddev=0.02).reshape(8, 16)
+    exact = draw_normal(128, 6, stddev=0.02).reshape(8, 16)
     # bfloat16 has 8 binary digits: rounding is off by up to 1/256.
     np.testing.assert_allclose(
         np.array(keras.ops.cast(values, "float32")), exact, rtol=4e-3
@@ -191,16 +191,16 @@ def test_any_float_is_made(dtype):
 
 
 def test_a_variable_is_changed_alone():
-    initializer = TableNormal(seed=7)
+    initializer = FastRandomNormal(seed=7)
     first, second = (keras.Variable(initializer, shape=(300, 9)) for _ in range(2))
     first.assign_add(keras.ops.ones((300, 9)))
     np.testing.assert_array_equal(np.array(second), np.array(initializer((300, 9))))
 
 
 def test_it_is_saved_with_a_model():
-    config = keras.initializers.serialize(TableNormal(stddev=0.3, seed=8))
+    config = keras.initializers.serialize(FastRandomNormal(stddev=0.3, seed=8))
     again = keras.initializers.deserialize(config)
-    assert isinstance(again, TableNormal)
+    assert isinstance(again, FastRandomNormal)
     assert (again.mean, again.stddev, again.seed) == (0.0, 0.3, 8)
 
 

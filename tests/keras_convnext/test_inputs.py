@@ -1,4 +1,4 @@
-"""Pictures of any number of channels and of any size, fixed or not."""
+"""Images of any number of channels and of any size, fixed or not."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_stem_takes_any_number_of_channels(name, channels):
     assert model.count_params() - three.count_params() == extra
 
 
-def test_grey_pictures_are_normalised_with_the_average_of_the_colours():
+def test_gray_images_are_normalized_with_the_average_of_the_colors():
     model = build(NARROW["convnext_tiny"], input_shape=(32, 32, 1))
     x = random_images(2, 32, 32, 1)
     # float32 figures near one.
@@ -43,7 +43,7 @@ def test_grey_pictures_are_normalised_with_the_average_of_the_colours():
     )
 
 
-def test_more_channels_than_three_repeat_the_colours_figures_in_turn():
+def test_more_channels_than_three_repeat_the_colors_figures_in_turn():
     model = build(NARROW["convnext_tiny"], input_shape=(32, 32, 5))
     x = random_images(2, 32, 32, 5)
     turn = [0, 1, 2, 0, 1]

@@ -105,14 +105,14 @@ def test_without_top_an_odd_size_is_taken(app, width):
 
 @pytest.mark.parametrize(("app", "width"), APPLICATIONS)
 def test_without_top_another_layers_output_is_taken(app, width):
-    picture = keras.Input((200, 200, 4), name="custom_input")
-    halved = keras.layers.Conv2D(3, 2, strides=2)(picture)
+    image = keras.Input((200, 200, 4), name="custom_input")
+    halved = keras.layers.Conv2D(3, 2, strides=2)(image)
     model = app(weights=None, include_top=False, input_tensor=halved)
     assert model.outputs[0].shape[-1] == width
 
 
 @pytest.mark.parametrize(("app", "width"), APPLICATIONS)
-def test_max_pooling_gives_one_vector_a_picture(app, width):
+def test_max_pooling_gives_one_vector_an_image(app, width):
     model = app(weights=None, include_top=False, pooling="max")
     assert list(model.outputs[0].shape) == [None, width]
 

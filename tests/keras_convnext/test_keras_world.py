@@ -121,7 +121,7 @@ def test_the_tensorboard_callback_writes_what_tensorboard_reads(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A model that tells the bars apart, and the pictures that it is asked of."""
+    """A model that tells the bars apart, and the images that it is asked of."""
     model = classifier()
     model.compile(keras.optimizers.AdamW(2e-3), "sparse_categorical_crossentropy")
     model.fit(*bars(96, seed=1), batch_size=16, epochs=12, verbose=0)
@@ -224,7 +224,7 @@ def test_frozen_and_then_unfrozen_with_layer_wise_rates_in_fit():
         (value != old).any()
         for value, old in zip(backbone.get_weights(), start, strict=True)
     ]
-    # The mean and deviation of the pictures are no parameters.
+    # The mean and deviation of the images are no parameters.
     assert sum(changed) == len(backbone.trainable_variables)
 
 

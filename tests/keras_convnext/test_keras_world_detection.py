@@ -39,7 +39,7 @@ def overlap(boxes, others):
 
 
 def found(detector, images, boxes):
-    """Returns the share of pictures whose surest box overlaps the square by half."""
+    """Returns the share of images whose surest box overlaps the square by half."""
     answers = detector.predict(images, batch_size=8, verbose=0)
     surest = np.asarray(answers["boxes"])[:, 0]
     return (overlap(surest, boxes["boxes"][:, 0]) > 0.5).mean()
@@ -111,12 +111,12 @@ def test_retinanet_on_a_pyramid_finds_squares_that_it_has_not_seen():
     keras.utils.set_random_seed(0)
     detector = small_detector(keras_hub, (SIDE_PX, SIDE_PX, 3))
     begin_as_the_paper(detector)
-    held_back = squares(32, seed=2)
-    assert found(detector, *held_back) == 0
+    validation = squares(32, seed=2)
+    assert found(detector, *validation) == 0
 
     images, boxes = squares(128, seed=1)
     falling = keras.optimizers.schedules.CosineDecay(1e-3, decay_steps=12 * 16)
     detector.compile(keras.optimizers.AdamW(falling, clipnorm=1.0), jit_compile=False)
     losses = detector.fit(images, boxes, batch_size=8, epochs=12, verbose=0).history
     assert losses["loss"][-1] < 0.3 * losses["loss"][0]
-    assert found(detector, *held_back) >= 0.8
+    assert found(detector, *validation) >= 0.8

@@ -134,11 +134,11 @@ def test_another_kind_of_model_is_refused():
 def test_a_backbone_inside_of_another_model_has_the_rates_of_one_alone():
     backbone = model_of((1, 1, 2, 1))
     alone = layer_decay.lr_scales(backbone, 0.5, "single")
-    picture = keras.Input((32, 32, 3))
+    image = keras.Input((32, 32, 3))
     head = keras.layers.Dense(2, name="own")
     for model in (
-        keras.Model(picture, head(backbone(picture))),
-        keras.Sequential([picture, keras.layers.RandomFlip(), backbone, head]),
+        keras.Model(image, head(backbone(image))),
+        keras.Sequential([image, keras.layers.RandomFlip(), backbone, head]),
     ):
         inside = layer_decay.lr_scales(model, 0.5, "single")
         assert inside == {**alone, **{each.path: 1.0 for each in head.weights}}

@@ -22,7 +22,7 @@ from tests.checks import POLICIES, check_layer
 RANDOM = np.random.default_rng(0)
 
 
-def pictures(batch=2, side=5, channels=8, scale=1.0):
+def images(batch=2, side=5, channels=8, scale=1.0):
     return (scale * RANDOM.normal(size=(batch, side, side, channels))).astype("float32")
 
 
@@ -33,7 +33,7 @@ def set_random(layer):
 
 def test_layer_scale_multiplies_channels_and_names_its_variable_gamma():
     layer = LayerScale(0.5)
-    x = pictures()
+    x = images()
     np.testing.assert_array_equal(layer(x), 0.5 * x)
     assert [v.name for v in layer.weights] == ["gamma"]
     assert layer.gamma.shape == (8,)
@@ -70,7 +70,7 @@ def grn_by_hand(x, gamma, beta):
 )
 def test_norms_equal_their_formulas_in_float64(layer_class, by_hand):
     layer = layer_class(name="norm")
-    x = pictures() + 3.0
+    x = images() + 3.0
     layer.build(x.shape)
     set_random(layer)
     weights = [np.asarray(v, dtype="float64") for v in layer.weights]
@@ -90,7 +90,7 @@ def test_norms_compute_in_float32_under_mixed_float16():
 
 
 def test_grn_has_finite_gradients_at_an_all_zero_channel():
-    x = pictures()
+    x = images()
     x[..., 3] = 0.0
     layer = GlobalResponseNormalization()
     layer.build(x.shape)
@@ -105,7 +105,7 @@ def test_grn_has_finite_gradients_at_an_all_zero_channel():
 
 def test_grn_compiles_with_xla():
     layer = GlobalResponseNormalization()
-    x = tf.constant(pictures())
+    x = tf.constant(images())
     layer.build(x.shape)
     set_random(layer)
     compiled = tf.function(layer, jit_compile=True)
@@ -167,11 +167,11 @@ def test_stochastic_depth_refuses_a_rate_that_is_no_probability(rate):
 def test_what_holds_for_every_layer(layer):
     # Layers inside of another one have policies of their own.
     policies = () if isinstance(layer, Rematerialized) else POLICIES
-    check_layer(layer, pictures(), policies)
+    check_layer(layer, images(), policies)
 
 
 def test_rematerialized_layers_have_the_gradients_of_plain_ones():
-    x = tf.constant(pictures())
+    x = tf.constant(images())
     chain = [LayerNorm(), keras.layers.Dense(16, activation="tanh"), LayerScale(0.5)]
     layer = Rematerialized(chain)
     layer.build(x.shape)

@@ -23,7 +23,7 @@ def test_gelu_is_x_times_the_normal_distribution_forward_and_backward():
     np.testing.assert_allclose(gradient, expected, atol=3e-8)
 
 
-def test_layer_norm_is_the_normalisation_of_tensorflow_forward_and_backward():
+def test_layer_norm_is_the_normalization_of_tensorflow_forward_and_backward():
     x = RANDOM.normal(2.0, 3.0, (3, 4, 5, 16))
     gamma, beta = RANDOM.normal(size=(2, 16))
 
@@ -54,7 +54,7 @@ def test_gelu_differentiates_twice():
 
 
 # Up to 4x4 by products; above by convolutions, of 600 channels too many for two
-# pictures to share one.
+# images to share one.
 @pytest.mark.parametrize(
     "shape", [(1, 1, 5), (2, 2, 5), (3, 5, 5), (4, 4, 5), (4, 5, 5), (8, 9, 600)]
 )
@@ -71,12 +71,12 @@ def test_depthwise_convolution_is_that_of_keras_forward_and_backward(shape, kern
 
     def both(layer):
         with tf.GradientTape() as tape:
-            picture = tf.constant(x)
-            tape.watch(picture)
-            value = layer(picture)
+            image = tf.constant(x)
+            tape.watch(image)
+            value = layer(image)
             loss = tf.reduce_sum(tf.sin(value))
         variables = [v.value for v in layer.trainable_variables]
-        return [value, *tape.gradient(loss, [picture, *variables])]
+        return [value, *tape.gradient(loss, [image, *variables])]
 
     # Sums of at most 6 * 72 products of float32 numbers near 1.
     check_equal(both(ours), both(theirs), 2e-4)
@@ -109,7 +109,7 @@ def test_products_give_the_filters_gradient_of_small_maps_and_large_batches(
     batch, height, width, few, monkeypatch
 ):
     assert depthwise_conv._has_few_positions(batch, height, width) is few
-    # A batch of unknown size is taken for a large one; here it is of 128 pictures.
+    # A batch of unknown size is taken for a large one; here it is of 128 images.
     x, upstream = RANDOM.normal(size=(2, batch or 128, height, width, 3)).astype(
         "float32"
     )
@@ -124,16 +124,16 @@ def test_products_give_the_filters_gradient_of_small_maps_and_large_batches(
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("pictures", [0, 1, 5, 24])
-def test_the_filters_gradient_takes_any_number_of_pictures(pictures):
-    # 7 pictures of 24x24x16 share a convolution.
-    x, upstream = RANDOM.normal(size=(2, pictures, 24, 24, 16)).astype("float32")
+@pytest.mark.parametrize("images", [0, 1, 5, 24])
+def test_the_filters_gradient_takes_any_number_of_images(images):
+    # 7 images of 24x24x16 share a convolution.
+    x, upstream = RANDOM.normal(size=(2, images, 24, 24, 16)).astype("float32")
     of_any_number = tf.function(
         lambda *both: depthwise_conv.filter_gradient(*both, kernel_px=5),
         input_signature=[tf.TensorSpec((None, 24, 24, 16))] * 2,
     )
     expected = tensorflows_filter_gradient(x, upstream, 5)
-    if not pictures:
+    if not images:
         # TensorFlow's own operator leaves what the memory held before.
         expected = np.zeros((5, 5, 16, 1), np.float32)
     # Sums of 14,000 float32 products; they are about 100 in size.
@@ -151,7 +151,7 @@ def test_16_bit_depthwise_convolution_is_the_float32_one_rounded(dtype):
     plain.set_weights(layer.get_weights())
     wide_value, wide_of_input = derive(plain, tf.cast(x, "float32"))
     assert value.dtype == of_input.dtype == dtype
-    # Half the distance of two neighbours, of numbers up to 8.
+    # Half the distance of two neighbors, of numbers up to 8.
     tolerance = {"float16": 2**-8, "bfloat16": 2**-5}[dtype]
     for narrow, wide in ((value, wide_value), (of_input, wide_of_input)):
         np.testing.assert_allclose(tf.cast(narrow, "float32"), wide, atol=tolerance)

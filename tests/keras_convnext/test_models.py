@@ -51,7 +51,7 @@ def test_all_wrong_arguments_are_named_at_once():
         assert word in str(caught.value)
 
 
-def test_too_small_a_picture_is_refused_with_the_smallest_size():
+def test_too_small_an_image_is_refused_with_the_smallest_size():
     with pytest.raises(ValueError, match="at least 32"):
         build(MINI, input_shape=(31, 64, 3))
     assert build(MINI, input_shape=(8, 8, 3), patch_size=1).output_shape == (None, 1000)
@@ -137,13 +137,13 @@ def test_a_seed_repeats_the_initial_weights_and_no_two_kernels_are_equal():
     assert (first != np.asarray(named["stage2_block1_expand"].kernel)).any()
 
 
-def test_pictures_of_any_size_and_of_changing_size():
+def test_images_of_any_size_and_of_changing_size():
     model = mini(include_top=False, pooling="avg", input_shape=(None, None, 3))
     assert model(random_images(1, 64, 96)).shape == (1, 32)
     assert model(random_images(1, 33, 47)).shape == (1, 32)
 
 
-def test_normalisation_is_inside_and_can_be_left_out():
+def test_normalization_is_inside_and_can_be_left_out():
     inside = mini()
     outside = mini(include_preprocessing=False)
     outside.set_weights([w for w in inside.get_weights() if w.shape != ()])
@@ -211,8 +211,8 @@ def test_time_distributed_and_nested_models_give_the_inner_models_outputs():
 
 
 def test_input_tensor_may_be_another_layers_output():
-    grey = keras.Input((64, 64, 1))
-    rgb = keras.layers.Concatenate()([grey, grey, grey])
+    gray = keras.Input((64, 64, 1))
+    rgb = keras.layers.Concatenate()([gray, gray, gray])
     model = mini(input_tensor=rgb, input_shape=None)
     plain = mini()
     model.set_weights(plain.get_weights())

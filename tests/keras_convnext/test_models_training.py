@@ -62,7 +62,7 @@ def test_jit_compile_works_for_training():
 
 
 @pytest.mark.parametrize("variant", [MINI, MINI_V2], ids=["v1", "v2"])
-def test_rematerialised_model_has_the_outputs_and_gradients_of_the_plain_one(variant):
+def test_rematerialized_model_has_the_outputs_and_gradients_of_the_plain_one(variant):
     import tensorflow as tf
 
     plain = mini(variant)

@@ -152,7 +152,7 @@ def test_tensorflows_kernel_takes_the_steps_that_are_written_out(monkeypatch):
     )
     kernel, kernel_moments = taken()
     assert len(called) == len(groups) * len(gradients)
-    monkeypatch.setattr(adam_kernel, "is_of_use", lambda variable: False)
+    monkeypatch.setattr(adam_kernel, "is_supported", lambda variable: False)
     written, written_moments = taken()
     assert len(called) == len(groups) * len(gradients)
     # float32's resolution at values of about 1, over eight steps.

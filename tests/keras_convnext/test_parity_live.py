@@ -62,8 +62,8 @@ def test_the_papers_formulas_as_written_here_are_those_of_metas_code():
     theirs = torch_models.outputs(case)
     depths, widths = torch_models.SIZES["atto"]
     formulas = paper.Paper(depths, widths, 4, True, False, name_seeded.weights)
-    pictures = name_seeded.normalized_nchw(name_seeded.pictures()).transpose(0, 2, 3, 1)
-    for name, values in formulas.outputs(pictures.astype("float64"), 1000).items():
+    images = name_seeded.normalized_nchw(name_seeded.images()).transpose(0, 2, 3, 1)
+    for name, values in formulas.outputs(images.astype("float64"), 1000).items():
         found = recorded.deviation(theirs[name], values)
         assert found < TOLERANCE, (name, found)
         assert np.isfinite(values).all()

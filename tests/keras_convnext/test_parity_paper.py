@@ -29,20 +29,20 @@ ROWS = {
 def test_model_in_float64_equals_the_papers_formulas(name):
     depths, widths, patch_px, grn, layer_scale = ROWS[name]
     row = replace(find_variant(name), depths=depths)
-    pictures = name_seeded.normalized_nchw(name_seeded.pictures()).transpose(0, 2, 3, 1)
+    images = name_seeded.normalized_nchw(name_seeded.images()).transpose(0, 2, 3, 1)
     model = build(
         row,
         include_preprocessing=False,
         classifier_activation=None,
         classes=CLASSES,
-        input_shape=pictures.shape[1:],
+        input_shape=images.shape[1:],
         dtype="float64",
     )
     name_seeded.fill_keras(model)
     tensors = {"head": model.output, **pyramid(model).pyramid_outputs}
-    ours = keras.Model(model.input, tensors)(pictures)
+    ours = keras.Model(model.input, tensors)(images)
     paper = Paper(depths, widths, patch_px, grn, layer_scale, name_seeded.weights)
-    theirs = paper.outputs(pictures.astype("float64"), CLASSES)
+    theirs = paper.outputs(images.astype("float64"), CLASSES)
     assert set(ours) == set(theirs)
     for output, expected in theirs.items():
         # Float64 keeps 16 digits, and the sums of 18 blocks cost four of them at most.

@@ -29,7 +29,7 @@ PUBLISHED = (
 def test_tiny_without_its_blocks_has_the_logits_torchvision_expects():
     with np.load(PUBLISHED) as arrays:
         stored = {name: arrays[name] for name in arrays.files}
-    picture = stored.pop("input_nchw").transpose(0, 2, 3, 1)
+    image = stored.pop("input_nchw").transpose(0, 2, 3, 1)
     expected = stored.pop("expected_logits")
     model = ConvNeXtTiny(
         weights=None,
@@ -43,6 +43,6 @@ def test_tiny_without_its_blocks_has_the_logits_torchvision_expects():
         name = dialects.canonical("torchvision", key, stored)
         layer, variable = name.split("/")
         getattr(layers[layer], variable).assign(dialects.to_keras(name, values))
-    logits = keras.ops.convert_to_numpy(model(picture))
+    logits = keras.ops.convert_to_numpy(model(image))
     # Their own tolerance is 1e-3; leaving the blocks out costs 2e-6 of it.
     np.testing.assert_allclose(logits, expected, atol=1e-5)

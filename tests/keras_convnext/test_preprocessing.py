@@ -7,7 +7,7 @@ from keras_convnext import decode_predictions, preprocess_input
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
 
-def test_inputs_pass_through_because_the_models_normalise_inside():
+def test_inputs_pass_through_because_the_models_normalize_inside():
     x = np.arange(12.0).reshape(1, 2, 2, 3)
     np.testing.assert_array_equal(preprocess_input(x), x)
 
@@ -33,13 +33,13 @@ def test_scores_of_another_shape_are_refused(shape):
         decode_predictions(np.zeros(shape, "float32"))
 
 
-def test_normalisation_is_on_the_scale_of_bytes():
+def test_normalization_is_on_the_scale_of_bytes():
     mean, variance = IMAGENET.normalization(3)
     np.testing.assert_allclose(mean, [123.675, 116.28, 103.53])
     np.testing.assert_allclose(np.sqrt(variance), [58.395, 57.12, 57.375])
 
 
-def test_normalisation_repeats_for_other_numbers_of_channels():
+def test_normalization_repeats_for_other_numbers_of_channels():
     record = Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     mean, _ = record.normalization(4)
     np.testing.assert_allclose(mean, [25.5, 51.0, 76.5, 25.5])

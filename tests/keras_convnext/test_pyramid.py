@@ -16,7 +16,7 @@ MINI_V2 = replace(MINI, grn=True, layer_scale_init_value=None)
 MINI_ISOTROPIC = tiny_variant("convnext_isotropic_large", depths=(3,))
 
 
-def pictures(height=64, width=96):
+def images(height=64, width=96):
     return random_images(2, height, width)
 
 
@@ -38,7 +38,7 @@ def mini(variant=MINI, **arguments):
 def test_each_level_has_its_stride_and_its_stages_width(
     variant, output_stride, strides
 ):
-    maps = pyramid(mini(variant, output_stride=output_stride))(pictures())
+    maps = pyramid(mini(variant, output_stride=output_stride))(images())
     assert {level: tuple(x.shape) for level, x in maps.items()} == {
         level: (2, 64 // stride, 96 // stride, width)
         for (level, stride), width in zip(strides.items(), variant.widths, strict=True)
@@ -51,7 +51,7 @@ def test_levels_by_stride_are_halvings_and_the_last_one_is_the_last_stage(
 ):
     model = mini(output_stride=output_stride)
     by_stride = pyramid(model, by_stride=True)
-    for level, x in by_stride(pictures()).items():
+    for level, x in by_stride(images()).items():
         assert x.shape[1:3] == (64 // 2 ** int(level[1]), 96 // 2 ** int(level[1]))
     levels = by_stride.pyramid_outputs
     assert list(levels)[-1] == last
@@ -70,7 +70,7 @@ def test_levels_are_the_models_own_tensors_with_a_top_or_without():
 def test_pyramid_shares_its_weights_with_the_model():
     model = mini()
     shared = pyramid(model)
-    x = pictures()
+    x = images()
     before = shared(x)["P2"].numpy()
     model.get_layer("stem_norm").beta.assign_add(np.ones(8))
     assert np.abs(shared(x)["P2"].numpy() - before).max() > 0.5
@@ -85,7 +85,7 @@ def test_norms_give_every_position_mean_zero_and_deviation_one():
         "pyramid_norm_p4",
         "pyramid_norm_p5",
     ]
-    x = pictures()
+    x = images()
     raw = plain(x)
     for level, values in normed(x).items():
         expected = raw[level].numpy().astype("float64")
@@ -100,7 +100,7 @@ def test_norms_give_every_position_mean_zero_and_deviation_one():
 @pytest.mark.parametrize("output_stride", [8, 32])
 def test_pyramid_comes_back_from_its_file_and_its_config(output_stride, tmp_path):
     model = pyramid(mini(output_stride=output_stride), norms=True)
-    x = pictures()
+    x = images()
     expected = model(x)
     model.save(tmp_path / "pyramid.keras")
     reloaded = keras.saving.load_model(tmp_path / "pyramid.keras")
@@ -115,7 +115,7 @@ def test_pyramid_comes_back_from_its_file_and_its_config(output_stride, tmp_path
 def test_dilated_model_trains_every_parameter():
     model = pyramid(mini(output_stride=8))
     with tf.GradientTape() as tape:
-        maps = model(pictures(), training=True)
+        maps = model(images(), training=True)
         loss = sum(tf.reduce_mean(x**2) for x in maps.values())
     variables = model.trainable_variables
     for gradient, variable in zip(
@@ -127,9 +127,9 @@ def test_dilated_model_trains_every_parameter():
 
 def test_of_a_model_around_a_convnext_the_error_names_the_one_inside():
     inner = mini()
-    picture = keras.Input((64, 96, 3))
+    image = keras.Input((64, 96, 3))
     with pytest.raises(ValueError, match=rf"that is one is '{inner.name}': give it"):
-        pyramid(keras.Model(picture, inner(picture)))
+        pyramid(keras.Model(image, inner(image)))
 
 
 def test_other_models_are_refused_with_what_is_wanted():
@@ -178,7 +178,7 @@ def test_kerashubs_retinanet_trains_a_step_on_it_and_reloads(tmp_path):
         bounding_box_format="xyxy",
         pre_logits_num_conv_layers=1,
     )
-    x = pictures(64, 64)
+    x = images(64, 64)
     y = {
         "boxes": np.array([[[4.0, 4, 30, 30]], [[10, 20, 60, 60]]], "float32"),
         "labels": np.array([[0.0], [2.0]], "float32"),
@@ -213,7 +213,7 @@ def test_kerashubs_deeplab_trains_a_step_on_a_dilated_one_and_reloads(tmp_path):
     segmenter = keras_hub.models.DeepLabV3ImageSegmenter(
         backbone, num_classes=3, activation="softmax"
     )
-    x = pictures(64, 64)
+    x = images(64, 64)
     y = np.eye(3, dtype="float32")[np.arange(2 * 64 * 64).reshape(2, 64, 64) % 3]
     segmenter.compile("adam", jit_compile=False)
     stages = stages_moved_by_a_step(segmenter, x, y)

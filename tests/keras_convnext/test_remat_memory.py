@@ -33,7 +33,7 @@ def test_remat_halves_the_memory_of_a_training_step_and_leaves_the_loss():
     printed = json.loads(done.stdout.splitlines()[-1])
     # Of the 18 blocks' tensors, inside each one an expansion of four times the width,
     # what is left is one a block: 0.48 when this was written. Allocators differ. Of a
-    # smaller network or picture the weights and one block's own tensors are the most.
+    # smaller network or image the weights and one block's own tensors are the most.
     assert printed["remat"]["rise_mb"] < 0.6 * printed["plain"]["rise_mb"], printed
     # The second step's loss: the gradients of the first one were the same.
     assert printed["remat"]["loss"] == pytest.approx(printed["plain"]["loss"], rel=1e-5)

@@ -12,14 +12,14 @@ import tensorflow as tf
 import keras_convnext
 from keras_convnext import roadmap
 from keras_convnext.layers import LayerNorm, LayerScale, StochasticDepth
-from tests.keras_convnext.roadmap.drawn import drawn, pictures
+from tests.keras_convnext.roadmap.drawn import drawn, images
 
 RECORDED = Path(__file__).with_name("roadmap") / "resnet50.npz"
 NORMS = (keras.layers.BatchNormalization, LayerNorm)
 
 
 def short(step):
-    """Two stages of two blocks: one that halves the picture, and ones that do not."""
+    """Two stages of two blocks: one that halves the image, and ones that do not."""
     return replace(roadmap.design(step), depths=(2, 2), width=6)
 
 
@@ -46,7 +46,7 @@ def test_resnet50_computes_what_torchvisions_computes():
     parameters = sum(np.prod(v.shape, dtype=int) for v in network.trainable_variables)
     assert parameters == recorded["parameters"] == 25_557_032
     for size_px in (64, 71):
-        ours = network(pictures(2, size_px), training=False).numpy()
+        ours = network(images(2, size_px), training=False).numpy()
         theirs = recorded[f"logits_{size_px}"]
         assert theirs.std() > 1  # the weights were drawn so that there is a signal
         # Logits of about 4; 53 float32 convolutions in another order of summing.
@@ -224,8 +224,8 @@ def test_a_saved_step_comes_back_the_same(tmp_path):
     network = build_short("fewer_norms")
     network.save(tmp_path / "step.keras")
     again = keras.saving.load_model(tmp_path / "step.keras")
-    images = pictures(2, 16) * 50 + 120
-    np.testing.assert_array_equal(again(images), network(images))
+    batch = images(2, 16) * 50 + 120
+    np.testing.assert_array_equal(again(batch), network(batch))
     assert json.loads(again.to_json()) == json.loads(network.to_json())
 
 

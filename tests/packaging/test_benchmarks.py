@@ -140,14 +140,14 @@ def test_the_limit_is_every_dense_product_of_the_network_and_its_profile(benchma
 
 
 @pytest.mark.slow
-def test_a_pictures_time_is_told_by_purpose_and_beside_decoding_alone(
+def test_an_images_time_is_told_by_purpose_and_beside_decoding_alone(
     benchmarks, tmp_path
 ):
     _, _, page = benchmarks
     out = tmp_path / "found.json"
     core = min(os.sched_getaffinity(0))
     command = [sys.executable, ROOT / "benchmarks/pipeline_profile.py", f"--out={out}"]
-    few = ["--pictures=5", "--batch=2", "--batches=2", "--rounds=1", f"--core={core}"]
+    few = ["--images=5", "--batch=2", "--batches=2", "--rounds=1", f"--core={core}"]
     ran = subprocess.run([*command, *few], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     found = json.loads(out.read_text())
@@ -307,10 +307,10 @@ def on_a_card(work, precision="mixed_bfloat16"):
 def test_the_share_of_a_cards_arithmetic_is_told(benchmarks, work, passes):
     *_, page = benchmarks
     race = on_a_card(work)
-    # The paper's 4.5 billion multiplications a picture, two operations each, and
+    # The paper's 4.5 billion multiplications an image, two operations each, and
     # 989e12 operations a second.
     share = passes * 2 * 4.5e9 * 10_000 / 989e12
-    found = page.utilisation(race["case"], 10_000.0, "NVIDIA H200")
+    found = page.utilization(race["case"], 10_000.0, "NVIDIA H200")
     assert found == pytest.approx(share, rel=0.02)
     assert f"| {found:.1%} | 2.35 |" in "\n".join(page.on_the_card([race], "an H200"))
 
@@ -318,7 +318,7 @@ def test_the_share_of_a_cards_arithmetic_is_told(benchmarks, work, passes):
 def test_no_share_is_made_up_for_other_cards_and_types(benchmarks):
     *_, page = benchmarks
     race = on_a_card("inference")
-    assert page.utilisation(race["case"], 1.0, "NVIDIA T4") is None
+    assert page.utilization(race["case"], 1.0, "NVIDIA T4") is None
     race = on_a_card("inference", precision="float32")
-    assert page.utilisation(race["case"], 1.0, "NVIDIA H200") is None
+    assert page.utilization(race["case"], 1.0, "NVIDIA H200") is None
     assert "|  | 2.35 |" in "\n".join(page.on_the_card([race], "NVIDIA H200"))

@@ -187,7 +187,7 @@ DAY = (
     ),
     (
         "keras-convnext-preview",
-        "--recipe=v1_tiny_in1k --data=folder:photos --out=sheet.png --pictures=2 "
+        "--recipe=v1_tiny_in1k --data=folder:photos --out=sheet.png --images=2 "
         "--draws=2 --set=size_px=32",
         r"sheet\.png  crop_scale",
     ),

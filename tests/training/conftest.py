@@ -1,4 +1,4 @@
-"""The smallest run that is one: a network of 0.4 million parameters, 40 pictures."""
+"""The smallest run that is one: a network of 0.4 million parameters, 40 images."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def bars(count, seed):
 
 @pytest.fixture(scope="session")
 def tiny_source():
-    """40 pictures to train on and 13 held back, in three classes."""
+    """40 images to train on and 13 held back, in three classes."""
     return source.from_arrays(
         *bars(40, seed=1), *bars(13, seed=2), CLASSES, name="bars"
     )

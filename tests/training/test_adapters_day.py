@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import keras_convnext
-from tests.keras_convnext.test_sharing import Hub
+from tests.keras_convnext.test_hub import Hub
 
 ROOT = Path(__file__).resolve().parents[2]
 # A small one: what is done with it does not hang on its size.
@@ -26,24 +26,24 @@ COMMAND = (
     f"--recipe=finetune_small --weights={CHECKPOINT} --data=folder:photos "
     "--workdir=runs/photos"
 )
-# Pictures of 224 pixels and fifteen epochs would take minutes.
+# Images of 224 pixels and fifteen epochs would take minutes.
 SMALL = "--set=size_px=32 --set=epochs=4 --set=frozen_epochs=2 --set=global_batch=6"
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory):
+def server(tmp_path_factory):
     """A hub with random weights under the checkpoint's name."""
     path = tmp_path_factory.mktemp("published") / "model.safetensors"
     model = keras_convnext.ConvNeXtAtto(weights=None)
     keras_convnext.save_weights_as(model, path, "timm")
-    with Hub() as hub:
-        hub.repositories[f"timm/{CHECKPOINT}"] = {path.name: path.read_bytes()}
-        thread = threading.Thread(target=hub.serve_forever, args=(0.05,))
+    with Hub() as server:
+        server.repositories[f"timm/{CHECKPOINT}"] = {path.name: path.read_bytes()}
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield hub
-        hub.shutdown()
+        yield server
+        server.shutdown()
         thread.join()
 
 
@@ -60,13 +60,13 @@ def at_home(tmp_path_factory):
     return home
 
 
-def shell(words, at_home, hub):
+def shell(words, at_home, server):
     """Runs words as typed in the folder; this Python is the first on the path."""
     environment = {
         **{k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
         "PYTHONPATH": str(ROOT),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "HF_ENDPOINT": hub.address,
+        "HF_ENDPOINT": server.address,
         "HF_HOME": str(at_home / "hf"),
         "KERAS_CONVNEXT_HOME": str(at_home / "cache"),
     }
@@ -85,15 +85,15 @@ def shell(words, at_home, hub):
 
 
 @pytest.fixture(scope="module")
-def trained(at_home, hub):
-    return shell(f"python -m training.main {COMMAND} {SMALL}", at_home, hub)
+def trained(at_home, server):
+    return shell(f"python -m training.main {COMMAND} {SMALL}", at_home, server)
 
 
 def test_it_names_what_it_found_and_what_it_did(trained, at_home):
     told = trained.stdout
-    assert "13 pictures of 2 classes to train on and 3 held back" in told
+    assert "13 images of 2 classes to train on and 3 held back" in told
     assert (
-        "the classes are uneven, 3.33 to 1: 10 pictures of bright and 3 of dark" in told
+        "the classes are uneven, 3.33 to 1: 10 images of bright and 3 of dark" in told
     )
     assert "the classifier (head_dense) stays as it was built" in told
     assert f"from {CHECKPOINT}, 4 epochs (the head alone in the first 2)" in told
@@ -113,14 +113,14 @@ def test_it_says_nothing_on_stderr_but_how_far_it_is(trained):
     assert [line for line in lines if not line.startswith("epoch")] == []
 
 
-def test_what_it_says_to_do_next_can_be_done_as_it_is_said(trained, at_home, hub):
+def test_what_it_says_to_do_next_can_be_done_as_it_is_said(trained, at_home, server):
     said = dict(
         line.split("  ", 1) for line in trained.stdout.splitlines() if line[:3] == "to "
     )
     assert set(said) == {"to ask it", "to see why", "to export"}
-    pictures = shlex.join(["photos/dark", "photos/bright/0.png"])
+    images = shlex.join(["photos/dark", "photos/bright/0.png"])
     for words in said.values():
-        done = shell(words.replace("PICTURE...", pictures), at_home, hub)
+        done = shell(words.replace("IMAGE...", images), at_home, server)
         assert done.stdout
         assert done.stderr == ""
     run = at_home / "runs" / "photos"

@@ -1,4 +1,4 @@
-"""One set of pictures, a model in every form that there is, and the same figures."""
+"""One set of images, a model in every form that there is, and the same figures."""
 
 import json
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from training import evaluate_main
 # 0.4 million parameters, published for ImageNet's thousand classes at 160 px.
 NAME = "test_convnext2.r160_in1k"
 COUNT = 12
-# How many pictures get the label that the model gives first, and second to fifth.
+# How many images get the label that the model gives first, and second to fifth.
 FIRST, OTHERS = 5, 3
 NUMBERS = (17, 4, 50000, 293, 8, 9, 10, 11, 12, 13, 14, 15)
 
@@ -36,7 +36,7 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     rng = np.random.default_rng(1)
     small = rng.integers(0, 256, (COUNT, 4, 4, 3)).astype(np.uint8)
     # 160 px are 0.95 of it, so that evaluation crops and never resizes.
@@ -49,11 +49,11 @@ def pictures():
 
 
 @pytest.fixture(scope="module")
-def probabilities(model, pictures):
-    """What the model says, with the middle of the pictures cut out by hand."""
+def probabilities(model, images):
+    """What the model says, with the middle of the images cut out by hand."""
     size = weights.find(NAME).preprocessing.size_px
-    rim = (pictures.shape[1] - size) // 2
-    middle = pictures[:, rim : rim + size, rim : rim + size].astype(np.float32)
+    rim = (images.shape[1] - size) // 2
+    middle = images[:, rim : rim + size, rim : rim + size].astype(np.float32)
     return model(middle).numpy()
 
 
@@ -66,8 +66,8 @@ def labels(probabilities):
 
 
 @pytest.fixture(scope="module")
-def data(pictures, labels, tmp_path_factory):
-    """Folders of WordNet ids, and the pictures named as ImageNet's are."""
+def data(images, labels, tmp_path_factory):
+    """Folders of WordNet ids, and the images named as ImageNet's are."""
     root = tmp_path_factory.mktemp("imagenet")
     synsets = [synset for synset, _ in class_names(1000)]
     used = sorted({synsets[label] for label in labels})
@@ -75,8 +75,8 @@ def data(pictures, labels, tmp_path_factory):
         for synset in used:
             (root / part / synset).mkdir(parents=True)
     for synset in used:
-        Image.fromarray(pictures[0]).save(root / "train" / synset / "any.png")
-    for image, label, number in zip(pictures, labels, NUMBERS, strict=True):
+        Image.fromarray(images[0]).save(root / "train" / synset / "any.png")
+    for image, label, number in zip(images, labels, NUMBERS, strict=True):
         name = f"ILSVRC2012_val_{number:08}.png"
         Image.fromarray(image).save(root / "val" / synsets[label] / name)
     return root
@@ -122,7 +122,7 @@ def forms(model, tmp_path_factory):
 
 
 def calibration(right, confidence):
-    """The expected calibration error in fifteen bins, picture by picture."""
+    """The expected calibration error in fifteen bins, image by image."""
     total = 0.0
     for low in range(15):
         inside = (confidence >= low / 15) & (confidence < (low + 1) / 15)
@@ -162,10 +162,10 @@ def test_every_form_of_a_model_is_judged_alike(
     assert figures["images_per_second"] > 0
     told = capfd.readouterr().out
     assert f"first answer right    {FIRST / COUNT:.2%}" in told
-    assert "pictures a second" in told
-    # Of a thousand classes those that have pictures, the worst first.
+    assert "images a second" in told
+    # Of a thousand classes those that have images, the worst first.
     used = sorted(set(labels.tolist()))
-    at = told.index(f"told worst, of {len(used)} classes with pictures")
+    at = told.index(f"told worst, of {len(used)} classes with images")
     lines = [line.split() for line in told[at:].splitlines()[1:]]
     assert len(lines) == min(10, len(used))
     shares = [float(line[-1].rstrip("%")) for line in lines]
@@ -176,8 +176,8 @@ def test_every_form_of_a_model_is_judged_alike(
         assert (int(examples), int(hits)) == (row["examples"], row["right"])
 
 
-def by_picture(probabilities, data):
-    """The model's first five answers for each picture, as numbers of the data's."""
+def by_image(probabilities, data):
+    """The model's first five answers for each image, as numbers of the data's."""
     used = sorted(folder.name for folder in (data / "val").iterdir())
     synsets = [synset for synset, _ in class_names(1000)]
     order = np.argsort(-probabilities, axis=1)
@@ -190,10 +190,10 @@ def by_picture(probabilities, data):
 def test_real_labels_count_whatever_is_in_the_list(
     tmp_path, capfd, forms, data, probabilities, labels
 ):
-    answers = by_picture(probabilities, data)
+    answers = by_image(probabilities, data)
     classes = len({*labels.tolist()})
     lists = [[] for _ in range(50000)]
-    # Pictures whose first answer has a folder here are the first five.
+    # Images whose first answer has a folder here are the first five.
     for place in range(3):
         other = (answers[place][0] + 1) % classes
         lists[NUMBERS[place] - 1] = [other, answers[place][0]]
@@ -217,7 +217,7 @@ def test_real_labels_count_whatever_is_in_the_list(
         ("[[1], [true]]", "is no list with a list of class numbers"),
         ("[[999]]", "speaks of class 999, but the data have"),
         ("[[0]]", "has no number from 1 to 1 in its name"),
-        (json.dumps([[]] * 50000), "has no right class for any picture here"),
+        (json.dumps([[]] * 50000), "has no right class for any image here"),
     ],
 )
 def test_real_labels_that_do_not_fit_are_one_line(
@@ -232,14 +232,12 @@ def test_real_labels_that_do_not_fit_are_one_line(
     assert words in line
 
 
-def test_pixels_without_a_file_name_have_no_real_labels(
-    tmp_path, capfd, forms, pictures
-):
+def test_pixels_without_a_file_name_have_no_real_labels(tmp_path, capfd, forms, images):
     synsets = np.array([synset for synset, _ in class_names(1000)])
     arrays = {
         f"{part}_{what}": value
         for part in ("train", "test")
-        for what, value in (("images", pictures), ("labels", np.arange(COUNT)))
+        for what, value in (("images", images), ("labels", np.arange(COUNT)))
     }
     np.savez(tmp_path / "a.npz", classes=synsets[:COUNT], **arrays)
     (tmp_path / "real.json").write_text("[[0]]")

@@ -33,7 +33,7 @@ TINY = [
 
 @pytest.fixture(scope="session")
 def bars_file(tmp_path_factory):
-    """The pictures of conftest.py as a file that `--data` can name."""
+    """The images of conftest.py as a file that `--data` can name."""
     from_here = np.random.default_rng(5)
     arrays = {}
     for part, count in (("train", 24), ("test", 9)):
@@ -88,7 +88,7 @@ def test_a_run_leaves_what_is_promised_and_nothing_half_written(trained):
         "pictures/samples",
     }
     assert promised <= left
-    # Where there are mistakes, there is a picture of the worst.
+    # Where there are mistakes, there is an image of the worst.
     others = left - promised - {"pictures/mistakes.png"}
     assert len([name for name in others if name.startswith("checkpoints/")]) == 2
     samples = [name for name in others if name.startswith("pictures/samples/")]
@@ -116,7 +116,7 @@ def test_what_is_left_agrees_with_itself(trained):
     assert Preprocessing(**fields).size_px == 16
 
 
-def test_the_report_holds_its_pictures(trained):
+def test_the_report_holds_its_images(trained):
     page = (trained / "report.html").read_text()
     inside = [
         base64.b64decode(data)
@@ -327,8 +327,8 @@ def test_predict_prints_names_and_probabilities_for_each_kind_of_model(
     assert predict_main.main(["predict", f"--model={path}", *map(str, samples)]) == 0
 
     model = keras.saving.load_model(trained / "model.keras")
-    pictures = np.stack([np.asarray(Image.open(sample)) for sample in samples])
-    probabilities = model(pictures.astype(np.float32)).numpy()
+    images = np.stack([np.asarray(Image.open(sample)) for sample in samples])
+    probabilities = model(images.astype(np.float32)).numpy()
     names = np.array(["left", "middle", "right"])
     expected = [
         (names[number], 100 * row[number])
@@ -346,13 +346,13 @@ def test_predict_prints_names_and_probabilities_for_each_kind_of_model(
 def test_predict_names_each_bad_file_and_answers_the_others(trained, tmp_path, capfd):
     good = sorted((trained / "pictures" / "samples").glob("*.png"))[0]
     text = tmp_path / "text.jpg"
-    text.write_text("no picture")
+    text.write_text("no image")
     arguments = [f"--model={trained}", str(tmp_path / "none.png"), str(text), str(good)]
     assert predict_main.main(["predict", *arguments]) == 0
     stdout, stderr = capfd.readouterr()
     first, second = stderr.splitlines()
     assert f"{tmp_path / 'none.png'} cannot be read: No such file" in first
-    assert f"{text}: not a picture, or of a kind that cannot be read" in second
+    assert f"{text}: not an image, or of a kind that cannot be read" in second
     assert len(answers(stdout)) == 3
 
 
@@ -362,7 +362,7 @@ def test_predict_names_each_bad_file_and_answers_the_others(trained, tmp_path, c
         (["a.png"], "--model must be given"),
         (["--model=/nowhere.keras", "a.png"], "there is nothing at"),
         ([f"--model={ROOT}", "a.png"], "is none of them"),
-        ([f"--model={ROOT}"], "no picture was named"),
+        ([f"--model={ROOT}"], "no image was named"),
         (["--model=x.keras", "--top=0", "a.png"], "flag --top=0"),
     ],
 )

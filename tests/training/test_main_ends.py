@@ -78,7 +78,7 @@ def test_while_the_report_is_made_it_goes_on_from_the_last_step(
         run.save()
 
     monkeypatch.setattr(trainer, "train", train)
-    monkeypatch.setattr(finish, "leave", raising(error))
+    monkeypatch.setattr(finish, "write_outputs", raising(error))
     assert main.main(command) == code
     newest = tmp_path / "run" / "checkpoints" / "step-000000000.ckpt"
     told = capfd.readouterr().err.splitlines()[-1]
@@ -97,7 +97,7 @@ def test_the_workdir_alone_resumes_and_then_tells_how_to_train_on(
     seen = []
 
     def train(run, callbacks):
-        seen.append((run.recipe, run.source.name, run.position.step))
+        seen.append((run.recipe, run.source.name, run.progress.step))
         run.save()
         raise KeyboardInterrupt
 

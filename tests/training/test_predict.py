@@ -1,4 +1,4 @@
-"""Pictures of every kind of name, answers in every format, servers of every mood."""
+"""Images of every kind of name, answers in every format, servers of every mood."""
 
 import csv
 import io
@@ -15,14 +15,14 @@ from PIL import Image
 from keras_convnext._messages import UsageError
 from keras_convnext.inference.classifier import name_best
 from training import predict_main
-from training.inference import inputs as named_pictures
+from training.inference import inputs as named_images
 
 SIDE_PX = 8
 
 
-def png(colour):
+def png(color):
     file = io.BytesIO()
-    Image.new("RGB", (SIDE_PX, SIDE_PX), colour).save(file, "PNG")
+    Image.new("RGB", (SIDE_PX, SIDE_PX), color).save(file, "PNG")
     return file.getvalue()
 
 
@@ -30,7 +30,7 @@ RED, GREEN, BLUE = png((255, 0, 0)), png((0, 255, 0)), png((0, 0, 255))
 
 
 class Server(BaseHTTPRequestHandler):
-    """Serves pictures, and misbehaves where the path says so."""
+    """Serves images, and misbehaves where the path says so."""
 
     def do_GET(self):
         if self.path == "/missing.png":
@@ -87,12 +87,12 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Three pictures, one of them deeper, and files that are none."""
+    """Three images, one of them deeper, and files that are none."""
     (tmp_path / "photos" / "more").mkdir(parents=True)
     (tmp_path / "photos" / "1.png").write_bytes(RED)
     (tmp_path / "photos" / "2.png").write_bytes(GREEN)
     (tmp_path / "photos" / "more" / "3.PNG").write_bytes(BLUE)
-    (tmp_path / "photos" / "notes.md").write_text("no picture")
+    (tmp_path / "photos" / "notes.md").write_text("no image")
     return tmp_path / "photos"
 
 
@@ -100,7 +100,7 @@ def photos(tmp_path):
 SURE = float(np.exp(5) / (np.exp(5) + 2))
 
 
-def test_a_folder_becomes_csv_with_a_row_a_picture(model, photos, capfd):
+def test_a_folder_becomes_csv_with_a_row_an_image(model, photos, capfd):
     arguments = [f"--model={model}", "--format=csv", "--top=2", "--batch=2"]
     assert predict_main.main(["predict", *arguments, str(photos)]) == 0
     stdout, stderr = capfd.readouterr()
@@ -133,15 +133,15 @@ def test_a_list_of_everything_becomes_json_and_problems_stay_in_it(
     assert "404" in third["problem"]
 
 
-def test_the_exit_code_is_2_where_no_picture_was_answered(model, tmp_path, capfd):
-    (tmp_path / "a.jpg").write_text("no picture")
+def test_the_exit_code_is_2_where_no_image_was_answered(model, tmp_path, capfd):
+    (tmp_path / "a.jpg").write_text("no image")
     assert predict_main.main(["p", f"--model={model}", str(tmp_path / "a.jpg")]) == 2
     stdout, stderr = capfd.readouterr()
     assert stdout == ""
-    assert "a.jpg: not a picture, or of a kind that cannot be read" in stderr
+    assert "a.jpg: not an image, or of a kind that cannot be read" in stderr
 
 
-def test_pictures_are_read_as_training_reads_them(model, tmp_path, capfd):
+def test_images_are_read_as_training_reads_them(model, tmp_path, capfd):
     Image.new("RGB", (9, 8), (0, 255, 0)).save(tmp_path / "by_pillow.tif")
     whole = np.full((40, 40, 3), 128, np.uint8)
     whole[::2] = 90
@@ -175,11 +175,11 @@ def test_what_holds_no_names_is_one_line(model, tmp_path, capfd, what):
 
 def test_a_missing_list_is_a_mistake(tmp_path):
     with pytest.raises(UsageError, match=r"nowhere\.txt cannot be read"):
-        named_pictures.listed([str(tmp_path / "nowhere.txt")])
+        named_images.list_images([str(tmp_path / "nowhere.txt")])
 
 
 def test_redirections_are_followed(address):
-    assert named_pictures.downloaded(f"{address}/elsewhere.png") == GREEN
+    assert named_images.download(f"{address}/elsewhere.png") == GREEN
 
 
 @pytest.mark.parametrize(
@@ -195,14 +195,14 @@ def test_redirections_are_followed(address):
 def test_a_server_that_misbehaves_costs_little_and_is_told(address, path, words):
     began = time.monotonic()
     with pytest.raises(OSError, match=words):
-        named_pictures.downloaded(f"{address}/{path}", max_bytes=2**20, seconds=0.5)
+        named_images.download(f"{address}/{path}", max_bytes=2**20, seconds=0.5)
     assert time.monotonic() - began < 5
 
 
 def test_a_server_that_is_not_there_is_a_problem_and_no_traceback():
     from keras_convnext.preprocessing import IMAGENET
 
-    view = named_pictures.view("http://127.0.0.1:9/a.png", IMAGENET)
+    view = named_images.view("http://127.0.0.1:9/a.png", IMAGENET)
     assert view.image is None
     assert "127.0.0.1:9/a.png cannot be read" in view.problem
 

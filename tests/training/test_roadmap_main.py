@@ -15,8 +15,8 @@ STEPS = ("patchify", "separate_downsampling")
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """24 pictures of 16 pixels to train on and 10 held back, in two classes."""
+def image_file(tmp_path_factory):
+    """24 images of 16 pixels to train on and 10 held back, in two classes."""
     path = tmp_path_factory.mktemp("data") / "bars.npz"
     rng = np.random.default_rng(0)
     arrays = {}
@@ -30,12 +30,12 @@ def pictures(tmp_path_factory):
     return path
 
 
-def run(pictures, workdir, *arguments, steps=STEPS):
+def run(image_file, workdir, *arguments, steps=STEPS):
     return roadmap_main.main(
         [
             "roadmap",
             f"--steps={','.join(steps)}",
-            f"--data=array:{pictures}",
+            f"--data=array:{image_file}",
             f"--workdir={workdir}",
             "--depth_factor=0.1",
             "--width_factor=0.05",
@@ -51,10 +51,10 @@ def run(pictures, workdir, *arguments, steps=STEPS):
 
 
 @pytest.fixture(scope="module")
-def finished(pictures, tmp_path_factory):
+def finished(image_file, tmp_path_factory):
     """A folder with two steps, trained once."""
     workdir = tmp_path_factory.mktemp("runs") / "road"
-    assert run(pictures, workdir) == 0
+    assert run(image_file, workdir) == 0
     return workdir
 
 
@@ -79,7 +79,7 @@ def test_a_run_leaves_a_result_for_each_step_and_a_summary_of_all(finished):
     assert summary["settings"]["width_factor"] == 0.05
     for entry in summary["runs"]:
         assert 0 <= entry["top1"] <= 1
-        # Of ten held-back pictures.
+        # Of ten held-back images.
         assert entry["top1"] * 10 == pytest.approx(round(entry["top1"] * 10))
         small = roadmap.reduced(roadmap.design(entry["step"]), 0.1, 0.05)
         assert entry["multiply_accumulates"] == roadmap.multiply_accumulates(
@@ -92,14 +92,14 @@ def test_a_run_leaves_a_result_for_each_step_and_a_summary_of_all(finished):
 
 @pytest.mark.slow  # half a minute
 def test_the_same_command_again_trains_nothing_and_more_seeds_are_added(
-    pictures, finished, capsys
+    image_file, finished, capsys
 ):
     before = {
         path: path.stat().st_mtime_ns for path in (finished / "results").iterdir()
     }
-    assert run(pictures, finished) == 0
+    assert run(image_file, finished) == 0
     assert "run 1 of" not in capsys.readouterr().out
-    assert run(pictures, finished, "--seeds=2", steps=STEPS[:1]) == 0
+    assert run(image_file, finished, "--seeds=2", steps=STEPS[:1]) == 0
     said = capsys.readouterr().out
     assert "patchify, seed 1 (run 2 of 2)" in said
     assert "run 1 of" not in said
@@ -112,8 +112,8 @@ def test_the_same_command_again_trains_nothing_and_more_seeds_are_added(
     ]
 
 
-def test_other_settings_in_the_same_folder_are_refused(pictures, finished, capsys):
-    assert run(pictures, finished, "--set=epochs=2") == 2
+def test_other_settings_in_the_same_folder_are_refused(image_file, finished, capsys):
+    assert run(image_file, finished, "--set=epochs=2") == 2
     error = capsys.readouterr().err
     assert "holds another run (epochs=1 there and 2 here)" in error
     assert error.count("\n") == 1
@@ -134,10 +134,10 @@ def test_other_settings_in_the_same_folder_are_refused(pictures, finished, capsy
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
-    arguments, wanted, pictures, tmp_path, capsys
+    arguments, wanted, image_file, tmp_path, capsys
 ):
     workdir = tmp_path / "road"
-    assert run(pictures, workdir, *arguments) == 2
+    assert run(image_file, workdir, *arguments) == 2
     error = capsys.readouterr().err
     assert wanted in error
     assert error.count("\n") == 1
@@ -160,10 +160,10 @@ def test_a_damaged_result_is_named(tmp_path):
 
 def test_mean_and_spread_are_taken_over_the_seeds():
     found = [result("gelu", seed, top1) for seed, top1 in enumerate((0.5, 0.6, 0.7))]
-    (summary,) = report.summarise(found, "resnet50")
+    (summary,) = report.summarize(found, "resnet50")
     assert summary.mean == pytest.approx(0.6)
     assert summary.spread == pytest.approx(0.1)  # divided by two, not by three
-    (single,) = report.summarise(found[:1], "resnet50")
+    (single,) = report.summarize(found[:1], "resnet50")
     assert single.spread is None
     assert single.paper.accuracy == 80.62
 
@@ -175,7 +175,7 @@ def test_a_change_is_measured_from_the_nearest_step_that_was_trained():
         result("kernel_11", 0, 0.52),
         result("fewer_norms", 0, 0.51),
     ]
-    summaries = report.summarise(found, "resnet50")
+    summaries = report.summarize(found, "resnet50")
     by_step = {summary.step: summary for summary in summaries}
     nearest = {
         step: before and before.step
@@ -204,5 +204,5 @@ def test_the_figure_is_drawn_with_and_without_a_spread(seeds):
     found = [
         result(step, seed, 0.4 + 0.01 * seed) for step in STEPS for seed in range(seeds)
     ]
-    png = figure.draw(report.summarise(found, "resnet50"))
+    png = figure.draw(report.summarize(found, "resnet50"))
     assert png.startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""Colour jitter: brightness, contrast and colour, each by a random factor."""
+"""Color jitter: brightness, contrast and color, each by a random factor."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from . import color_ops as operations
 _CHANGES = (operations.brightness, operations.contrast, operations.color)
 
 
-def jittered(picture: tf.Tensor, seed: tf.Tensor, strength: float) -> tf.Tensor:
-    """Returns a picture changed three times, in a random order.
+def jitter_colors(image: tf.Tensor, seed: tf.Tensor, strength: float) -> tf.Tensor:
+    """Returns an image changed three times, in a random order.
 
     Args:
-        picture: uint8 `(height, width, 3)`.
+        image: uint8 `(height, width, 3)`.
         seed: int64 `(2,)`.
         strength: The factors lie evenly between 1 - strength, at least 0, and
             1 + strength.
     """
-    shape = picture.shape
+    shape = image.shape
     draws = tf.random.stateless_uniform([2, len(_CHANGES)], seed)
     lowest = max(0.0, 1.0 - strength)
     factors = lowest + draws[0] * (1.0 + strength - lowest)
     order = tf.argsort(draws[1])
     for place in range(len(_CHANGES)):
-        picture = _changed(picture, order[place], factors)
-    return tf.ensure_shape(picture, shape)
+        image = _changed(image, order[place], factors)
+    return tf.ensure_shape(image, shape)
 
 
-def _changed(picture: tf.Tensor, number: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+def _changed(image: tf.Tensor, number: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     branches = [
-        lambda i=i, change=change: change(picture, factors[i])
+        lambda i=i, change=change: change(image, factors[i])
         for i, change in enumerate(_CHANGES)
     ]
     return tf.switch_case(number, branches)

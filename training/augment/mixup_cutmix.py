@@ -1,7 +1,7 @@
-"""MixUp and CutMix: two pictures and their labels become one.
+"""MixUp and CutMix: two images and their labels become one.
 
 One draw serves a whole batch, and every row is mixed with the row that mirrors it in
-the batch, as in timm's batch mode. The pictures stay uint8 by rounding.
+the batch, as in timm's batch mode. The images stay uint8 by rounding.
 Source: arXiv:1710.09412 (MixUp), arXiv:1905.04899 (CutMix).
 """
 
@@ -15,7 +15,7 @@ from ..recipes.augmentation import Augmentation
 from .random_crop import to_uint8
 
 
-def mixed(
+def mixup_cutmix(
     images: tf.Tensor,
     labels: tf.Tensor,
     seed: tf.Tensor,
@@ -46,8 +46,8 @@ def mixed(
     share = tf.where(skipped, 1.0, share)
     images, share = tf.cond(
         cuts,
-        lambda: cut_and_pasted(images, share, place_seed),
-        lambda: (blended(images, share), share),
+        lambda: cutmix(images, share, place_seed),
+        lambda: (mixup(images, share), share),
     )
     return images, share * one_hot + (1.0 - share) * one_hot[::-1]
 
@@ -76,32 +76,32 @@ _compiled = functools.partial(
 
 
 @_compiled
-def blended(images: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """Returns `share` of each picture plus the rest of its mirror in the batch."""
+def mixup(images: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    """Returns `share` of each image plus the rest of its mirror in the batch."""
     own, other = (tf.cast(each, tf.float32) for each in (images, images[::-1]))
     return to_uint8(share * own + (1.0 - share) * other)
 
 
-def cut_and_pasted(
+def cutmix(
     images: tf.Tensor, share: tf.Tensor, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Pastes a box of each picture's mirror in the batch over it.
+    """Pastes a box of each image's mirror in the batch over it.
 
-    The box has the picture's aspect and 1 - share of its area, and its middle lies
+    The box has the image's aspect and 1 - share of its area, and its middle lies
     anywhere; what sticks out is cut off.
 
     Returns:
-        (images, the share of the area that each picture kept of its own).
+        (images, the share of the area that each image kept of its own).
     """
     size = tf.cast(tf.shape(images)[1:3], tf.float32)
     places = tf.random.stateless_uniform([2], seed)
-    return pasted_around(images, share, tf.cast(tf.floor(places * size), tf.int32))
+    return paste_around(images, share, tf.cast(tf.floor(places * size), tf.int32))
 
 
-def pasted_around(
+def paste_around(
     images: tf.Tensor, share: tf.Tensor, middle: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Does what `cut_and_pasted` does about a given middle, int32 `(2,)`."""
+    """Does what `cutmix` does about a given middle, int32 `(2,)`."""
     size = tf.shape(images)[1:3]
     side = tf.cast(tf.cast(size, tf.float32) * tf.sqrt(1.0 - share), tf.int32)
     first, last = middle - side // 2, middle + (side + 1) // 2

@@ -1,4 +1,4 @@
-"""RandAugment: a few operations, chosen and dosed anew for every picture.
+"""RandAugment: a few operations, chosen and dosed anew for every image.
 
 The words are timm's: "rand-m9-mstd0.5-inc1" is what ConvNeXt was trained with.
 Source: arXiv:1909.13719; the doses are those of timm's set of operations that change
@@ -27,16 +27,16 @@ _SIGNATURE = (
 )
 
 
-def applied(
-    picture: tf.Tensor, seed: tf.Tensor, policy: Policy, fill: tuple[int, int, int]
+def apply_rand_augment(
+    image: tf.Tensor, seed: tf.Tensor, policy: Policy, fill: tuple[int, int, int]
 ) -> tf.Tensor:
-    """Returns a picture after the operations that its seed chooses.
+    """Returns an image after the operations that its seed chooses.
 
     Args:
-        picture: uint8 `(height, width, 3)`.
+        image: uint8 `(height, width, 3)`.
         seed: int64 `(2,)`.
         policy: How many, how often and how strongly.
-        fill: What comes in where a picture is moved.
+        fill: What comes in where an image is moved.
 
     Returns:
         uint8 `(height, width, 3)`.
@@ -45,17 +45,17 @@ def applied(
 
     def layer(number: tf.Tensor, changed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         done = _one_layer(changed, layer_seeds[number], policy, fill)
-        return number + 1, tf.ensure_shape(done, picture.shape)
+        return number + 1, tf.ensure_shape(done, image.shape)
 
     # A loop of the graph, so that the operations stand in it once.
     _, changed = tf.while_loop(
-        lambda number, _: number < policy.layers, layer, (tf.constant(0), picture)
+        lambda number, _: number < policy.layers, layer, (tf.constant(0), image)
     )
     return changed
 
 
 def _one_layer(
-    picture: tf.Tensor, seed: tf.Tensor, policy: Policy, fill: tuple[int, int, int]
+    image: tf.Tensor, seed: tf.Tensor, policy: Policy, fill: tuple[int, int, int]
 ) -> tf.Tensor:
     even, normal = tf.unstack(tf.random.split(seed, 2))
     draws = tf.random.stateless_uniform([4], even)
@@ -69,39 +69,39 @@ def _one_layer(
     number = tf.cast(draws[0] * len(OPERATIONS), tf.int32)
     # Behind the last operation comes doing nothing.
     number = tf.where(draws[1] < policy.probability, number, len(OPERATIONS))
-    return performed(picture, number, level, sign, fill)
+    return perform(image, number, level, sign, fill)
 
 
-def performed(
-    picture: tf.Tensor,
+def perform(
+    image: tf.Tensor,
     number: tf.Tensor,
     level: tf.Tensor,
     sign: tf.Tensor,
     fill: tuple[int, int, int],
 ) -> tf.Tensor:
-    """Returns a picture after one operation; none of the others is computed.
+    """Returns an image after one operation; none of the others is computed.
 
     Args:
-        picture: uint8 `(height, width, 3)`.
+        image: uint8 `(height, width, 3)`.
         number: Place in `OPERATIONS`; the one behind the last does nothing.
         level: Magnitude on the scale 0..1.
         sign: 1 or -1, for operations that go both ways.
-        fill: What comes in where a picture is moved.
+        fill: What comes in where an image is moved.
     """
     around = tf.constant(fill, tf.uint8)
 
     def branch(operation: Operation) -> Callable[[], tf.Tensor]:
-        return lambda: operation(picture, level, sign, around)
+        return lambda: operation(image, level, sign, around)
 
     branches = [branch(operation) for operation in OPERATIONS.values()]
-    return tf.switch_case(number, [*branches, lambda: picture])
+    return tf.switch_case(number, [*branches, lambda: image])
 
 
 Operation = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def _plain(change: Callable[[tf.Tensor], tf.Tensor]) -> Operation:
-    return lambda picture, level, sign, fill: change(picture)
+    return lambda image, level, sign, fill: change(image)
 
 
 def _whole(
@@ -109,13 +109,13 @@ def _whole(
     dose: Callable[[tf.Tensor], tf.Tensor],
 ) -> Operation:
     """An operation whose dose is made of the level's whole steps."""
-    return lambda picture, level, sign, fill: change(picture, dose(level))
+    return lambda image, level, sign, fill: change(image, dose(level))
 
 
 def _enhancing(change: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Operation:
     """A factor from 0.1 to 1.9, the further from 1 the higher the level."""
-    return lambda picture, level, sign, fill: change(
-        picture, tf.maximum(0.1, 1.0 + sign * level * 0.9)
+    return lambda image, level, sign, fill: change(
+        image, tf.maximum(0.1, 1.0 + sign * level * 0.9)
     )
 
 
@@ -123,7 +123,7 @@ def _moving(
     change: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor], most: float
 ) -> Operation:
     """A move of up to `most` in either direction."""
-    return lambda picture, level, sign, fill: change(picture, sign * level * most, fill)
+    return lambda image, level, sign, fill: change(image, sign * level * most, fill)
 
 
 def _steps(level: tf.Tensor, most: int) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Views of a picture: the random resized crop, and evaluation's as whole numbers."""
+"""Views of an image: the random resized crop, and evaluation's as whole numbers."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_convnext import image
+from keras_convnext.image import evaluation_view
 from keras_convnext.preprocessing import Preprocessing
 
-# From a picture's height and width to the top, left, height and width of a part.
+# From an image's height and width to the top, left, height and width of a part.
 Window = Callable[
     [tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 ]
 
-# How often a crop is drawn before the middle of the picture is taken instead, as in
+# How often a crop is drawn before the middle of the image is taken instead, as in
 # the reference implementations of the random resized crop.
 _ATTEMPTS = 10
 
 
-def evaluated(picture: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+def evaluation_pixels(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     """Returns the view that evaluation takes, rounded to uint8."""
-    return to_uint8(image.evaluation_view(picture, preprocessing))
+    return to_uint8(evaluation_view(image, preprocessing))
 
 
-def to_uint8(picture: tf.Tensor) -> tf.Tensor:
+def to_uint8(image: tf.Tensor) -> tf.Tensor:
     """Returns float pixels rounded and held within 0..255."""
-    return tf.saturate_cast(tf.round(picture), tf.uint8)
+    return tf.saturate_cast(tf.round(image), tf.uint8)
 
 
-def resized(picture: tf.Tensor, size_px: int, interpolation: str) -> tf.Tensor:
-    """Returns a picture resized to a square, whatever its aspect, as Pillow does.
+def resize_to_square(image: tf.Tensor, size_px: int, interpolation: str) -> tf.Tensor:
+    """Returns an image resized to a square, whatever its aspect, as Pillow does.
 
     Args:
-        picture: uint8 `(height, width, 3)`.
+        image: uint8 `(height, width, 3)`.
         size_px: Side of the square.
         interpolation: "bicubic" or "bilinear".
 
@@ -44,10 +44,10 @@ def resized(picture: tf.Tensor, size_px: int, interpolation: str) -> tf.Tensor:
     whole = Preprocessing(
         size_px=size_px, crop_mode="squash", interpolation=interpolation
     )
-    return tf.cast(image.evaluation_view(picture, whole), tf.uint8)
+    return tf.cast(evaluation_view(image, whole), tf.uint8)
 
 
-def drawn(
+def sample_crop(
     height: tf.Tensor,
     width: tf.Tensor,
     seed: tf.Tensor,
@@ -61,8 +61,8 @@ def drawn(
     Source: Inception's crop as torchvision and timm draw it.
 
     Args:
-        height: Of the picture, int32.
-        width: Of the picture, int32.
+        height: Of the image, int32.
+        width: Of the image, int32.
         seed: int64 `(2,)`.
         scale: Smallest and largest share of the area.
         ratio: Smallest and largest width over height.

@@ -1,7 +1,7 @@
-"""Random erasing: a box of a picture is replaced by noise.
+"""Random erasing: a box of an image is replaced by noise.
 
 Source: arXiv:1708.04896, with the ranges and the noise of timm's "pixel" mode. There
-the noise is drawn after normalisation; here it is drawn on the same scale, undone, and
+the noise is drawn after normalization; here it is drawn on the same scale, undone, and
 held within 0..255, which cuts off what lies beyond two standard deviations.
 """
 
@@ -15,53 +15,53 @@ from keras_convnext.preprocessing import Preprocessing
 
 from .random_crop import to_uint8
 
-# How often a box is drawn before the picture is left alone.
+# How often a box is drawn before the image is left alone.
 _ATTEMPTS = 10
 _AREA = (0.02, 1 / 3)
 _RATIO = (0.3, 1 / 0.3)
 
 
-def erased(
-    picture: tf.Tensor,
+def random_erase(
+    image: tf.Tensor,
     seed: tf.Tensor,
     probability: float,
     preprocessing: Preprocessing,
 ) -> tf.Tensor:
-    """Returns a picture with a box of noise, or as it was.
+    """Returns an image with a box of noise, or as it was.
 
     Args:
-        picture: uint8 `(size, size, 3)`.
+        image: uint8 `(size, size, 3)`.
         seed: int64 `(2,)`.
-        probability: Share of pictures that get a box.
+        probability: Share of images that get a box.
         preprocessing: Gives mean and spread of the noise.
     """
     whether, where, noise = tf.unstack(tf.random.split(seed, 3))
-    sides = tf.shape(picture)[:2]
+    sides = tf.shape(image)[:2]
 
     def with_box() -> tf.Tensor:
-        top, left, height, width = box(sides[0], sides[1], where)
+        top, left, height, width = sample_box(sides[0], sides[1], where)
         mean = 255.0 * tf.constant(preprocessing.mean)
         std = 255.0 * tf.constant(preprocessing.std)
         drawn = tf.random.stateless_normal(tf.stack([height, width, 3]), noise)
         noise_box = to_uint8(mean + std * drawn)
-        rows = picture[top : top + height]
+        rows = image[top : top + height]
         middle = tf.concat([rows[:, :left], noise_box, rows[:, left + width :]], axis=1)
-        return tf.concat([picture[:top], middle, picture[top + height :]], axis=0)
+        return tf.concat([image[:top], middle, image[top + height :]], axis=0)
 
     chosen = tf.random.stateless_uniform([], whether) < probability
-    return tf.ensure_shape(tf.cond(chosen, with_box, lambda: picture), picture.shape)
+    return tf.ensure_shape(tf.cond(chosen, with_box, lambda: image), image.shape)
 
 
-def box(
+def sample_box(
     height: tf.Tensor, width: tf.Tensor, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Draws a box: area uniform, logarithm of the aspect uniform, anywhere.
 
-    The first of ten draws that is smaller than the picture both ways is taken.
+    The first of ten draws that is smaller than the image both ways is taken.
 
     Args:
-        height: Of the picture, int32.
-        width: Of the picture, int32.
+        height: Of the image, int32.
+        width: Of the image, int32.
         seed: int64 `(2,)`.
 
     Returns:

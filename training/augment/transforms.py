@@ -1,4 +1,4 @@
-"""Random changes of training pictures: how what a recipe asks for is done.
+"""Random changes of training images: how what a recipe asks for is done.
 
 Every draw comes from a seed that the caller makes of the run's seed, the epoch and
 the example's position in it, so that the result does not depend on which thread or
@@ -21,10 +21,10 @@ _STREAMS = ("crop", "flip", "shift", "rand_augment", "color_jitter", "erasing")
 
 
 def crop(seed: tf.Tensor, augmentation: Augmentation) -> Window | None:
-    """Returns what chooses the part of a picture to decode; None for all of it.
+    """Returns what chooses the part of an image to decode; None for all of it.
 
     Args:
-        seed: int64 `(2,)`, the one that `augmented` gets.
+        seed: int64 `(2,)`, the one that `augment` gets.
         augmentation: Its crop is used.
     """
     scale = augmentation.crop_scale
@@ -35,23 +35,23 @@ def crop(seed: tf.Tensor, augmentation: Augmentation) -> Window | None:
         height: tf.Tensor, width: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         drawn_by = _streams(seed)["crop"]
-        return random_crop.drawn(
+        return random_crop.sample_crop(
             height, width, drawn_by, scale, augmentation.crop_ratio
         )
 
     return window
 
 
-def augmented(
-    picture: tf.Tensor,
+def augment(
+    image: tf.Tensor,
     seed: tf.Tensor,
     augmentation: Augmentation,
     preprocessing: Preprocessing,
 ) -> tf.Tensor:
-    """Returns one training view of a picture.
+    """Returns one training view of an image.
 
     Args:
-        picture: uint8 `(height, width, 3)`: the part that `crop` chose.
+        image: uint8 `(height, width, 3)`: the part that `crop` chose.
         seed: int64 `(2,)`; the same seed gives the same view.
         augmentation: What to do.
         preprocessing: Gives the size, and the view where nothing is cropped.
@@ -61,35 +61,35 @@ def augmented(
     """
     streams = _streams(seed)
     if augmentation.crop_scale is None:
-        picture = random_crop.evaluated(picture, preprocessing)
+        image = random_crop.evaluation_pixels(image, preprocessing)
     else:
-        picture = random_crop.resized(
-            picture, preprocessing.size_px, preprocessing.interpolation
+        image = random_crop.resize_to_square(
+            image, preprocessing.size_px, preprocessing.interpolation
         )
     if augmentation.flip:
         mirrored = tf.random.stateless_uniform([], streams["flip"]) < 0.5
-        picture = _mirrored_where(mirrored, picture)
+        image = _mirrored_where(mirrored, image)
     if augmentation.shift_px:
-        picture = random_shift(picture, streams["shift"], augmentation.shift_px)
+        image = random_shift(image, streams["shift"], augmentation.shift_px)
     if augmentation.rand_augment:
-        policy = rand_augment_policy.parsed(augmentation.rand_augment)
+        policy = rand_augment_policy.parse_policy(augmentation.rand_augment)
         red, green, blue = (min(255, round(255 * mean)) for mean in preprocessing.mean)
-        picture = rand_augment.applied(
-            picture, streams["rand_augment"], policy, (red, green, blue)
+        image = rand_augment.apply_rand_augment(
+            image, streams["rand_augment"], policy, (red, green, blue)
         )
     elif augmentation.color_jitter:
-        picture = color_jitter.jittered(
-            picture, streams["color_jitter"], augmentation.color_jitter
+        image = color_jitter.jitter_colors(
+            image, streams["color_jitter"], augmentation.color_jitter
         )
     if augmentation.random_erasing:
-        picture = random_erasing.erased(
-            picture, streams["erasing"], augmentation.random_erasing, preprocessing
+        image = random_erasing.random_erase(
+            image, streams["erasing"], augmentation.random_erasing, preprocessing
         )
-    return picture
+    return image
 
 
-def _mirrored_where(chosen: tf.Tensor, picture: tf.Tensor) -> tf.Tensor:
-    return tf.cond(chosen, lambda: tf.reverse(picture, [1]), lambda: picture)
+def _mirrored_where(chosen: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+    return tf.cond(chosen, lambda: tf.reverse(image, [1]), lambda: image)
 
 
 def _streams(seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -98,20 +98,20 @@ def _streams(seed: tf.Tensor) -> dict[str, tf.Tensor]:
     return dict(zip(_STREAMS, seeds, strict=True))
 
 
-def random_shift(picture: tf.Tensor, seed: tf.Tensor, shift_px: int) -> tf.Tensor:
-    """Returns a picture moved by up to `shift_px` in each direction.
+def random_shift(image: tf.Tensor, seed: tf.Tensor, shift_px: int) -> tf.Tensor:
+    """Returns an image moved by up to `shift_px` in each direction.
 
-    What comes in at the border is the picture's reflection.
+    What comes in at the border is the image's reflection.
 
     Args:
-        picture: `(size, size, 3)`, with `size` above `shift_px`.
+        image: `(size, size, 3)`, with `size` above `shift_px`.
         seed: int64 `(2,)`.
         shift_px: The longest move along each axis.
     """
     around = [[shift_px, shift_px], [shift_px, shift_px], [0, 0]]
-    padded = tf.pad(picture, around, mode="REFLECT")
+    padded = tf.pad(image, around, mode="REFLECT")
     offset = tf.random.stateless_uniform(
         [2], seed, maxval=2 * shift_px + 1, dtype=tf.int32
     )
-    height, width, channels = picture.shape
+    height, width, channels = image.shape
     return tf.slice(padded, tf.concat([offset, [0]], 0), [height, width, channels])

@@ -19,7 +19,7 @@ import tensorflow as tf
 import keras_convnext
 from keras_convnext import _files
 
-from .image_files import Picture, Stamp, copy_of, stamp_of
+from .image_files import CheckedImage, Stamp, copy_of, stamp_of
 
 # The number rises whenever the check decides something anew.
 _DECIDED_BY = [1, keras_convnext.__version__, tf.__version__, PIL.__version__]
@@ -36,7 +36,7 @@ def place_for(root: Path, folder: Path) -> Path:
     return folder / f"{name}.json"
 
 
-def read(place: Path, paths: Iterable[Path], copies: Path) -> dict[Path, Picture]:
+def read(place: Path, paths: Iterable[Path], copies: Path) -> dict[Path, CheckedImage]:
     """Returns what is known about those files that have not changed since.
 
     Args:
@@ -54,7 +54,7 @@ def read(place: Path, paths: Iterable[Path], copies: Path) -> dict[Path, Picture
             stamp, digest, is_copied, way, problem, remark = row
             readable = copy_of(digest, copies) if is_copied else path
             if Stamp(*stamp) == stamp_of(path) and readable.exists():
-                known[path] = Picture(
+                known[path] = CheckedImage(
                     path, readable, way, problem, remark, digest, Stamp(*stamp)
                 )
         return known
@@ -62,24 +62,24 @@ def read(place: Path, paths: Iterable[Path], copies: Path) -> dict[Path, Picture
         return {}
 
 
-def write(place: Path, pictures: Iterable[Picture]) -> None:
+def write(place: Path, images: Iterable[CheckedImage]) -> None:
     """Keeps what was found out; where nothing can be written, nothing is kept.
 
     Args:
         place: From `place_for`.
-        pictures: Answers of the check. Files that could not be opened are left out.
+        images: Answers of the check. Files that could not be opened are left out.
     """
     rows = {
-        _key(picture.path): (
-            picture.stamp,
-            picture.digest,
-            picture.readable != picture.path,
-            picture.way,
-            picture.problem,
-            picture.remark,
+        _key(image.path): (
+            image.stamp,
+            image.digest,
+            image.readable != image.path,
+            image.way,
+            image.problem,
+            image.remark,
         )
-        for picture in pictures
-        if picture.stamp is not None and not picture.is_suspect
+        for image in images
+        if image.stamp is not None and not image.is_suspect
     }
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)

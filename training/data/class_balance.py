@@ -1,4 +1,4 @@
-"""How many pictures each class has, and a word where that is very uneven."""
+"""How many images each class has, and a word where that is very uneven."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def notices(source: Any) -> tuple[str, ...]:
     most, least = int(number.argmax()), int(number.argmin())
     ratio = number[most] / max(number[least], 1)
     return (
-        f"the classes are uneven, {ratio:.3g} to 1: {number[most]:,} pictures of "
+        f"the classes are uneven, {ratio:.3g} to 1: {number[most]:,} images of "
         f"{source.classes[most]} and {number[least]:,} of {source.classes[least]}. "
         "Accuracy hides how the small ones fare: look at each by itself",
     )

@@ -1,4 +1,4 @@
-"""What is raised where pictures cannot be used."""
+"""What is raised where images cannot be used."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Decodes the part of a picture that is wanted, by the shortest way there is.
+"""Decodes the part of an image that is wanted, by the shortest way there is.
 
-`keras_convnext.image.decode` reads every format and turns pictures upright, and looks
+`keras_convnext.image.decode` reads every format and turns images upright, and looks
 into their headers for it, every time. Training reads the same files again in every
 epoch, so it looks once, remembers what it found, and from then on calls the bare
 decoder wherever that gives the same pixels.
@@ -30,7 +30,7 @@ def way_of(contents: tf.Tensor) -> tf.Tensor:
     """Returns by which way a file can be read, without decoding it.
 
     The headers are walked over only in files with an EXIF note in their first bytes:
-    that takes longer than decoding a small picture, and most have none.
+    that takes longer than decoding a small image, and most have none.
 
     Args:
         contents: The file, a scalar string.
@@ -60,7 +60,7 @@ def way_by_headers(contents: tf.Tensor) -> tf.Tensor:
         contents: The file, a scalar string.
     """
     data = image_headers.read(contents)
-    kind = image_headers.picture_format(data)
+    kind = image_headers.image_format(data)
     is_upright = image_orientation.orientation_of(data, kind) == 1
     way = tf.constant(GENERAL)
     way = tf.where(is_upright & (kind == image_headers.JPEG), UPRIGHT_JPEG, way)
@@ -73,7 +73,7 @@ def part(
     ways: frozenset[int],
     window: Window | None,
 ) -> tf.Tensor:
-    """Returns a part of a picture.
+    """Returns a part of an image.
 
     Args:
         contents: The file, a scalar string.
@@ -82,7 +82,7 @@ def part(
         window: Which part; None for all of it.
 
     Returns:
-        uint8 `(height, width, 3)`. At the border of a JPEG's part the colours may
+        uint8 `(height, width, 3)`. At the border of a JPEG's part the colors may
         be a little off from those of the whole.
     """
     numbers = sorted(ways)
@@ -96,17 +96,17 @@ def part(
 
 
 def encoded_part(contents: tf.Tensor, window: Window | None) -> tf.Tensor:
-    """Returns a part of a picture of which nobody has looked how it can be read."""
+    """Returns a part of an image of which nobody has looked how it can be read."""
     return part(contents, way_of(contents), frozenset(_READERS), window)
 
 
-def cut_out(picture: tf.Tensor, window: Window | None) -> tf.Tensor:
+def cut_out(image: tf.Tensor, window: Window | None) -> tf.Tensor:
     """Returns a part of decoded pixels `(height, width, 3)`."""
     if window is None:
-        return picture
-    shape = tf.shape(picture)
+        return image
+    shape = tf.shape(image)
     top, left, height, width = window(shape[0], shape[1])
-    return picture[top : top + height, left : left + width]
+    return image[top : top + height, left : left + width]
 
 
 def _general(contents: tf.Tensor, window: Window | None) -> tf.Tensor:

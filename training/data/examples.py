@@ -1,9 +1,9 @@
-"""Labelled pictures, held in memory, lying in files, or read from tfds records.
+"""Labeled images, held in memory, lying in files, or read from tfds records.
 
 Each class offers the same four things. `in_order` and `shuffled` give light records:
-a row number, or a still encoded picture, so that passing over some costs next to
-nothing. `picture` turns one record into pixels, and is run in parallel. `names` are
-what the pictures' files were called.
+a row number, or a still encoded image, so that passing over some costs next to
+nothing. `image` turns one record into pixels, and is run in parallel. `names` are
+what the images' files were called.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from . import decoding
 
 
 class Examples(Protocol):
-    """Labelled pictures in some store."""
+    """Labeled images in some store."""
 
     @property
     def count(self) -> int:
@@ -35,16 +35,16 @@ class Examples(Protocol):
     def shuffled(self, seed: int, epoch: int) -> tf.data.Dataset:
         """Returns every record once, in the order that the two numbers give."""
 
-    def picture(
+    def image(
         self, record: Any, window: Window | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns a picture, or the part of it in a window, and its label.
+        """Returns an image, or the part of it in a window, and its label.
 
         uint8 `(height, width, 3)` and an int32 scalar.
         """
 
     def names(self) -> tuple[str, ...]:
-        """Returns the pictures' file names in order; none where nobody kept them."""
+        """Returns the images' file names in order; none where nobody kept them."""
 
 
 def epoch_key(seed: int, epoch: int) -> int:
@@ -84,7 +84,7 @@ class _Numbered:
 
 @dataclass(frozen=True, eq=False)
 class Pixels(_Numbered):
-    """Decoded pictures of one size, in memory.
+    """Decoded images of one size, in memory.
 
     Attributes:
         images: uint8 `(count, height, width, 3)`.
@@ -101,10 +101,10 @@ class Pixels(_Numbered):
         with tf.init_scope(), tf.device("cpu:0"):
             return tf.constant(self.images), tf.constant(self.labels)
 
-    def picture(
+    def image(
         self, record: tf.Tensor, window: Window | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the picture and the label of a row."""
+        """Returns the image and the label of a row."""
         images, labels = self._tensors
         return decoding.cut_out(images[record], window), labels[record]
 
@@ -115,7 +115,7 @@ class Pixels(_Numbered):
 
 @dataclass(frozen=True, eq=False)
 class Files(_Numbered):
-    """Picture files.
+    """Image files.
 
     Attributes:
         paths: Where each lies.
@@ -138,10 +138,10 @@ class Files(_Numbered):
                 tf.constant(self.ways),
             )
 
-    def picture(
+    def image(
         self, record: tf.Tensor, window: Window | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the picture and the label of a row."""
+        """Returns the image and the label of a row."""
         paths, labels, ways = self._tensors
         contents = tf.io.read_file(paths[record])
         every_way = frozenset(np.unique(self.ways).tolist())
@@ -155,13 +155,13 @@ class Files(_Numbered):
 
 @dataclass(frozen=True, eq=False)
 class Records(_Numbered):
-    """Encoded pictures in files of many, any of which can be had by its number.
+    """Encoded images in files of many, any of which can be had by its number.
 
     Attributes:
         total: How many there are.
-        read: Returns the encoded picture and the label of a row.
+        read: Returns the encoded image and the label of a row.
         labels: int32 `(count,)`, where they are known beforehand.
-        read_names: Returns the pictures' file names; None where there are none.
+        read_names: Returns the images' file names; None where there are none.
     """
 
     total: int
@@ -174,10 +174,10 @@ class Records(_Numbered):
         """How many examples there are."""
         return self.total
 
-    def picture(
+    def image(
         self, record: tf.Tensor, window: Window | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the picture and the label of a row."""
+        """Returns the image and the label of a row."""
 
         def row(number: np.ndarray) -> tuple[bytes, np.int32]:
             contents, label = self.read(int(number))
@@ -199,13 +199,13 @@ class Records(_Numbered):
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """Encoded pictures that come one after the other.
+    """Encoded images that come one after the other.
 
     Attributes:
         count: How many there are.
         stream: Returns a data set of (contents, label); given a number it is in the
             random order of that number, given None in a fixed order.
-        read_names: Returns the pictures' file names; None where there are none.
+        read_names: Returns the images' file names; None where there are none.
     """
 
     count: int
@@ -220,10 +220,10 @@ class Encoded:
         """Returns (contents, label) in a random order."""
         return self.stream(epoch_key(seed, epoch))
 
-    def picture(
+    def image(
         self, record: tuple[tf.Tensor, tf.Tensor], window: Window | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the decoded picture and the label."""
+        """Returns the decoded image and the label."""
         contents, label = record
         return decoding.encoded_part(contents, window), tf.cast(label, tf.int32)
 

@@ -1,4 +1,4 @@
-"""Reads picture files, and checks them before training: every one is decoded once.
+"""Reads image files, and checks them before training: every one is decoded once.
 
 What training reads is `keras_convnext.image.decode`, so that is what a file must
 pass. A few kinds of file it cannot read Pillow can: TIFF, AVIF, BMP with run lengths.
@@ -43,7 +43,7 @@ class Stamp(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Picture:
+class CheckedImage:
     """What the check found out about one file.
 
     Attributes:
@@ -77,7 +77,7 @@ def stamp_of(path: Path) -> Stamp:
     return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def check(paths: Sequence[Path], copies: Path) -> Iterator[Picture]:
+def check(paths: Sequence[Path], copies: Path) -> Iterator[CheckedImage]:
     """Decodes every file, in threads.
 
     Args:
@@ -100,43 +100,43 @@ def check(paths: Sequence[Path], copies: Path) -> Iterator[Picture]:
                 pool.shutdown(cancel_futures=True)
 
 
-def settle(picture: Picture, copies: Path) -> Picture:
+def settle(image: CheckedImage, copies: Path) -> CheckedImage:
     """Decodes a suspect file once more, alone, and gives the answer without suspicion.
 
     A file that a decoder complains of is read from a copy from then on, so that the
     complaint, which names no file, is not repeated in every epoch.
 
     Args:
-        picture: An answer of `check`.
+        image: An answer of `check`.
         copies: As there.
 
     Raises:
         OSError: The file is gone.
         DataError: A copy cannot be written.
     """
-    settled = replace(picture, is_suspect=False)
-    if picture.problem or picture.readable != picture.path:
+    settled = replace(image, is_suspect=False)
+    if image.problem or image.readable != image.path:
         return settled
-    contents = picture.path.read_bytes()
+    contents = image.path.read_bytes()
     before = held_bytes()
     pixels = image_files.read_pixels(contents)
     if held_bytes() == before:
         return settled
-    copy = _copied(pixels, picture.digest, copies)
+    copy = _copied(pixels, image.digest, copies)
     return replace(settled, readable=copy, way=decoding.UPRIGHT_PNG, remark="flawed")
 
 
-def _checked(path: Path, copies: Path) -> Picture:
+def _checked(path: Path, copies: Path) -> CheckedImage:
     if problem := image_files.named_problem(path):
-        return Picture(path, path, problem=problem)
+        return CheckedImage(path, path, problem=problem)
     before = held_bytes()
     try:
         stamp = stamp_of(path)
         contents = path.read_bytes()
     except OSError as error:
-        return Picture(path, path, problem=error.strerror or str(error))
+        return CheckedImage(path, path, problem=error.strerror or str(error))
     digest = hashlib.sha256(contents).hexdigest()[:32]
-    seen = Picture(path, path, digest=digest, stamp=stamp)
+    seen = CheckedImage(path, path, digest=digest, stamp=stamp)
     try:
         decoded = image_files.decode_file(contents)
     except image_files.Unreadable as error:
@@ -175,6 +175,6 @@ def _write_copy(pixels: Image.Image, copy: Path) -> None:
             raise
     except OSError as error:
         raise DataError(
-            f"No copy of a picture can be written to {copy.parent}: {error}. "
+            f"No copy of an image can be written to {copy.parent}: {error}. "
             "Set XDG_CACHE_HOME to a folder that can be written to."
         ) from error

@@ -7,21 +7,21 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_convnext import image
+from keras_convnext.image import evaluation_view
 from keras_convnext.preprocessing import Preprocessing
 
-from ..augment.mixup_cutmix import mixed
-from ..augment.transforms import augmented, crop
+from ..augment.mixup_cutmix import mixup_cutmix
+from ..augment.transforms import augment, crop
 from ..recipes.augmentation import Augmentation
 from .data_error import DataError
 from .examples import Examples, epoch_key
 
-# Evaluation pictures are kept in memory after the first pass up to so many bytes.
+# Evaluation images are kept in memory after the first pass up to so many bytes.
 _CACHE_BYTES = 2**30
 
 
 @dataclass(frozen=True)
-class Share:
+class WorkerShard:
     """Which rows of every batch this process makes.
 
     Attributes:
@@ -69,7 +69,7 @@ class Share:
 
 def training_batches(
     examples: Examples,
-    share: Share,
+    shard: WorkerShard,
     *,
     epoch: int,
     seed: int,
@@ -83,13 +83,13 @@ def training_batches(
 
     Returns:
         (images uint8 `(batch, size, size, 3)`, labels): int32 `(batch,)`, or float32
-        `(batch, classes)` where the augmentation mixes pictures.
+        `(batch, classes)` where the augmentation mixes images.
 
     Raises:
         DataError: Several workers are to share a last batch that is not full, or
-            pictures are to be shifted out of sight.
+            images are to be shifted out of sight.
     """
-    if share.workers > 1 and not drop_remainder:
+    if shard.workers > 1 and not drop_remainder:
         raise DataError(
             "Several workers need full batches: the rows of a smaller last one would "
             "not reach all of them."
@@ -97,39 +97,39 @@ def training_batches(
     if augmentation.shift_px >= preprocessing.size_px:
         raise DataError(
             f"A shift of up to {augmentation.shift_px} pixels leaves nothing of "
-            f"pictures of {preprocessing.size_px} pixels."
+            f"images of {preprocessing.size_px} pixels."
         )
     key = epoch_key(seed, epoch)
     records = examples.shuffled(seed, epoch)
     if augmentation.repeats > 1:
         records = _repeated(records, augmentation.repeats).take(examples.count)
-    if examples.count < share.global_batch:
-        # Fewer pictures than one batch are shown again to fill it.
-        records = records.repeat().take(share.global_batch)
+    if examples.count < shard.global_batch:
+        # Fewer images than one batch are shown again to fill it.
+        records = records.repeat().take(shard.global_batch)
     elif drop_remainder:
-        whole = examples.count // share.global_batch
-        records = records.take(whole * share.global_batch)
-    records = records.enumerate().skip(start_batch * share.global_batch)
+        whole = examples.count // shard.global_batch
+        records = records.take(whole * shard.global_batch)
+    records = records.enumerate().skip(start_batch * shard.global_batch)
 
     def view(position: tf.Tensor, record: Any) -> tuple[tf.Tensor, tf.Tensor]:
         seed_pair = tf.stack([key, position])
-        picture, label = examples.picture(record, crop(seed_pair, augmentation))
-        picture = augmented(picture, seed_pair, augmentation, preprocessing)
-        return tf.ensure_shape(picture, _shape(preprocessing)), label
+        image, label = examples.image(record, crop(seed_pair, augmentation))
+        image = augment(image, seed_pair, augmentation, preprocessing)
+        return tf.ensure_shape(image, _shape(preprocessing)), label
 
     batches = (
-        share.of(records)
+        shard.of(records)
         .map(view, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(share.rows, drop_remainder=drop_remainder)
+        .batch(shard.rows, drop_remainder=drop_remainder)
     )
     if augmentation.mixes:
         # Keyed apart from the examples' own draws, and differently for each worker.
-        mixing_key = epoch_key(key, share.worker)
+        mixing_key = epoch_key(key, shard.worker)
 
         def mix(number: tf.Tensor, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
             images, labels = batch
             seed_pair = tf.stack([mixing_key, number])
-            return mixed(images, labels, seed_pair, classes, augmentation)
+            return mixup_cutmix(images, labels, seed_pair, classes, augmentation)
 
         batches = batches.enumerate(start_batch).map(
             mix, num_parallel_calls=tf.data.AUTOTUNE
@@ -138,7 +138,7 @@ def training_batches(
 
 
 def evaluation_batches(
-    examples: Examples, share: Share, preprocessing: Preprocessing
+    examples: Examples, shard: WorkerShard, preprocessing: Preprocessing
 ) -> tf.data.Dataset:
     """Returns every example once; the last batch is filled with rows of weight 0.
 
@@ -149,21 +149,21 @@ def evaluation_batches(
     shape = _shape(preprocessing)
 
     def view(_: tf.Tensor, record: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        picture, label = examples.picture(record)
-        seen = image.evaluation_view(picture, preprocessing)
+        image, label = examples.image(record)
+        seen = evaluation_view(image, preprocessing)
         return tf.ensure_shape(seen, shape), label, tf.constant(1.0)
 
     filler = tf.data.Dataset.from_tensors(
         (tf.zeros(shape), tf.constant(0), tf.constant(0.0))
     )
-    own = share.of(examples.in_order().enumerate())
+    own = shard.of(examples.in_order().enumerate())
     rows = own.map(view, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = -(-examples.count // share.global_batch)
-    padded = rows.concatenate(filler.repeat()).take(batches * share.rows)
+    batches = -(-examples.count // shard.global_batch)
+    padded = rows.concatenate(filler.repeat()).take(batches * shard.rows)
     if 4 * examples.count * preprocessing.size_px**2 * 3 <= _CACHE_BYTES:
         padded = padded.cache()
     return (
-        padded.batch(share.rows, drop_remainder=True)
+        padded.batch(shard.rows, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
         .with_options(_options())
     )
@@ -184,7 +184,7 @@ def _shape(preprocessing: Preprocessing) -> tuple[int, int, int]:
 
 
 def _options() -> tf.data.Options:
-    """The order never depends on timing, and workers share by `Share` alone."""
+    """The order never depends on timing, and workers share by `WorkerShard` alone."""
     options = tf.data.Options()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = (

@@ -1,4 +1,4 @@
-"""The pictures of a run: where they come from, and the batches made of them."""
+"""The images of a run: where they come from, and the batches made of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_convnext._files import cache_home
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
-from ..augment.random_crop import evaluated
+from ..augment.random_crop import evaluation_pixels
 from ..recipes.augmentation import Augmentation
 from . import data_forms, pipeline
 from .data_error import DataError
@@ -26,15 +26,15 @@ __all__ = ["DataError", "Source", "from_arrays", "load"]
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Training and evaluation pictures with their classes.
+    """Training and evaluation images with their classes.
 
     Attributes:
         name: What the person called it.
         classes: Names in the order of the labels.
         training: Training examples.
-        held_back: Evaluation examples.
-        preprocessing: How evaluation pictures are made, and of what size.
-        skipped: Path and reason of each picture left out.
+        validation: Evaluation examples.
+        preprocessing: How evaluation images are made, and of what size.
+        skipped: Path and reason of each image left out.
         notices: Remarks worth a line each.
         drawn: Whether the evaluation examples were drawn by share and seed; the data
             had no such part of their own.
@@ -43,7 +43,7 @@ class Source:
     name: str
     classes: tuple[str, ...]
     training: Examples
-    held_back: Examples
+    validation: Examples
     preprocessing: Preprocessing
     skipped: tuple[tuple[str, str], ...] = ()
     notices: tuple[str, ...] = ()
@@ -51,13 +51,13 @@ class Source:
 
     @property
     def train_examples(self) -> int:
-        """How many training pictures there are."""
+        """How many training images there are."""
         return self.training.count
 
     @property
-    def eval_examples(self) -> int:
-        """How many evaluation pictures there are."""
-        return self.held_back.count
+    def validation_examples(self) -> int:
+        """How many evaluation images there are."""
+        return self.validation.count
 
     def steps_per_epoch(self, global_batch: int, drop_remainder: bool = True) -> int:
         """Returns the batches of an epoch, at least one."""
@@ -79,15 +79,15 @@ class Source:
     ) -> tf.data.Dataset:
         """Returns one epoch of training batches.
 
-        The same seed and epoch give the same pictures with the same augmentation in
+        The same seed and epoch give the same images with the same augmentation in
         the same order, whichever batch it starts at and however many workers share
-        it. Fewer pictures than one batch are repeated to fill it.
+        it. Fewer images than one batch are repeated to fill it.
 
         Args:
-            global_batch: Pictures of a batch over all workers.
+            global_batch: Images of a batch over all workers.
             epoch: From 0.
             seed: Of the order and the augmentation.
-            augment: What happens to each picture.
+            augment: What happens to each image.
             drop_remainder: Leave the last batch out where it is not full.
             start_batch: Batches of the epoch to pass over.
             worker: Number of this process, from 0.
@@ -103,7 +103,7 @@ class Source:
         """
         return pipeline.training_batches(
             self.training,
-            pipeline.Share(global_batch, worker, workers),
+            pipeline.WorkerShard(global_batch, worker, workers),
             epoch=epoch,
             seed=seed,
             augmentation=augment,
@@ -113,10 +113,10 @@ class Source:
             start_batch=start_batch,
         )
 
-    def evaluation(
+    def validation_batches(
         self, global_batch: int, *, worker: int = 0, workers: int = 1
     ) -> tf.data.Dataset:
-        """Returns every evaluation picture once, in a fixed order.
+        """Returns every evaluation image once, in a fixed order.
 
         Build it once and iterate it after every epoch: small sets stay in memory
         after the first pass.
@@ -127,24 +127,24 @@ class Source:
             rows of weight 0.
         """
         return pipeline.evaluation_batches(
-            self.held_back,
-            pipeline.Share(global_batch, worker, workers),
+            self.validation,
+            pipeline.WorkerShard(global_batch, worker, workers),
             self.preprocessing,
         )
 
     def sample_images(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns some evaluation pictures, taken evenly from the whole set.
+        """Returns some evaluation images, taken evenly from the whole set.
 
         Returns:
             (images uint8 `(n, size, size, 3)`, labels int32 `(n,)`), with n the
             smaller of `count` and the size of the set.
         """
-        total = self.eval_examples
+        total = self.validation_examples
         numbers = np.linspace(0, total - 1, min(count, total)).astype(int)
-        return self.held_back_images(np.unique(numbers))
+        return self.validation_images(np.unique(numbers))
 
-    def held_back_images(self, numbers: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the evaluation pictures of these numbers.
+    def validation_images(self, numbers: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the evaluation images of these numbers.
 
         Args:
             numbers: Places in the order of `evaluation`, rising.
@@ -154,11 +154,16 @@ class Source:
         """
         chosen = tf.constant(numbers, tf.int64)
         rows = (
-            self.held_back.in_order()
+            self.validation.in_order()
             .enumerate()
             .filter(lambda number, *_: tf.reduce_any(chosen == number))
-            .map(lambda _, record: self.held_back.picture(record))
-            .map(lambda image, label: (evaluated(image, self.preprocessing), label))
+            .map(lambda _, record: self.validation.image(record))
+            .map(
+                lambda image, label: (
+                    evaluation_pixels(image, self.preprocessing),
+                    label,
+                )
+            )
         )
         images, labels = zip(*rows.as_numpy_iterator(), strict=True)
         return np.stack(images), np.array(labels, np.int32)
@@ -181,14 +186,14 @@ def load(
         spec: "digits", "folder:PATH", "array:PATH.npz", "tfrecord:FILES",
             "array_record:FILES", or a name that tensorflow-datasets knows, with or
             without "tfds:" before it.
-        size_px: Side of the square pictures.
+        size_px: Side of the square images.
         validation_share: Part held back where the data has no split of its own.
         seed: Of that split.
-        skip_bad_images: Leave unreadable pictures out instead of refusing.
+        skip_bad_images: Leave unreadable images out instead of refusing.
         preprocessing: How to evaluate; None for the way of the kind of data.
         data_dir: Where tensorflow-datasets' data sets lie. None is its own place,
             and the user's cache for the digits.
-        split: Which examples are `held_back`, "validation", "train", "test" or
+        split: Which examples are `validation`, "validation", "train", "test" or
             "all". With the last two `training` is the same examples: the data need no
             part to train on.
 
@@ -220,7 +225,7 @@ def load(
             raise
         raise DataError(f"{error} {hint}") from error
     if split == "train":
-        source = replace(source, held_back=source.training)
+        source = replace(source, validation=source.training)
     chosen = preprocessing or replace(source.preprocessing, size_px=size_px)
     return replace(source, name=spec, preprocessing=chosen)
 
@@ -236,7 +241,7 @@ def from_arrays(
     size_px: int | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> Source:
-    """Returns pictures that are in memory already.
+    """Returns images that are in memory already.
 
     Args:
         train_images: uint8 `(count, height, width, 3)`.
@@ -245,22 +250,22 @@ def from_arrays(
         eval_labels: As train_labels.
         classes: Names in the order of the labels.
         name: What to call it.
-        size_px: Side of the square pictures; None is their height.
-        preprocessing: How to evaluate; None takes the whole picture.
+        size_px: Side of the square images; None is their height.
+        preprocessing: How to evaluate; None takes the whole image.
 
     Raises:
         DataError: The arrays have other shapes or types, or labels without a class.
     """
     count = len(classes)
     training = Pixels(*arrays.checked(train_images, train_labels, count, "training"))
-    held_back = Pixels(*arrays.checked(eval_images, eval_labels, count, "evaluation"))
-    source = Source(name, tuple(classes), training, held_back, _WHOLE)
+    validation = Pixels(*arrays.checked(eval_images, eval_labels, count, "evaluation"))
+    source = Source(name, tuple(classes), training, validation, _WHOLE)
     size_px = size_px or training.images.shape[1]
     chosen = preprocessing or replace(_WHOLE, size_px=size_px)
     return replace(source, preprocessing=chosen)
 
 
-# Pictures made small for a network are seen whole; photographs lose their rim.
+# Images made small for a network are seen whole; photographs lose their rim.
 _WHOLE = replace(IMAGENET, crop_fraction=1.0)
 
 
@@ -294,7 +299,7 @@ def _load_named(name: str, options: _Options, quiet: bool = False) -> Source:
         name,
         found.classes,
         found.train,
-        found.evaluation,
+        found.validation,
         _WHOLE if found.is_small else IMAGENET,
         drawn=found.drawn,
     )
@@ -318,7 +323,7 @@ def _load_folder(path: str, options: _Options) -> Source:
         path,
         found.classes,
         found.train,
-        found.evaluation,
+        found.validation,
         IMAGENET,
         found.skipped,
         found.notices,
@@ -340,7 +345,7 @@ def _load_records(spec: str, options: _Options, store: str) -> Source:
         spec,
         found.classes,
         found.train,
-        found.evaluation,
+        found.validation,
         IMAGENET,
         drawn=found.drawn,
     )
@@ -357,9 +362,9 @@ def _load_array(path: str, options: _Options) -> Source:
     if options.whole is not None:
         classes, images = arrays.load_whole(path, part=options.whole)
         return Source(path, classes, Pixels(*images), Pixels(*images), _WHOLE)
-    # The file says which pictures are held back.
-    classes, training, held_back = arrays.load(path)
-    return Source(path, classes, Pixels(*training), Pixels(*held_back), _WHOLE)
+    # The file says which images are held back.
+    classes, training, validation = arrays.load(path)
+    return Source(path, classes, Pixels(*training), Pixels(*validation), _WHOLE)
 
 
 _KINDS: dict[str, Callable[[str, _Options], Source]] = {

@@ -9,7 +9,7 @@ import keras
 
 from keras_convnext._messages import UsageError
 
-from .train_state import Learner
+from .train_state import TrainState
 
 # By class name: what to use in their place.
 _REFUSED = {
@@ -26,41 +26,41 @@ class OptimizerOfCallbacks:
     """The optimizer as callbacks see it: its learning rate can be set to a number.
 
     Args:
-        learner: Whose optimizer.
+        train_state: Whose optimizer.
     """
 
-    def __init__(self, learner: Learner) -> None:
-        self._learner = learner
+    def __init__(self, train_state: TrainState) -> None:
+        self._train_state = train_state
 
     @property
     def learning_rate(self) -> Any:
         """The learning rate of the next step."""
-        return self._learner.optimizer.learning_rate
+        return self._train_state.optimizer.learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        if self._learner.rate is None:
+        if self._train_state.rate is None:
             raise UsageError("this run's learning rate cannot be set by a callback")
-        self._learner.rate.set(float(value))
+        self._train_state.rate.set(float(value))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._learner.optimizer, name)
+        return getattr(self._train_state.optimizer, name)
 
 
 def prepare(
     callbacks: Sequence[keras.callbacks.Callback],
-    learner: Learner,
+    train_state: TrainState,
     epochs: int,
     steps: int,
 ) -> keras.callbacks.CallbackList:
     """Returns callbacks that are ready to be called.
 
     Their `model` is the one that is judged and kept, the moving average where there
-    is one, and its `optimizer` is the learner's.
+    is one, and its `optimizer` is the train state's.
 
     Args:
         callbacks: Ordinary Keras callbacks.
-        learner: What learns.
+        train_state: What learns.
         epochs: Of the run.
         steps: Of an epoch.
 
@@ -74,8 +74,8 @@ def prepare(
                     f"the callback {kind.__name__} is not supported in this training "
                     f"loop: {_REFUSED[kind.__name__]}"
                 )
-    model = learner.kept
-    model.optimizer = OptimizerOfCallbacks(learner)
+    model = train_state.eval_model
+    model.optimizer = OptimizerOfCallbacks(train_state)
     model.stop_training = False
     return keras.callbacks.CallbackList(
         list(callbacks), model=model, epochs=epochs, steps=steps

@@ -110,7 +110,7 @@ def _split_processor(count: int) -> None:
         )
 
 
-def spread(
+def distribute(
     share: Callable[[int, int], tf.data.Dataset],
     strategy: tf.distribute.Strategy,
     cluster: Cluster,
@@ -135,13 +135,13 @@ def spread(
     return strategy.distribute_datasets_from_function(on_worker)
 
 
-def collected(
+def gather(
     value: Any, strategy: tf.distribute.Strategy, cluster: Cluster
 ) -> np.ndarray:
     """Returns what all devices of all workers hold of a value, as one array.
 
     Args:
-        value: What `strategy.run` gave, or a part of a batch of `spread`; its first
+        value: What `strategy.run` gave, or a part of a batch of `distribute`; its first
             axis is the batch.
         strategy: What it is spread by.
         cluster: This process among those that train together.
@@ -165,7 +165,7 @@ def any_worker(flag: bool, strategy: tf.distribute.Strategy, cluster: Cluster) -
 
 
 @contextlib.contextmanager
-def told_of_lost_workers(cluster: Cluster) -> Iterator[None]:
+def explain_lost_workers(cluster: Cluster) -> Iterator[None]:
     """Makes a line of what the others see where a worker dies or cannot be reached.
 
     Args:

@@ -21,7 +21,7 @@ def soft_targets(labels: tf.Tensor, classes: int, label_smoothing: float) -> tf.
     return targets * (1.0 - label_smoothing) + label_smoothing / classes
 
 
-def thresholded(targets: tf.Tensor, threshold: float | None) -> tf.Tensor:
+def apply_threshold(targets: tf.Tensor, threshold: float | None) -> tf.Tensor:
     """Returns 1 for targets above a threshold and 0 for others; None leaves them."""
     if threshold is None:
         return targets
@@ -29,12 +29,12 @@ def thresholded(targets: tf.Tensor, threshold: float | None) -> tf.Tensor:
 
 
 def softmax_loss(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Returns each picture's cross-entropy, `(batch,)`, of `(batch, classes)`."""
+    """Returns each image's cross-entropy, `(batch,)`, of `(batch, classes)`."""
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
 
 
 def sigmoid_loss(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Returns each picture's mean binary cross-entropy over its classes, `(batch,)`.
+    """Returns each image's mean binary cross-entropy over its classes, `(batch,)`.
 
     Args:
         targets: `(batch, classes)` in 0..1; a row need not sum to 1.

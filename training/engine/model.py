@@ -12,7 +12,7 @@ from keras_convnext.preprocessing import Preprocessing
 from ..recipes.table import Recipe
 
 
-def trainable(
+def build_training_model(
     recipe: Recipe, classes: int, preprocessing: Preprocessing
 ) -> keras.Model:
     """Builds the network that learns; it gives logits.
@@ -20,7 +20,7 @@ def trainable(
     Args:
         recipe: Says which variant, from which weights, in which precision.
         classes: Outputs of the classifier.
-        preprocessing: Mean and standard deviation that it normalises with.
+        preprocessing: Mean and standard deviation that it normalizes with.
 
     Raises:
         ValueError: The recipe's fields make no model.
@@ -38,7 +38,7 @@ def trainable(
     )
 
 
-def deployable(
+def build_inference_model(
     recipe: Recipe, trained: keras.Model, preprocessing: Preprocessing
 ) -> keras.Model:
     """Builds the network that `model.keras` holds.
@@ -48,8 +48,8 @@ def deployable(
 
     Args:
         recipe: The run's.
-        trained: A network of `trainable`, whose weights it gets.
-        preprocessing: As in `trainable`.
+        trained: A network of `build_training_model`, whose weights it gets.
+        preprocessing: As in `build_training_model`.
     """
     model = _build(
         recipe,

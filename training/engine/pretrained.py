@@ -49,7 +49,7 @@ def fetch(recipe: Recipe) -> None:
         UsageError: They cannot be had.
     """
     found = weights.resolve(recipe.variant, recipe.weights)
-    if not isinstance(found, weights.Record):
+    if not isinstance(found, weights.PretrainedWeights):
         return
     try:
         fetch_file(found)
@@ -60,11 +60,11 @@ def fetch(recipe: Recipe) -> None:
         ) from error
 
 
-def seen_alike(source: Any, recipe: Recipe) -> Any:
-    """Returns the data with their pictures made as the weights are used to.
+def match_preprocessing(source: Any, recipe: Recipe) -> Any:
+    """Returns the data with their images made as the weights are used to.
 
     Mean and deviation are the weights' own. The crop is theirs too where they are for
-    the same size and the data are photographs, not pictures that were made small.
+    the same size and the data are photographs, not images that were made small.
 
     Args:
         source: A `training.data.Source`.
@@ -87,9 +87,9 @@ def seen_alike(source: Any, recipe: Recipe) -> Any:
 
 
 def _used_to(recipe: Recipe) -> Preprocessing | None:
-    """Returns how the recipe's weights are used to see pictures; None if unknown."""
+    """Returns how the recipe's weights are used to see images; None if unknown."""
     found = weights.resolve(recipe.variant, recipe.weights)
-    if isinstance(found, weights.Record):
+    if isinstance(found, weights.PretrainedWeights):
         return found.preprocessing
     if not isinstance(found, Path):
         return None

@@ -14,11 +14,11 @@ import tensorflow as tf
 from keras_convnext._messages import say
 
 from ..recipes.recipe import Recipe
-from ..workdir.checkpoints import Checkpoints, Position
+from ..workdir.checkpoints import Checkpoints, TrainProgress
 from ..workdir.layout import Workdir
 from . import distribution, first_step, model, train_state
 from .cluster import Cluster
-from .train_state import Learner
+from .train_state import TrainState
 
 ALONE = Cluster()
 
@@ -32,10 +32,10 @@ class Run:
         source: Its data, a `training.data.Source`.
         workdir: Where it leaves everything.
         strategy: What it is spread by.
-        learner: What learns.
-        checkpoints: Of the learner.
+        train_state: What learns.
+        checkpoints: Of the train state.
         cluster: This process among those that train together.
-        position: Where the run is.
+        progress: Where the run is.
         seconds_before: Time spent in earlier sittings.
         began: When this sitting began, as `time.monotonic` has it.
     """
@@ -44,10 +44,10 @@ class Run:
     source: Any
     workdir: Workdir
     strategy: tf.distribute.Strategy
-    learner: Learner
+    train_state: TrainState
     checkpoints: Checkpoints
     cluster: Cluster = ALONE
-    position: Position = field(default_factory=Position)
+    progress: TrainProgress = field(default_factory=TrainProgress)
     seconds_before: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
@@ -56,22 +56,22 @@ class Run:
         """Steps that one epoch takes."""
         return self.source.steps_per_epoch(self.recipe.global_batch)
 
-    def held_back(self) -> Iterable[Any]:
+    def validation_batches(self) -> Iterable[Any]:
         """Returns the evaluation batches, a part for each device."""
 
         def share(worker: int, workers: int) -> tf.data.Dataset:
-            return self.source.evaluation(
+            return self.source.validation_batches(
                 self.recipe.global_batch, worker=worker, workers=workers
             )
 
-        return distribution.spread(share, self.strategy, self.cluster)
+        return distribution.distribute(share, self.strategy, self.cluster)
 
     def collected(self, value: Any) -> np.ndarray:
         """Returns what all devices hold of a value, as one array."""
-        return distribution.collected(value, self.strategy, self.cluster)
+        return distribution.gather(value, self.strategy, self.cluster)
 
     def put_back_best(self) -> int:
-        """Gives the learner the weights that were judged best.
+        """Gives the train state the weights that were judged best.
 
         Returns:
             The epoch that they are from, counted from 1.
@@ -80,20 +80,20 @@ class Run:
         distribution.any_worker(False, self.strategy, self.cluster)
         best = self.checkpoints.best()
         if best is None:
-            return self.position.epoch
+            return self.progress.epoch
         return self.checkpoints.put_back(best).epoch
 
     def save(self) -> None:
         """Writes a checkpoint; the chief does, for all workers."""
         seconds = self.seconds_before + time.monotonic() - self.began
-        rate = self.learner.rate
-        self.position = replace(
-            self.position,
+        rate = self.train_state.rate
+        self.progress = replace(
+            self.progress,
             seconds=seconds,
             learning_rate=None if rate is None else rate.value,
         )
         if self.cluster.is_chief:
-            self.checkpoints.save(self.position)
+            self.checkpoints.save(self.progress)
 
 
 def prepare(
@@ -101,7 +101,7 @@ def prepare(
     source: Any,
     workdir: Workdir,
     strategy: tf.distribute.Strategy,
-    trainable: Callable[..., keras.Model] = model.trainable,
+    trainable: Callable[..., keras.Model] = model.build_training_model,
     cluster: Cluster = ALONE,
 ) -> Run:
     """Builds the network and the optimizer, and finds the newest checkpoint.
@@ -133,10 +133,10 @@ def prepare(
     run = Run(recipe, source, workdir, strategy, learning, checkpoints, cluster)
     restored = run.checkpoints.restore()
     if restored is not None:
-        run.position, notices = restored
-        run.seconds_before = run.position.seconds
+        run.progress, notices = restored
+        run.seconds_before = run.progress.seconds
         if learning.rate is not None:
-            learning.rate.set(run.position.learning_rate)
+            learning.rate.set(run.progress.learning_rate)
         for notice in notices if cluster.is_chief else ():
             say(notice)
     return run

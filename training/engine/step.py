@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ..evaluation.metrics import TOP
 from . import losses as objective
-from .train_state import Learner
+from .train_state import TrainState
 
 # XLA runs a depthwise convolution on a processor many times slower than
 # TensorFlow's own kernels do.
@@ -23,7 +23,7 @@ class StepSettings:
     """What a training step does beside the update.
 
     Attributes:
-        global_batch: Pictures a step over all devices.
+        global_batch: Images a step over all devices.
         classes: Outputs of the model.
         label_smoothing: Share of the target spread over all classes.
         loss: Key in `objective.LOSSES`.
@@ -44,52 +44,52 @@ class StepSettings:
 
 
 def make_train_step(
-    learner: Learner,
+    train_state: TrainState,
     settings: StepSettings,
     strategy: tf.distribute.Strategy,
     trains: Callable[[str], bool] = lambda path: True,
 ) -> Callable[[Any, Any], dict[str, tf.Tensor]]:
-    """Returns the function that one training step is.
+    """Returns the training step.
 
     It takes a batch as `strategy.experimental_distribute_dataset` gives it and
     returns, summed over the devices: "loss" (mean over the batch), "correct"
-    (pictures whose highest logit is the label's), and "gradient_norm" (of the whole
-    batch's gradient, before clipping). Where the learner has a loss scale, a gradient
-    that is not finite changes nothing but the scale.
+    (images whose highest logit is the label's), and "gradient_norm" (of the whole
+    batch's gradient, before clipping). Where the train state has a loss scale, a
+    gradient that is not finite changes nothing but the scale.
 
     Args:
-        learner: What is changed.
+        train_state: What is changed.
         settings: What the step does beside the update.
         strategy: What the batch is spread by.
         trains: From a variable's path to whether this step changes it. Nothing is
             computed for those that it does not.
     """
-    chosen = [trains(v.path) for v in learner.model.trainable_variables]
-    variables = _chosen(learner.model, chosen)
-    scale = learner.loss_scale
-    exchanges = strategy.num_replicas_in_sync > 1 and _has_batch_norm(learner.model)
+    chosen = [trains(v.path) for v in train_state.model.trainable_variables]
+    variables = _chosen(train_state.model, chosen)
+    scale = train_state.loss_scale
+    exchanges = strategy.num_replicas_in_sync > 1 and _has_batch_norm(train_state.model)
 
     def backward(images: tf.Tensor, targets: tf.Tensor) -> list[tf.Tensor]:
-        """Returns loss, hits and the gradients of some of a device's pictures."""
-        # Told to watch nothing else, it computes nothing for what stands still.
+        """Returns loss, correct count and gradients of some of a device's images."""
+        # Watching nothing else, it computes nothing for what stands still.
         with tf.GradientTape(watch_accessed_variables=all(chosen)) as tape:
             tape.watch(variables)
-            logits = learner.model(tf.cast(images, tf.float32), training=True)
+            logits = train_state.model(tf.cast(images, tf.float32), training=True)
             logits = tf.cast(logits, tf.float32)
-            sought = objective.thresholded(targets, settings.target_threshold)
-            losses = objective.LOSSES[settings.loss](sought, logits)
+            desired = objective.apply_threshold(targets, settings.target_threshold)
+            losses = objective.LOSSES[settings.loss](desired, logits)
             # Each part is a share of the batch: shares of its mean add up.
             loss = tf.reduce_sum(losses) / settings.global_batch
             scaled = loss if scale is None else loss * scale.factor
-        hits = tf.argmax(logits, axis=1) == tf.argmax(targets, axis=1)
-        correct = tf.reduce_sum(tf.cast(hits, tf.float32))
+        is_correct = tf.argmax(logits, axis=1) == tf.argmax(targets, axis=1)
+        correct = tf.reduce_sum(tf.cast(is_correct, tf.float32))
         return [loss, correct, *tape.gradient(scaled, variables)]
 
     def on_replica(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         targets = objective.soft_targets(
             labels, settings.classes, settings.label_smoothing
         )
-        loss, correct, *gradients = summed_over_parts(
+        loss, correct, *gradients = sum_over_parts(
             backward, images, targets, settings.accumulation_steps, exchanges
         )
         context = tf.distribute.get_replica_context()
@@ -98,9 +98,9 @@ def make_train_step(
             gradients = [gradient / scale.factor for gradient in gradients]
         # Clipped after the sum: the limit is meant for the batch's gradient, not
         # for the part of it that one device has seen.
-        gradients, norm = clipped(gradients, settings.clip_norm)
+        gradients, norm = clip_by_global_norm(gradients, settings.clip_norm)
         finite = tf.math.is_finite(norm)
-        update(learner, gradients, settings.ema_decay, finite, chosen)
+        update(train_state, gradients, settings.ema_decay, finite, chosen)
         return {
             "loss": loss,
             "correct": correct,
@@ -118,7 +118,7 @@ def make_train_step(
     return train_step
 
 
-def summed_over_parts(
+def sum_over_parts(
     function: Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]],
     images: tf.Tensor,
     targets: tf.Tensor,
@@ -130,7 +130,7 @@ def summed_over_parts(
     One part after another: only one part's activations are in memory.
 
     Args:
-        function: From some pictures and targets to float32 tensors.
+        function: From some images and targets to float32 tensors.
         images: `(batch, height, width, 3)`.
         targets: `(batch, classes)`.
         parts: How many; they divide the batch.
@@ -171,7 +171,7 @@ def _has_batch_norm(model: keras.Model) -> bool:
     )
 
 
-def clipped(
+def clip_by_global_norm(
     gradients: list[tf.Tensor], clip_norm: float | None
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
     """Returns gradients whose common norm is at most `clip_norm`, and their norm."""
@@ -183,7 +183,7 @@ def clipped(
 
 
 def update(
-    learner: Learner,
+    train_state: TrainState,
     gradients: list[tf.Tensor],
     ema_decay: float | None,
     finite: tf.Tensor,
@@ -195,23 +195,23 @@ def update(
     per-variable step is called directly. To be called on a replica.
 
     Args:
-        learner: What is changed.
+        train_state: What is changed.
         gradients: One for each of the model's trainable variables that are chosen.
         ema_decay: Decay of the moving average, or None.
         finite: Whether the gradients are finite, bool scalar. Looked at only where
-            the learner has a loss scale.
+            the train state has a loss scale.
         chosen: Which of the model's trainable variables are changed; all, unless
             given.
     """
-    optimizer = learner.optimizer
-    variables = _chosen(learner.model, chosen)
+    optimizer = train_state.optimizer
+    variables = _chosen(train_state.model, chosen)
     averages: list[Any] = [None] * len(variables)
     share = 0.0
-    if learner.averaged is not None and ema_decay is not None:
-        averages = _chosen(learner.averaged, chosen)
+    if train_state.averaged is not None and ema_decay is not None:
+        averages = _chosen(train_state.averaged, chosen)
         share = 1.0 - ema_decay
 
-    guarded = learner.loss_scale is not None
+    guarded = train_state.loss_scale is not None
 
     def step(variable: Any, gradient: Any, learning_rate: Any, finite: Any) -> None:
         def act() -> None:
@@ -243,8 +243,8 @@ def update(
     learning_rate = tf.convert_to_tensor(optimizer.learning_rate)
     context.merge_call(on_all, args=(gradients, learning_rate, finite))
     taken = 1
-    if learner.loss_scale is not None:
-        learner.loss_scale.note(finite)
+    if train_state.loss_scale is not None:
+        train_state.loss_scale.note(finite)
         taken = tf.cast(finite, optimizer.iterations.dtype)
     optimizer.iterations.assign_add(taken)
 
@@ -270,14 +270,14 @@ def _if_true(condition: tf.Tensor, action: Callable[[], None]) -> None:
 def make_evaluation_step(
     forward: Callable[[tf.Tensor], tf.Tensor], strategy: tf.distribute.Strategy
 ) -> Callable[[Any, Any], Any]:
-    """Returns a function from distributed pictures to what is said of each.
+    """Returns a function from distributed images to what is said of each.
 
     Args:
-        forward: From float32 pictures to log-probabilities `(batch, classes)`.
-        strategy: What the pictures are spread by.
+        forward: From float32 images to log-probabilities `(batch, classes)`.
+        strategy: What the images are spread by.
 
     Returns:
-        A function of pictures and labels whose result has, on each device, "top"
+        A function of images and labels whose result has, on each device, "top"
         (class numbers of the highest probabilities, `(batch, 5)` or fewer),
         "confidence" (the highest probability) and "loss" (minus the logarithm of
         the label's probability), both `(batch,)`.

@@ -1,4 +1,4 @@
-"""What learns: the network, its optimizer and its moving average."""
+"""The state of training: the model, its optimizer and its moving average."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _MOST_TENSORS = 3
 
 
 @dataclass(frozen=True)
-class Learner:
+class TrainState:
     """What a training step changes.
 
     Attributes:
-        model: Takes float32 pictures `(batch, height, width, 3)` in 0..255, gives
+        model: Takes float32 images `(batch, height, width, 3)` in 0..255, gives
             logits `(batch, classes)`.
         optimizer: Already built on the model's trainable variables.
         averaged: A model like `model` whose weights are the moving average, or
@@ -45,7 +45,7 @@ class Learner:
     rate: SettableRate | None = None
 
     @property
-    def kept(self) -> keras.Model:
+    def eval_model(self) -> keras.Model:
         """The model that is evaluated and saved."""
         return self.averaged or self.model
 
@@ -71,21 +71,21 @@ def make(
     recipe: Recipe,
     source: Any,
     steps: int,
-    trainable: Callable[..., keras.Model] = network.trainable,
-) -> Learner:
+    build: Callable[..., keras.Model] = network.build_training_model,
+) -> TrainState:
     """Builds what learns; to be called in the strategy's scope.
 
     Args:
         recipe: The run's numbers.
         source: The data, a `training.data.Source`.
         steps: Steps of the whole run.
-        trainable: Builds the network, as `network.trainable` does.
+        build: Builds the model, as `network.build_training_model` does.
 
     Raises:
         UsageError: The recipe's fields make no network.
     """
     try:
-        model = trainable(recipe, len(source.classes), source.preprocessing)
+        model = build(recipe, len(source.classes), source.preprocessing)
         groups = optimizers.parameter_groups(
             model, recipe.layer_decay, recipe.layer_assignment
         )
@@ -124,7 +124,7 @@ def make(
 
         loss_scale = LossScale()
     settable = rate if isinstance(rate, SettableRate) else None
-    return Learner(model, optimizer, averaged, loss_scale, frozen_steps, settable)
+    return TrainState(model, optimizer, averaged, loss_scale, frozen_steps, settable)
 
 
 def _in_one_line(text: str) -> str:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_convnext._messages import Interrupted, UsageError
 
-from ..evaluation.metrics import Verdicts, evaluate
+from ..evaluation.metrics import Predictions, evaluate
 from . import callbacks as callbacks_of_keras
 from . import distribution
 from .run import Run, prepare
@@ -37,9 +37,9 @@ class Totals:
 
     Attributes:
         loss: Of each step's mean loss.
-        correct: Pictures whose highest logit was the label's.
+        correct: Images whose highest logit was the label's.
         steps: Steps taken.
-        images: Pictures seen.
+        images: Images seen.
         seconds: Time taken.
         waited: Part of it in which the devices waited for data.
     """
@@ -70,36 +70,38 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
             cannot work here.
     """
     listeners = callbacks_of_keras.prepare(
-        callbacks, run.learner, run.recipe.epochs, run.steps_per_epoch
+        callbacks, run.train_state, run.recipe.epochs, run.steps_per_epoch
     )
     take, take_frozen = _step_loops(run)
-    kept = run.learner.kept
-    judge = make_evaluation_step(
+    kept = run.train_state.eval_model
+    evaluation_step = make_evaluation_step(
         lambda images: tf.nn.log_softmax(kept(images, training=False)), run.strategy
     )
-    held_back = run.held_back()
+    validation = run.validation_batches()
     listeners.on_train_begin()
     with StopRequest() as stop:
-        while run.position.epoch < run.recipe.epochs:
-            epoch = run.position.epoch
+        while run.progress.epoch < run.recipe.epochs:
+            epoch = run.progress.epoch
             listeners.on_epoch_begin(epoch)
             is_frozen = epoch < run.recipe.frozen_epochs
             totals = _epoch(run, take_frozen if is_frozen else take, listeners, stop)
             listeners.on_test_begin()
-            verdicts = evaluate(
-                held_back,
-                judge,
+            predictions = evaluate(
+                validation,
+                evaluation_step,
                 run.collected,
                 len(run.source.classes),
-                after_batch=functools.partial(_heed, run, stop),
+                after_batch=functools.partial(_check_stop, run, stop),
             )
-            logs = _figures(run, totals, verdicts)
-            listeners.on_test_end({"loss": verdicts.loss, "accuracy": verdicts.top1})
+            logs = _figures(run, totals, predictions)
+            listeners.on_test_end(
+                {"loss": predictions.loss, "accuracy": predictions.top1}
+            )
             listeners.on_epoch_end(epoch, logs)
-            _finish_epoch(run, verdicts)
+            _finish_epoch(run, predictions)
             if kept.stop_training:
                 break
-            if run.position.epoch < run.recipe.epochs and _stopping(run, stop):
+            if run.progress.epoch < run.recipe.epochs and _stopping(run, stop):
                 raise _interrupted(run, stop)
     listeners.on_train_end()
 
@@ -116,8 +118,8 @@ def _step_loops(run: Run) -> tuple[Any, Any]:
         ema_decay=run.recipe.ema_decay,
         accumulation_steps=run.recipe.accumulation_steps,
     )
-    whole = make_train_step(run.learner, settings, run.strategy)
-    head = make_train_step(run.learner, settings, run.strategy, is_head)
+    whole = make_train_step(run.train_state, settings, run.strategy)
+    head = make_train_step(run.train_state, settings, run.strategy, is_head)
     return make_step_loop(whole, run.strategy), make_step_loop(head, run.strategy)
 
 
@@ -125,17 +127,17 @@ def _epoch(
     run: Run, take: Any, listeners: keras.callbacks.CallbackList, stop: StopRequest
 ) -> Totals:
     """Takes the steps that an epoch still has, and returns the sums over all."""
-    totals = Totals(**run.position.totals)
-    if run.position.batch == run.steps_per_epoch:
+    totals = Totals(**run.progress.totals)
+    if run.progress.batch == run.steps_per_epoch:
         # Stopped while it was judged.
         return totals
     batches = _batches(run)
     saved_at = time.monotonic()
     while True:
         _call(run, take, batches, totals, listeners)
-        if run.position.batch == run.steps_per_epoch:
+        if run.progress.batch == run.steps_per_epoch:
             return totals
-        _heed(run, stop)
+        _check_stop(run, stop)
         if time.monotonic() - saved_at > _CHECKPOINT_SECONDS:
             run.save()
             saved_at = time.monotonic()
@@ -149,9 +151,9 @@ def _call(
     listeners: keras.callbacks.CallbackList,
 ) -> None:
     """Takes some steps in one call, and then looks at each of them."""
-    left = run.steps_per_epoch - run.position.batch
+    left = run.steps_per_epoch - run.progress.batch
     count = min(run.recipe.steps_per_call, left)
-    listeners.on_train_batch_begin(run.position.batch)
+    listeners.on_train_batch_begin(run.progress.batch)
     began = time.monotonic()
     try:
         results = {
@@ -161,7 +163,7 @@ def _call(
     except tf.errors.OutOfRangeError as error:
         raise UsageError(
             f"the data ended before batch {run.steps_per_epoch} of epoch "
-            f"{run.position.epoch + 1}: there are fewer pictures than it says"
+            f"{run.progress.epoch + 1}: there are fewer images than it says"
         ) from error
     except tf.errors.ResourceExhaustedError as error:
         raise UsageError(
@@ -176,7 +178,7 @@ def _call(
         raise UsageError(_unreadable(run, count, error)) from error
     seconds = (time.monotonic() - began) / count
     for number in range(count):
-        batch = run.position.batch
+        batch = run.progress.batch
         if number:
             listeners.on_train_batch_begin(batch)
         result = {name: float(values[number]) for name, values in results.items()}
@@ -192,16 +194,16 @@ def _call(
 
 
 def _unreadable(run: Run, count: int, error: tf.errors.OpError) -> str:
-    """Returns what to say of a picture that nobody had decoded before."""
-    first = run.position.batch + 1
+    """Returns what to say of an image that nobody had decoded before."""
+    first = run.progress.batch + 1
     last = first + count - 1
     where = f"batch {first}" if first == last else f"batches {first} to {last}"
     # TensorFlow's own words stand above the first node that it names.
     reason = error.message.partition("[[")[0].strip().rpartition("\n")[2][:200]
     return (
-        f"a picture of {where} of epoch {run.position.epoch + 1} cannot be read "
+        f"an image of {where} of epoch {run.progress.epoch + 1} cannot be read "
         f"({reason}); class folders are checked beforehand, and --skip_bad_images "
-        "leaves such pictures of theirs out"
+        "leaves such images of theirs out"
     )
 
 
@@ -209,47 +211,47 @@ def _batches(run: Run) -> Iterator[Any]:
     def share(worker: int, workers: int) -> tf.data.Dataset:
         return run.source.train(
             run.recipe.global_batch,
-            epoch=run.position.epoch,
+            epoch=run.progress.epoch,
             seed=run.recipe.seed,
             augment=run.recipe.augmentation,
-            start_batch=run.position.batch,
+            start_batch=run.progress.batch,
             worker=worker,
             workers=workers,
         )
 
-    return iter(distribution.spread(share, run.strategy, run.cluster))
+    return iter(distribution.distribute(share, run.strategy, run.cluster))
 
 
 def _advance(run: Run, batch: int, totals: Totals) -> None:
-    run.position = replace(
-        run.position,
+    run.progress = replace(
+        run.progress,
         batch=batch + 1,
-        step=run.position.step + 1,
+        step=run.progress.step + 1,
         totals=vars(totals).copy(),
         # Of other weights than these.
         score=None,
     )
 
 
-def _finish_epoch(run: Run, verdicts: Verdicts) -> None:
-    run.position = replace(
-        run.position,
-        epoch=run.position.epoch + 1,
+def _finish_epoch(run: Run, predictions: Predictions) -> None:
+    run.progress = replace(
+        run.progress,
+        epoch=run.progress.epoch + 1,
         batch=0,
         totals={},
-        score=verdicts.top1,
+        score=predictions.top1,
     )
     run.save()
 
 
-def _figures(run: Run, totals: Totals, verdicts: Verdicts) -> dict[str, float]:
-    schedule = run.learner.optimizer.learning_rate
+def _figures(run: Run, totals: Totals, predictions: Predictions) -> dict[str, float]:
+    schedule = run.train_state.optimizer.learning_rate
     return {
         "loss": totals.loss / totals.steps,
         "accuracy": totals.correct / totals.images,
-        "val_loss": verdicts.loss,
-        "val_accuracy": verdicts.top1,
-        "val_top5": verdicts.top5,
+        "val_loss": predictions.loss,
+        "val_accuracy": predictions.top1,
+        "val_top5": predictions.top5,
         "learning_rate": float(keras.ops.convert_to_numpy(schedule)),
         "seconds": totals.seconds,
         "images_per_second": totals.images / max(totals.seconds, 1e-9),
@@ -267,7 +269,7 @@ def _progress_of(totals: Totals) -> dict[str, float]:
 def _check_finite(run: Run, batch: int, results: dict[str, float]) -> None:
     """Raises UsageError where the loss or its gradient is no longer a number."""
     names = ["loss", "gradient_norm"]
-    scale = run.learner.loss_scale
+    scale = run.train_state.loss_scale
     if scale is not None and scale.factor.numpy() > _LEAST_LOSS_SCALE:
         # The step was not taken, and the next one is with half the factor.
         names.remove("gradient_norm")
@@ -275,7 +277,7 @@ def _check_finite(run: Run, batch: int, results: dict[str, float]) -> None:
         if not math.isfinite(results[name]):
             raise run.checkpoints.not_a_number(
                 f"the {name.replace('_', ' ')} is {results[name]} at step "
-                f"{run.position.step + 1} (epoch {run.position.epoch + 1}, batch "
+                f"{run.progress.step + 1} (epoch {run.progress.epoch + 1}, batch "
                 f"{batch + 1})"
             )
 
@@ -286,7 +288,7 @@ def _stopping(run: Run, stop: StopRequest) -> bool:
     return distribution.any_worker(asked, run.strategy, run.cluster)
 
 
-def _heed(run: Run, stop: StopRequest) -> None:
+def _check_stop(run: Run, stop: StopRequest) -> None:
     """Writes a checkpoint and raises Interrupted, where any worker is to stop."""
     if _stopping(run, stop):
         run.save()
@@ -296,7 +298,7 @@ def _heed(run: Run, stop: StopRequest) -> None:
 def _interrupted(run: Run, stop: StopRequest) -> Interrupted:
     """Returns the word to go with; everything has been saved."""
     return Interrupted(
-        f"stopped after step {run.position.step} (epoch {run.position.epoch + 1} of "
+        f"stopped after step {run.progress.step} (epoch {run.progress.epoch + 1} of "
         f"{run.recipe.epochs}); everything is saved. The same command goes on from "
         "here.",
         stop.exit_code,

@@ -1,4 +1,4 @@
-"""What a model says of labelled pictures, and the figures made of it."""
+"""What a model says of labeled images, and the figures made of it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class ClassCounts:
 
     Attributes:
         images: How many images are of the class.
-        right: How many of them got it as their answer.
-        answered: How many images of any class got it as their answer.
+        correct: How many of them are predicted as it.
+        predicted: How many images of any class are predicted as it.
     """
 
     images: np.ndarray
-    right: np.ndarray
-    answered: np.ndarray
+    correct: np.ndarray
+    predicted: np.ndarray
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    """A model's answers for a set of pictures, padding left out.
+class Predictions:
+    """A model's answers for a set of images, padding left out.
 
     Attributes:
         labels: True class numbers `(count,)`.
@@ -48,12 +48,12 @@ class Verdicts:
 
     @property
     def top1(self) -> float:
-        """Share of pictures whose first answer is right."""
+        """Share of images whose first answer is right."""
         return float(np.mean(self.top[:, 0] == self.labels))
 
     @property
     def top5(self) -> float:
-        """Share of pictures whose label is among the first five answers."""
+        """Share of images whose label is among the first five answers."""
         return float(np.mean(np.any(self.top == self.labels[:, None], axis=1)))
 
     @property
@@ -64,9 +64,9 @@ class Verdicts:
     def calibration_error(self, bins: int = 15) -> float:
         """Returns by how much the model is surer than it is right, on average.
 
-        The expected calibration error: pictures are sorted into bins of equal width
+        The expected calibration error: images are sorted into bins of equal width
         by confidence, and the distances between a bin's mean confidence and its
-        share of right answers are averaged over the pictures.
+        share of right answers are averaged over the images.
         Source: arXiv:1706.04599, equation 3.
         """
         right = self.top[:, 0] == self.labels
@@ -80,21 +80,21 @@ class Verdicts:
     def mean_class_accuracy(self) -> float:
         """Returns the share of right answers of each class, on average over classes.
 
-        Every class counts alike, however few pictures it has; those without any are
+        Every class counts alike, however few images it has; those without any are
         left out.
         """
         counts = self.by_class()
         seen = counts.images > 0
-        return float(np.mean(counts.right[seen] / counts.images[seen]))
+        return float(np.mean(counts.correct[seen] / counts.images[seen]))
 
     def by_class(self) -> ClassCounts:
         """Returns the counts of each class; memory grows with the classes alone."""
         answers = self.top[:, 0]
-        images, right, answered = (
+        images, correct, predicted = (
             np.bincount(chosen, minlength=self.classes)
             for chosen in (self.labels, answers[answers == self.labels], answers)
         )
-        return ClassCounts(images, right, answered)
+        return ClassCounts(images, correct, predicted)
 
     def worst_mistakes(self, count: int = 24) -> np.ndarray:
         """Returns the numbers of the images answered wrong, the surest first.
@@ -134,11 +134,11 @@ def evaluate(
     collect: Callable[[Any], np.ndarray],
     classes: int,
     after_batch: Callable[[], None] = lambda: None,
-) -> Verdicts:
+) -> Predictions:
     """Runs an evaluation step over every batch.
 
     Args:
-        batches: Distributed (pictures, labels, weights); weight 0 is padding.
+        batches: Distributed (images, labels, weights); weight 0 is padding.
         step: From `step.make_evaluation_step`.
         collect: Makes one array of what the devices hold, in their order.
         classes: How many classes there are.
@@ -152,7 +152,7 @@ def evaluate(
         after_batch()
     whole = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     real = whole["weights"] > 0
-    return Verdicts(
+    return Predictions(
         labels=whole["labels"][real],
         top=whole["top"][real],
         confidence=whole["confidence"][real],
@@ -161,17 +161,19 @@ def evaluate(
     )
 
 
-def join(parts: Sequence[Verdicts]) -> Verdicts:
-    """Returns the verdicts of several batches as those of one set of images."""
+def join(parts: Sequence[Predictions]) -> Predictions:
+    """Returns the predictions of several batches as those of one set of images."""
     arrays = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("labels", "top", "confidence", "losses")
     }
-    return Verdicts(**arrays, classes=parts[0].classes)
+    return Predictions(**arrays, classes=parts[0].classes)
 
 
-def verdicts_of(labels: np.ndarray, probabilities: np.ndarray) -> Verdicts:
-    """Returns the verdicts of a model whose probabilities are all at hand.
+def predictions_from_probabilities(
+    labels: np.ndarray, probabilities: np.ndarray
+) -> Predictions:
+    """Returns the predictions of a model whose probabilities are all at hand.
 
     Args:
         labels: True class numbers `(count,)`.
@@ -179,7 +181,7 @@ def verdicts_of(labels: np.ndarray, probabilities: np.ndarray) -> Verdicts:
     """
     top = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
     rows = np.arange(len(labels))
-    return Verdicts(
+    return Predictions(
         labels=labels,
         top=top,
         confidence=probabilities[rows, top[:, 0]],

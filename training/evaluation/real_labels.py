@@ -1,8 +1,8 @@
-"""ImageNet-ReaL: for each validation picture of ImageNet, every class that is right.
+"""ImageNet-ReaL: for each validation image of ImageNet, every class that is right.
 
-The published file, real.json, is a list with a list of class numbers for each picture,
-ordered by the pictures' own numbers: ILSVRC2012_val_00000001.JPEG has the first. An
-empty list says that no class is right, and such pictures are left out.
+The published file, real.json, is a list with a list of class numbers for each image,
+ordered by the images' own numbers: ILSVRC2012_val_00000001.JPEG has the first. An
+empty list says that no class is right, and such images are left out.
 Source: arXiv:2006.07159; github.com/google-research/reassessed-imagenet.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-_PICTURE_NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\b")
+_IMAGE_NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\b")
 
 
 def read(path: Path, classes: int) -> list[list[int]]:
@@ -27,7 +27,7 @@ def read(path: Path, classes: int) -> list[list[int]]:
         classes: How many classes the data have; the file's numbers are theirs.
 
     Returns:
-        The numbers of the right classes for each picture.
+        The numbers of the right classes for each image.
 
     Raises:
         ValueError: It cannot be read, or holds something else.
@@ -39,7 +39,7 @@ def read(path: Path, classes: int) -> list[list[int]]:
         raise ValueError(f"{path} cannot be read: {reason}") from error
     if not isinstance(lists, list) or not all(map(_is_numbers, lists)):
         raise ValueError(
-            f"{path} is no list with a list of class numbers for each picture, as "
+            f"{path} is no list with a list of class numbers for each image, as "
             "ImageNet-ReaL's real.json is"
         )
     highest = max((number for numbers in lists for number in numbers), default=0)
@@ -51,8 +51,10 @@ def read(path: Path, classes: int) -> list[list[int]]:
     return lists
 
 
-def of_pictures(lists: Sequence[list[int]], names: Sequence[str]) -> list[list[int]]:
-    """Returns the right classes of pictures, by the numbers in their file names.
+def labels_of_images(
+    lists: Sequence[list[int]], names: Sequence[str]
+) -> list[list[int]]:
+    """Returns the right classes of images, by the numbers in their file names.
 
     Args:
         lists: From `read`.
@@ -63,12 +65,12 @@ def of_pictures(lists: Sequence[list[int]], names: Sequence[str]) -> list[list[i
     """
     if not names:
         raise ValueError(
-            "these data keep no file names, by which pictures find their labels; give "
+            "these data keep no file names, by which images find their labels; give "
             "folder:PATH or imagenet2012"
         )
     found = []
     for name in names:
-        match = _PICTURE_NUMBER.search(name)
+        match = _IMAGE_NUMBER.search(name)
         number = int(match[1]) if match else 0
         if not 1 <= number <= len(lists):
             raise ValueError(
@@ -85,18 +87,18 @@ def accuracy(
     """Returns the share of answers that are among the right ones.
 
     Args:
-        answers: A class number for each picture.
-        right: The numbers that are right for it; pictures without any are left out.
+        answers: A class number for each image.
+        right: The numbers that are right for it; images without any are left out.
 
     Returns:
-        The share, and how many pictures it is of: one at least.
+        The share, and how many images it is of: one at least.
     """
-    hits = [
+    correct = [
         answer in numbers
         for answer, numbers in zip(answers, right, strict=True)
         if numbers
     ]
-    return sum(hits) / len(hits), len(hits)
+    return sum(correct) / len(correct), len(correct)
 
 
 def _is_numbers(value: Any) -> bool:

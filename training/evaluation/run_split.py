@@ -131,10 +131,10 @@ def words(choice: Choice, source: Any, data: str) -> list[str]:
     what, total = "training", ""
     if choice.split == "validation":
         what = "validation"
-        total = f" of {source.train_examples + source.eval_examples:,}"
+        total = f" of {source.train_examples + source.validation_examples:,}"
     said = [
-        f"the {what} split: {source.eval_examples:,}{total} images, drawn by seed "
-        f"{choice.seed} and share {choice.validation_share:g}{_origin(choice)}; "
+        f"the {what} split: {source.validation_examples:,}{total} images, drawn by "
+        f"seed {choice.seed} and share {choice.validation_share:g}{_origin(choice)}; "
         "--split=all judges every image"
     ]
     if choice.differs:
@@ -158,7 +158,7 @@ def _origin(choice: Choice) -> str:
 def _changed_data(run: RunSplit, source: Any, data: str) -> list[str]:
     """Returns a line where the data are no longer as the run split them."""
     then = [run.fields.get(name, 0) for name in ("train_examples", "eval_examples")]
-    now = [source.train_examples, source.eval_examples]
+    now = [source.train_examples, source.validation_examples]
     if then in (now, [0, 0]):
         return []
     if run.data != data:

@@ -1,4 +1,4 @@
-"""Pictures that a person names: files, folders, addresses, and lists of these."""
+"""Images that a person names: files, folders, addresses, and lists of these."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_convnext import image, image_files
+from keras_convnext import image_files
 from keras_convnext._files import is_image, legible
 from keras_convnext._messages import UsageError
 from keras_convnext._stderr import held_bytes, hold_stderr
+from keras_convnext.image import evaluation_view
 from keras_convnext.preprocessing import Preprocessing
 
 MAX_DOWNLOAD_BYTES = 32 * 2**20
@@ -30,12 +31,12 @@ _THREADS = 4
 
 @dataclass(frozen=True)
 class View:
-    """A picture as evaluation sees it, or why there is none.
+    """An image as evaluation sees it, or why there is none.
 
     Attributes:
         name: What it was named.
         image: float32 `(size, size, 3)` in 0..255; None where there is a problem.
-        problem: A line that names the picture; empty where there is none.
+        problem: A line that names the image; empty where there is none.
         remark: What to know of it, such as "is black throughout"; empty for most.
         is_suspect: Whether a decoder complained meanwhile, of it or of another file.
     """
@@ -47,15 +48,15 @@ class View:
     is_suspect: bool = False
 
 
-def listed(named: Iterable[str]) -> list[str]:
-    """Returns the names of single pictures.
+def list_images(named: Iterable[str]) -> list[str]:
+    """Returns the names of single images.
 
     Args:
-        named: Files, addresses (http:// or https://), folders (all pictures in them
+        named: Files, addresses (http:// or https://), folders (all images in them
             and below), and text files (.txt) with one of these a line.
 
     Raises:
-        UsageError: A folder or a list cannot be read, or has no pictures in it.
+        UsageError: A folder or a list cannot be read, or has no images in it.
     """
     found: list[str] = []
     for name in named:
@@ -76,7 +77,7 @@ def _in_folder(folder: Path) -> list[str]:
         str(path) for path in folder.rglob("*") if is_image(path) and path.is_file()
     )
     if not files:
-        raise UsageError(f"there are no pictures in the folder {folder}")
+        raise UsageError(f"there are no images in the folder {folder}")
     return files
 
 
@@ -89,7 +90,7 @@ def _in_list(path: Path) -> list[str]:
     if not names:
         raise UsageError(f"the list {path} is empty")
     # A list may lie beside what it names, and be used from elsewhere.
-    return listed(
+    return list_images(
         name if _ADDRESS.match(name) else str(path.parent / Path(name).expanduser())
         for name in names
     )
@@ -98,10 +99,10 @@ def _in_list(path: Path) -> list[str]:
 def views(
     names: Sequence[str], preprocessing: Preprocessing, batch: int
 ) -> Iterator[list[View]]:
-    """Reads pictures in threads, some at a time, in their order.
+    """Reads images in threads, some at a time, in their order.
 
     Args:
-        names: From `listed`.
+        names: From `list_images`.
         preprocessing: What the model expects.
         batch: How many at a time.
     """
@@ -117,7 +118,7 @@ def views(
 
 
 def view(name: str, preprocessing: Preprocessing) -> View:
-    """Reads one picture, as training does; never raises for what is wrong with it."""
+    """Reads one image, as training does; never raises for what is wrong with it."""
     return _read(name, preprocessing)[0]
 
 
@@ -137,7 +138,7 @@ def _read(name: str, preprocessing: Preprocessing) -> tuple[View, bytes]:
         return View(shown, None, f"{shown}: {problem}"), b""
     try:
         is_address = _ADDRESS.match(name)
-        contents = downloaded(name) if is_address else Path(name).read_bytes()
+        contents = download(name) if is_address else Path(name).read_bytes()
     except (OSError, HTTPException, ValueError) as error:
         # Of a file the reason alone: the name would be there twice.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -152,12 +153,12 @@ def _decoded(name: str, contents: bytes, preprocessing: Preprocessing) -> View:
     except image_files.Unreadable as error:
         return View(name, None, f"{name}: {error}")
     is_suspect = held_bytes() > before
-    pixels = image.evaluation_view(tf.constant(found.pixels), preprocessing).numpy()
+    pixels = evaluation_view(tf.constant(found.pixels), preprocessing).numpy()
     remark, _ = image_files.REMARKS.get(found.remark, ("", ""))
     return View(name, pixels, remark=remark, is_suspect=is_suspect)
 
 
-def downloaded(
+def download(
     address: str,
     max_bytes: int = MAX_DOWNLOAD_BYTES,
     seconds: float = DOWNLOAD_SECONDS,

@@ -1,4 +1,4 @@
-"""What a model said of pictures, as a table, as CSV or as JSON."""
+"""What a model said of images, as a table, as CSV or as JSON."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ _BAR_WIDTH = 20
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of one picture.
+    """What was said of one image.
 
     Attributes:
-        picture: What it was named.
+        image: What it was named.
         best: Class names and probabilities, the likeliest first.
         problem: Why nothing was said; empty where something was.
     """
 
-    picture: str
+    image: str
     best: Sequence[tuple[str, float]]
     problem: str = ""
 
 
 def as_table(answers: Sequence[Answer]) -> str:
-    """Returns a few lines a picture, with bars; problems are left out."""
+    """Returns a few lines an image, with bars; problems are left out."""
     lines = []
     for answer in answers:
         if answer.problem:
             continue
-        lines.append(answer.picture)
+        lines.append(answer.image)
         width = max(len(name) for name, _ in answer.best)
         for name, share in answer.best:
             bar = "━" * round(_BAR_WIDTH * share)
@@ -41,7 +41,7 @@ def as_table(answers: Sequence[Answer]) -> str:
 
 
 def as_csv(answers: Sequence[Answer]) -> str:
-    """Returns a row a picture: its name, classes and probabilities, the problem."""
+    """Returns a row an image: its name, classes and probabilities, the problem."""
     ranks = max((len(answer.best) for answer in answers), default=0)
     head = ["picture"]
     for rank in range(1, ranks + 1):
@@ -52,15 +52,15 @@ def as_csv(answers: Sequence[Answer]) -> str:
     for answer in answers:
         cells = [cell for name, share in answer.best for cell in (name, f"{share:.6g}")]
         cells += [""] * (2 * ranks - len(cells))
-        writer.writerow([answer.picture, *cells, answer.problem])
+        writer.writerow([answer.image, *cells, answer.problem])
     return text.getvalue().rstrip("\n")
 
 
 def as_json(answers: Sequence[Answer]) -> str:
-    """Returns a list of objects with "picture", "answers" and "problem"."""
+    """Returns a list of objects with "image", "answers" and "problem"."""
     rows = [
         {
-            "picture": answer.picture,
+            "picture": answer.image,
             "answers": [
                 {"class": name, "probability": share} for name, share in answer.best
             ],

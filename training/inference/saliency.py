@@ -38,7 +38,7 @@ def explain(
     classes: Sequence[int] | None = None,
     layer: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what in pictures speaks for a class, by both means at once.
+    """Returns what in images speaks for a class, by both means at once.
 
     What is explained is the class's logit, the score before softmax. (A probability
     hardly moves where the model is sure.) A single output speaks for the second of two
@@ -47,15 +47,15 @@ def explain(
     Args:
         model: A functional or Sequential model that ends in a Dense layer; models may
             stand inside of it.
-        images: Pictures as the model takes them, `(batch, height, width, 3)` in
+        images: Images as the model takes them, `(batch, height, width, 3)` in
             0..255.
-        classes: A class number for each picture; what the model answers unless given.
+        classes: A class number for each image; what the model answers unless given.
         layer: Name of the layer whose map is weighed; unless given the end of the
             last stage whose map has four positions a side, or of the last one.
 
     Returns:
         Grad-CAM's map, float32 `(batch, map_height, map_width)`, 0 or more; and the
-        input's gradient, float32 like `images`, in logits a grey level.
+        input's gradient, float32 like `images`, in logits a gray level.
 
     Raises:
         ValueError: The model ends in something else, or has no such map.
@@ -67,7 +67,7 @@ def explain(
 
 
 def make_explain(model: keras.Model, layer: str | None = None) -> Explain:
-    """Returns `explain` of one model, for many pictures.
+    """Returns `explain` of one model, for many images.
 
     Args:
         model: As for `explain`.
@@ -83,20 +83,20 @@ def make_explain(model: keras.Model, layer: str | None = None) -> Explain:
         bias = tf.cast(keras.ops.convert_to_tensor(classifier.bias), tf.float32)
 
     def explain_images(
-        images: Any, classes: Sequence[int] | None = None
+        given: Any, classes: Sequence[int] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        pictures = tf.convert_to_tensor(images, tf.float32)
+        images = tf.convert_to_tensor(given, tf.float32)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(pictures)
-            maps, features = network(pictures, training=False)
+            tape.watch(images)
+            maps, features = network(images, training=False)
             logits = tf.cast(features, tf.float32) @ kernel + bias
             if logits.shape[-1] == 1:
                 logits = tf.concat([-logits, logits], axis=1)
             wanted = tf.argmax(logits, 1) if classes is None else tf.constant(classes)
-            # Each picture's logit hangs on that picture alone: their sum has all
+            # Each image's logit hangs on that image alone: their sum has all
             # slopes.
             score = tf.reduce_sum(tf.gather(logits, wanted, axis=1, batch_dims=1))
-        map_slopes, image_slopes = tape.gradient(score, [maps, pictures])
+        map_slopes, image_slopes = tape.gradient(score, [maps, images])
         if map_slopes is None:
             raise ValueError(f"The classes of {model.name!r} do not come of that map.")
         weights = tf.reduce_mean(map_slopes, axis=(1, 2), keepdims=True)
@@ -169,7 +169,7 @@ def _choose_map(name: str, calls: Sequence[Call], layer: str | None) -> Any:
             f"{name!r} shows no maps (batch, height, width, channels) to explain: its "
             "layers are inside of one that cannot be looked into."
         )
-    # The last map of a small picture is a single position.
+    # The last map of a small image is a single position.
     large = [tensor for tensor in ends if min(_sides(tensor)) >= _SIDE]
     return (large or ends)[-1]
 
@@ -180,7 +180,7 @@ def _sides(maps: Any) -> tuple[int, ...]:
 
 
 def overlay(image: np.ndarray, cam: np.ndarray) -> np.ndarray:
-    """Returns a picture with its Grad-CAM over it in warm colours.
+    """Returns an image with its Grad-CAM over it in warm colors.
 
     Args:
         image: `(height, width, 3)` in 0..255.
@@ -195,24 +195,24 @@ def overlay(image: np.ndarray, cam: np.ndarray) -> np.ndarray:
     grown = tf.image.resize(cam[..., None], (height, width), "bilinear").numpy()
     strength = grown / max(float(grown.max()), 1e-12)
     warm = colormaps["inferno"](strength[..., 0])[..., :3] * 255
-    grey = image.mean(axis=-1, keepdims=True)
+    gray = image.mean(axis=-1, keepdims=True)
     share = 0.75 * strength
     return np.clip(
-        (1 - share) * (0.4 * image + 0.6 * grey) + share * warm, 0, 255
+        (1 - share) * (0.4 * image + 0.6 * gray) + share * warm, 0, 255
     ).astype(np.uint8)
 
 
 def strength(slopes: np.ndarray) -> np.ndarray:
-    """Returns a picture of an input's gradient: the darker, the more a pixel counts.
+    """Returns an image of an input's gradient: the darker, the more a pixel counts.
 
     Args:
         slopes: `(height, width, 3)`.
 
     Returns:
-        uint8 `(height, width, 3)`, grey. The hundredth part with the steepest slopes
+        uint8 `(height, width, 3)`, gray. The hundredth part with the steepest slopes
         is black, so that a single pixel does not pale all others.
     """
     steepest = np.abs(slopes).max(axis=-1)
     limit = max(float(np.quantile(steepest, 0.99)), 1e-30)
-    grey = 255 - 255 * np.minimum(steepest / limit, 1)
-    return np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
+    gray = 255 - 255 * np.minimum(steepest / limit, 1)
+    return np.repeat(gray[..., None], 3, axis=-1).astype(np.uint8)

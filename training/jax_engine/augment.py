@@ -1,4 +1,4 @@
-"""Random changes of training pictures in JAX, for a whole batch at once on its device.
+"""Random changes of training images in JAX, for a whole batch at once on its device.
 
 They are those of `augment` and `mixing`; what a recipe may ask for beyond them is in
 `NOT_HERE`.
@@ -17,8 +17,8 @@ from ..recipes.augmentation import Augmentation
 NOT_HERE = ("crop_scale", "rand_augment", "color_jitter", "random_erasing", "repeats")
 
 
-def augmented(images: Any, key: Any, augmentation: Augmentation) -> Any:
-    """Returns one training view of each picture.
+def augment(images: Any, key: Any, augmentation: Augmentation) -> Any:
+    """Returns one training view of each image.
 
     Args:
         images: uint8 `(batch, size, size, 3)`.
@@ -33,24 +33,24 @@ def augmented(images: Any, key: Any, augmentation: Augmentation) -> Any:
         mirrored = jax.random.bernoulli(flip_key, 0.5, (len(images), 1, 1, 1))
         images = jnp.where(mirrored, images[:, :, ::-1], images)
     if augmentation.shift_px:
-        images = shifted(images, shift_key, augmentation.shift_px)
+        images = shift(images, shift_key, augmentation.shift_px)
     return images
 
 
-def shifted(images: Any, key: Any, shift_px: int) -> Any:
-    """Moves each picture by up to `shift_px`; its reflection comes in at the border."""
+def shift(images: Any, key: Any, shift_px: int) -> Any:
+    """Moves each image by up to `shift_px`; its reflection comes in at the border."""
     around = [(0, 0), (shift_px, shift_px), (shift_px, shift_px), (0, 0)]
     padded = jnp.pad(images, around, mode="reflect")
     offsets = jax.random.randint(key, (len(images), 2), 0, 2 * shift_px + 1)
 
-    def cut(picture: Any, offset: Any) -> Any:
+    def cut(image: Any, offset: Any) -> Any:
         start = (offset[0], offset[1], 0)
-        return jax.lax.dynamic_slice(picture, start, images.shape[1:])
+        return jax.lax.dynamic_slice(image, start, images.shape[1:])
 
     return jax.vmap(cut)(padded, offsets)
 
 
-def mixed(
+def mixup_cutmix(
     images: Any, targets: Any, key: Any, augmentation: Augmentation
 ) -> tuple[Any, Any]:
     """Returns a batch mixed with itself in reverse order; one draw serves all of it.
@@ -76,31 +76,31 @@ def mixed(
     share = jnp.where(mixes, share, 1.0)
     size = jnp.array(images.shape[1:3])
     middle = jnp.floor(jax.random.uniform(place_key, (2,)) * size).astype(jnp.int32)
-    pasted, kept = pasted_around(images, share, middle)
-    images = jnp.where(cuts, pasted, blended(images, share))
+    pasted, kept = paste_around(images, share, middle)
+    images = jnp.where(cuts, pasted, mixup(images, share))
     share = jnp.where(cuts, kept, share)
     return images, share * targets + (1.0 - share) * targets[::-1]
 
 
-def blended(images: Any, share: Any) -> Any:
-    """Returns `share` of each picture plus the rest of its mirror in the batch."""
+def mixup(images: Any, share: Any) -> Any:
+    """Returns `share` of each image plus the rest of its mirror in the batch."""
     own, other = (each.astype(jnp.float32) for each in (images, images[::-1]))
     return jnp.round(share * own + (1.0 - share) * other).astype(jnp.uint8)
 
 
-def pasted_around(images: Any, share: Any, middle: Any) -> tuple[Any, Any]:
-    """Pastes a box of each picture's mirror in the batch over it.
+def paste_around(images: Any, share: Any, middle: Any) -> tuple[Any, Any]:
+    """Pastes a box of each image's mirror in the batch over it.
 
-    The box has the picture's aspect and 1 - share of its area; what sticks out is
+    The box has the image's aspect and 1 - share of its area; what sticks out is
     cut off.
 
     Args:
         images: uint8 `(batch, height, width, 3)`.
-        share: What each picture is meant to keep of its own, scalar.
+        share: What each image is meant to keep of its own, scalar.
         middle: Row and column of the box's middle, int32 `(2,)`.
 
     Returns:
-        (images, the share of the area that each picture kept of its own).
+        (images, the share of the area that each image kept of its own).
     """
     size = jnp.array(images.shape[1:3])
     side = (size.astype(jnp.float32) * jnp.sqrt(1.0 - share)).astype(jnp.int32)

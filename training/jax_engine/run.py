@@ -22,13 +22,13 @@ from ..data.readers import arrays
 from ..engine import model as network
 from ..engine import train_state
 from ..engine.stop_signal import StopRequest
-from ..engine.train_state import Learner
-from ..evaluation.metrics import Verdicts, verdicts_of
+from ..engine.train_state import TrainState
+from ..evaluation.metrics import Predictions, predictions_from_probabilities
 from ..recipes.augmentation import Augmentation
 from ..recipes.recipe import DEFAULTS, Recipe
 from ..report import plots, results, run_log
 from ..report.progress import clock, epoch_line
-from ..workdir.checkpoints import Checkpoints, Position
+from ..workdir.checkpoints import Checkpoints, TrainProgress
 from ..workdir.history import HistoryFile
 from ..workdir.layout import Workdir, counts, identity
 from . import step as jax_trainer
@@ -48,21 +48,21 @@ _NOT_HERE = (
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Labelled pictures in memory, as `training.data.Source` has them.
+class ArrayImages:
+    """Labeled images in memory, as `training.data.Source` has them.
 
     Attributes:
         name: Where they come from.
         classes: Their names in the order of the labels.
         training: uint8 `(count, size, size, 3)` and labels `(count,)`.
-        held_back: The same, of pictures that are not trained on.
+        validation: The same, of images that are not trained on.
         skipped: None is.
     """
 
     name: str
     classes: tuple[str, ...]
-    training: arrays.Labelled
-    held_back: arrays.Labelled
+    training: arrays.Labeled
+    validation: arrays.Labeled
     skipped: tuple[Any, ...] = ()
 
     @property
@@ -71,13 +71,13 @@ class Pictures:
         return len(self.training[1])
 
     @property
-    def eval_examples(self) -> int:
+    def validation_examples(self) -> int:
         """How many are held back."""
-        return len(self.held_back[1])
+        return len(self.validation[1])
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How evaluation sees a picture: whole."""
+        """How evaluation sees an image: whole."""
         size = self.training[0].shape[1]
         return replace(IMAGENET, size_px=size, crop_fraction=1.0)
 
@@ -88,19 +88,19 @@ class Run:
 
     Attributes:
         recipe: Its numbers.
-        source: Its pictures.
+        source: Its images.
         workdir: Where it leaves everything.
-        learner: What learns.
-        checkpoints: Of the learner.
-        position: Where the run is.
+        train_state: What learns.
+        checkpoints: Of the train state.
+        progress: Where the run is.
     """
 
     recipe: Recipe
-    source: Pictures
+    source: ArrayImages
     workdir: Workdir
-    learner: Learner
+    train_state: TrainState
     checkpoints: Checkpoints
-    position: Position = field(default_factory=Position)
+    progress: TrainProgress = field(default_factory=TrainProgress)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -132,8 +132,8 @@ def _differs(recipe: Recipe, name: str) -> bool:
     return getattr(recipe.augmentation, name) != default
 
 
-def load(data: str, recipe: Recipe) -> Pictures:
-    """Reads the pictures.
+def load(data: str, recipe: Recipe) -> ArrayImages:
+    """Reads the images.
 
     Args:
         data: "array:FILE.npz".
@@ -141,28 +141,28 @@ def load(data: str, recipe: Recipe) -> Pictures:
 
     Raises:
         DataError: The file holds something else.
-        UsageError: The pictures are of another size, or fewer than a batch.
+        UsageError: The images are of another size, or fewer than a batch.
     """
     name = data.partition(":")[2]
-    pictures = Pictures(name, *arrays.load(name))
-    for images, _ in (pictures.training, pictures.held_back):
+    source = ArrayImages(name, *arrays.load(name))
+    for images, _ in (source.training, source.validation):
         if images.shape[1:3] != (recipe.size_px, recipe.size_px):
             height, width = images.shape[1:3]
             raise UsageError(
-                f"{name} has pictures of {height}x{width} pixels and the recipe's "
-                f"size_px is {recipe.size_px}; under the JAX backend pictures are "
+                f"{name} has images of {height}x{width} pixels and the recipe's "
+                f"size_px is {recipe.size_px}; under the JAX backend images are "
                 "taken as they are"
             )
-    if pictures.train_examples < recipe.global_batch:
+    if source.train_examples < recipe.global_batch:
         raise UsageError(
-            f"{name} has {pictures.train_examples} pictures to train on, less than "
+            f"{name} has {source.train_examples} images to train on, less than "
             f"one batch of {recipe.global_batch}; try a smaller global_batch"
         )
-    return pictures
+    return source
 
 
 def prepare(recipe: Recipe, data: str, workdir: Workdir) -> Run:
-    """Reads the pictures, builds the network, and finds the newest checkpoint.
+    """Reads the images, builds the network, and finds the newest checkpoint.
 
     Args:
         recipe: The run's numbers; `check` has looked at them.
@@ -170,8 +170,8 @@ def prepare(recipe: Recipe, data: str, workdir: Workdir) -> Run:
         workdir: Where everything is left.
 
     Raises:
-        DataError: The file of the pictures holds something else.
-        UsageError: The pictures or the workdir are another run's.
+        DataError: The file of the images holds something else.
+        UsageError: The images or the workdir are another run's.
     """
     source = load(data, recipe)
     workdir.claim({**identity(recipe, data), **counts(source)}, source.classes)
@@ -188,7 +188,7 @@ def prepare(recipe: Recipe, data: str, workdir: Workdir) -> Run:
     run = Run(recipe, source, workdir, made, checkpoints)
     restored = checkpoints.restore()
     if restored is not None:
-        run.position, damaged = restored
+        run.progress, damaged = restored
         for line in damaged:
             say(line)
     return run
@@ -205,33 +205,33 @@ def train(run: Run) -> int:
         UsageError: The loss is no longer a number, or the disk is full.
     """
     run_log.say_what_begins(run, f"JAX on {jax.devices()[0].device_kind}")
-    history = HistoryFile(run.workdir.history, run.position.epoch)
+    history = HistoryFile(run.workdir.history, run.progress.epoch)
     with StopRequest() as stop:
         _epochs(run, history, stop)
     started = time.monotonic()
-    metrics = _leave(run, history.rows)
+    metrics = _write_outputs(run, history.rows)
     seconds = time.monotonic() - started
-    curves = run.workdir.pictures / "curves.png"
+    curves = run.workdir.images / "curves.png"
     run_log.say_what_came_out(run, metrics, curves, seconds)
     return 0
 
 
 def _epochs(run: Run, history: HistoryFile, stop: StopRequest) -> None:
     recipe, source = run.recipe, run.source
-    step = jax_trainer.make_train_step(run.learner, recipe, len(source.classes))
-    judge = jax_trainer.make_judge(run.learner.model, jax.nn.softmax)
+    step = jax_trainer.make_train_step(run.train_state, recipe, len(source.classes))
+    predict = jax_trainer.make_predict(run.train_state.model, jax.nn.softmax)
     images, labels = (jnp.asarray(each) for each in source.training)
-    held_back = jnp.asarray(source.held_back[0])
-    state = jax_trainer.state_of(run.learner)
+    validation = jnp.asarray(source.validation[0])
+    state = jax_trainer.state_of(run.train_state)
     key = jax.random.key(recipe.seed)
     began = saved = time.monotonic()
-    before = run.position.seconds
+    before = run.progress.seconds
     epoch_of_steps = jax_trainer.compiled_epoch(
         step, recipe.global_batch, state, images, labels
     )
     say(f"compiled in {clock(time.monotonic() - began)}")
-    while run.position.epoch < recipe.epochs:
-        epoch, start = run.position.epoch, time.monotonic()
+    while run.progress.epoch < recipe.epochs:
+        epoch, start = run.progress.epoch, time.monotonic()
         epoch_key = jax.random.fold_in(key, epoch)
         state, loss, right = epoch_of_steps(state, images, labels, epoch_key)
         told = {"loss": float(loss), "accuracy": float(right)}
@@ -241,40 +241,42 @@ def _epochs(run: Run, history: HistoryFile, stop: StopRequest) -> None:
                 f"the loss is {told['loss']} in epoch {epoch + 1}"
             )
         kept = state["averaged"] or state["trained"]
-        probabilities = judge(kept, state["others"], held_back)
-        verdicts = verdicts_of(source.held_back[1], probabilities)
+        probabilities = predict(kept, state["others"], validation)
+        predictions = predictions_from_probabilities(
+            source.validation[1], probabilities
+        )
         now = time.monotonic()
-        run.position = Position(
+        run.progress = TrainProgress(
             epoch=epoch + 1,
             step=(epoch + 1) * run.steps_per_epoch,
             seconds=before + now - began,
-            score=verdicts.top1,
+            score=predictions.top1,
         )
-        logs = {**told, **_figures(run, verdicts, seconds)}
+        logs = {**told, **_figures(run, predictions, seconds)}
         history.on_epoch_end(epoch, logs)
         left = clock((now - start) * (recipe.epochs - epoch - 1))
         say(epoch_line(f"epoch {epoch + 1}/{recipe.epochs}", logs, f"{left} left"))
-        last = run.position.epoch == recipe.epochs
+        last = run.progress.epoch == recipe.epochs
         due = now - saved >= _CHECKPOINT_SECONDS or recipe.keep == "best"
         if last or due or stop.signal is not None:
-            jax_trainer.put_back(run.learner, state)
-            run.checkpoints.save(run.position)
+            jax_trainer.put_back(run.train_state, state)
+            run.checkpoints.save(run.progress)
             saved = now
         if stop.signal is not None and not last:
             raise Interrupted(
-                f"stopped after epoch {run.position.epoch} of {recipe.epochs}; "
+                f"stopped after epoch {run.progress.epoch} of {recipe.epochs}; "
                 "everything is saved. The same command goes on from here.",
                 stop.exit_code,
             )
 
 
-def _figures(run: Run, verdicts: Verdicts, seconds: float) -> dict[str, float]:
+def _figures(run: Run, predictions: Predictions, seconds: float) -> dict[str, float]:
     steps = run.steps_per_epoch * run.recipe.epochs
-    rate = train_state.schedule(run.recipe, steps)(run.position.step - 1)
+    rate = train_state.schedule(run.recipe, steps)(run.progress.step - 1)
     return {
-        "val_loss": verdicts.loss,
-        "val_accuracy": verdicts.top1,
-        "val_top5": verdicts.top5,
+        "val_loss": predictions.loss,
+        "val_accuracy": predictions.top1,
+        "val_top5": predictions.top5,
         "learning_rate": float(rate),
         "seconds": seconds,
         "images_per_second": run.steps_per_epoch * run.recipe.global_batch / seconds,
@@ -282,29 +284,35 @@ def _figures(run: Run, verdicts: Verdicts, seconds: float) -> dict[str, float]:
     }
 
 
-def _leave(run: Run, rows: Sequence[dict[str, float]]) -> dict[str, Any]:
+def _write_outputs(run: Run, rows: Sequence[dict[str, float]]) -> dict[str, Any]:
     """Writes the model, its figures and two drawings; the figures come last."""
-    kept_epoch = run.position.epoch
+    kept_epoch = run.progress.epoch
     best = run.checkpoints.best() if run.recipe.keep == "best" else None
     if best is not None:
         kept_epoch = run.checkpoints.put_back(best).epoch
     source, workdir = run.source, run.workdir
-    model = network.deployable(run.recipe, run.learner.kept, source.preprocessing)
+    model = network.build_inference_model(
+        run.recipe, run.train_state.eval_model, source.preprocessing
+    )
     # As it is saved: float32, with probabilities as outputs.
-    judge = jax_trainer.make_judge(model)
+    predict = jax_trainer.make_predict(model)
     trained = [variable.value for variable in model.trainable_variables]
     others = [variable.value for variable in model.non_trainable_variables]
-    images, labels = source.held_back
-    verdicts = verdicts_of(labels, judge(trained, others, images))
-    figures = results.metrics(run, model, verdicts, rows, kept_epoch)
+    images, labels = source.validation
+    predictions = predictions_from_probabilities(
+        labels, predict(trained, others, images)
+    )
+    figures = results.metrics(run, model, predictions, rows, kept_epoch)
     results.write_model(workdir, model, source)
     names = results.image_names(source)
-    results.write_validation(workdir, names, source.classes, verdicts)
+    results.write_validation(workdir, names, source.classes, predictions)
     drawn = {"curves.png": plots.curves(rows)}
     if len(source.classes) <= plots.MOST_CONFUSION_CLASSES:
-        drawn["confusion.png"] = plots.confusion(verdicts.confusion(), source.classes)
+        drawn["confusion.png"] = plots.confusion(
+            predictions.confusion(), source.classes
+        )
     for name, png in drawn.items():
-        with _files.replacing(workdir.pictures / name) as partial:
+        with _files.replacing(workdir.images / name) as partial:
             partial.write_bytes(png)
     _files.write_json(workdir.metrics, figures)
     return figures

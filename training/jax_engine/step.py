@@ -1,6 +1,6 @@
 """Training under Keras' JAX backend: an epoch is one compiled loop over its steps.
 
-For pictures that fit into the memory of one device with the network: they go there
+For images that fit into the memory of one device with the network: they go there
 once, and nothing comes back before the epoch is done.
 """
 
@@ -14,79 +14,83 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from ..engine.train_state import Learner
+from ..engine.train_state import TrainState
 from ..recipes.recipe import Recipe
 from . import augment
 
-# Pictures that are judged at a time.
-_JUDGED = 500
+# Images that are judged at a time.
+_AT_ONCE = 500
 # What changes from step to step: weights, the optimizer's variables, the moving
 # average, and the states of the layers' random numbers.
 State = dict[str, list[Any]]
 
 
-def state_of(learner: Learner) -> State:
+def state_of(train_state: TrainState) -> State:
     """Returns what a step changes, as JAX arrays; `put_back` is the way back."""
     return {
         name: [jnp.copy(variable.value) for variable in variables]
-        for name, variables in _variables(learner).items()
+        for name, variables in _variables(train_state).items()
     }
 
 
-def put_back(learner: Learner, state: State) -> None:
-    """Gives the learner's variables the values of a state."""
-    for name, variables in _variables(learner).items():
+def put_back(train_state: TrainState, state: State) -> None:
+    """Gives the train state's variables the values of a state."""
+    for name, variables in _variables(train_state).items():
         for variable, value in zip(variables, state[name], strict=True):
             variable.assign(value)
 
 
-def _variables(learner: Learner) -> dict[str, Any]:
-    averaged = learner.averaged.trainable_variables if learner.averaged else []
+def _variables(train_state: TrainState) -> dict[str, Any]:
+    averaged = train_state.averaged.trainable_variables if train_state.averaged else []
     return {
-        "trained": learner.model.trainable_variables,
-        "others": learner.model.non_trainable_variables,
-        "slots": learner.optimizer.variables,
+        "trained": train_state.model.trainable_variables,
+        "others": train_state.model.non_trainable_variables,
+        "slots": train_state.optimizer.variables,
         "averaged": averaged,
     }
 
 
 def make_train_step(
-    learner: Learner, recipe: Recipe, classes: int
+    train_state: TrainState, recipe: Recipe, classes: int
 ) -> Callable[[State, Any, Any, Any], tuple[State, Any, Any]]:
     """Returns the function that one training step is; `step` is TensorFlow's.
 
-    It takes a state, uint8 pictures `(batch, size, size, 3)`, class numbers `(batch,)`
-    and a key that decides what happens to the pictures. It returns the state after
-    the step, the mean loss, and the share of pictures whose highest logit is their
+    It takes a state, uint8 images `(batch, size, size, 3)`, class numbers `(batch,)`
+    and a key that decides what happens to the images. It returns the state after
+    the step, the mean loss, and the share of images whose highest logit is their
     label's.
 
     Args:
-        learner: Gives the network and the optimizer; its variables stay as they are.
+        train_state: Gives the model and the optimizer; its variables do not change.
         recipe: The run's numbers.
         classes: Outputs of the network.
     """
-    model, optimizer = learner.model, learner.optimizer
+    model, optimizer = train_state.model, train_state.optimizer
     smooth, follow = recipe.label_smoothing, 1.0 - (recipe.ema_decay or 0.0)
 
     def step(state: State, images: Any, labels: Any, key: Any) -> Any:
         view_key, mix_key = jax.random.split(key)
-        images = augment.augmented(images, view_key, recipe.augmentation)
+        images = augment.augment(images, view_key, recipe.augmentation)
         targets = jax.nn.one_hot(labels, classes)
-        images, targets = augment.mixed(images, targets, mix_key, recipe.augmentation)
-        sought = targets * (1.0 - smooth) + smooth / classes
+        images, targets = augment.mixup_cutmix(
+            images, targets, mix_key, recipe.augmentation
+        )
+        desired = targets * (1.0 - smooth) + smooth / classes
 
         def loss_of(trained: list[Any]) -> Any:
             logits, others = model.stateless_call(
                 trained, state["others"], images.astype(jnp.float32), training=True
             )
             logits = logits.astype(jnp.float32)
-            loss = -jnp.mean(jnp.sum(sought * jax.nn.log_softmax(logits), axis=1))
+            loss = -jnp.mean(jnp.sum(desired * jax.nn.log_softmax(logits), axis=1))
             return loss, (logits, others)
 
         gradient = jax.value_and_grad(loss_of, has_aux=True)
         (loss, (logits, others)), gradients = gradient(state["trained"])
         trained, slots = optimizer.stateless_apply(
-            state["slots"], clipped(gradients, recipe.clip_norm), state["trained"]
+            state["slots"],
+            clip_by_global_norm(gradients, recipe.clip_norm),
+            state["trained"],
         )
         averaged = state["averaged"]
         if averaged:
@@ -94,14 +98,14 @@ def make_train_step(
                 average + (value - average) * follow
                 for average, value in zip(averaged, trained, strict=True)
             ]
-        hits = logits.argmax(axis=1) == targets.argmax(axis=1)
+        is_correct = logits.argmax(axis=1) == targets.argmax(axis=1)
         after = {
             "trained": trained,
             "others": others,
             "slots": slots,
             "averaged": averaged,
         }
-        return after, loss, jnp.mean(hits, dtype=jnp.float32)
+        return after, loss, jnp.mean(is_correct, dtype=jnp.float32)
 
     return step
 
@@ -115,14 +119,14 @@ def compiled_epoch(
 ) -> Callable[[State, Any, Any, Any], tuple[State, Any, Any]]:
     """Returns a function that takes every step of an epoch.
 
-    It takes and returns what a step does, with all pictures instead of a batch of
+    It takes and returns what a step does, with all images instead of a batch of
     them, means over the steps, and a key that decides the order too. It uses up the
-    state that it is given. What is left of the pictures, less than a batch, is another
+    state that it is given. What is left of the images, less than a batch, is another
     part in every epoch.
 
     Args:
         step: Of `make_train_step`.
-        batch: Pictures a step.
+        batch: Images a step.
         state: Of `state_of`; this and the next two are what it is compiled for.
         images: All of them.
         labels: All of them.
@@ -150,7 +154,7 @@ def compiled_epoch(
     return compiled
 
 
-def clipped(gradients: list[Any], clip_norm: float | None) -> list[Any]:
+def clip_by_global_norm(gradients: list[Any], clip_norm: float | None) -> list[Any]:
     """Returns gradients whose common norm is at most `clip_norm`."""
     if clip_norm is None:
         return gradients
@@ -159,17 +163,17 @@ def clipped(gradients: list[Any], clip_norm: float | None) -> list[Any]:
     return [each * factor for each in gradients]
 
 
-def make_judge(
+def make_predict(
     model: keras.Model, finish: Callable[[Any], Any] = lambda outputs: outputs
 ) -> Callable[[Any, Any, Any], np.ndarray]:
-    """Returns a function from weights and pictures to probabilities.
+    """Returns a function from weights and images to probabilities.
 
     Args:
         model: What is judged.
         finish: Makes probabilities of its outputs.
 
     Returns:
-        A function of the trained weights, the other variables and uint8 pictures
+        A function of the trained weights, the other variables and uint8 images
         `(count, size, size, 3)`; its result is float32 `(count, classes)`.
     """
 
@@ -181,8 +185,8 @@ def make_judge(
             return finish(outputs.astype(jnp.float32))
 
         count = len(images)
-        more = [(0, -count % _JUDGED), (0, 0), (0, 0), (0, 0)]
-        parts = jnp.pad(images, more).reshape(-1, _JUDGED, *images.shape[1:])
+        more = [(0, -count % _AT_ONCE), (0, 0), (0, 0), (0, 0)]
+        parts = jnp.pad(images, more).reshape(-1, _AT_ONCE, *images.shape[1:])
         probabilities = jax.lax.map(some, parts)
         return probabilities.reshape(-1, probabilities.shape[-1])[:count]
 

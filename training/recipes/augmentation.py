@@ -1,6 +1,6 @@
-"""What a recipe asks for of the random changes of training pictures.
+"""What a recipe asks for of the random changes of training images.
 
-How it is done stands in `augment` and `mixing`, and in `jax_pictures` for JAX.
+How it is done stands in `augment` and `mixing`, and in `jax_images` for JAX.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ _PROBABILITIES = ("random_erasing", "mix_probability", "mix_switch_probability")
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to a training picture; nothing by default.
+    """What happens to a training image; nothing by default.
 
     Attributes:
-        crop_scale: Random resized crop: smallest and largest share of the picture's
+        crop_scale: Random resized crop: smallest and largest share of the image's
             area. None takes the view that evaluation takes.
         crop_ratio: Smallest and largest width over height of that crop.
-        flip: Mirror every second picture, left to right.
+        flip: Mirror every second image, left to right.
         shift_px: Move by up to so many pixels, reflecting at the border.
         rand_augment: RandAugment in timm's words, such as "rand-m9-mstd0.5-inc1";
             "" is off.
-        color_jitter: Largest change of brightness, contrast and colour, 0.4 for up to
+        color_jitter: Largest change of brightness, contrast and color, 0.4 for up to
             40 %; 0 is off. RandAugment takes its place where both are given, as in
             timm.
-        random_erasing: Share of pictures of which a box becomes noise.
-        repeats: How often a picture comes up in an epoch, each time changed in
-            another way. An epoch stays as long and shows fewer pictures.
+        random_erasing: Share of images of which a box becomes noise.
+        repeats: How often an image comes up in an epoch, each time changed in
+            another way. An epoch stays as long and shows fewer images.
             Source: arXiv:1901.09335.
         mixup: Alpha of MixUp's Beta distribution; 0 is off.
         cutmix: Alpha of CutMix's Beta distribution; 0 is off.
@@ -74,7 +74,7 @@ class Augmentation:
             problems.append(f"repeats is {self.repeats}, not 1 or more")
         if self.rand_augment:
             try:
-                rand_augment_policy.parsed(self.rand_augment)
+                rand_augment_policy.parse_policy(self.rand_augment)
             except ValueError as problem:
                 problems.append(str(problem))
         if problems:
@@ -82,7 +82,7 @@ class Augmentation:
 
     @property
     def mixes(self) -> bool:
-        """Whether pictures are mixed, which makes the labels soft."""
+        """Whether images are mixed, which makes the labels soft."""
         return self.mix_probability > 0 and (self.mixup > 0 or self.cutmix > 0)
 
 

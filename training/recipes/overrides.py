@@ -21,7 +21,7 @@ _KINDS = {
 _WORDS = {"true": True, "false": False}
 
 
-def changed(
+def apply_overrides(
     record: Record, changes: Sequence[str], fixed: Sequence[str] = ()
 ) -> Record:
     """Returns a copy of a frozen dataclass with fields changed by text.
@@ -54,8 +54,10 @@ def changed(
     raise ValueError("; ".join(problems))
 
 
-def told(record: Any, fixed: Sequence[str] = (), base: Any = None) -> list[str]:
-    """Returns, as `changed` takes them, the fields that are not as they are by default.
+def format_overrides(
+    record: Any, fixed: Sequence[str] = (), base: Any = None
+) -> list[str]:
+    """Returns the fields that differ from their defaults, as `apply_overrides` takes.
 
     Args:
         record: The dataclass.
@@ -70,14 +72,17 @@ def told(record: Any, fixed: Sequence[str] = (), base: Any = None) -> list[str]:
             continue
         if is_dataclass(value):
             inner_base = None if base is None else plain
-            said += [f"{field.name}.{inner}" for inner in told(value, base=inner_base)]
+            said += [
+                f"{field.name}.{inner}"
+                for inner in format_overrides(value, base=inner_base)
+            ]
         else:
             said.append(f"{field.name}={format_value(value)}")
     return said
 
 
 def format_value(value: Any) -> str:
-    """Returns a field's value as `changed` takes it."""
+    """Returns a field's value as `apply_overrides` takes it."""
     if isinstance(value, tuple):
         return ",".join(map(format_value, value))
     if value is None or isinstance(value, bool):
@@ -102,7 +107,7 @@ def _parsed(record: Any, field: str, text: str, fixed: Sequence[str]) -> Any:
     try:
         return _value(text.strip(), kind)
     except ValueError:
-        raise ValueError(f"{field} takes {described(kind)}, not {text!r}") from None
+        raise ValueError(f"{field} takes {describe_type(kind)}, not {text!r}") from None
 
 
 def _kind_of(record: Any, field: str, fixed: Sequence[str]) -> Any:
@@ -157,10 +162,10 @@ def _value(text: str, kind: Any) -> Any:
     return value
 
 
-def described(kind: Any) -> str:
+def describe_type(kind: Any) -> str:
     """Returns a type in words: "a whole number or none"."""
     if isinstance(kind, types.UnionType):
-        return f"{described(typing.get_args(kind)[0])} or none"
+        return f"{describe_type(typing.get_args(kind)[0])} or none"
     if typing.get_origin(kind) is tuple:
-        return " and ".join(described(inner) for inner in typing.get_args(kind))
+        return " and ".join(describe_type(inner) for inner in typing.get_args(kind))
     return _KINDS[kind]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from .augmentation import Augmentation
 from .recipe import Recipe
 
-# From this size on the official code evaluates the whole picture, squashed.
+# From this size on the official code evaluates the whole image, squashed.
 _SQUASHED_FROM_PX = 384
 
 # arXiv:2201.03545, table 5, with the official code's crop (its data loader's default).

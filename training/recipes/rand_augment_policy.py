@@ -29,7 +29,7 @@ class Policy:
     probability: float = 0.5
 
 
-def parsed(words: str) -> Policy:
+def parse_policy(words: str) -> Policy:
     """Returns what words such as "rand-m9-mstd0.5-inc1" mean.
 
     Raises:

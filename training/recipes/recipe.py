@@ -28,19 +28,19 @@ class Recipe:
         variant: Name in `keras_convnext.list_variants()`.
         weights: What training starts from, as the builders take it ("imagenet", a
             tag, a path); None starts from random weights.
-        size_px: Side of the square pictures, training and evaluation alike.
+        size_px: Side of the square images, training and evaluation alike.
         patch_size: Side of the stem's patches in pixels; None is the variant's.
         stochastic_depth_rate: Of the last block; rises linearly from the first.
         layer_scale_init_value: None takes the variant's.
         head_init_scale: Factor on the classifier's initial kernel.
         dropout_rate: Before the classifier.
-        epochs: Passes over the training pictures.
+        epochs: Passes over the training images.
         warmup_epochs: Linear rise of the learning rate, in epochs.
         frozen_epochs: Epochs at the start in which the head alone learns; the
             backbone's weights stay as they were loaded, and the rise of the learning
             rate comes after them.
         frozen_lr: Learning rate of these epochs.
-        global_batch: Pictures a step, over all devices.
+        global_batch: Images a step, over all devices.
         peak_lr: Highest learning rate.
         lr_batch: The batch that `peak_lr` is meant for: with another `global_batch`
             it is scaled in proportion. None: it is never scaled.
@@ -63,8 +63,8 @@ class Recipe:
             None leaves them soft.
         ema_decay: Decay of the moving average of the weights, which is then what is
             evaluated and kept; None for no average.
-        augmentation: What happens to the training pictures.
-        evaluation_crop: How evaluation makes pictures square, "center" or "squash".
+        augmentation: What happens to the training images.
+        evaluation_crop: How evaluation makes images square, "center" or "squash".
             None: as the starting weights' record says where it is for this size, else
             as the kind of data says.
         steps_per_call: Steps that the devices take before Python looks at the results.
@@ -72,7 +72,7 @@ class Recipe:
         precision: "float32", "mixed_bfloat16", or "mixed_float16" with loss scaling.
         validation_share: Share held back where the data has no split of its own.
         keep: Which epoch's weights are the run's result, "last" or "best" by
-            accuracy on the held-back pictures.
+            accuracy on the held-back images.
         keep_checkpoints: How many of the newest checkpoints stay, beside the best.
         seed: Of the initial weights, the order, the augmentation and the split.
     """

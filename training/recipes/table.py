@@ -13,7 +13,7 @@ from .recipe import Recipe
 __all__ = ["RECIPES", "Recipe", "resolve"]
 
 _TABLE = (
-    # 32x32 pictures and a few minutes of two cores. Digits are no longer digits
+    # 32x32 images and a few minutes of two cores. Digits are no longer digits
     # when mirrored, so only small moves.
     Recipe(
         name="demo",
@@ -29,7 +29,7 @@ _TABLE = (
         ema_decay=0.99,
         augmentation=Augmentation(shift_px=2),
     ),
-    # Thousands of small pictures, from random weights: CIFAR, or folders of
+    # Thousands of small images, from random weights: CIFAR, or folders of
     # photographs with --set size_px=64 and more.
     Recipe(
         name="scratch_small",
@@ -49,7 +49,7 @@ _TABLE = (
         ),
     ),
     # Hundreds of photographs, from weights trained on ImageNet: the new head first,
-    # then all of it, the layers near the picture the least.
+    # then all of it, the layers near the image the least.
     Recipe(
         name="finetune_small",
         variant="convnext_tiny",
@@ -96,7 +96,9 @@ def resolve(name: str, changes: Sequence[str] = ()) -> Recipe:
             f"{', '.join(closest)}; --recipe=help of the train command lists all"
         )
     shorter = fit_to_epochs(RECIPES[name], changes)
-    return overrides.changed(RECIPES[name], [*shorter, *changes], fixed=("name",))
+    return overrides.apply_overrides(
+        RECIPES[name], [*shorter, *changes], fixed=("name",)
+    )
 
 
 def fit_to_epochs(recipe: Recipe, changes: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is drawn of a finished run, and the pictures that it leaves as files."""
+"""What is drawn of a finished run, and the images that it leaves as files."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import tensorflow as tf
 from keras_convnext import _files
 
 from ..engine.run import Run
-from ..evaluation.metrics import Verdicts
+from ..evaluation.metrics import Predictions
 from ..inference import saliency
 from . import insight_plots, plots
 
-_SHEET_PICTURES = 40
-_SAMPLE_PICTURES = 8
-_EMBEDDED_PICTURES = 225
-_EXPLAINED_PICTURES = 6
+_SHEET_IMAGES = 40
+_SAMPLE_IMAGES = 8
+_EMBEDDED_IMAGES = 225
+_EXPLAINED_IMAGES = 6
 _BATCH = 32
 
 
-def leave(
+def write_figures(
     run: Run,
     model: keras.Model,
-    verdicts: Verdicts,
+    predictions: Predictions,
     rows: list[dict[str, float]],
     names: Sequence[str],
 ) -> dict[str, bytes]:
@@ -34,57 +34,57 @@ def leave(
     Args:
         run: A run whose last epoch is done.
         model: The model that is left, with probabilities as outputs.
-        verdicts: What it says of the held-back pictures, in their order.
+        predictions: What it says of the held-back images, in their order.
         rows: The history.
-        names: File names of the held-back pictures, in their order.
+        names: File names of the held-back images, in their order.
     """
     classes = run.source.classes
-    images, labels = run.source.sample_images(_EMBEDDED_PICTURES)
+    images, labels = run.source.sample_images(_EMBEDDED_IMAGES)
     features, probabilities = _answers(model, images)
-    few = _spread(len(images), _SHEET_PICTURES)
+    few = _spread(len(images), _SHEET_IMAGES)
     drawn = {
         "curves.png": plots.curves(rows),
         "predictions.png": plots.sheet(
             images[few], labels[few], probabilities[few], classes
         ),
-        "calibration.png": insight_plots.calibration(verdicts),
+        "calibration.png": insight_plots.calibration(predictions),
     }
     if len(classes) <= plots.MOST_CONFUSION_CLASSES:
-        drawn["confusion.png"] = plots.confusion(verdicts.confusion(), classes)
+        drawn["confusion.png"] = plots.confusion(predictions.confusion(), classes)
     if len(images) > 2:
         drawn["embedding.png"] = insight_plots.embedding(
             features, images, labels, classes
         )
     right = few[probabilities[few].argmax(axis=1) == labels[few]]
-    right = right[_spread(len(right), _EXPLAINED_PICTURES)]
+    right = right[_spread(len(right), _EXPLAINED_IMAGES)]
     shown, truths_shown = images[right], labels[right]
-    mistakes = verdicts.worst_mistakes()
+    mistakes = predictions.worst_mistakes()
     if len(mistakes):
-        wrong, truths = run.source.held_back_images(np.sort(mistakes))
+        wrong, truths = run.source.validation_images(np.sort(mistakes))
         # Fetched in their order in the data, shown the worst first.
         order = np.argsort(np.argsort(mistakes))
         wrong, truths = wrong[order], truths[order]
         _, said = _answers(model, wrong)
-        number = int((verdicts.top[:, 0] != verdicts.labels).sum())
+        number = int((predictions.top[:, 0] != predictions.labels).sum())
         title = f"{len(wrong)} of {number} mistakes, the surest first"
         drawn["mistakes.png"] = plots.sheet(
             wrong, truths, said, classes, title, [names[n] for n in mistakes]
         )
-        half = _EXPLAINED_PICTURES // 2
+        half = _EXPLAINED_IMAGES // 2
         shown = np.concatenate([wrong[:half], shown[::2], shown[1::2]])
         truths_shown = np.concatenate(
             [truths[:half], truths_shown[::2], truths_shown[1::2]]
         )
-    shown = shown[:_EXPLAINED_PICTURES]
+    shown = shown[:_EXPLAINED_IMAGES]
     drawn["explained.png"] = _explained(
         model, shown, truths_shown[: len(shown)], classes
     )
-    folder = run.workdir.pictures
+    folder = run.workdir.images
     for name, png in drawn.items():
         with _files.replacing(folder / name) as partial:
             partial.write_bytes(png)
-    few = few[_spread(len(few), _SAMPLE_PICTURES)]
-    _leave_samples(run, images[few], labels[few])
+    few = few[_spread(len(few), _SAMPLE_IMAGES)]
+    _write_samples(run, images[few], labels[few])
     return drawn
 
 
@@ -104,7 +104,7 @@ def _answers(model: keras.Model, images: np.ndarray) -> tuple[np.ndarray, np.nda
     parts = []
     for first in range(0, len(images), _BATCH):
         batch = tf.constant(images[first : first + _BATCH], tf.float32)
-        # Called directly: `predict` would have every device answer every picture.
+        # Called directly: `predict` would have every device answer every image.
         outputs = network(batch, training=False)
         parts.append([keras.ops.convert_to_numpy(output) for output in outputs])
     features, probabilities = zip(*parts, strict=True)
@@ -129,8 +129,8 @@ def _explained(
     )
 
 
-def _leave_samples(run: Run, images: np.ndarray, labels: np.ndarray) -> None:
-    folder = run.workdir.pictures / "samples"
+def _write_samples(run: Run, images: np.ndarray, labels: np.ndarray) -> None:
+    folder = run.workdir.images / "samples"
     folder.mkdir(exist_ok=True)
     _files.remove_partial(folder)
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):

@@ -55,5 +55,5 @@ def _further(workdir: Workdir, there: Mapping[str, Any], epochs: int) -> str:
 
     recipe = recipe_file.from_json(there)
     base = table.RECIPES.get(recipe.name)
-    changes = overrides.told(recipe, fixed=_LEFT_OUT, base=base)
+    changes = overrides.format_overrides(recipe, fixed=_LEFT_OUT, base=base)
     return next_steps.train_on(workdir, there, [*changes, f"epochs={epochs}"])

@@ -12,22 +12,22 @@ import numpy as np
 
 from ..data.class_balance import counts as class_counts
 from ..data.class_balance import notices
-from ..evaluation.metrics import TOP, Verdicts
+from ..evaluation.metrics import TOP, Predictions
 from .next_steps import steps
 from .progress import clock
 
 # In the order of the page: the title and a word on how to read it.
-_PICTURES = {
+_IMAGES = {
     "curves.png": ("How it learned", ""),
     "confusion.png": ("What it mixes up", "A row is a class, a column an answer."),
     "mistakes.png": (
         "Its worst mistakes",
-        "The held-back pictures that it was surest of and wrong about: hard ones, odd "
+        "The held-back images that it was surest of and wrong about: hard ones, odd "
         "ones, and now and then one with a wrong label.",
     ),
     "predictions.png": (
-        "What it says of pictures it has not seen",
-        "Taken evenly from the held-back pictures.",
+        "What it says of images it has not seen",
+        "Taken evenly from the held-back images.",
     ),
     "explained.png": (
         "Where it looks",
@@ -41,8 +41,8 @@ _PICTURES = {
     ),
     "embedding.png": (
         "What looks alike to it",
-        "What the classifier sees of each picture, on the two main axes (PCA). The "
-        "frame is the colour of the class.",
+        "What the classifier sees of each image, on the two main axes (PCA). The "
+        "frame is the color of the class.",
     ),
 }
 _CLASSES_AFTER = "mistakes.png"
@@ -81,8 +81,8 @@ def page(
     run: Any,
     metrics: Mapping[str, Any],
     rows: Sequence[Mapping[str, float]],
-    verdicts: Verdicts,
-    pictures: Mapping[str, bytes],
+    predictions: Predictions,
+    images: Mapping[str, bytes],
     names: Sequence[str],
 ) -> str:
     """Returns the report as one HTML file that needs nothing beside it.
@@ -91,20 +91,20 @@ def page(
         run: The `trainer.Run`.
         metrics: What metrics.json holds.
         rows: The history.
-        verdicts: Of the model as it is saved.
-        pictures: PNGs by file name.
-        names: File names of the held-back pictures, in their order.
+        predictions: Of the model as it is saved.
+        images: PNGs by file name.
+        names: File names of the held-back images, in their order.
     """
     title = f"{run.recipe.variant} on {run.source.name}"
     sections = []
-    for name, (heading, words) in _PICTURES.items():
-        if name in pictures:
-            body = _picture(heading, pictures[name])
+    for name, (heading, words) in _IMAGES.items():
+        if name in images:
+            body = _image(heading, images[name])
             if name == "mistakes.png":
-                body += _mistakes(verdicts, run.source.classes, names)
+                body += _mistakes(predictions, run.source.classes, names)
             sections.append(_section(heading, body, words))
         if name == _CLASSES_AFTER:
-            sections.append(_class_section(verdicts, run))
+            sections.append(_class_section(predictions, run))
     if run.source.skipped:
         sections.append(_left_out(run.source.skipped))
     sections.append(_section("What to do with it", _next(run)))
@@ -122,14 +122,14 @@ def page(
 
 def _summary(metrics: Mapping[str, Any]) -> str:
     words = (
-        f"Trained on {metrics['train_examples']:,} pictures of {metrics['classes']} "
+        f"Trained on {metrics['train_examples']:,} images of {metrics['classes']} "
         f"classes for {metrics['epochs']} epochs; judged on "
-        f"{metrics['eval_examples']:,} pictures that it never saw."
+        f"{metrics['eval_examples']:,} images that it never saw."
     )
     if metrics["kept_epoch"] != metrics["epochs"]:
         words += (
             f" The weights are those of epoch {metrics['kept_epoch']}, which did best "
-            "on these pictures, so the figures are a little too good."
+            "on these images, so the figures are a little too good."
         )
     return words
 
@@ -137,10 +137,10 @@ def _summary(metrics: Mapping[str, Any]) -> str:
 def _left_out(skipped: Sequence[tuple[str, str]]) -> str:
     shown = skipped[:_MOST_LEFT_OUT]
     more = f" The first {len(shown)}:" if len(shown) < len(skipped) else ""
-    what = "1 picture" if len(skipped) == 1 else f"{len(skipped):,} pictures"
+    what = "1 image" if len(skipped) == 1 else f"{len(skipped):,} images"
     words = f"{what} could not be read.{more}"
     rows = [(str(path), reason) for path, reason in shown]
-    return _section("Left out", _table(("picture", "why"), rows, numbers=0), words)
+    return _section("Left out", _table(("image", "why"), rows, numbers=0), words)
 
 
 def _next(run: Any) -> str:
@@ -173,7 +173,7 @@ def _section(title: str, body: str, words: str = "") -> str:
     return f"<section>\n<h2>{escape(title)}</h2>\n{said}{body}\n</section>\n"
 
 
-def _picture(title: str, png: bytes) -> str:
+def _image(title: str, png: bytes) -> str:
     data = base64.b64encode(png).decode("ascii")
     return f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
 
@@ -193,24 +193,24 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], numbers: int) -> 
     return f"<table>\n<tr>{line(head, 'th')}</tr>\n{lines}</table>"
 
 
-def _class_section(verdicts: Verdicts, run: Any) -> str:
+def _class_section(predictions: Predictions, run: Any) -> str:
     words = " ".join(f"{line[0].upper()}{line[1:]}." for line in notices(run.source))
     if len(run.source.classes) > _MOST_CLASSES:
         words += (
             f" The {_MOST_CLASSES} of {len(run.source.classes):,} classes that it "
             "knows least."
         )
-    return _section("Class by class", _classes(verdicts, run), words)
+    return _section("Class by class", _classes(predictions, run), words)
 
 
-def _classes(verdicts: Verdicts, run: Any) -> str:
-    counts = verdicts.by_class()
-    recall = counts.right / np.maximum(counts.images, 1)
+def _classes(predictions: Predictions, run: Any) -> str:
+    counts = predictions.by_class()
+    recall = counts.correct / np.maximum(counts.images, 1)
     trained = class_counts(run.source.training, len(run.source.classes))
     lines = []
     for number in np.argsort(recall, kind="stable")[:_MOST_CLASSES]:
-        row = verdicts.confusion_row(number)
-        total, right = int(counts.images[number]), int(counts.right[number])
+        row = predictions.confusion_row(number)
+        total, right = int(counts.images[number]), int(counts.correct[number])
         row[number] = 0
         taken_for = run.source.classes[row.argmax()] if row.any() else ""
         share = f"{right / total:.1%}" if total else "-"
@@ -236,15 +236,17 @@ def _classes(verdicts: Verdicts, run: Any) -> str:
     return _table(head, lines, numbers=4)
 
 
-def _mistakes(verdicts: Verdicts, classes: Sequence[str], names: Sequence[str]) -> str:
+def _mistakes(
+    predictions: Predictions, classes: Sequence[str], names: Sequence[str]
+) -> str:
     lines = [
         (
             names[number],
-            classes[verdicts.labels[number]],
-            classes[verdicts.top[number, 0]],
-            f"{verdicts.confidence[number]:.1%}",
+            classes[predictions.labels[number]],
+            classes[predictions.top[number, 0]],
+            f"{predictions.confidence[number]:.1%}",
         )
-        for number in verdicts.worst_mistakes()
+        for number in predictions.worst_mistakes()
     ]
     return _table(("image", "true", "predicted", "probability"), lines, numbers=1)
 

@@ -1,4 +1,4 @@
-"""Pictures of how a trained model sees: how sure, how near, and where it looks."""
+"""Images of how a trained model sees: how sure, how near, and where it looks."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..evaluation.metrics import Verdicts
+from ..evaluation.metrics import Predictions
 from ..inference import saliency
-from .plots import HELD_BACK, INK, TRAIN, WRONG, caption, dress, png, shortened
+from .plots import INK, TRAIN, VALIDATION, WRONG, caption, dress, png, shorten
 
 _BINS = 10
 _THUMBNAIL_PX = 44
 _FRAME_PX = 2
 # What a class' name takes up of what the points span: the longest is 18 letters.
 _NAME_SHARE = (0.3, 0.085)
-_MOST_COLOURED_CLASSES = 20
+_MOST_COLORED_CLASSES = 20
 
 
 @dataclass(frozen=True)
 class Explained:
-    """A picture and where the model looks in it.
+    """An image and where the model looks in it.
 
     Attributes:
         image: `(height, width, 3)` in 0..255.
@@ -32,7 +32,7 @@ class Explained:
         slopes: The input's gradient, `(height, width, 3)`.
         name: Of the class that is explained.
         share: The probability of that class, 0 to 1.
-        truth: The picture's own class, where it is known.
+        truth: The image's own class, where it is known.
     """
 
     image: np.ndarray
@@ -43,27 +43,27 @@ class Explained:
     truth: str | None = None
 
 
-def explained(pictures: Sequence[Explained]) -> bytes:
-    """Draws pictures, each beside its Grad-CAM and its input's gradient.
+def explained(images: Sequence[Explained]) -> bytes:
+    """Draws images, each beside its Grad-CAM and its input's gradient.
 
     Returns:
-        A PNG; two pictures a row where there is more than one.
+        A PNG; two images a row where there is more than one.
     """
-    across = min(2, len(pictures))
-    rows = -(-len(pictures) // across)
+    across = min(2, len(images))
+    rows = -(-len(images) // across)
     figure = Figure(figsize=(5.6 * across, 2.3 * rows))
     figure.subplots_adjust(0.01, 0.02, 0.99, 1 - 0.4 / (2.3 * rows), 0.04, 0.26)
     grid = figure.subplots(rows, 3 * across, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
     cells = grid.reshape(rows * across, 3)
-    for (plain, cam, slopes), picture in zip(cells, pictures, strict=False):
-        truth = picture.name if picture.truth is None else picture.truth
-        wrong = truth != picture.name
-        title = caption(picture.name, picture.share, truth)
-        plain.imshow(np.clip(picture.image, 0, 255).astype(np.uint8))
-        cam.imshow(saliency.overlay(picture.image, picture.cam))
-        slopes.imshow(saliency.strength(picture.slopes))
+    for (plain, cam, slopes), image in zip(cells, images, strict=False):
+        truth = image.name if image.truth is None else image.truth
+        wrong = truth != image.name
+        title = caption(image.name, image.share, truth)
+        plain.imshow(np.clip(image.image, 0, 255).astype(np.uint8))
+        cam.imshow(saliency.overlay(image.image, image.cam))
+        slopes.imshow(saliency.strength(image.slopes))
         for axes, text in ((plain, title), (cam, "Grad-CAM"), (slopes, "gradient")):
             axes.set_title(
                 text,
@@ -74,18 +74,18 @@ def explained(pictures: Sequence[Explained]) -> bytes:
     return png(figure)
 
 
-def calibration(verdicts: Verdicts) -> bytes:
+def calibration(predictions: Predictions) -> bytes:
     """Draws how often the model is right for how sure it is.
 
     Returns:
         A PNG: the share of right answers in each tenth of confidence above, and how
-        many pictures each has below.
+        many images each has below.
     """
-    right = verdicts.top[:, 0] == verdicts.labels
-    chosen = np.minimum((verdicts.confidence * _BINS).astype(int), _BINS - 1)
+    right = predictions.top[:, 0] == predictions.labels
+    chosen = np.minimum((predictions.confidence * _BINS).astype(int), _BINS - 1)
     counts = np.bincount(chosen, minlength=_BINS)
-    hits = np.bincount(chosen, weights=right, minlength=_BINS)
-    sure = np.bincount(chosen, weights=verdicts.confidence, minlength=_BINS)
+    correct = np.bincount(chosen, weights=right, minlength=_BINS)
+    sure = np.bincount(chosen, weights=predictions.confidence, minlength=_BINS)
     some = counts > 0
     middles = (np.arange(_BINS) + 0.5) / _BINS
 
@@ -94,9 +94,9 @@ def calibration(verdicts: Verdicts) -> bytes:
     above.plot((0, 1), (0, 1), color=TRAIN, lw=1.5, ls="--", label="as sure as right")
     above.bar(
         middles[some],
-        hits[some] / counts[some],
+        correct[some] / counts[some],
         width=0.9 / _BINS,
-        color=HELD_BACK,
+        color=VALIDATION,
         label="share that is right",
     )
     above.plot(
@@ -110,10 +110,10 @@ def calibration(verdicts: Verdicts) -> bytes:
     above.set_ylim(0, 1.03)
     # Beside the bars, which may be anywhere.
     above.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    error = verdicts.calibration_error()
+    error = predictions.calibration_error()
     dress(above, f"Confidence and truth are {error:.1%} apart", "")
     below.bar(middles, counts, width=0.9 / _BINS, color=TRAIN)
-    dress(below, "Pictures", "confidence of the answer")
+    dress(below, "Images", "confidence of the answer")
     for axes in (above, below):
         axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     above.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
@@ -126,7 +126,7 @@ def embedding(
     labels: np.ndarray,
     classes: Sequence[str],
 ) -> bytes:
-    """Draws pictures where their features lie, on the two main axes of all of them.
+    """Draws images where their features lie, on the two main axes of all of them.
 
     Args:
         features: `(count, features)`, what the classifier weighs.
@@ -135,35 +135,35 @@ def embedding(
         classes: Their names.
 
     Returns:
-        A PNG: points in their places at the left; at the right the pictures, moved
+        A PNG: points in their places at the left; at the right the images, moved
         apart into rows and columns that keep the places' order.
     """
     places, share = main_axes(features)
     palette = colormaps["tab10" if len(classes) <= 10 else "tab20"]
-    colours = palette(labels % palette.N)[:, :3]
+    colors = palette(labels % palette.N)[:, :3]
     figure = Figure(figsize=(11, 5.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.scatter(places[:, 0], places[:, 1], c=colours, s=16, linewidths=0)
+    left.scatter(places[:, 0], places[:, 1], c=colors, s=16, linewidths=0)
     left.margins(0.12)
-    if len(classes) <= _MOST_COLOURED_CLASSES:
+    if len(classes) <= _MOST_COLORED_CLASSES:
         present = np.unique(labels)
         middles = [places[labels == number].mean(axis=0) for number in present]
         spots = apart(np.array(middles), *(np.ptp(places, axis=0) * _NAME_SHARE))
         for number, spot in zip(present, spots, strict=True):
             left.text(
                 *spot,
-                shortened(classes[number]),
+                shorten(classes[number]),
                 color=INK,
                 ha="center",
                 va="center",
                 fontsize=9,
                 bbox={"fc": "white", "ec": palette(number % palette.N), "alpha": 0.85},
             )
-    dress(left, f"{len(labels)} held-back pictures by their features", "")
+    dress(left, f"{len(labels)} held-back images by their features", "")
     left.set_xlabel(f"two main axes, {share:.0%} of all variance", color=INK)
     left.set_xticks([])
     left.set_yticks([])
-    right.imshow(_sheet(places, images, colours))
+    right.imshow(_sheet(places, images, colors))
     right.set_axis_off()
     return png(figure)
 
@@ -177,8 +177,8 @@ def main_axes(features: np.ndarray) -> tuple[np.ndarray, float]:
     Returns:
         Places `(count, 2)`, and the share of the variance that they keep.
     """
-    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    rows, lengths, _ = np.linalg.svd(centred, full_matrices=False)
+    centered = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    rows, lengths, _ = np.linalg.svd(centered, full_matrices=False)
     variance = lengths**2
     places = rows[:, :2] * lengths[:2]
     return places, float(variance[:2].sum() / max(variance.sum(), 1e-30))
@@ -203,8 +203,8 @@ def apart(places: np.ndarray, width: float, height: float) -> np.ndarray:
     return moved
 
 
-def _sheet(places: np.ndarray, images: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Returns small pictures in columns from left to right and rows from the top."""
+def _sheet(places: np.ndarray, images: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Returns small images in columns from left to right and rows from the top."""
     side = int(np.sqrt(len(images)))
     # As many as fill a square, taken evenly.
     taken = np.linspace(0, len(images) - 1, side * side).astype(int)
@@ -218,7 +218,7 @@ def _sheet(places: np.ndarray, images: np.ndarray, colours: np.ndarray) -> np.nd
         ):
             small = Image.fromarray(images[number]).resize((_THUMBNAIL_PX,) * 2)
             framed = np.empty((cell - 1, cell - 1, 3), np.uint8)
-            framed[:] = np.round(255 * colours[number])
+            framed[:] = np.round(255 * colors[number])
             inside = slice(_FRAME_PX, _FRAME_PX + _THUMBNAIL_PX)
             framed[inside, inside] = np.asarray(small)
             top, start = row * cell, column * cell

@@ -31,8 +31,8 @@ def steps(workdir: Workdir) -> tuple[tuple[str, str], ...]:
     )
     ask, explain = program("training.predict_main"), program("training.explain_main")
     return (
-        ("to ask it", f"{ask} --model={place} PICTURE..."),
-        ("to see why", f"{explain} --model={place} --out={seen} PICTURE..."),
+        ("to ask it", f"{ask} --model={place} IMAGE..."),
+        ("to see why", f"{explain} --model={place} --out={seen} IMAGE..."),
         ("to export", f"{program('export.main')} --model={model} --out={exported}"),
     )
 

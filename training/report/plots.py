@@ -1,4 +1,4 @@
-"""The pictures of a run, drawn as PNG."""
+"""The images of a run, drawn as PNG."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from matplotlib.ticker import MaxNLocator
 # One hue for what was trained on, one for what was held back; dark enough on white,
 # and apart for eyes that do not tell red from green.
 TRAIN = "#8a94a6"
-HELD_BACK = "#0b6bcb"
+VALIDATION = "#0b6bcb"
 WRONG = "#c4320a"
 INK = "#1f2733"
 FAINT = "#e4e8ee"
-# Above this a confusion matrix is unreadable as a picture.
+# Above this a confusion matrix is unreadable as an image.
 MOST_CONFUSION_CLASSES = 100
 _DPI = 120
 _MOST_WRITTEN_CLASSES = 20
@@ -46,12 +46,12 @@ def curves(rows: Sequence[dict[str, float]]) -> bytes:
         (accuracy, "Accuracy", "accuracy", "val_accuracy"),
     ):
         marker = "o" if len(rows) < 3 else None
-        for name, colour, label in (
+        for name, color, label in (
             (own, TRAIN, "training"),
-            (held, HELD_BACK, "held back"),
+            (held, VALIDATION, "held back"),
         ):
             values = [row[name] for row in rows]
-            axes.plot(epochs, values, color=colour, lw=2, marker=marker, label=label)
+            axes.plot(epochs, values, color=color, lw=2, marker=marker, label=label)
         dress(axes, title)
     accuracy.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     accuracy.legend(frameon=False, loc="lower right")
@@ -102,7 +102,7 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> bytes:
     )
     axes.set_xlabel("answered", color=INK)
     axes.set_ylabel("is", color=INK)
-    names = [shortened(name) for name in classes]
+    names = [shorten(name) for name in classes]
     ticks = np.arange(count) if written else np.arange(0, count, max(count // 20, 1))
     upright = max(map(len, names)) > 3
     axes.set_xticks(ticks, [names[i] for i in ticks], rotation=90 if upright else 0)
@@ -112,12 +112,12 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> bytes:
     if written:
         for (row, column), number in np.ndenumerate(counts):
             if number:
-                colour = INK if row == column else WRONG
+                color = INK if row == column else WRONG
                 # Neither can be read on the darker half of the blues.
                 if shares[row, column] > _DARK:
-                    colour = "white"
+                    color = "white"
                 axes.text(
-                    column, row, f"{number:,}", ha="center", va="center", color=colour
+                    column, row, f"{number:,}", ha="center", va="center", color=color
                 )
     return png(figure)
 
@@ -130,7 +130,7 @@ def sheet(
     title: str | None = None,
     names: Sequence[str] = (),
 ) -> bytes:
-    """Draws held-back pictures with what the model says of each.
+    """Draws held-back images with what the model says of each.
 
     Args:
         images: uint8 `(count, height, width, 3)`.
@@ -172,7 +172,7 @@ def sheet(
     wrong = int((answers != labels).sum())
     figure.suptitle(
         title
-        or f"{len(images)} held-back pictures, {len(images) - wrong} answered right",
+        or f"{len(images)} held-back images, {len(images) - wrong} answered right",
         x=0.01,
         y=1 - 0.1 / height,
         ha="left",
@@ -184,14 +184,14 @@ def sheet(
 
 
 def caption(answer: str, share: float, truth: str) -> str:
-    """Returns what stands above a small picture; a second line where it is wrong."""
-    text = f"{shortened(answer, _LONGEST_CAPTION)}  ({share:.0%})"
+    """Returns what stands above a small image; a second line where it is wrong."""
+    text = f"{shorten(answer, _LONGEST_CAPTION)}  ({share:.0%})"
     if answer != truth:
-        text += f"\nis {shortened(truth, _LONGEST_CAPTION)}"
+        text += f"\nis {shorten(truth, _LONGEST_CAPTION)}"
     return text
 
 
-def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
+def shorten(name: str, longest: int = _LONGEST_NAME) -> str:
     """Returns a class name that is no longer than so many characters."""
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
@@ -202,7 +202,7 @@ def end_of(path: str, longest: int = 26) -> str:
 
 
 def file_name(number: int, class_name: str) -> str:
-    """Returns a file name for a sample picture, "03_sunflowers.png"."""
+    """Returns a file name for a sample image, "03_sunflowers.png"."""
     safe = re.sub(r"[^\w-]+", "_", class_name).strip("_")[:40] or "class"
     return f"{number:02}_{safe}.png"
 

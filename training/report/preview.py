@@ -1,4 +1,4 @@
-"""A sheet of pictures as a training step will see them."""
+"""A sheet of images as a training step will see them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from ..augment.random_crop import Window, evaluated
+from ..augment.random_crop import Window, evaluation_pixels
 from ..data.examples import Examples
 from ..data.source import Source
 from ..recipes.augmentation import Augmentation
@@ -18,7 +18,7 @@ from ..recipes.recipe import Recipe
 from . import plots
 
 _CELL_INCHES = 1.3
-# As in the sheets of a report: a class that has less of a picture is not worth a word.
+# As in the sheets of a report: a class that has less of an image is not worth a word.
 _LEAST_SHARE = 0.005
 
 
@@ -41,39 +41,39 @@ class _Few:
         return tf.data.Dataset.from_tensor_slices(self.records)
 
     def shuffled(self, seed: int, epoch: int) -> tf.data.Dataset:
-        """Returns them in their order, so that a row stays a picture."""
+        """Returns them in their order, so that a row stays an image."""
         del seed, epoch
         return self.in_order()
 
-    def picture(
+    def image(
         self, record: Any, window: Window | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns what the store makes of a record."""
-        return self.store.picture(record, window)
+        return self.store.image(record, window)
 
     def names(self) -> tuple[str, ...]:
         """Returns nothing: a sheet has no use for them."""
         return ()
 
 
-def sheet(source: Source, recipe: Recipe, pictures: int, draws: int) -> bytes:
-    """Draws training pictures: a row each, plain and as training draws it.
+def sheet(source: Source, recipe: Recipe, count: int, draws: int) -> bytes:
+    """Draws training images: a row each, plain and as training draws it.
 
     They are those that a run of the recipe begins with, and go through the pipeline
     that training reads from, as if they were all there is: a column an epoch.
 
     Args:
-        source: Where the pictures are from.
+        source: Where the images are from.
         recipe: Its augmentation, seed and size are used.
-        pictures: Rows, at most.
+        count: Rows, at most.
         draws: Columns after the plain one.
 
     Returns:
         A PNG.
     """
-    few = _first(source.training, recipe.seed, pictures)
+    few = _first(source.training, recipe.seed, count)
     plain, labels = _plain(few, source)
-    # Repeats would show the first pictures several times and the last not at all.
+    # Repeats would show the first images several times and the last not at all.
     augment = replace(recipe.augmentation, repeats=1)
     drawn = [
         next(
@@ -95,7 +95,7 @@ def sheet(source: Source, recipe: Recipe, pictures: int, draws: int) -> bytes:
 
 
 def in_words(augmentation: Augmentation) -> str:
-    """Returns what is done to pictures: the fields that do anything."""
+    """Returns what is done to images: the fields that do anything."""
     plain = Augmentation()
     changed = [
         f"{field.name}={getattr(augmentation, field.name)}"
@@ -113,21 +113,21 @@ def _first(examples: Examples, seed: int, count: int) -> _Few:
 
 
 def _plain(few: _Few, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what evaluation would see of the pictures, and their labels."""
+    """Returns what evaluation would see of the images, and their labels."""
 
     def view(*record: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        picture, label = few.picture(record if len(record) > 1 else record[0])
-        return evaluated(picture, source.preprocessing), label
+        image, label = few.image(record if len(record) > 1 else record[0])
+        return evaluation_pixels(image, source.preprocessing), label
 
     images, labels = zip(*few.in_order().map(view).as_numpy_iterator(), strict=True)
     return np.stack(images), np.array(labels)
 
 
 def _mixture(target: np.ndarray, classes: Sequence[str]) -> str:
-    """Returns the classes of a mixed picture and what each has of it."""
+    """Returns the classes of a mixed image and what each has of it."""
     order = np.argsort(-target, kind="stable")[:2]
     return "\n".join(
-        f"{target[number]:.0%} {plots.shortened(classes[number], 14)}"
+        f"{target[number]:.0%} {plots.shorten(classes[number], 14)}"
         for number in order
         if target[number] > _LEAST_SHARE
     )
@@ -171,7 +171,7 @@ def _drawn(
         figure.text(
             (left - 0.1) / width,
             (height - above - tall * row - _CELL_INCHES / 2) / height,
-            plots.shortened(names[row], 15),
+            plots.shorten(names[row], 15),
             ha="right",
             va="center",
             fontsize=9,

@@ -20,7 +20,7 @@ class Progress(keras.callbacks.Callback):
     Args:
         epochs: Epochs of the whole run.
         steps_per_epoch: Steps of one epoch.
-        global_batch: Pictures a step.
+        global_batch: Images a step.
         steps_done: Steps taken before, in earlier sittings.
         stream: Where to write; stderr unless given.
     """

@@ -12,14 +12,14 @@ import keras
 
 from keras_convnext import _files
 
-from ..evaluation.metrics import Verdicts
+from ..evaluation.metrics import Predictions
 from ..workdir.layout import Workdir
 
 
 def metrics(
     run: Any,
     model: keras.Model,
-    verdicts: Verdicts,
+    predictions: Predictions,
     rows: Sequence[dict[str, float]],
     kept_epoch: int,
 ) -> dict[str, Any]:
@@ -28,25 +28,25 @@ def metrics(
     Args:
         run: A `run.Run` or a `jax_run.Run` whose last epoch is done.
         model: As it is saved.
-        verdicts: What it says of the held-back pictures.
+        predictions: What it says of the held-back images.
         rows: The history.
         kept_epoch: The epoch that its weights are from, counted from 1.
     """
     best = max(rows, key=lambda row: row["val_accuracy"], default=None)
     return {
-        "top1": verdicts.top1,
-        "top5": verdicts.top5,
-        "loss": verdicts.loss,
-        "mean_class_accuracy": verdicts.mean_class_accuracy(),
-        "calibration_error": verdicts.calibration_error(),
+        "top1": predictions.top1,
+        "top5": predictions.top5,
+        "loss": predictions.loss,
+        "mean_class_accuracy": predictions.mean_class_accuracy(),
+        "calibration_error": predictions.calibration_error(),
         "train_examples": run.source.train_examples,
-        "eval_examples": run.source.eval_examples,
+        "eval_examples": run.source.validation_examples,
         "skipped_examples": len(run.source.skipped),
         "classes": len(run.source.classes),
         "parameters": model.count_params(),
-        "epochs": run.position.epoch,
-        "steps": run.position.step,
-        "train_seconds": round(run.position.seconds, 1),
+        "epochs": run.progress.epoch,
+        "steps": run.progress.step,
+        "train_seconds": round(run.progress.seconds, 1),
         "best_epoch": int(best["epoch"]) if best else None,
         "best_top1": best["val_accuracy"] if best else None,
         "kept_epoch": kept_epoch,
@@ -54,12 +54,12 @@ def metrics(
 
 
 def write_model(workdir: Workdir, model: keras.Model, source: Any) -> None:
-    """Writes the model, the names of its classes, and how it sees a picture.
+    """Writes the model, the names of its classes, and how it sees an image.
 
     Args:
         workdir: Of the run.
         model: With probabilities as outputs.
-        source: The run's pictures: their `classes` and `preprocessing` are used.
+        source: The run's images: their `classes` and `preprocessing` are used.
     """
     with _files.replacing(workdir.model) as partial:
         model.save(partial)
@@ -71,18 +71,18 @@ def image_names(source: Any) -> tuple[str, ...]:
     """Returns the file names of the validation images, in order.
 
     Args:
-        source: The run's pictures. Those that keep no names are called by number.
+        source: The run's images. Those that keep no names are called by number.
     """
-    held_back = source.held_back
-    names = held_back.names() if hasattr(held_back, "names") else ()
-    return names or tuple(map(str, range(source.eval_examples)))
+    validation = source.validation
+    names = validation.names() if hasattr(validation, "names") else ()
+    return names or tuple(map(str, range(source.validation_examples)))
 
 
 def write_validation(
     workdir: Workdir,
     names: Sequence[str],
     classes: Sequence[str],
-    verdicts: Verdicts,
+    predictions: Predictions,
 ) -> None:
     """Writes a row for each validation image: its name, true and predicted class.
 
@@ -90,13 +90,17 @@ def write_validation(
         workdir: Of the run.
         names: From `image_names`.
         classes: Their names in the order of the labels.
-        verdicts: What the model as it is saved says of the images, in their order.
+        predictions: What the model as it is saved says of the images, in their order.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("image", "true", "predicted", "probability"))
     answers = zip(
-        names, verdicts.labels, verdicts.top[:, 0], verdicts.confidence, strict=True
+        names,
+        predictions.labels,
+        predictions.top[:, 0],
+        predictions.confidence,
+        strict=True,
     )
     for name, label, answer, probability in answers:
         writer.writerow((name, classes[label], classes[answer], f"{probability:.6g}"))

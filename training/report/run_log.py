@@ -46,7 +46,7 @@ def say_what_was_found(source: Any) -> None:
     for notice in (*source.notices, *class_balance.notices(source)):
         say(notice)
     if source.skipped:
-        say(f"left out {len(source.skipped)} unreadable pictures:")
+        say(f"left out {len(source.skipped)} unreadable images:")
         for path, reason in source.skipped:
             say(f"  {path}: {reason}")
 
@@ -61,13 +61,13 @@ def say_what_begins(run: Any, devices: str) -> None:
     say(
         f"{devices}, {run.recipe.precision}, batch "
         f"{run.recipe.global_batch}, {run.recipe.variant} with "
-        f"{run.learner.model.count_params():,} parameters, "
-        f"{run.source.train_examples:,} pictures of {len(run.source.classes)} classes "
-        f"to train on and {run.source.eval_examples:,} held back"
+        f"{run.train_state.model.count_params():,} parameters, "
+        f"{run.source.train_examples:,} images of {len(run.source.classes)} classes "
+        f"to train on and {run.source.validation_examples:,} held back"
     )
     say(of_recipe(run.recipe))
-    if run.position.step:
-        say(f"going on after step {run.position.step} (epoch {run.position.epoch + 1})")
+    if run.progress.step:
+        say(f"going on after step {run.progress.step} (epoch {run.progress.epoch + 1})")
 
 
 def say_what_came_out(
@@ -86,13 +86,13 @@ def say_what_came_out(
 
     say(
         f"held-back accuracy {metrics['top1']:.2%} "
-        f"({metrics['eval_examples']} pictures), trained in "
+        f"({metrics['eval_examples']} images), trained in "
         f"{clock(metrics['train_seconds'])}, {shown.stem} made in {clock(seconds)}"
     )
     if metrics["kept_epoch"] != metrics["epochs"]:
         say(
             f"kept the weights of epoch {metrics['kept_epoch']}, the best of "
-            f"{metrics['epochs']} on the held-back pictures"
+            f"{metrics['epochs']} on the held-back images"
         )
     say(f"model {run.workdir.model}, {shown.stem} {shown}")
     for words, command in next_steps.steps(run.workdir):
@@ -104,7 +104,7 @@ def of_recipe(recipe: Any) -> str:
     from ..recipes import overrides
 
     told = textwrap.fill(
-        " ".join(overrides.told(recipe, fixed=("name",))),
+        " ".join(overrides.format_overrides(recipe, fixed=("name",))),
         width=_WIDTH,
         initial_indent=_INDENT,
         subsequent_indent=_INDENT,

@@ -12,7 +12,7 @@ from . import figure
 from .runs import Result, RoadFolder, StepSummary, results
 
 
-def summarise(found: Sequence[Result], regime: str) -> list[StepSummary]:
+def summarize(found: Sequence[Result], regime: str) -> list[StepSummary]:
     """Returns a summary for each step that has results, in the road's order."""
     printed = {
         row.step: row.paper
@@ -46,7 +46,7 @@ def leave(folder: RoadFolder, settings: dict[str, Any]) -> str:
         The table of roadmap.md.
     """
     found = results(folder)
-    summaries = summarise(found, settings["regime"])
+    summaries = summarize(found, settings["regime"])
     _files.write_json(
         folder.summary,
         {"settings": settings, "runs": [asdict(result) for result in found]},

@@ -28,7 +28,7 @@ from ..workdir.history import HistoryFile
 from ..workdir.layout import Workdir, identity
 
 # A few minutes of a processor for each network, from random weights. No moving average
-# of the weights and one initialisation for all. Source: arXiv:2201.03545, appendix A.1.
+# of the weights and one initialization for all. Source: arXiv:2201.03545, appendix A.1.
 SMALL = Recipe(
     name="roadmap_small",
     variant="convnext_tiny",
@@ -51,7 +51,7 @@ class StepSummary:
         step: One of `roadmap.STEPS`.
         top1: Accuracy of each run, 0..1.
         parameters: Of the network that was trained.
-        multiply_accumulates: Likewise, of one picture.
+        multiply_accumulates: Likewise, of one image.
         paper: What the paper prints for the full-sized step.
     """
 
@@ -94,11 +94,11 @@ class Result:
     Attributes:
         step: One of `roadmap.STEPS`.
         seed: Of the initial weights, the order and the augmentation.
-        top1: Share of the held-back pictures answered right after the last epoch.
+        top1: Share of the held-back images answered right after the last epoch.
         loss: Mean cross-entropy on them, in nats.
         training_loss: Mean over the last epoch, label smoothing included.
         parameters: Trainable parameters.
-        multiply_accumulates: Of one picture: convolutions and dense layers.
+        multiply_accumulates: Of one image: convolutions and dense layers.
         seconds: Time spent training.
     """
 
@@ -162,7 +162,7 @@ def recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
         ValueError: There is no such recipe, or a change does not fit.
     """
     if name == SMALL.name:
-        return overrides.changed(SMALL, changes, fixed=("name", "variant"))
+        return overrides.apply_overrides(SMALL, changes, fixed=("name", "variant"))
     return recipes.resolve(name, changes)
 
 
@@ -236,9 +236,9 @@ def _run(
     workdir = Workdir(folder.run(step, recipe.seed))
     workdir.path.mkdir(parents=True, exist_ok=True)
     run = trainer.prepare(recipe, source, workdir, strategy, builder(road, step))
-    history = HistoryFile(workdir.history, run.position.epoch)
+    history = HistoryFile(workdir.history, run.progress.epoch)
     progress = Progress(
-        recipe.epochs, run.steps_per_epoch, recipe.global_batch, run.position.step
+        recipe.epochs, run.steps_per_epoch, recipe.global_batch, run.progress.step
     )
     trainer.train(run, [history, progress])
     last = history.rows[-1]
@@ -251,11 +251,13 @@ def _run(
         top1=last["val_accuracy"],
         loss=last["val_loss"],
         training_loss=last["loss"],
-        parameters=sum(v.numpy().size for v in run.learner.model.trainable_variables),
+        parameters=sum(
+            v.numpy().size for v in run.train_state.model.trainable_variables
+        ),
         multiply_accumulates=roadmap.multiply_accumulates(
             size, recipe.size_px, len(source.classes), recipe.patch_size or 4
         ),
-        seconds=round(run.position.seconds, 1),
+        seconds=round(run.progress.seconds, 1),
     )
     path = folder.result(step, recipe.seed)
     path.parent.mkdir(exist_ok=True)

@@ -20,7 +20,7 @@ SUFFIX = ".ckpt"
 
 
 @dataclass(frozen=True)
-class Position:
+class TrainProgress:
     """Where in a run a checkpoint was written.
 
     Attributes:
@@ -65,17 +65,17 @@ class Checkpoints:
         self.folder.mkdir(exist_ok=True)
         _files.remove_partial(self.folder)
 
-    def save(self, position: Position) -> Path:
+    def save(self, progress: TrainProgress) -> Path:
         """Writes a checkpoint and removes the ones that are no longer wanted.
 
         Raises:
             UsageError: The disk is full or will not be written to. The checkpoints
                 that are there stay.
         """
-        path = self.folder / f"step-{position.step:09d}{SUFFIX}"
+        path = self.folder / f"step-{progress.step:09d}{SUFFIX}"
         try:
             with _files.replacing(path) as partial:
-                self._write(partial, position)
+                self._write(partial, progress)
         except OSError as error:
             raise UsageError(
                 f"cannot write the checkpoint {path} ({error.strerror or error}); once "
@@ -84,14 +84,14 @@ class Checkpoints:
         self._remove_unwanted()
         return path
 
-    def _write(self, path: Path, position: Position) -> None:
+    def _write(self, path: Path, progress: TrainProgress) -> None:
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr(_POSITION, json.dumps(asdict(position)))
+            archive.writestr(_POSITION, json.dumps(asdict(progress)))
             for name, variable in self.variables.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, variable.numpy())
 
-    def restore(self) -> tuple[Position, list[str]] | None:
+    def restore(self) -> tuple[TrainProgress, list[str]] | None:
         """Puts the newest whole checkpoint back into the variables.
 
         Returns:
@@ -104,17 +104,17 @@ class Checkpoints:
         damaged: list[str] = []
         for path in self._newest_first():
             try:
-                position, arrays = self._read(path)
+                progress, arrays = self._read(path)
             except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
                 damaged.append(f"{path} is damaged ({error}) and was passed over")
                 continue
             self._assign(path, arrays)
-            return position, damaged
+            return progress, damaged
         return None
 
-    def _read(self, path: Path) -> tuple[Position, dict[str, np.ndarray]]:
+    def _read(self, path: Path) -> tuple[TrainProgress, dict[str, np.ndarray]]:
         with zipfile.ZipFile(path) as archive:
-            position = _position(archive)
+            progress = _position(archive)
             arrays = {}
             for member in archive.namelist():
                 if member != _POSITION:
@@ -123,7 +123,7 @@ class Checkpoints:
                         # Reading to the end is what makes zipfile compare sums.
                         file.read()
                     arrays[member.removesuffix(".npy")] = array
-        return position, arrays
+        return progress, arrays
 
     def _assign(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
         unlike = set(arrays) ^ set(self.variables)
@@ -140,7 +140,7 @@ class Checkpoints:
         for name, variable in self.variables.items():
             variable.assign(arrays[name])
 
-    def put_back(self, path: Path) -> Position:
+    def put_back(self, path: Path) -> TrainProgress:
         """Puts one checkpoint back into the variables.
 
         Returns:
@@ -150,11 +150,11 @@ class Checkpoints:
             UsageError: It is damaged, or of another model.
         """
         try:
-            position, arrays = self._read(path)
+            progress, arrays = self._read(path)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise UsageError(f"{path} is damaged ({error})") from error
         self._assign(path, arrays)
-        return position
+        return progress
 
     def _newest_first(self) -> Iterator[Path]:
         yield from sorted(self.folder.glob(f"step-*{SUFFIX}"), reverse=True)
@@ -197,8 +197,8 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
 
-def _position(archive: zipfile.ZipFile) -> Position:
-    return Position(**json.loads(archive.read(_POSITION)))
+def _position(archive: zipfile.ZipFile) -> TrainProgress:
+    return TrainProgress(**json.loads(archive.read(_POSITION)))
 
 
 def _score(path: Path) -> float:

@@ -36,7 +36,7 @@ class Workdir:
 
     @property
     def preprocessing(self) -> Path:
-        """How evaluation treats a picture."""
+        """How evaluation treats an image."""
         return self.path / "preprocessing.json"
 
     @property
@@ -75,8 +75,8 @@ class Workdir:
         return self.path / "tensorboard"
 
     @property
-    def pictures(self) -> Path:
-        """The folder of pictures."""
+    def images(self) -> Path:
+        """The folder of images."""
         return self.path / "pictures"
 
     def finished(self) -> dict[str, Any] | None:
@@ -127,9 +127,9 @@ class Workdir:
         self._check_classes(classes)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.pictures.mkdir(exist_ok=True)
+            self.images.mkdir(exist_ok=True)
             _files.remove_partial(self.path)
-            _files.remove_partial(self.pictures)
+            _files.remove_partial(self.images)
             if classes and not (self.recipe.exists() and self.labels.exists()):
                 self.write_labels(classes)
             if not self.recipe.exists():
@@ -148,7 +148,7 @@ class Workdir:
         if not self.history.exists() and not any(self.checkpoints.glob("*")):
             self.recipe.unlink(missing_ok=True)
             self.labels.unlink(missing_ok=True)
-            for folder in (self.checkpoints, self.pictures, self.path):
+            for folder in (self.checkpoints, self.images, self.path):
                 # One that is not there, or holds something of somebody's.
                 with contextlib.suppress(OSError):
                     folder.rmdir()
@@ -258,10 +258,10 @@ def counts(source: Any) -> dict[str, int]:
     """Returns how much data a run has, which makes it this run too.
 
     Args:
-        source: A `training.data.Source` or a `jax_run.Pictures`.
+        source: A `training.data.Source` or a `jax_run.Images`.
     """
     return {
         "train_examples": source.train_examples,
-        "eval_examples": source.eval_examples,
+        "eval_examples": source.validation_examples,
         "classes": len(source.classes),
     }

@@ -1,4 +1,4 @@
-"""Asks a server over gRPC which classes pictures show.
+"""Asks a server over gRPC which classes images show.
 
     python -m export.server.deploy.grpc_client --image=photo.jpg
     python -m export.server.deploy.grpc_client --target=server:8500 --image a.jpg b.png
@@ -20,16 +20,16 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 def predict(
     channel: grpc.Channel, model: str, files: list[bytes], timeout_s: float = 30
 ) -> list[dict]:
-    """Returns the classes of pictures.
+    """Returns the classes of images.
 
     Args:
         channel: The connection; it may be used for many calls, from many threads.
         model: What the server calls the model.
-        files: Encoded pictures.
+        files: Encoded images.
         timeout_s: How long to wait.
 
     Returns:
-        For each picture `classes` and `scores`, the best first, and `status`, which is
+        For each image `classes` and `scores`, the best first, and `status`, which is
         empty unless the file could not be classified.
 
     Raises:
@@ -54,7 +54,7 @@ def predict(
 
 
 def main(argv: list[str]) -> int:
-    """Asks about the pictures of the command line and prints what the server says.
+    """Asks about the images of the command line and prints what the server says.
 
     Args:
         argv: The program's name and its arguments.

@@ -4,7 +4,7 @@
         --clients=16 --protocol=rest
 
 Each client is a thread with a connection of its own, and sends its next request when it
-has the answer to the last. Every answer is compared with the first to the same picture.
+has the answer to the last. Every answer is compared with the first to the same image.
 How much memory the server has is printed too, where its metrics say so.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-# Pictures are computed in batches of different sizes, which sum in different orders.
+# Images are computed in batches of different sizes, which sum in different orders.
 _TOLERANCE = 1e-5
 _MEMORY = "process_resident_memory_bytes "
 Ask = Callable[[bytes], dict]
@@ -60,7 +60,7 @@ class Tally:
 
 
 def is_same(answer: dict, expected: dict) -> bool:
-    """Returns whether two answers about a picture are the same."""
+    """Returns whether two answers about an image are the same."""
     return bool(
         answer["status"] == expected["status"]
         and answer["classes"] == expected["classes"]
@@ -77,10 +77,10 @@ def run(
     """Sends requests and counts.
 
     Args:
-        clients: What sends a picture and returns its answer; a thread each.
-        files: The pictures, one a request, again and again.
+        clients: What sends an image and returns its answer; a thread each.
+        files: The images, one a request, again and again.
         count: How many requests.
-        expected: The answer to each picture; the first client is asked if `None`.
+        expected: The answer to each image; the first client is asked if `None`.
 
     Returns:
         What became of the requests.

@@ -1,4 +1,4 @@
-"""Asks a server over REST which classes pictures show. The standard library suffices.
+"""Asks a server over REST which classes images show. The standard library suffices.
 
 python -m export.server.deploy.rest_client --image=photo.jpg
 python -m export.server.deploy.rest_client --url=http://server:8501 --image a.jpg b.png
@@ -18,16 +18,16 @@ from pathlib import Path
 
 
 def predict(url: str, model: str, files: list[bytes], timeout_s: float = 30) -> list:
-    """Returns the classes of pictures.
+    """Returns the classes of images.
 
     Args:
         url: The server, such as `http://127.0.0.1:8501`.
         model: What the server calls the model.
-        files: Encoded pictures.
+        files: Encoded images.
         timeout_s: How long to wait.
 
     Returns:
-        For each picture `classes` and `scores`, the best first, and `status`, which is
+        For each image `classes` and `scores`, the best first, and `status`, which is
         empty unless the file could not be classified.
 
     Raises:
@@ -59,7 +59,7 @@ def predict(url: str, model: str, files: list[bytes], timeout_s: float = 30) -> 
 
 
 def main(argv: list[str]) -> int:
-    """Asks about the pictures of the command line and prints what the server says.
+    """Asks about the images of the command line and prints what the server says.
 
     Args:
         argv: The program's name and its arguments.

@@ -10,10 +10,10 @@ from keras_convnext.weights.dialects.huggingface import (
     HUGGING_FACE,
     HUGGING_FACE_DINOV3,
 )
-from keras_convnext.weights.dialects.keras_applications import NAMED
-from keras_convnext.weights.dialects.keras_store import match_store
+from keras_convnext.weights.dialects.keras3_weights_h5 import match_store
+from keras_convnext.weights.dialects.keras_applications import KERAS_APPLICATIONS
+from keras_convnext.weights.dialects.native import NATIVE
 from keras_convnext.weights.dialects.openmmlab import OPENMMLAB
-from keras_convnext.weights.dialects.own import OWN
 from keras_convnext.weights.dialects.table import STEM, Match, Table
 from keras_convnext.weights.dialects.timm import OPEN_CLIP, TIMM
 from keras_convnext.weights.dialects.torchvision import TORCHVISION
@@ -21,7 +21,7 @@ from keras_convnext.weights.errors import WeightsMismatchError
 from keras_convnext.weights.tensor_file import TensorInfo
 
 TABLES: tuple[Table, ...] = (
-    OWN,
+    NATIVE,
     *TIMM,
     # First, because the other one has words for all that an isotropic network has.
     meta.ISOTROPIC,
@@ -31,7 +31,7 @@ TABLES: tuple[Table, ...] = (
     TORCHVISION,
     OPENMMLAB,
     *OPEN_CLIP,
-    NAMED,
+    KERAS_APPLICATIONS,
 )
 DIALECTS = tuple(dict.fromkeys(table.dialect for table in TABLES))
 
@@ -42,7 +42,7 @@ _AVERAGES = frozenset({"ema", "swa", "average", "averaged", "teacher", "shadow"}
 _MOST_PREFIXES = 8
 
 
-def recognise(tensors: Mapping[str, TensorInfo]) -> Match:
+def detect_naming(tensors: Mapping[str, TensorInfo]) -> Match:
     """Returns the match of the table that knows most of a file's tensors.
 
     A network may stand under a name of somebody's own ("net.stem.0.weight"), and next
@@ -98,7 +98,7 @@ def _best(tensors: Mapping[str, TensorInfo]) -> Match:
 
 def _prefixes(names: Collection[str]) -> list[str]:
     """Returns what stands before each network among the names."""
-    stems = {table.stem_name for table in TABLES if table is not OWN}
+    stems = {table.stem_name for table in TABLES if table is not NATIVE}
     found = {
         name.removesuffix(stem)
         for name in names

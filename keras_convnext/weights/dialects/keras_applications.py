@@ -23,7 +23,7 @@ def _norm(ours: str, theirs: str) -> list[Row]:
     return [Row(f"{ours}/{name}", f"{theirs}/{name}") for name in ("gamma", "beta")]
 
 
-NAMED = Table(
+KERAS_APPLICATIONS = Table(
     dialect="keras_applications",
     layout=KERAS_GROUPED,
     cleaning=(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_convnext.weights.dialects.keras_store import VARIABLES
+from keras_convnext.weights.dialects.keras3_weights_h5 import VARIABLES
 from keras_convnext.weights.errors import BadWeightsFileError
 from keras_convnext.weights.readers.archives import (
     open_archive,

@@ -18,7 +18,7 @@ from keras_convnext.folding import fold
 from keras_convnext.models import build
 from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.variants import VARIANTS
-from tests.export.conftest import randomized, smooth_pictures
+from tests.export.conftest import randomized, smooth_images
 
 
 def export(*arguments):
@@ -37,22 +37,22 @@ def exact(network):
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    return smooth_pictures(120)
+def images():
+    return smooth_images(120)
 
 
 @pytest.mark.parametrize("name", ["float16", "dynamic_int8", "int8", "int16x8"])
 def test_each_precision_needs_builtin_operators_only_and_runs(
-    name, network, exact, pictures, tiny_model
+    name, network, exact, images, tiny_model
 ):
-    contents = tflite.convert(network, PRECISIONS[name], pictures[:20], exact=exact)
+    contents = tflite.convert(network, PRECISIONS[name], images[:20], exact=exact)
     assert tflite.operators(contents)[1] == []
     interpreter = Interpreter(model_content=contents)
     runner = interpreter.get_signature_runner()
     dtype = runner.get_input_details()["tensors"]["dtype"]
     assert dtype.__name__ == tflite.input_type(PRECISIONS[name])
-    found = runner(tensors=pictures[:1].astype(dtype))["probabilities"]
-    expected = tiny_model.predict(pictures[:1], verbose=0)
+    found = runner(tensors=images[:1].astype(dtype))["probabilities"]
+    expected = tiny_model.predict(images[:1], verbose=0)
     # Eight bits for most activations of a narrow network; a lost layer or a wrong
     # scale gives far more.
     np.testing.assert_allclose(found, expected, atol=0.03)
@@ -63,10 +63,10 @@ def test_each_precision_needs_builtin_operators_only_and_runs(
 
 
 def test_of_an_integer_file_the_blocks_products_and_activations_are_integers(
-    network, exact, pictures
+    network, exact, images
 ):
-    contents = tflite.convert(network, PRECISIONS["int8"], pictures[:20], exact=exact)
-    errors = quantization_error.measure(exact, contents, pictures[:2])
+    contents = tflite.convert(network, PRECISIONS["int8"], images[:20], exact=exact)
+    errors = quantization_error.measure(exact, contents, images[:2])
     types = {}
     for layer in errors:
         part = "block" if "_mlp" in layer.tensor else "rest"
@@ -101,10 +101,10 @@ def atto():
 
 @pytest.mark.parametrize("name", ["dynamic_int8", "int8"])
 def test_weights_are_eight_bits_but_for_those_of_the_first_and_last_layer(
-    name, atto, pictures
+    name, atto, images
 ):
     network, exact = atto
-    contents = tflite.convert(network, PRECISIONS[name], pictures[:20], exact=exact)
+    contents = tflite.convert(network, PRECISIONS[name], images[:20], exact=exact)
     stored = stored_weights(contents)
     ends = {"stem_conv", "head_dense"}
     assert {layer for layer, (type_, _) in stored.items() if type_ != "INT8"} == ends
@@ -146,10 +146,10 @@ def stored_weights(contents):
     return found
 
 
-def test_a_layer_that_is_wrong_stands_out_in_the_report(exact, pictures):
-    assert {
-        e.error for e in quantization_error.measure(exact, exact, pictures[:1])
-    } == {0.0}
+def test_a_layer_that_is_wrong_stands_out_in_the_report(exact, images):
+    assert {e.error for e in quantization_error.measure(exact, exact, images[:1])} == {
+        0.0
+    }
     changed = bytearray(exact)
     name = b"stage1_block0_dwconv"
     model = schema.Model.GetRootAs(bytes(changed))
@@ -162,17 +162,17 @@ def test_a_layer_that_is_wrong_stands_out_in_the_report(exact, pictures):
             values = kernel.DataAsNumpy().view(np.float32)
             start = bytes(changed).index(values.tobytes())
             changed[start : start + values.nbytes] = (2 * values).tobytes()
-    errors = quantization_error.measure(exact, bytes(changed), pictures[:1])
+    errors = quantization_error.measure(exact, bytes(changed), images[:1])
     wrong = [error.error > 1e-3 for error in errors]
     first = errors[wrong.index(True)]
     assert name.decode() in first.tensor
     assert all(not is_wrong for is_wrong in wrong[: wrong.index(True)])
 
 
-def test_a_uint8_input_takes_pixels_as_they_are(network, exact, pictures):
-    # No picture of these is black or white anywhere, and the step is 1 all the same.
-    grey = 60 + pictures[:20] * 0.5
-    contents = tflite.convert(network, PRECISIONS["int8"], grey, exact=exact)
+def test_a_uint8_input_takes_pixels_as_they_are(network, exact, images):
+    # No image of these is black or white anywhere, and the step is 1 all the same.
+    gray = 60 + images[:20] * 0.5
+    contents = tflite.convert(network, PRECISIONS["int8"], gray, exact=exact)
     given = Interpreter(model_content=contents).get_input_details()[0]
     assert given["dtype"] is np.uint8
     scale, zero = given["quantization"]
@@ -181,24 +181,24 @@ def test_a_uint8_input_takes_pixels_as_they_are(network, exact, pictures):
 
 
 @pytest.mark.parametrize(("batch", "shape"), [(4, 4), (None, -1)])
-def test_a_file_may_take_more_pictures_in_a_call(
-    batch, shape, network, pictures, tiny_model, tmp_path
+def test_a_file_may_take_more_images_in_a_call(
+    batch, shape, network, images, tiny_model, tmp_path
 ):
     contents = tflite.convert(network, PRECISIONS["float32"], batch=batch)
     given = Interpreter(model_content=contents).get_input_details()[0]
     assert given["shape_signature"][0] == shape
     (tmp_path / "model.tflite").write_bytes(contents)
-    # Ten pictures fill neither batches of four nor the three that the program takes
+    # Ten images fill neither batches of four nor the three that the program takes
     # of any number.
     answers = isolated_runner.run_tflite(
-        str(tmp_path / "model.tflite"), {"tensors": pictures[:10]}
+        str(tmp_path / "model.tflite"), {"tensors": images[:10]}
     )
-    expected = tiny_model.predict(pictures[:10], verbose=0)
+    expected = tiny_model.predict(images[:10], verbose=0)
     np.testing.assert_allclose(answers["answers"], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["float32", "float16", "dynamic_int8"])
-def test_a_file_may_leave_the_size_of_its_pictures_open(
+def test_a_file_may_leave_the_size_of_its_images_open(
     name, network, tiny_model, tiny_variant
 ):
     contents = tflite.convert(network, PRECISIONS[name], any_size=True)
@@ -210,14 +210,14 @@ def test_a_file_may_leave_the_size_of_its_pictures_open(
     )
     other.set_weights(tiny_model.get_weights())
     limit = {"float32": 1e-5, "float16": 2e-3, "dynamic_int8": 3e-2}[name]
-    picture = np.random.default_rng(0).uniform(0, 255, (1, 48, 64, 3))
-    picture = picture.astype(np.float32)
-    interpreter.resize_tensor_input(given["index"], picture.shape)
+    image = np.random.default_rng(0).uniform(0, 255, (1, 48, 64, 3))
+    image = image.astype(np.float32)
+    interpreter.resize_tensor_input(given["index"], image.shape)
     interpreter.allocate_tensors()
-    interpreter.set_tensor(given["index"], picture)
+    interpreter.set_tensor(given["index"], image)
     interpreter.invoke()
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    np.testing.assert_allclose(found, other.predict(picture, verbose=0), atol=limit)
+    np.testing.assert_allclose(found, other.predict(image, verbose=0), atol=limit)
 
 
 def test_integers_take_one_size(workdir, tmp_path, capsys):
@@ -226,16 +226,16 @@ def test_integers_take_one_size(workdir, tmp_path, capsys):
     assert "--any_size is not for int8" in capsys.readouterr().err
 
 
-def test_integers_without_pictures_are_refused(workdir, tmp_path, capsys):
+def test_integers_without_images_are_refused(workdir, tmp_path, capsys):
     few = tmp_path / "few"
     few.mkdir()
-    for index, image in enumerate(smooth_pictures(99)):
+    for index, image in enumerate(smooth_images(99)):
         Image.fromarray(image.astype(np.uint8)).save(few / f"{index}.png")
     out = tmp_path / "out"
     arguments = [f"--model={workdir}", f"--out={out}", "--precision=int8"]
     for calibration, words in (
         ((), "need --calibration=folder:PATH, array:FILE.npz or tfds:NAME"),
-        ((f"--calibration=folder:{few}",), "holds 99 pictures, at least 100"),
+        ((f"--calibration=folder:{few}",), "holds 99 images, at least 100"),
         ((f"--calibration=folder:{tmp_path / 'no'}",), "there is no folder"),
         (
             ("--calibration=tulips",),
@@ -253,18 +253,18 @@ def test_integers_without_pictures_are_refused(workdir, tmp_path, capsys):
 def test_all_precisions_of_a_trained_model_pass_their_limits(tiny_model, tmp_path):
     # A random network is all but undecided between its classes, and eight bits decide
     # otherwise: the limits are for models that have learned something.
-    pictures = smooth_pictures(400)
-    labels = np.arange(len(pictures)) % 7
+    images = smooth_images(400)
+    labels = np.arange(len(images)) % 7
     colors = np.random.default_rng(1).uniform(0, 255, (7, 1, 1, 3))
-    pictures = np.uint8(pictures / 3 + colors[labels] * 2 / 3)
+    images = np.uint8(images / 3 + colors[labels] * 2 / 3)
     model = keras.models.clone_model(tiny_model)
     model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
     keras.utils.set_random_seed(0)
-    model.fit(pictures, labels, epochs=12, batch_size=32, verbose=0)
+    model.fit(images, labels, epochs=12, batch_size=32, verbose=0)
     model.save(tmp_path / "model.keras")
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for index, image in enumerate(pictures):
+    for index, image in enumerate(images):
         Image.fromarray(image).save(folder / f"{index}.png")
     out = tmp_path / "out"
     arguments = (
@@ -274,12 +274,12 @@ def test_all_precisions_of_a_trained_model_pass_their_limits(tiny_model, tmp_pat
         f"--precision={','.join(PRECISIONS)}",
     )
     assert export(*arguments) == 0
-    artefacts = json.loads((out / "export.json").read_text())["artefacts"]
+    artifacts = json.loads((out / "export.json").read_text())["artefacts"]
     files = {f"model_{name}.tflite" for name in PRECISIONS}
-    assert set(artefacts) == {"saved_model/1", *files}
-    # The pictures of the proof are not those of the calibration.
-    origins = {entry["pictures"]["origin"] for entry in artefacts.values()}
+    assert set(artifacts) == {"saved_model/1", *files}
+    # The images of the proof are not those of the calibration.
+    origins = {entry["pictures"]["origin"] for entry in artifacts.values()}
     assert origins == {f"those of {folder} that calibration did not use"}
-    layers = artefacts["model_int8.tflite"]["layers"]
+    layers = artifacts["model_int8.tflite"]["layers"]
     assert len(layers) > 40
     assert {"int8"} <= {layer["type"] for layer in layers}

@@ -13,10 +13,10 @@ from keras_convnext.folding import fold
 from keras_convnext.models import build
 from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.variants import VARIANTS
-from tests.export.conftest import randomized, smooth_pictures
+from tests.export.conftest import randomized, smooth_images
 
 # One of each form that the table of variants has. The first two have what integer
-# kernels lack: roots and quotients of their own, and an uncentred norm.
+# kernels lack: roots and quotients of their own, and an uncentered norm.
 FORMS = (
     "convnextv2_atto",
     "convnext_zepto_rms_ols",
@@ -36,12 +36,12 @@ FORMS = (
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    return smooth_pictures(60)
+def images():
+    return smooth_images(60)
 
 
 @pytest.fixture(scope="module", params=FORMS)
-def case(request, pictures):
+def case(request, images):
     """A small network of one form, its float32 file and Keras' answers."""
     variant = VARIANTS[request.param]
     is_isotropic = len(variant.depths) == 1
@@ -54,25 +54,25 @@ def case(request, pictures):
         fold(with_features(model)),
     )
     exact = tflite.convert(network, PRECISIONS["float32"])
-    return network, exact, model.predict(pictures[20:], verbose=0)
+    return network, exact, model.predict(images[20:], verbose=0)
 
 
-# Eight bits for most activations of narrow networks. Answers of different pictures lie
+# Eight bits for most activations of narrow networks. Answers of different images lie
 # more than three times as far apart, which the test asks too; where norms were computed
 # with 8 bits, they were 0.15 off.
 @pytest.mark.parametrize(
     ("name", "limit"),
     [("float32", 1e-5), ("dynamic_int8", 0.015), ("int8", 0.03), ("int16x8", 0.02)],
 )
-def test_each_form_of_network_stays_near_in_each_precision(name, limit, case, pictures):
+def test_each_form_of_network_stays_near_in_each_precision(name, limit, case, images):
     network, exact, expected = case
     contents = exact
     if name != "float32":
-        contents = tflite.convert(network, PRECISIONS[name], pictures[:20], exact=exact)
+        contents = tflite.convert(network, PRECISIONS[name], images[:20], exact=exact)
     assert tflite.operators(contents)[1] == []
     runner = Interpreter(model_content=contents).get_signature_runner()
     dtype = runner.get_input_details()["tensors"]["dtype"]
-    found = [runner(tensors=one[None].astype(dtype)) for one in pictures[20:]]
+    found = [runner(tensors=one[None].astype(dtype)) for one in images[20:]]
     found = np.concatenate([one["probabilities"] for one in found])
     np.testing.assert_allclose(found, expected, atol=limit)
     assert np.ptp(expected, axis=0).max() > 3 * limit

@@ -105,7 +105,7 @@ def test_pixels_of_any_size_are_resized_and_cropped(signatures, photographs, exp
         np.testing.assert_allclose(found[0], wanted, atol=TOLERANCE)
 
 
-def test_encoded_pictures_give_the_best_classes_in_order(
+def test_encoded_images_give_the_best_classes_in_order(
     signatures, photographs, expected, loaded
 ):
     answers = signatures["serving_default"](image_bytes=tf.constant(photographs))
@@ -118,12 +118,12 @@ def test_encoded_pictures_give_the_best_classes_in_order(
     assert list(answers["status"].numpy()) == [b""] * len(photographs)
 
 
-def test_a_bad_picture_has_a_status_and_its_neighbours_do_not_feel_it(
+def test_a_bad_image_has_a_status_and_its_neighbors_do_not_feel_it(
     signatures, photographs
 ):
     bad = {
         b"": b"empty",
-        b"some text": b"not a JPEG, PNG, GIF, BMP or WebP picture",
+        b"some text": b"not a JPEG, PNG, GIF, BMP or WebP image",
         photographs[1][:100]: b"damaged, cut short or larger than 100000000 pixels",
         # Compression 1: run lengths.
         bitmaps.raw_bmp(np.zeros((4, 4), np.uint8), 1): (
@@ -148,7 +148,7 @@ def test_a_bad_picture_has_a_status_and_its_neighbours_do_not_feel_it(
     assert set(answers["classes"][: len(bad)].numpy().ravel()) == {b""}
 
 
-def test_a_batch_of_bad_pictures_alone_is_answered(signatures):
+def test_a_batch_of_bad_images_alone_is_answered(signatures):
     answers = signatures["serving_default"](image_bytes=tf.constant([b"", b"x"]))
     assert all(answers["status"].numpy())
 
@@ -211,7 +211,7 @@ def test_another_default_signature_can_be_chosen(loaded, tmp_path):
     }
 
 
-def test_logits_become_probabilities_and_raw_models_are_normalised(tiny_variant, views):
+def test_logits_become_probabilities_and_raw_models_are_normalized(tiny_variant, views):
     from keras_convnext.models import build
     from keras_convnext.preprocessing import IMAGENET
 

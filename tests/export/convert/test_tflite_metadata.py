@@ -14,7 +14,7 @@ from export.convert.precisions import PRECISIONS
 from export.convert.tflite_metadata import Description
 from export.model.forward import Network
 from keras_convnext.preprocessing import Preprocessing
-from tests.export.conftest import smooth_pictures
+from tests.export.conftest import smooth_images
 
 # The fields of metadata_schema.fbs in their order, as MediaPipe publishes it; a union
 # has a field for its kind before it.
@@ -116,8 +116,8 @@ DESCRIPTION = Description(
 
 @pytest.mark.parametrize("name", ["float32", "int8"])
 def test_a_file_says_what_it_takes_and_gives(name, network):
-    pictures = smooth_pictures(20)
-    plain = tflite.convert(network, PRECISIONS[name], pictures)
+    images = smooth_images(20)
+    plain = tflite.convert(network, PRECISIONS[name], images)
     told = metadata_of(tflite_metadata.with_metadata(plain, DESCRIPTION))
     assert told.text("name") == "früh"
     assert told.text("license") == "apache-2.0"
@@ -146,10 +146,10 @@ def test_a_file_says_what_it_takes_and_gives(name, network):
 
 
 def test_the_answers_stay_as_they_were(network):
-    picture = smooth_pictures(1)
+    image = smooth_images(1)
     plain = tflite.convert(network, PRECISIONS["float32"])
     answers = [
-        Interpreter(model_content=contents).get_signature_runner()(tensors=picture)
+        Interpreter(model_content=contents).get_signature_runner()(tensors=image)
         for contents in (plain, tflite_metadata.with_metadata(plain, DESCRIPTION))
     ]
     np.testing.assert_array_equal(*(one["probabilities"] for one in answers))
@@ -166,7 +166,7 @@ def test_features_have_no_labels(network):
 
 def test_an_exported_file_names_the_labels_that_are_packed_in(workdir, tmp_path):
     arguments = [f"--model={workdir}", f"--out={tmp_path}", "--format=tflite"]
-    assert command.main(["export", *arguments, "--most_pictures=4"]) == 0
+    assert command.main(["export", *arguments, "--most_images=4"]) == 0
     file = tmp_path / "model_float32.tflite"
     (graph,) = metadata_of(file.read_bytes()).tables(
         "subgraph_metadata", "SubGraphMetadata"

@@ -1,4 +1,4 @@
-"""Where pictures come from, and on which of them an export is judged."""
+"""Where images come from, and on which of them an export is judged."""
 
 import io
 import json
@@ -12,63 +12,63 @@ from export.images import calibration, comparison, image_sets
 from keras_convnext._messages import UsageError
 
 
-def write_pictures(folder, count, value=0):
+def write_images(folder, count, value=0):
     folder.mkdir(parents=True)
     for index in range(count):
         pixels = np.full((8, 8, 3), (value, index, 0), np.uint8)
         Image.fromarray(pixels).save(folder / f"{index:03d}.png")
 
 
-def pixels_of(picture):
-    return np.asarray(Image.open(io.BytesIO(picture.contents)))
+def pixels_of(image):
+    return np.asarray(Image.open(io.BytesIO(image.contents)))
 
 
 @pytest.fixture
 def divided(tmp_path):
     """Class folders under train/ and val/."""
     for number, label in enumerate(("cat", "dog")):
-        write_pictures(tmp_path / "photos" / "train" / label, 60, number)
-        write_pictures(tmp_path / "photos" / "val" / label, 3, 10 + number)
+        write_images(tmp_path / "photos" / "train" / label, 60, number)
+        write_images(tmp_path / "photos" / "val" / label, 3, 10 + number)
     return tmp_path / "photos"
 
 
 def test_calibration_learns_from_train_and_is_judged_on_val(divided):
     found = calibration.find(f"folder:{divided}")
-    assert found.origin.count == 120
+    assert found.image_set.count == 120
     assert len(set(found.numbers.tolist())) == 120
     judged = comparison.read(comparison.find(None, None, found.others), most=100)
     assert judged.origin == str(divided / "val")
-    assert [picture.label for picture in judged.members] == 3 * ["cat"] + 3 * ["dog"]
+    assert [image.label for image in judged.members] == 3 * ["cat"] + 3 * ["dog"]
 
 
 def test_a_class_is_named_as_training_names_it(tmp_path):
     """By the folder below the root, in composed letters, whatever lies inside of it."""
     decomposed = "Ka\u0308se"
     for label in ("Brot/fresh/monday", decomposed):
-        write_pictures(tmp_path / "train" / label, 1)
+        write_images(tmp_path / "train" / label, 1)
     for spec in (tmp_path, tmp_path / "train"):
-        found = image_sets.find("pictures", f"folder:{spec}").training
-        labels = {picture.label for picture in found.read(range(found.count))}
+        found = image_sets.find("images", f"folder:{spec}").training
+        labels = {image.label for image in found.read(range(found.count))}
         assert labels == {"Brot", "K\u00e4se"}
     files = image_sets.files_in(tmp_path)
     named = image_sets.of_files("images", files, tmp_path).read(range(len(files)))
-    assert {picture.label for picture in named} == {"Brot", "K\u00e4se"}
+    assert {image.label for image in named} == {"Brot", "K\u00e4se"}
 
 
 def test_a_folder_without_its_word_is_proposed_with_it(tmp_path):
-    with pytest.raises(UsageError, match=f"--pictures=folder:{tmp_path}[?]"):
-        image_sets.find("pictures", str(tmp_path))
+    with pytest.raises(UsageError, match=f"--images=folder:{tmp_path}[?]"):
+        image_sets.find("images", str(tmp_path))
 
 
 def test_of_an_undivided_folder_calibration_leaves_the_others(tmp_path):
-    write_pictures(tmp_path / "one", 250)
+    write_images(tmp_path / "one", 250)
     found = calibration.find(f"folder:{tmp_path / 'one'}")
-    used = {picture.name for picture in found.origin.read(found.numbers)}
-    others = {picture.name for picture in comparison.read(found.others, 1000).members}
+    used = {image.name for image in found.image_set.read(found.numbers)}
+    others = {image.name for image in comparison.read(found.others, 1000).members}
     assert (len(used), len(others)) == (200, 50)
     assert not used & others
     # These lie in no class folders.
-    assert {picture.label for picture in found.origin.read(range(3))} == {None}
+    assert {image.label for image in found.image_set.read(range(3))} == {None}
 
 
 @pytest.fixture
@@ -87,21 +87,21 @@ def array_file(tmp_path):
 
 def test_an_array_file_gives_its_pixels_and_classes(array_file):
     file, arrays = array_file
-    parts = image_sets.find("pictures", f"array:{file}")
-    held_back = parts.held_back.read(range(4))
-    assert [picture.label for picture in held_back] == ["dog", "cat", "dog", "dog"]
-    for picture, pixels in zip(held_back, arrays["test_images"], strict=True):
-        np.testing.assert_array_equal(pixels_of(picture), pixels)
-    (grey,) = parts.training.read([7])
+    splits = image_sets.find("images", f"array:{file}")
+    validation = splits.validation.read(range(4))
+    assert [image.label for image in validation] == ["dog", "cat", "dog", "dog"]
+    for image, pixels in zip(validation, arrays["test_images"], strict=True):
+        np.testing.assert_array_equal(pixels_of(image), pixels)
+    (gray,) = splits.training.read([7])
     expected = np.repeat(arrays["train_images"][7][..., None], 3, axis=-1)
-    np.testing.assert_array_equal(pixels_of(grey), expected)
+    np.testing.assert_array_equal(pixels_of(gray), expected)
     assert calibration.find(f"array:{file}").others.count == 4
 
 
 def test_what_a_run_held_back_is_what_its_model_is_judged_on(array_file, tmp_path):
     file, _ = array_file
     workdir = tmp_path / "run"
-    write_pictures(workdir / "pictures" / "samples", 2)
+    write_images(workdir / "pictures" / "samples", 2)
     model = workdir / "model.keras"
     samples = comparison.find(None, model)
     assert "samples" in samples.words
@@ -137,20 +137,20 @@ def test_a_tfds_set_gives_both_parts_with_classes(tmp_path, monkeypatch):
         disable_shuffling=True,
     )
     found = calibration.find("tfds:pets_in_a_box")
-    assert found.origin.count == 120
-    read = found.origin.read([0, 119])
-    for picture, pixels in zip(read, images[[0, 119]], strict=True):
-        np.testing.assert_array_equal(pixels_of(picture), pixels)
-    assert [picture.label for picture in read] == ["cat", "dog"]
+    assert found.image_set.count == 120
+    read = found.image_set.read([0, 119])
+    for image, pixels in zip(read, images[[0, 119]], strict=True):
+        np.testing.assert_array_equal(pixels_of(image), pixels)
+    assert [image.label for image in read] == ["cat", "dog"]
     assert found.others.count == 4
 
 
-def test_what_is_missing_or_no_pictures_is_told(tmp_path, array_file):
+def test_what_is_missing_or_no_images_is_told(tmp_path, array_file):
     file, arrays = array_file
     wrong = tmp_path / "wrong.npz"
     np.savez(wrong, train_images=arrays["train_images"].astype(np.float32))
     other = tmp_path / "other.npz"
-    np.savez(other, pictures=arrays["test_images"])
+    np.savez(other, images=arrays["test_images"])
     (tmp_path / "empty").mkdir()
     for spec, words in (
         ("tulips", "expected folder:PATH, array:FILE.npz or tfds:NAME"),
@@ -162,8 +162,8 @@ def test_what_is_missing_or_no_pictures_is_told(tmp_path, array_file):
         (f"array:{other}", "neither train_images nor test_images"),
         ("tfds:no_such_set_anywhere", "cannot be had"),
     ):
-        with pytest.raises(UsageError, match=r"^--pictures") as caught:
-            image_sets.find("pictures", spec)
+        with pytest.raises(UsageError, match=r"^--images") as caught:
+            image_sets.find("images", spec)
         assert words in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -171,36 +171,36 @@ def test_what_is_missing_or_no_pictures_is_told(tmp_path, array_file):
 @pytest.mark.parametrize(
     ("size_px", "count"), [(384, 128), (224, 128), (112, 512), (32, 2000)]
 )
-def test_smaller_pictures_are_more(size_px, count):
+def test_smaller_images_are_more(size_px, count):
     assert comparison.enough(size_px) == count
 
 
-def run_of(folder, held_back, data="folder:{}"):
+def run_of(folder, validation, data="folder:{}"):
     """A workdir as far as calibration looks into it, and its validation images."""
     workdir = folder / "run"
     workdir.mkdir()
     photos = folder / "photos"
     record = {"data": data.format(photos), "seed": 7, "validation_share": 0.2}
     (workdir / "recipe.json").write_text(json.dumps(record))
-    rows = "".join(f"{photos / name},cat,dog,0.9\n" for name in held_back)
+    rows = "".join(f"{photos / name},cat,dog,0.9\n" for name in validation)
     (workdir / "validation.csv").write_text(f"image,true,predicted,probability\n{rows}")
     return workdir / "model.keras"
 
 
 def test_calibration_without_a_word_uses_what_the_run_learned_from(tmp_path):
     for number, label in enumerate(("cat", "dog")):
-        write_pictures(tmp_path / "photos" / label, 60, number)
-    held_back = [
+        write_images(tmp_path / "photos" / label, 60, number)
+    validation = [
         f"{label}/{number:03d}.png" for label in ("cat", "dog") for number in (3, 5)
     ]
     # Training reads this kind, too; exports are not compared on it.
-    held_back.append("dog/scan.tif")
+    validation.append("dog/scan.tif")
     (tmp_path / "photos" / "dog" / "scan.tif").write_bytes(b"II*")
-    model = run_of(tmp_path, held_back)
+    model = run_of(tmp_path, validation)
     found = calibration.find(None, model)
-    assert found.origin.count == 116
-    used = found.origin.read(range(116))
-    assert {picture.name for picture in used}.isdisjoint({"003.png", "005.png"})
+    assert found.image_set.count == 116
+    used = found.image_set.read(range(116))
+    assert {image.name for image in used}.isdisjoint({"003.png", "005.png"})
     judged = comparison.read(comparison.find(None, model, found.others), most=100)
     assert [(one.label, one.name) for one in judged.members] == [
         (label, f"{number:03d}.png") for label in ("cat", "dog") for number in (3, 5)
@@ -208,7 +208,7 @@ def test_calibration_without_a_word_uses_what_the_run_learned_from(tmp_path):
 
 
 def test_a_run_whose_images_are_not_to_be_had_is_one_line(tmp_path):
-    write_pictures(tmp_path / "photos" / "cat", 120)
+    write_images(tmp_path / "photos" / "cat", 120)
     model = run_of(tmp_path, ["cat/000.png", "cat/gone.png"])
     with pytest.raises(UsageError, match=r"1 of the images that .* are not in"):
         calibration.find(None, model)

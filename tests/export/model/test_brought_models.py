@@ -19,10 +19,10 @@ from keras_convnext.folding import fold
 from keras_convnext.models import build
 from keras_convnext.preprocessing import Preprocessing
 from tests.checks import tiny_variant
-from tests.export.conftest import encoded, smooth_pictures
+from tests.export.conftest import encoded, smooth_images
 
 SHAPE = (32, 32, 3)
-PICTURES = smooth_pictures(4)
+IMAGES = smooth_images(4)
 # A dozen layers in another order of summation, each rounding at 6e-8.
 ROUNDING = 1e-5
 WIDE = keras.initializers.RandomNormal(stddev=0.3, seed=2)
@@ -59,15 +59,15 @@ def sequential():
 
 
 def classifier_behind_augmentation():
-    picture = keras.Input(SHAPE)
-    flipped = keras.layers.RandomFlip("horizontal")(picture)
-    return keras.Model(picture, with_head(dense(5, "softmax"))(flipped))
+    image = keras.Input(SHAPE)
+    flipped = keras.layers.RandomFlip("horizontal")(image)
+    return keras.Model(image, with_head(dense(5, "softmax"))(flipped))
 
 
 def scaled_by_arithmetic():
-    picture = keras.Input(SHAPE)
-    x = backbone(include_preprocessing=False)(picture / 127.5 - 1.0)
-    return keras.Model(picture, dense(5, "softmax")(x))
+    image = keras.Input(SHAPE)
+    x = backbone(include_preprocessing=False)(image / 127.5 - 1.0)
+    return keras.Model(image, dense(5, "softmax")(x))
 
 
 def softmax_by_an_operation():
@@ -135,24 +135,24 @@ def exported(model, folder, labels=None):
 @pytest.mark.parametrize("form", FORMS)
 def test_a_model_answers_as_keras_and_its_loss_say(form, tmp_path):
     model = form()
-    expected = FORMS[form](model.predict(PICTURES, verbose=0))
+    expected = FORMS[form](model.predict(IMAGES, verbose=0))
     _, made, _kept = exported(model, tmp_path)
-    found = made["tensors"](tensors=tf.constant(PICTURES))["probabilities"]
+    found = made["tensors"](tensors=tf.constant(IMAGES))["probabilities"]
     np.testing.assert_allclose(found, expected, atol=ROUNDING)
     assert np.std(expected) > 0.01
-    features = made["features"](tensors=tf.constant(PICTURES))["features"]
+    features = made["features"](tensors=tf.constant(IMAGES))["features"]
     assert features.shape == (4, 8)
 
 
 def files():
-    return tf.constant([encoded(np.uint8(picture)) for picture in PICTURES])
+    return tf.constant([encoded(np.uint8(image)) for image in IMAGES])
 
 
 @pytest.mark.parametrize("names", [("cat", "dog"), ("dog",)])
 def test_one_output_tells_both_classes_where_both_have_names(names, tmp_path):
     model = one_logit()
     loaded, made, _kept = exported(model, tmp_path, names)
-    second = sigmoid(model.predict(PICTURES, verbose=0))[:, 0]
+    second = sigmoid(model.predict(IMAGES, verbose=0))[:, 0]
     told = made["bytes"](image_bytes=files())
     each = {"dog": second, "cat": 1 - second}
     for row, (classes, scores) in enumerate(
@@ -169,7 +169,7 @@ def test_labels_by_themselves_keep_their_own_probabilities(tmp_path):
     model = labels_as_logits()
     names = ("a", "b", "c", "d", "e")
     _, made, _kept = exported(model, tmp_path, names)
-    expected = sigmoid(model.predict(PICTURES, verbose=0))
+    expected = sigmoid(model.predict(IMAGES, verbose=0))
     told = made["bytes"](image_bytes=files())
     order = np.argsort(-expected, axis=-1)
     np.testing.assert_allclose(
@@ -183,7 +183,7 @@ def test_features_of_a_head_of_convolutions_are_what_is_behind_them():
     pooling = keras.layers.GlobalAveragePooling2D()
     convolution = keras.layers.Conv2D(5, 1, kernel_initializer=WIDE)
     model = with_head(convolution, pooling, keras.layers.Softmax(), net=backbone(None))
-    features, outputs = with_features(model)([PICTURES], training=False)
+    features, outputs = with_features(model)([IMAGES], training=False)
     assert features.shape == (4, 5)
     np.testing.assert_allclose(tf.nn.softmax(features), outputs, atol=ROUNDING)
 
@@ -196,8 +196,8 @@ def test_features_behind_a_normalized_head_are_what_the_dense_layer_sees():
         keras.layers.BatchNormalization(),
         keras.layers.Softmax(),
     )
-    features, _ = with_features(model)([PICTURES], training=False)
-    seen = keras.Model(model.input, last.input).predict(PICTURES, verbose=0)
+    features, _ = with_features(model)([IMAGES], training=False)
+    seen = keras.Model(model.input, last.input).predict(IMAGES, verbose=0)
     np.testing.assert_allclose(features, seen, atol=ROUNDING)
 
 
@@ -206,7 +206,7 @@ def test_an_export_by_command_states_what_the_outputs_are(tmp_path, capsys):
     model.save(tmp_path / "model.keras")
     (tmp_path / "labels.txt").write_text("cat\ndog\n")
     out = tmp_path / "out"
-    arguments = (f"--model={tmp_path}", f"--out={out}", "--most_pictures=4")
+    arguments = (f"--model={tmp_path}", f"--out={out}", "--most_images=4")
     assert export(*arguments) == 0
     assert "labels alike" in capsys.readouterr().out
     manifest = json.loads((out / "export.json").read_text())
@@ -222,12 +222,12 @@ def test_features_are_exported_where_the_outputs_are_told_to_be_some(tmp_path, c
     model = backbone()
     model.save(tmp_path / "model.keras")
     out = tmp_path / "out"
-    arguments = (f"--model={tmp_path}", f"--out={out}", "--most_pictures=4")
+    arguments = (f"--model={tmp_path}", f"--out={out}", "--most_images=4")
     assert export(*arguments, "--output=features", "--format=saved_model") == 0
     loaded = tf.saved_model.load(str(out / "saved_model" / "1"))
     assert set(loaded.signatures) == {"features", "serving_default"}
-    found = loaded.signatures["features"](tensors=tf.constant(PICTURES))["features"]
-    expected = model.predict(PICTURES, verbose=0)
+    found = loaded.signatures["features"](tensors=tf.constant(IMAGES))["features"]
+    expected = model.predict(IMAGES, verbose=0)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
     assert not (out / "labels.txt").exists()
     assert export(*arguments) == 2
@@ -268,7 +268,7 @@ REFUSED = {
 def test_what_cannot_be_exported_is_one_line_and_exit_code_2(form, tmp_path, capsys):
     form().save(tmp_path / "model.keras")
     out = tmp_path / "out"
-    arguments = (f"--model={tmp_path}", f"--out={out}", "--most_pictures=4")
+    arguments = (f"--model={tmp_path}", f"--out={out}", "--most_images=4")
     assert export(*arguments, "--format=saved_model,tflite") == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("export: error: ")
@@ -284,10 +284,8 @@ def test_a_model_of_another_precision_computes_in_float32(policy):
     assert float32.other_precisions(made) == []
     same = with_head(dense(5, "softmax"))
     same.set_weights(model.get_weights())
-    expected = same.predict(PICTURES, verbose=0)
-    np.testing.assert_allclose(
-        made.predict(PICTURES, verbose=0), expected, atol=ROUNDING
-    )
+    expected = same.predict(IMAGES, verbose=0)
+    np.testing.assert_allclose(made.predict(IMAGES, verbose=0), expected, atol=ROUNDING)
 
 
 def reference(kind, probabilities):
@@ -322,7 +320,7 @@ def test_a_file_that_answers_all_images_alike_never_passes(
         "peak_bytes": np.array(1.0),
     }
     monkeypatch.setattr(parity, "_run_alone", lambda *_: answers)
-    shown = parity.prove("file", precision, reference(kind, keras_says))
+    shown = parity.verify("file", precision, reference(kind, keras_says))
     # The classes are the same: by them alone the file would pass.
     assert shown.agreement == 1.0
     assert "it answers every image alike" in shown.problems
@@ -352,9 +350,9 @@ def test_normalization_that_is_told_is_applied(tmp_path):
         meaning=loaded.meaning,
         normalizes=loaded.normalizes,
     )
-    expected = model.predict(PICTURES / 127.5 - 1, verbose=0)
+    expected = model.predict(IMAGES / 127.5 - 1, verbose=0)
     np.testing.assert_allclose(
-        network.probabilities(tf.constant(PICTURES)), expected, atol=ROUNDING
+        network.probabilities(tf.constant(IMAGES)), expected, atol=ROUNDING
     )
 
 

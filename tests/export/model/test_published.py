@@ -32,7 +32,7 @@ def test_a_folder_wins_over_a_name(tmp_path, monkeypatch):
     assert not keras_file.names_a_checkpoint(NAME)
 
 
-def test_a_checkpoint_brings_labels_preprocessing_and_licence(monkeypatch, tiny_model):
+def test_a_checkpoint_brings_labels_preprocessing_and_license(monkeypatch, tiny_model):
     asked = []
 
     def create(name):
@@ -47,7 +47,7 @@ def test_a_checkpoint_brings_labels_preprocessing_and_licence(monkeypatch, tiny_
     assert loaded.labels[0] == "tench"
     assert loaded.labels[-1] == "toilet_tissue"
     assert loaded.preprocessing.size_px == 224
-    assert loaded.license == keras_convnext.weights.find(NAME).licence
+    assert loaded.license == keras_convnext.weights.find(NAME).license
     assert len(loaded.sha256) == 64
 
 

@@ -110,7 +110,7 @@ def test_ten_thousand_requests_get_the_answers_that_keras_gives(
     assert after_mb - before_mb < 50
 
 
-def test_odd_pictures_and_random_bytes_get_a_status_and_their_neighbours_an_answer(
+def test_odd_images_and_random_bytes_get_a_status_and_their_neighbors_an_answer(
     server, photographs, expected
 ):
     generator = random.Random(1)

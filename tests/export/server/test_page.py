@@ -99,23 +99,23 @@ def browser():
         driver.stdout.close()
 
 
-def test_a_person_chooses_and_drops_pictures_and_sees_classes(
+def test_a_person_chooses_and_drops_images_and_sees_classes(
     browser, photographs, tmp_path
 ):
     (tmp_path / "toy").mkdir()
     write_version(tmp_path / "toy", 1)
-    picture = tmp_path / "picture.png"
+    image = tmp_path / "image.png"
     # The model's first class is the one that the file's length says.
     contents = photographs[0] + bytes(-len(photographs[0]) % 3 + 1)
-    picture.write_bytes(contents)
+    image.write_bytes(contents)
     flags = (f"--model_dir={tmp_path / 'toy'}", "--model_name=<b>toy")
     with command(*flags, log=tmp_path / "log") as server:
         browser.do("/url", url=server.url + "/")
-        browser.choose_file(picture)
+        browser.choose_file(image)
         browser.said(lambda text: text.startswith("Answered in"))
         expected = [["dög", "75.0 %"], ["owl", "50.0 %"], ["cat", "25.0 %"]]
         assert browser.classes() == expected
-        shown = browser.run("return document.getElementById('picture').naturalWidth")
+        shown = browser.run("return document.getElementById('image').naturalWidth")
         assert shown == 60
         file = Path(os.environ.get("SCREENSHOT", tmp_path / "page.png"))
         browser.screenshot(file)
@@ -138,5 +138,5 @@ def test_a_person_chooses_and_drops_pictures_and_sees_classes(
         assert asked
         assert all(name.startswith((server.url, "blob:", "data:")) for name in asked)
         server.terminate()
-        browser.choose_file(picture)
+        browser.choose_file(image)
         browser.said(lambda text: text.startswith("No answer"))

@@ -70,7 +70,7 @@ def signatures(folder):
             {key: value.name for key, value in signature.outputs.items()},
         )
         for name, signature in stored.meta_graphs[0].signature_def.items()
-        # What initialises the model is listed among the signatures.
+        # What initializes the model is listed among the signatures.
         if signature.inputs
     }
 
@@ -125,7 +125,7 @@ def test_pixels_from_c(ask, photographs, expected):
     np.testing.assert_allclose(answers["probabilities"], expected, atol=TOLERANCE)
 
 
-def test_encoded_pictures_from_c(ask, photographs, expected, loaded):
+def test_encoded_images_from_c(ask, photographs, expected, loaded):
     answers = ask("serving_default", "string", "1", photographs[0])
     order = np.argsort(-expected)[:5]
     assert answers["classes"] == [loaded.labels[index] for index in order]
@@ -133,9 +133,9 @@ def test_encoded_pictures_from_c(ask, photographs, expected, loaded):
     assert answers["status"] == [""]
 
 
-def test_a_broken_picture_from_c_has_its_status(ask):
-    answers = ask("serving_default", "string", "1", b"no picture")
-    assert answers["status"] == ["not a JPEG, PNG, GIF, BMP or WebP picture"]
+def test_a_broken_image_from_c_has_its_status(ask):
+    answers = ask("serving_default", "string", "1", b"no image")
+    assert answers["status"] == ["not a JPEG, PNG, GIF, BMP or WebP image"]
     assert answers["classes"] == [""] * 5
 
 

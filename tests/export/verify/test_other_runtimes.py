@@ -30,16 +30,16 @@ def folder(workdir, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     return np.random.default_rng(0).uniform(0, 255, (5, 32, 32, 3)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def expected(tiny_model, pictures):
-    return tiny_model.predict(pictures, verbose=0)
+def expected(tiny_model, images):
+    return tiny_model.predict(images, verbose=0)
 
 
-def test_openvino_agrees_with_keras(folder, pictures, expected):
+def test_openvino_agrees_with_keras(folder, images, expected):
     openvino = pytest.importorskip("openvino", reason="openvino is not installed")
     core = openvino.Core()
     # It would compute in bfloat16 where the processor can.
@@ -47,11 +47,11 @@ def test_openvino_agrees_with_keras(folder, pictures, expected):
     compiled = core.compile_model(core.read_model(folder), "CPU", exact)
     assert [given.any_name for given in compiled.inputs] == ["tensors"]
     np.testing.assert_allclose(
-        compiled(pictures)["probabilities"], expected, atol=TOLERANCE
+        compiled(images)["probabilities"], expected, atol=TOLERANCE
     )
 
 
-def test_onnx_agrees_with_keras(folder, pictures, expected, tmp_path):
+def test_onnx_agrees_with_keras(folder, images, expected, tmp_path):
     pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     file = tmp_path / "model.onnx"
@@ -64,5 +64,5 @@ def test_onnx_agrees_with_keras(folder, pictures, expected, tmp_path):
         capture_output=True,
     )
     session = runtime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (found,) = session.run(["probabilities"], {"tensors": pictures})
+    (found,) = session.run(["probabilities"], {"tensors": images})
     np.testing.assert_allclose(found, expected, atol=TOLERANCE)

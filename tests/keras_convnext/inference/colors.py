@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 SIDE_PX = 16
-# One bright colour an image, at the network's own size: nothing is left to resizing.
+# One bright color an image, at the network's own size: nothing is left to resizing.
 COLORS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)
 IMAGES = np.repeat(np.repeat(COLORS[:, None, None], SIDE_PX, 1), SIDE_PX, 2)
 NAMES = ("red", "green", "blue")

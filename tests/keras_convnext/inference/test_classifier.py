@@ -72,7 +72,7 @@ def test_files_that_are_not_there_or_no_images_are_refused(tmp_path):
     model = keras_convnext.load(write(tmp_path, mean_colors(np.eye(3), "softmax")))
     with pytest.raises(FileNotFoundError, match=r"there is no file .*none\.png"):
         model(tmp_path / "none.png")
-    with pytest.raises(ValueError, match=r"labels\.txt: not a picture"):
+    with pytest.raises(ValueError, match=r"labels\.txt: not an image"):
         model(tmp_path / "labels.txt")
 
 

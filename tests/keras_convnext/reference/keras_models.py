@@ -27,7 +27,7 @@ def outputs_of_row(row: Variant) -> dict[str, np.ndarray]:
 
 
 def outputs(case: Case) -> dict[str, np.ndarray]:
-    """Runs the case's variant on `name_seeded.pictures()`.
+    """Runs the case's variant on `name_seeded.images()`.
 
     Returns:
         What `torch_models.outputs` returns.
@@ -45,7 +45,7 @@ def _outputs(
     model = build(
         row,
         classifier_activation=None,
-        input_shape=name_seeded.PICTURES_SHAPE[1:],
+        input_shape=name_seeded.IMAGES_SHAPE[1:],
         output_stride=output_stride,
     )
     head_norm = model.get_layer("head_norm")
@@ -58,5 +58,5 @@ def _outputs(
         **pyramid(model).pyramid_outputs,
     }
     everything = keras.Model(model.input, tensors)
-    results = everything(name_seeded.pictures())
+    results = everything(name_seeded.images())
     return {name: keras.ops.convert_to_numpy(x) for name, x in results.items()}

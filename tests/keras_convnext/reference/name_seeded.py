@@ -1,4 +1,4 @@
-"""Weights and pictures that anybody can draw again from their names.
+"""Weights and images that anybody can draw again from their names.
 
 Both sides of a comparison fill their parameters from here, so that no weight file is
 stored: every tensor is drawn by a generator seeded with the tensor's name in this
@@ -11,8 +11,8 @@ import hashlib
 import numpy as np
 
 # Height and width differ and neither is a multiple of 32, so that a transposed axis or
-# another way of rounding shows. Two pictures, so that a mixed batch shows.
-PICTURES_SHAPE = (2, 72, 88, 3)
+# another way of rounding shows. Two images, so that a mixed batch shows.
+IMAGES_SHAPE = (2, 72, 88, 3)
 # What runs between the blocks is kept this small: its variance, about 1e-5, is then
 # near the norms' epsilon of 1e-6, and another epsilon in any norm shows.
 STREAM_SIZE = 0.003
@@ -61,13 +61,13 @@ def weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return values
 
 
-def pictures(shape: tuple[int, ...] = PICTURES_SHAPE) -> np.ndarray:
-    """Returns float32 pictures in 0..255, `(batch, height, width, channels)`."""
+def images(shape: tuple[int, ...] = IMAGES_SHAPE) -> np.ndarray:
+    """Returns float32 images in 0..255, `(batch, height, width, channels)`."""
     return _uniform("pictures", shape, 0, 255)
 
 
 def normalized_nchw(images: np.ndarray) -> np.ndarray:
-    """Returns pictures in 0..255 as torch models take them: normalised, channels first.
+    """Returns images in 0..255 as torch models take them: normalized, channels first.
 
     Source of the figures: ImageNet's mean and standard deviation, as in torchvision.
     """

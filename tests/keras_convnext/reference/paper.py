@@ -55,7 +55,7 @@ class Paper:
     Args:
         depths: Blocks in each stage; one entry for an isotropic network.
         widths: Channels in each stage.
-        patch_px: Side of the patches that the picture is cut into.
+        patch_px: Side of the patches that the image is cut into.
         grn: Whether blocks have Global Response Normalization (V2).
         layer_scale: Whether branches are scaled (V1).
         draw: Gives the values of a parameter from its name and shape.
@@ -119,7 +119,7 @@ class Paper:
         """Returns the logits as "head" and each stage's last map as "P2" .. "P5".
 
         Args:
-            x: Normalised pictures.
+            x: Normalized images.
             classes: Classes of the head.
         """
         isotropic = len(self.depths) == 1

@@ -136,7 +136,7 @@ def build(case: Case) -> torch.nn.Module:
 
 
 def outputs(case: Case) -> dict[str, np.ndarray]:
-    """Runs the case's model on `name_seeded.pictures()` in float32.
+    """Runs the case's model on `name_seeded.images()` in float32.
 
     Returns:
         "head": logits or pooled features `(batch, units)`, and the map at the end of
@@ -157,7 +157,7 @@ def outputs(case: Case) -> dict[str, np.ndarray]:
             )
         )
     with torch.no_grad():
-        x = torch.from_numpy(name_seeded.normalized_nchw(name_seeded.pictures()))
+        x = torch.from_numpy(name_seeded.normalized_nchw(name_seeded.images()))
         result = model(x)
     for attribute in ("logits", "pooler_output"):
         result = getattr(result, attribute, result)

@@ -30,7 +30,7 @@ def drawn(path: str, shape: tuple[int, ...]) -> np.ndarray:
     return (rng.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
 
 
-def pictures(count: int, size_px: int) -> np.ndarray:
-    """Returns normalised pictures `(count, size_px, size_px, 3)`."""
+def images(count: int, size_px: int) -> np.ndarray:
+    """Returns normalized images `(count, size_px, size_px, 3)`."""
     rng = np.random.default_rng(count * 1000 + size_px)
     return rng.standard_normal((count, size_px, size_px, 3)).astype(np.float32)

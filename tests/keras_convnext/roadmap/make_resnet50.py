@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from drawn import drawn, pictures
+from drawn import drawn, images
 
 # Without its compiled part torchvision imports only when these are declared.
 LIBRARY = torch.library.Library("torchvision", "DEF")
@@ -75,8 +75,8 @@ def main() -> None:
     # An odd size too: padding that is even on both sides shows there.
     for size_px in (64, 71):
         with torch.no_grad():
-            images = torch.from_numpy(pictures(2, size_px)).permute(0, 3, 1, 2)
-            recorded[f"logits_{size_px}"] = network(images).numpy()
+            batch = torch.from_numpy(images(2, size_px)).permute(0, 3, 1, 2)
+            recorded[f"logits_{size_px}"] = network(batch).numpy()
     np.savez_compressed(Path(__file__).with_name("resnet50.npz"), **recorded)
     for name, value in recorded.items():
         print(name, value if np.ndim(value) == 0 else (value.shape, value.std()))

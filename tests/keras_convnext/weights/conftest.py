@@ -29,8 +29,8 @@ def fill(model: keras.Model) -> keras.Model:
     return model
 
 
-def picture(size_px: int, channels: int = 3) -> np.ndarray:
-    """Returns one picture `(1, size_px, size_px, channels)` in 0..255."""
+def image(size_px: int, channels: int = 3) -> np.ndarray:
+    """Returns one image `(1, size_px, size_px, channels)` in 0..255."""
     rng = np.random.default_rng(7)
     shape = (1, size_px, size_px, channels)
     return rng.uniform(0.0, 255.0, shape).astype(np.float32)
@@ -76,6 +76,6 @@ def _seeded() -> Callable[[str, tuple[int, ...]], np.ndarray]:
     return seeded
 
 
-@pytest.fixture(scope="session", name="picture")
-def _picture() -> Callable[..., np.ndarray]:
-    return picture
+@pytest.fixture(scope="session", name="image")
+def _image() -> Callable[..., np.ndarray]:
+    return image

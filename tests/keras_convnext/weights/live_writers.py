@@ -42,15 +42,15 @@ load_file = installed("safetensors.torch").load_file
 checkpoint_filter_fn = installed("timm.models.convnext").checkpoint_filter_fn
 
 
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     numbers = np.random.default_rng(7).normal(size=(1, SIZE_PX, SIZE_PX, 3))
     return numbers.astype(np.float32)
 
 
 def outputs_of(network: torch.nn.Module) -> np.ndarray:
-    """Returns a network's logits for the picture, or its pooled features."""
+    """Returns a network's logits for the image, or its pooled features."""
     with torch.no_grad():
-        result = network(torch.from_numpy(picture()).permute(0, 3, 1, 2))
+        result = network(torch.from_numpy(image()).permute(0, 3, 1, 2))
     for name in ("logits", "pooler_output"):
         result = getattr(result, name, result)
     return result.numpy()
@@ -87,7 +87,7 @@ def ours(variant: str, *, headless: bool = False, **arguments: Any) -> keras.Mod
 
 
 def load(model: keras.Model, source: Path, dialect: str) -> weights.Report:
-    """Loads a file, whose dialect must be recognised and every tensor be used."""
+    """Loads a file, whose dialect must be recognized and every tensor be used."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         report = weights.load(model, source)

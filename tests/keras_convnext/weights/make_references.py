@@ -1,7 +1,7 @@
 """Records what timm, Hugging Face, torchvision and Meta compute with seeded weights.
 
 For each reference implementation and architecture a network of few, narrow blocks
-is made, its weights seeded by their names, and its logits for one picture written
+is made, its weights seeded by their names, and its logits for one image written
 down with the names and shapes of its tensors, as references.json.xz. No weight is
 stored: the tests make the same files from the names. Needs torch, timm, torchvision
 and transformers:
@@ -33,8 +33,8 @@ OUTPUT = Path(__file__).with_name("references.json.xz")
 KEEP_WIDTHS = ("_ols",)
 
 
-def picture() -> torch.Tensor:
-    """Returns a normalised picture, `(1, 3, size, size)`."""
+def image() -> torch.Tensor:
+    """Returns a normalized image, `(1, 3, size, size)`."""
     numbers = np.random.default_rng(7).normal(size=(1, SIZE_PX, SIZE_PX, 3))
     return torch.from_numpy(numbers.astype(np.float32)).permute(0, 3, 1, 2)
 
@@ -81,7 +81,7 @@ def from_timm() -> Iterator[dict[str, object]]:
             arguments["head_hidden_size"] = WIDTHS[-1]
         network = timm.create_model(arch, **arguments)
         widths = tuple(stage["num_chs"] for stage in network.feature_info)
-        yield record("timm", arch, network, lambda n: n(picture()), widths=widths)
+        yield record("timm", arch, network, lambda n: n(image()), widths=widths)
 
 
 def from_hugging_face() -> Iterator[dict[str, object]]:
@@ -97,13 +97,13 @@ def from_hugging_face() -> Iterator[dict[str, object]]:
     ):
         config = getattr(transformers, f"{name}Config")(**shape, layer_norm_eps=1e-6)
         network = getattr(transformers, f"{name}ForImageClassification")(config)
-        yield record("huggingface", variant, network, lambda n: n(picture()).logits)
+        yield record("huggingface", variant, network, lambda n: n(image()).logits)
     config = transformers.DINOv3ConvNextConfig(**shape, layer_norm_eps=1e-6)
     yield record(
         "huggingface_dinov3",
         "convnext_tiny",
         transformers.DINOv3ConvNextModel(config),
-        lambda n: n(picture()).pooler_output,
+        lambda n: n(image()).pooler_output,
     )
 
 
@@ -114,7 +114,7 @@ def from_torchvision() -> dict[str, object]:
         for width, after, depth in zip(WIDTHS, (*WIDTHS[1:], None), DEPTHS, strict=True)
     ]
     network = cn.ConvNeXt(settings, num_classes=CLASSES)
-    return record("torchvision", "convnext_tiny", network, lambda n: n(picture()))
+    return record("torchvision", "convnext_tiny", network, lambda n: n(image()))
 
 
 def from_meta() -> Iterator[dict[str, object]]:
@@ -131,7 +131,7 @@ def from_meta() -> Iterator[dict[str, object]]:
             state[name] = torch.from_numpy(seeded(theirs, shape)).reshape(tensor.shape)
         network.load_state_dict(state)
         with torch.no_grad():
-            outputs = network(picture()).double().ravel().tolist()
+            outputs = network(image()).double().ravel().tolist()
         yield {
             "dialect": "meta",
             "variant": variant,

@@ -14,7 +14,7 @@ import oracle  # noqa: F401, before timm
 import timm
 
 TABLE = Path(__file__).parents[3] / "keras_convnext/weights/tables/timm.csv"
-COLOURS = {0.485: "imagenet", 0.48145466: "clip", 0.5: "half"}
+COLORS = {0.485: "imagenet", 0.48145466: "clip", 0.5: "half"}
 # "imagenet" means keras.applications' file where there is one, else timm's default.
 KERAS_SIZES = ("tiny", "small", "base", "large", "xlarge")
 KERAS_HAS = tuple(f"convnext_{size}" for size in KERAS_SIZES)
@@ -26,7 +26,7 @@ NOTES = {
 
 
 def measured(path: Path) -> dict[tuple[str, int], tuple[str, str]]:
-    """Returns top-1 and top-5 by name and picture size."""
+    """Returns top-1 and top-5 by name and image size."""
     with path.open(newline="") as file:
         rows = [row for row in csv.reader(file) if row[1].isdigit()]
     return {(row[0], int(row[1])): (row[2], row[4]) for row in rows}
@@ -53,14 +53,14 @@ def record(arch: str, tag: str, results: dict) -> dict[str, object]:
         "variant": arch,
         "source": f"hub:{config.hf_hub_id}",
         "file": "model.safetensors|pytorch_model.bin",
-        "licence": config.license,
+        "license": config.license,
         "classes": config.num_classes,
         "role": role(arch, tag),
         "size_px": size_px,
         "crop_fraction": config.crop_pct,
         "crop_mode": config.crop_mode,
         "interpolation": config.interpolation,
-        "colours": COLOURS[config.mean[0]],
+        "colors": COLORS[config.mean[0]],
         "test_size_px": test_px,
         "test_crop_fraction": test_crop,
         "top1": top1,

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from keras_convnext.variants import VARIANTS, find_variant
-from keras_convnext.weights.record import Record
+from keras_convnext.weights.pretrained import PretrainedWeights
 from keras_convnext.weights.registry import records
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +29,7 @@ TITLES = {
 RAN = Path(__file__).with_name("timm_live.csv")
 
 
-def top1(record: Record) -> str:
+def top1(record: PretrainedWeights) -> str:
     if record.accuracy is None:
         return ""
     return f"{record.accuracy.top1:.2f} at {record.accuracy.size_px}"
@@ -41,13 +41,13 @@ def ran() -> dict[str, str]:
         return {row["name"]: row["blocks"] for row in csv.DictReader(file)}
 
 
-def status(record: Record) -> str:
+def status(record: PretrainedWeights) -> str:
     """Says how a name of timm's was compared."""
     words = {"all": "equal", "fewer": "equal, fewer blocks", None: "not compared"}
     return words[ran().get(record.name)]
 
 
-def outputs(record: Record) -> str:
+def outputs(record: PretrainedWeights) -> str:
     kind = "" if record.labels or not record.classes else " (embedding)"
     return f"{record.classes}{kind}" if record.classes else "none"
 
@@ -65,7 +65,7 @@ def table(publisher: str) -> list[str]:
         millions = find_variant(record.variant).parameters / 1e6
         cells = [
             f"`{record.name}`",
-            record.licence,
+            record.license,
             f"{millions:.1f}",
             outputs(record),
             str(record.preprocessing.size_px),

@@ -71,10 +71,10 @@ def tensors(
 
 @pytest.fixture
 def answers(
-    model: keras.Model, mini: Callable, fill: Callable, picture: Callable
+    model: keras.Model, mini: Callable, fill: Callable, image: Callable
 ) -> Callable:
     """Checks that a model answers as the one whose tensors were written."""
-    wanted = np.asarray(fill(mini(classes=3))(picture(32)))
+    wanted = np.asarray(fill(mini(classes=3))(image(32)))
 
     def check(features_only: bool = False) -> None:
         if features_only:
@@ -82,7 +82,7 @@ def answers(
             head.set_weights(
                 fill(mini(classes=3)).get_layer("head_dense").get_weights()
             )
-        np.testing.assert_allclose(model(picture(32)), wanted, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(model(image(32)), wanted, rtol=1e-5, atol=1e-5)
 
     for variable in model.weights:
         variable.assign(np.zeros(variable.shape, variable.dtype))

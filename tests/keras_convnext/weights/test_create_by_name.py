@@ -39,12 +39,12 @@ def server(tmp_path: Path) -> Iterator[http.server.ThreadingHTTPServer]:
         thread.join()
 
 
-def test_a_name_is_fetched_once_and_its_licence_said_once(
+def test_a_name_is_fetched_once_and_its_license_said_once(
     server: http.server.ThreadingHTTPServer,
     home: Path,
     tmp_path: Path,
     fill: Callable,
-    picture: Callable,
+    image: Callable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     record = weights.find(V2_ATTO)
@@ -59,15 +59,15 @@ def test_a_name_is_fetched_once_and_its_licence_said_once(
     with pytest.warns(UserWarning, match="cc-by-nc-4.0: not for commercial use"):
         model = keras_convnext.create(V2_ATTO, **SMALL)
     assert (home / "meta" / file).exists()
-    expected = keras.ops.convert_to_numpy(original(picture(SIZE_PX)))
-    outputs = keras.ops.convert_to_numpy(model(picture(SIZE_PX)))
+    expected = keras.ops.convert_to_numpy(original(image(SIZE_PX)))
+    outputs = keras.ops.convert_to_numpy(model(image(SIZE_PX)))
     np.testing.assert_array_equal(outputs, expected)
 
     (tmp_path / "published" / file).unlink()  # as if there were no network
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = keras_convnext.ConvNeXtV2Atto(weights="meta_1k_224_ema", **SMALL)
-    outputs = keras.ops.convert_to_numpy(again(picture(SIZE_PX)))
+    outputs = keras.ops.convert_to_numpy(again(image(SIZE_PX)))
     np.testing.assert_array_equal(outputs, expected)
 
 
@@ -147,11 +147,11 @@ def test_a_mistake_is_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_card_has_its_licence_in_the_first_line_below_the_name() -> None:
+def test_a_card_has_its_license_in_the_first_line_below_the_name() -> None:
     for name in ("convnext_tiny", "convnextv2_tiny", "convnextv2_tiny.fcmae"):
         assert keras_convnext.describe(name).splitlines()[1].split()[0] in (
-            "licence",
-            "licences",
+            "license",
+            "licenses",
         )
     assert "cc-by-nc-4.0" in keras_convnext.describe("convnextv2_tiny").splitlines()[1]
 

@@ -34,8 +34,8 @@ from tests.keras_convnext.weights.reference_files import (
 TOLERANCE = 1e-4
 
 
-def picture() -> np.ndarray:
-    """Returns the picture that make_references.py shows, normalised."""
+def image() -> np.ndarray:
+    """Returns the image that make_references.py shows, normalized."""
     numbers = np.random.default_rng(7).normal(size=(1, SIZE_PX, SIZE_PX, 3))
     return numbers.astype(np.float32)
 
@@ -57,7 +57,7 @@ def test_a_file_computes_what_its_writer_computes_and_comes_back_the_same(
     assert (report.dialect, report.tensors) == (reference["dialect"], len(tensors))
     assert report.kept == report.dropped == ()
 
-    outputs = keras.ops.convert_to_numpy(model(picture())).ravel()
+    outputs = keras.ops.convert_to_numpy(model(image())).ravel()
     expected = np.array(reference["outputs"])
     scale = np.abs(expected).max()
     np.testing.assert_allclose(outputs, expected, rtol=0, atol=TOLERANCE * scale)
@@ -255,7 +255,7 @@ def test_a_whole_clip_gives_its_image_tower(tiny: tuple, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 6])
-def test_a_stem_for_other_channels_answers_grey_pictures_as_before(
+def test_a_stem_for_other_channels_answers_gray_images_as_before(
     channels: int, tiny: tuple, tmp_path: Path
 ) -> None:
     _, tensors = tiny

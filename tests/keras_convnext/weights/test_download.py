@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_convnext.weights.download import Patience, download
+from keras_convnext.weights.download import RetryPolicy, download
 from keras_convnext.weights.errors import DownloadError
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 CHECKSUM = f"sha256:{SHA256}"
-QUICK = Patience(attempts=4, timeout_s=0.5, pause_s=0.01, longest_pause_s=0.05)
+QUICK = RetryPolicy(attempts=4, timeout_s=0.5, pause_s=0.01, longest_pause_s=0.05)
 VERSION = '"v1"'
 
 
@@ -192,7 +192,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def get(server: Server, tmp_path: Path) -> Callable[..., Path]:
     def get(way: str, **arguments: object) -> Path:
-        defaults = {"checksum": CHECKSUM, "patience": QUICK}
+        defaults = {"checksum": CHECKSUM, "retry_policy": QUICK}
         path = tmp_path / "cache" / "weights.pth"
         return download(server.url(way), path, **{**defaults, **arguments})
 
@@ -234,9 +234,9 @@ def test_a_dropped_connection_is_taken_up_where_it_broke(
 def test_what_has_arrived_is_kept_for_the_next_call(
     server: Server, get: Callable, tmp_path: Path
 ) -> None:
-    once = Patience(attempts=1, timeout_s=0.5)
+    once = RetryPolicy(attempts=1, timeout_s=0.5)
     with pytest.raises(DownloadError, match="750,000 bytes are kept"):
-        get("dropping", patience=once)
+        get("dropping", retry_policy=once)
     assert not (tmp_path / "cache" / "weights.pth").exists()
     assert get("dropping").read_bytes() == CONTENT
     assert server.ranges[1] == "bytes=750000-"
@@ -306,11 +306,13 @@ def test_a_machine_without_a_network_hears_so_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("no_proxy", "*")
-    patience = Patience(attempts=3, pause_s=60.0)
+    retry_policy = RetryPolicy(attempts=3, pause_s=60.0)
     began = time.monotonic()
     with pytest.raises(DownloadError, match="there is no network"):
         # RFC 2606: no name ends in this.
-        download("http://a.invalid/w.pth", tmp_path / "w.pth", patience=patience)
+        download(
+            "http://a.invalid/w.pth", tmp_path / "w.pth", retry_policy=retry_policy
+        )
     assert time.monotonic() - began < 60.0  # it did not wait for a second attempt
 
 
@@ -344,7 +346,7 @@ def test_a_stream_without_a_length_that_breaks_is_fetched_again(
 def test_nobody_listening_is_one_clear_error(tmp_path: Path) -> None:
     # Port 9 (discard) is closed on any machine of today.
     with pytest.raises(DownloadError, match="refused"):
-        download("http://127.0.0.1:9/file", tmp_path / "file", patience=QUICK)
+        download("http://127.0.0.1:9/file", tmp_path / "file", retry_policy=QUICK)
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(
@@ -352,11 +354,13 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(DownloadError, match="cannot be written"):
-        download(server.url("good"), tmp_path / "file" / "weights.pth", patience=QUICK)
+        download(
+            server.url("good"), tmp_path / "file" / "weights.pth", retry_policy=QUICK
+        )
 
 
 def _download(url: str, path: Path, results: multiprocessing.Queue) -> None:
-    results.put(download(url, path, checksum=CHECKSUM, patience=QUICK).read_bytes())
+    results.put(download(url, path, checksum=CHECKSUM, retry_policy=QUICK).read_bytes())
 
 
 def test_two_processes_fetch_a_file_once(server: Server, tmp_path: Path) -> None:

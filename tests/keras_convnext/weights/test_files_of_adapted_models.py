@@ -85,11 +85,11 @@ def test_the_backbone_of_an_adapted_model_loads_from_its_files(
     head: str,
     backbone: keras.Model,
     mini: Callable,
-    picture: Callable,
+    image: Callable,
     tmp_path: Path,
 ) -> None:
     model = WAYS[way](backbone, HEADS[head]())
-    wanted = np.asarray(backbone(picture(32)))
+    wanted = np.asarray(backbone(image(32)))
     bare, classifier = mini(include_top=False, pooling="avg"), mini(classes=10)
     features = keras.Model(classifier.input, classifier.get_layer("head_norm").output)
     begun = classifier.get_layer("head_dense").get_weights()
@@ -99,7 +99,7 @@ def test_the_backbone_of_an_adapted_model_loads_from_its_files(
         path = save(model, tmp_path / f"a.{ending}")
         for target, answers in ((bare, bare), (classifier, features)):
             weights.load(target, path)
-            np.testing.assert_allclose(answers(picture(32)), wanted, rtol=1e-5)
+            np.testing.assert_allclose(answers(image(32)), wanted, rtol=1e-5)
         for old, new in zip(
             begun, classifier.get_layer("head_dense").get_weights(), strict=True
         ):
@@ -127,10 +127,10 @@ def test_a_file_of_two_networks_is_refused(
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("way", ["nested", "sequential", "subclassed"])
 def test_weights_load_into_an_adapted_model_and_are_written_of_it(
-    way: str, backbone: keras.Model, mini: Callable, picture: Callable, tmp_path: Path
+    way: str, backbone: keras.Model, mini: Callable, image: Callable, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.safetensors"
     weights.save_weights_as(WAYS[way](backbone, [layers.Dense(2)]), path)
     inner = mini(include_top=False, pooling="avg")
     weights.load(WAYS[way](inner, [layers.Dense(2)]), path)
-    np.testing.assert_allclose(inner(picture(32)), backbone(picture(32)), rtol=1e-6)
+    np.testing.assert_allclose(inner(image(32)), backbone(image(32)), rtol=1e-6)

@@ -15,7 +15,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from keras_convnext.weights import hub
-from keras_convnext.weights.download import Patience
+from keras_convnext.weights.download import RetryPolicy
 from keras_convnext.weights.errors import DownloadError
 from keras_convnext.weights.hub import download_from_hub
 
@@ -129,7 +129,7 @@ def get(server: Server, hub_id: str, cache: Path, said: list[str]) -> Path:
     )
 
 
-def test_a_file_is_fetched_once_and_the_licence_said_once(
+def test_a_file_is_fetched_once_and_the_license_said_once(
     server: Server, tmp_path: Path
 ) -> None:
     said: list[str] = []
@@ -175,7 +175,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
 def test_a_connection_that_always_breaks_is_one_clear_line_and_no_file(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_PATIENCE", Patience(attempts=2, pause_s=0.0))
+    monkeypatch.setattr(hub, "_RETRY_POLICY", RetryPolicy(attempts=2, pause_s=0.0))
     monkeypatch.setattr(time, "sleep", lambda _: None)  # the client's own pauses
     with pytest.raises(DownloadError, match="hopeless/tiny") as caught:
         get(server, "hopeless/tiny", tmp_path, [])

@@ -46,8 +46,8 @@ def reference(seeded: Callable) -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def expected(reference: keras.Model, picture: Callable) -> np.ndarray:
-    return outputs(reference, picture(SIZE_PX))
+def expected(reference: keras.Model, image: Callable) -> np.ndarray:
+    return outputs(reference, image(SIZE_PX))
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +103,11 @@ def write_as_keras2(path: Path, which: str, value_of: Callable) -> Path:
 
 
 def test_a_file_of_keras_2_gives_the_logits_of_keras_applications(
-    with_top: keras.Model, top_file: Path, expected: np.ndarray, picture: Callable
+    with_top: keras.Model, top_file: Path, expected: np.ndarray, image: Callable
 ) -> None:
     weights.load(empty(with_top), top_file)
     np.testing.assert_allclose(
-        outputs(with_top, picture(SIZE_PX)), expected, rtol=TOLERANCE, atol=TOLERANCE
+        outputs(with_top, image(SIZE_PX)), expected, rtol=TOLERANCE, atol=TOLERANCE
     )
 
 
@@ -118,7 +118,7 @@ def test_a_file_of_keras_3_gives_the_logits_of_keras_applications(
     reference: keras.Model,
     with_top: keras.Model,
     expected: np.ndarray,
-    picture: Callable,
+    image: Callable,
 ) -> None:
     path = tmp_path / f"tiny{ending}"
     save = reference.save_weights if ending == ".weights.h5" else reference.save
@@ -128,7 +128,7 @@ def test_a_file_of_keras_3_gives_the_logits_of_keras_applications(
         save(path)
     weights.load(empty(with_top), path)
     np.testing.assert_allclose(
-        outputs(with_top, picture(SIZE_PX)), expected, rtol=TOLERANCE, atol=TOLERANCE
+        outputs(with_top, image(SIZE_PX)), expected, rtol=TOLERANCE, atol=TOLERANCE
     )
 
 
@@ -204,14 +204,14 @@ def test_what_is_written_for_keras_applications_loads_there(
     with_top: keras.Model,
     top_file: Path,
     expected: np.ndarray,
-    picture: Callable,
+    image: Callable,
 ) -> None:
     path = tmp_path / "back.h5"
     weights.load(empty(with_top), top_file)
     weights.save_weights_as(with_top, path, dialect="keras_applications")
     empty(reference).load_weights(path)
     np.testing.assert_allclose(
-        outputs(reference, picture(SIZE_PX)), expected, rtol=TOLERANCE, atol=TOLERANCE
+        outputs(reference, image(SIZE_PX)), expected, rtol=TOLERANCE, atol=TOLERANCE
     )
 
 
@@ -223,7 +223,7 @@ def keras2_python() -> str:
     return python
 
 
-# Arguments: weights, pictures, where the logits go.
+# Arguments: weights, images, where the logits go.
 IN_KERAS_2 = f"""
 import sys, keras, numpy
 assert keras.__version__.startswith("2.15"), keras.__version__
@@ -241,14 +241,14 @@ def test_keras_2_loads_what_is_written_for_keras_applications(
     with_top: keras.Model,
     top_file: Path,
     expected: np.ndarray,
-    picture: Callable,
+    image: Callable,
 ) -> None:
     python = keras2_python()
     weights.load(empty(with_top), top_file)
     path = tmp_path / "back.h5"
     weights.save_weights_as(with_top, path, dialect="keras_applications")
-    files = [path, tmp_path / "picture.npy", tmp_path / "logits.npy"]
-    np.save(files[1], picture(SIZE_PX))
+    files = [path, tmp_path / "image.npy", tmp_path / "logits.npy"]
+    np.save(files[1], image(SIZE_PX))
     subprocess.run(
         [python, "-c", IN_KERAS_2, *files],
         check=True,
@@ -261,7 +261,7 @@ def test_keras_2_loads_what_is_written_for_keras_applications(
 
 @pytest.mark.slow
 def test_the_real_writer_of_keras_2_still_writes_what_was_recorded(
-    tmp_path: Path, with_top: keras.Model, expected: np.ndarray, picture: Callable
+    tmp_path: Path, with_top: keras.Model, expected: np.ndarray, image: Callable
 ) -> None:
     python = keras2_python()
     subprocess.run(
@@ -277,5 +277,5 @@ def test_the_real_writer_of_keras_2_still_writes_what_was_recorded(
     assert json.loads((tmp_path / "l.json").read_text()) == LAYOUT
     weights.load(empty(with_top), tmp_path / "t.h5")
     np.testing.assert_allclose(
-        outputs(with_top, picture(SIZE_PX)), expected, rtol=TOLERANCE, atol=TOLERANCE
+        outputs(with_top, image(SIZE_PX)), expected, rtol=TOLERANCE, atol=TOLERANCE
     )

@@ -3,11 +3,11 @@
     python -m pytest -m network tests/keras_convnext/weights/test_published_weights.py
 
 Hugging Face's conversion scripts state the first logits of 33 of Meta's checkpoints
-for COCO's picture 000000039769 (two cats on a sofa), its tests those of two of its
-own. SAMPLE_PHOTOS names a folder with that picture and the others below, where they
+for COCO's image 000000039769 (two cats on a sofa), its tests those of two of its
+own. SAMPLE_PHOTOS names a folder with that image and the others below, where they
 do not lie in ../shared; IMAGENET_VALIDATION names a folder with ImageNet-1k's
-validation pictures, or a part of them, in folders called by their WordNet ids. Without
-the pictures, or without a network, a test is skipped and says so. None of this had a
+validation images, or a part of them, in folders called by their WordNet ids. Without
+the images, or without a network, a test is skipped and says so. None of this had a
 network to run on when it was written.
 """
 
@@ -24,7 +24,8 @@ import numpy as np
 import pytest
 
 import keras_convnext
-from keras_convnext import image, weights
+from keras_convnext import weights
+from keras_convnext.image import decode, evaluation_view
 from keras_convnext.labels import class_names
 from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.weights.registry import records
@@ -36,7 +37,7 @@ PHOTOS = Path(
     os.environ.get("SAMPLE_PHOTOS", HERE.parents[3] / "shared/data/sample_photos")
 )
 CATS = "coco_val2017_000000039769.png"
-# The classes of ImageNet-1k that are a right answer for each picture.
+# The classes of ImageNet-1k that are a right answer for each image.
 ANSWERS = {
     CATS: (281, 282, 285),  # tabby, tiger cat, Egyptian cat
     "chelsea.png": (281, 282, 285),
@@ -46,10 +47,10 @@ ANSWERS = {
     "candle_bike.jpg": (671,),  # mountain bike
     "grace_hopper_517x606.jpg": (652,),  # military uniform
 }
-# Pictures that even a good network may take for something else beside it.
+# Images that even a good network may take for something else beside it.
 MOST_WRONG = 1
 IMAGENET = Path(os.environ.get("IMAGENET_VALIDATION", "not given"))
-IMAGENET_PICTURES, BATCH = 50_000, 50
+IMAGENET_IMAGES, BATCH = 50_000, 50
 # Points of top-1 that another machine's arithmetic and resizing may move.
 TOP1_TOLERANCE = 0.15
 # Logits in transformers' own tests (tests/models/convnext*/test_modeling_*.py).
@@ -62,7 +63,7 @@ TESTED = {
 TOLERANCE = 2e-2
 
 
-def is_offline(record: weights.Record) -> bool:
+def is_offline(record: weights.PretrainedWeights) -> bool:
     """Whether the machine that has a checkpoint cannot be reached."""
     address = urlsplit(record.url or huggingface_hub.constants.ENDPOINT)
     try:
@@ -82,18 +83,18 @@ def model_of(name: str, **arguments: str | None) -> keras.Model:
 
 
 def view(photo: str, name: str, *, squash: bool = False) -> np.ndarray:
-    """Returns a picture as the checkpoint's publisher shows it to the network."""
+    """Returns an image as the checkpoint's publisher shows it to the network."""
     if not (PHOTOS / photo).exists():
         pytest.skip(f"{PHOTOS / photo} is not here; SAMPLE_PHOTOS may name its folder")
     preprocessing = weights.find(name).preprocessing
     if squash:
         preprocessing = replace(preprocessing, crop_mode="squash")
-    picture = image.decode((PHOTOS / photo).read_bytes())
-    return np.asarray(image.evaluation_view(picture, preprocessing))[None]
+    image = decode((PHOTOS / photo).read_bytes())
+    return np.asarray(evaluation_view(image, preprocessing))[None]
 
 
-def logits(model: keras.Model, picture: np.ndarray) -> np.ndarray:
-    return keras.ops.convert_to_numpy(model(picture))[0]
+def logits(model: keras.Model, image: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(model(image))[0]
 
 
 def by_file(file: str) -> str:
@@ -135,14 +136,14 @@ def test_photos_are_taken_for_what_they_show(name: str) -> None:
 
 
 def top1(model: keras.Model, preprocessing: Preprocessing) -> tuple[float, int]:
-    """Returns the percentage of IMAGENET's pictures named rightly, and their number."""
+    """Returns the percentage of IMAGENET's images named rightly, and their number."""
     synsets = [synset for synset, _ in class_names(1000)]
     files = sorted(IMAGENET.glob("n*/*"))
     right = 0
     for begin in range(0, len(files), BATCH):
         batch = files[begin : begin + BATCH]
-        pictures = [image.decode(file.read_bytes()) for file in batch]
-        views = [image.evaluation_view(each, preprocessing) for each in pictures]
+        images = [decode(file.read_bytes()) for file in batch]
+        views = [evaluation_view(each, preprocessing) for each in images]
         best = keras.ops.convert_to_numpy(model(np.stack(views))).argmax(axis=1)
         right += sum(
             synsets[index] == file.parent.name
@@ -163,13 +164,13 @@ def top1(model: keras.Model, preprocessing: Preprocessing) -> tuple[float, int]:
 )
 def test_top1_on_imagenet_is_the_published_one(name: str) -> None:
     if not IMAGENET.is_dir():
-        pytest.skip("IMAGENET_VALIDATION names no folder with ImageNet's pictures")
+        pytest.skip("IMAGENET_VALIDATION names no folder with ImageNet's images")
     record = weights.find(name)
     found, count = top1(model_of(name), record.preprocessing)
     expected = record.accuracy.top1
-    # A part of the pictures differs from all of them by chance.
+    # A part of the images differs from all of them by chance.
     share = expected / 100
-    part = 1 - min(count / IMAGENET_PICTURES, 1)
+    part = 1 - min(count / IMAGENET_IMAGES, 1)
     chance = 100 * np.sqrt(share * (1 - share) / count * part)
     assert abs(found - expected) < TOP1_TOLERANCE + 3 * chance, (found, count)
 

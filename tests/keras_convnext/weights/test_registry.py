@@ -35,7 +35,7 @@ def test_every_record_is_whole(name: str) -> None:
     find_variant(record.variant)
     assert (record.hub_id is None) != (record.url is None)
     assert record.files
-    assert record.licence
+    assert record.license
     assert record.classes in (0, 640, 768, 1000, 1024, 11821, 21841)
     if record.checksum:
         algorithm, _, digits = record.checksum.partition(":")
@@ -45,7 +45,7 @@ def test_every_record_is_whole(name: str) -> None:
         has_figure = record.accuracy or record.test_accuracy
         assert has_figure or record.variant.startswith("test_")
     assert record.accuracy is None or 45 < record.accuracy.top1 < 90
-    assert "licence" in weights.describe(name).splitlines()[1]
+    assert "license" in weights.describe(name).splitlines()[1]
 
 
 def test_the_keras_files_have_all_their_checksums() -> None:

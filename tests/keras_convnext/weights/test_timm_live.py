@@ -78,12 +78,12 @@ def test_a_file_of_timm_loads_and_gives_timms_logits(
     path = tmp_path / "model.safetensors"
     save_file(network.state_dict(), path)
     numbers = np.random.default_rng(7).normal(size=(1, SIZE_PX, SIZE_PX, 3))
-    picture = numbers.astype(np.float32)
+    image = numbers.astype(np.float32)
     with torch.no_grad():
-        expected = network(torch.from_numpy(picture).permute(0, 3, 1, 2)).numpy()
+        expected = network(torch.from_numpy(image).permute(0, 3, 1, 2)).numpy()
 
     model = ours(name, path)
-    outputs = keras.ops.convert_to_numpy(model(picture))
+    outputs = keras.ops.convert_to_numpy(model(image))
     assert outputs.shape == expected.shape
     scale = np.abs(expected).max()
     np.testing.assert_allclose(outputs / scale, expected / scale, atol=TOLERANCE)
@@ -103,9 +103,9 @@ def test_tiny_hnf_without_pooling_norms_its_map_as_timm_does(
         tensor.copy_(torch.from_numpy(seeded(name, tuple(tensor.shape))))
     save_file(network.state_dict(), tmp_path / "there.safetensors")
     numbers = np.random.default_rng(7).normal(size=(1, SIZE_PX, SIZE_PX, 3))
-    picture = numbers.astype(np.float32)
+    image = numbers.astype(np.float32)
     with torch.no_grad():
-        expected = network(torch.from_numpy(picture).permute(0, 3, 1, 2))
+        expected = network(torch.from_numpy(image).permute(0, 3, 1, 2))
     expected = expected.permute(0, 2, 3, 1).numpy()
 
     model = models.build(
@@ -115,7 +115,7 @@ def test_tiny_hnf_without_pooling_norms_its_map_as_timm_does(
         include_preprocessing=False,
         input_shape=(SIZE_PX, SIZE_PX, 3),
     )
-    outputs = keras.ops.convert_to_numpy(model(picture))
+    outputs = keras.ops.convert_to_numpy(model(image))
     scale = np.abs(expected).max()
     np.testing.assert_allclose(outputs / scale, expected / scale, atol=TOLERANCE)
     back = weights.save_weights_as(model, tmp_path / "b.safetensors", dialect="timm")

@@ -20,11 +20,11 @@ from tests.keras_convnext.weights.live_writers import (
     assert_same,
     depths_of,
     fill,
+    image,
     load,
     load_file,
     ours,
     outputs_of,
-    picture,
     timm,
     torch,
     torchvision,
@@ -67,7 +67,7 @@ def test_what_save_pretrained_writes_loads_and_comes_back(
 
     model = ours(variant, headless=dialect == "huggingface_dinov3")
     load(model, tmp_path / "there", dialect)
-    assert_same(model(picture()), expected)
+    assert_same(model(image()), expected)
 
     back = tmp_path / "back"
     back.mkdir()
@@ -90,7 +90,7 @@ def test_a_body_that_transformers_saves_alone_gives_its_features(
     network.save_pretrained(tmp_path)
     model = ours(HUGGING_FACE[kind][1], headless=True)
     load(model, tmp_path, "huggingface")
-    assert_same(model(picture()), outputs_of(network))
+    assert_same(model(image()), outputs_of(network))
 
 
 TORCHVISION = ("tiny", "small", "base", "large")
@@ -117,7 +117,7 @@ def test_torchvisions_state_dict_loads_and_comes_back(
 
     model = ours(variant.name)
     load(model, tmp_path / "there.pth", "torchvision")
-    assert_same(model(picture()), expected)
+    assert_same(model(image()), expected)
 
     back = tmp_path / "back.safetensors"
     weights.save_weights_as(model, back, dialect="torchvision")
@@ -183,7 +183,7 @@ def test_timms_tensors_load_however_torch_saved_them(
     torch.save(content, path, _use_new_zipfile_serialization=is_zip)
     model = ours("convnext_atto")
     load(model, path, "timm")
-    assert_same(model(picture()), outputs_of(network))
+    assert_same(model(image()), outputs_of(network))
 
 
 @pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
@@ -196,4 +196,4 @@ def test_halved_tensors_give_what_torch_computes_with_them_widened(
     torch.save(network.state_dict(), path, _use_new_zipfile_serialization=is_zip)
     model = ours("convnextv2_atto")
     load(model, path, "timm")
-    assert_same(model(picture()), outputs_of(network.float()))
+    assert_same(model(image()), outputs_of(network.float()))

@@ -19,11 +19,11 @@ from tests.keras_convnext.weights.live_writers import (
     checkpoint_filter_fn,
     depths_of,
     fill,
+    image,
     load,
     load_file,
     ours,
     outputs_of,
-    picture,
     save_file,
     timm,
     torch,
@@ -75,7 +75,7 @@ def test_metas_wrapped_state_dict_loads_and_comes_back(
 
     model = ours(variant)
     load(model, tmp_path / "there.pth", "meta")
-    assert_same(model(picture()), expected)
+    assert_same(model(image()), expected)
 
     back = tmp_path / "back.safetensors"
     weights.save_weights_as(model, back, dialect="meta")
@@ -110,7 +110,7 @@ def test_metas_fcmae_file_gives_the_features_of_its_body(
     # The norm is as it was built on both sides: ones and zeros.
     torch.nn.init.ones_(network.head.norm.weight)
     torch.nn.init.zeros_(network.head.norm.bias)
-    assert_same(model(picture()), outputs_of(network))
+    assert_same(model(image()), outputs_of(network))
 
 
 class Isotropic(torch.nn.Module):
@@ -179,7 +179,7 @@ def test_metas_isotropic_files_load_and_come_back(
         classifier_activation=None,
     )
     load(model, tmp_path / "there.pth", "meta")
-    assert_same(model(picture()), expected)
+    assert_same(model(image()), expected)
 
     back = tmp_path / "back.safetensors"
     weights.save_weights_as(model, back, dialect="meta")

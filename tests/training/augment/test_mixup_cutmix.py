@@ -42,7 +42,7 @@ def smoothed_targets(share):
 @both_ways
 def test_mixup_is_timms(done):
     def blended(share):
-        return mixup_cutmix.blended(RECORDED["images"], share), smoothed_targets(share)
+        return mixup_cutmix.mixup(RECORDED["images"], share), smoothed_targets(share)
 
     found = done(blended, np.float32(RECORDED["shares"]))
     images, targets = (np.stack(part) for part in zip(*found, strict=True))
@@ -56,7 +56,7 @@ def test_mixup_is_timms(done):
 def test_cutmix_is_timms_about_the_same_middle(done, number):
     def pasted(share):
         middle = tf.constant(RECORDED["middles"][number], tf.int32)
-        images, kept = mixup_cutmix.pasted_around(RECORDED["images"], share, middle)
+        images, kept = mixup_cutmix.paste_around(RECORDED["images"], share, middle)
         return images, smoothed_targets(kept)
 
     found = done(pasted, np.float32(RECORDED["shares"]))
@@ -68,13 +68,13 @@ def test_cutmix_is_timms_about_the_same_middle(done, number):
 
 def test_boxes_of_cutmix_are_distributed_as_timm_draws_them():
     share, size = float(RECORDED["drawn_share"]), RECORDED["drawn_size"]
-    # What comes from the mirrored picture is 1.
+    # What comes from the mirrored image is 1.
     pair = np.stack([np.zeros((*size, 3), np.uint8), np.ones((*size, 3), np.uint8)])
     count = 4000
 
     def box(number):
         seed = tf.stack([number, tf.constant(9, tf.int64)])
-        images, kept = mixup_cutmix.cut_and_pasted(tf.constant(pair), share, seed)
+        images, kept = mixup_cutmix.cutmix(tf.constant(pair), share, seed)
         rows = tf.where(tf.reduce_any(images[0, :, :, 0] == 1, axis=1))[:, 0]
         columns = tf.where(tf.reduce_any(images[0, :, :, 0] == 1, axis=0))[:, 0]
         ends = [rows[0], rows[-1] + 1, columns[0], columns[-1] + 1]
@@ -96,7 +96,7 @@ def batch(count: int = 6, size_px: int = 16) -> tuple[np.ndarray, np.ndarray]:
 
 def mixed(seed: int, augmentation: Augmentation) -> tuple[np.ndarray, np.ndarray]:
     images, labels = batch()
-    both = mixup_cutmix.mixed(
+    both = mixup_cutmix.mixup_cutmix(
         tf.constant(images),
         tf.constant(labels),
         tf.constant([seed, 0], tf.int64),
@@ -107,7 +107,7 @@ def mixed(seed: int, augmentation: Augmentation) -> tuple[np.ndarray, np.ndarray
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_mixup_weighs_pictures_as_it_weighs_labels(seed):
+def test_mixup_weighs_images_as_it_weighs_labels(seed):
     images, labels = batch()
     found, soft = mixed(seed, Augmentation(mixup=0.8))
     one_hot = np.eye(len(labels))
@@ -150,7 +150,9 @@ def test_the_two_probabilities_decide_how_often_what_is_mixed():
         mixup=0.8, cutmix=1.0, mix_probability=0.6, mix_switch_probability=0.25
     )
     mix = tf.function(
-        lambda seed: mixup_cutmix.mixed(*map(tf.constant, batch()), seed, 6, both)
+        lambda seed: mixup_cutmix.mixup_cutmix(
+            *map(tf.constant, batch()), seed, 6, both
+        )
     )
     images, _ = batch()
     kinds = {"none": 0, "cutmix": 0, "mixup": 0}
@@ -171,7 +173,7 @@ def test_the_two_probabilities_decide_how_often_what_is_mixed():
 
 def test_a_batch_of_one_is_left_alone():
     image = np.full((1, 4, 4, 3), 9, np.uint8)
-    found, soft = mixup_cutmix.mixed(
+    found, soft = mixup_cutmix.mixup_cutmix(
         tf.constant(image),
         tf.constant([1]),
         tf.constant([0, 0], tf.int64),

@@ -18,8 +18,8 @@ FILL = tuple(int(level) for level in RECORDED["fill"])
 NAMES = [str(name) for name in RECORDED["names"]]
 
 
-def pictures() -> list[np.ndarray]:
-    """Fifty pictures: dark, pale, flat, noisy; some of few levels."""
+def images() -> list[np.ndarray]:
+    """Fifty images: dark, pale, flat, noisy; some of few levels."""
     generator = np.random.default_rng(0)
     rows, columns = np.mgrid[0:40, 0:48]
     made = []
@@ -43,7 +43,7 @@ def pictures() -> list[np.ndarray]:
     return made
 
 
-PICTURES = pictures()
+IMAGES = images()
 
 
 def moved(matrix: Callable[[int, int], tuple]) -> Callable[[Image.Image], Image.Image]:
@@ -66,22 +66,22 @@ def rotated(degrees: float) -> Callable[[Image.Image], Image.Image]:
 
 
 AROUND = np.array(FILL, np.uint8)
-COLOURS: dict[str, tuple[Callable, Callable]] = {
+COLORS: dict[str, tuple[Callable, Callable]] = {
     "auto_contrast": (operations.auto_contrast, ImageOps.autocontrast),
     "equalize": (operations.equalize, ImageOps.equalize),
     "invert": (operations.invert, ImageOps.invert),
-    "grey": (
-        lambda x: tf.cast(operations.grey(x), tf.uint8),
+    "gray": (
+        lambda x: tf.cast(operations.gray(x), tf.uint8),
         lambda image: image.convert("L").convert("RGB"),
     ),
 }
 for _bits in (1, 2, 4):
-    COLOURS[f"posterize_{_bits}"] = (
+    COLORS[f"posterize_{_bits}"] = (
         lambda x, bits=_bits: operations.posterize(x, tf.constant(bits)),
         lambda image, bits=_bits: ImageOps.posterize(image, bits),
     )
 for _threshold in (0, 26, 256):
-    COLOURS[f"solarize_{_threshold}"] = (
+    COLORS[f"solarize_{_threshold}"] = (
         lambda x, t=_threshold: operations.solarize(x, tf.constant(t)),
         lambda image, t=_threshold: ImageOps.solarize(image, t),
     )
@@ -92,7 +92,7 @@ for _name, _change, _enhancer in (
     ("sharpness", operations.sharpness, ImageEnhance.Sharpness),
 ):
     for _factor in (0.1, 0.77, 1.9):
-        COLOURS[f"{_name}_{_factor}"] = (
+        COLORS[f"{_name}_{_factor}"] = (
             lambda x, c=_change, f=_factor: c(x, tf.constant(f)),
             lambda image, e=_enhancer, f=_factor: e(image).enhance(f),
         )
@@ -126,26 +126,26 @@ MOVES: dict[str, tuple[Callable, Callable]] = {
 
 
 def eagerly(change: Callable) -> list[np.ndarray]:
-    return [change(tf.constant(picture)).numpy() for picture in PICTURES]
+    return [change(tf.constant(image)).numpy() for image in IMAGES]
 
 
 def in_tf_data(change: Callable) -> list[np.ndarray]:
-    pictures = tf.data.Dataset.from_tensor_slices(np.stack(PICTURES))
-    return list(pictures.map(change).as_numpy_iterator())
+    images = tf.data.Dataset.from_tensor_slices(np.stack(IMAGES))
+    return list(images.map(change).as_numpy_iterator())
 
 
 both_ways = pytest.mark.parametrize("done", [eagerly, in_tf_data])
 
 
 def difference(found: list[np.ndarray], by_pillow: Callable) -> np.ndarray:
-    wanted = [np.asarray(by_pillow(Image.fromarray(x)), int) for x in PICTURES]
+    wanted = [np.asarray(by_pillow(Image.fromarray(x)), int) for x in IMAGES]
     return np.abs(np.stack(found).astype(int) - np.stack(wanted))
 
 
 @both_ways
-@pytest.mark.parametrize("name", COLOURS)
-def test_operations_on_colours_are_pillows_to_the_bit(name, done):
-    change, by_pillow = COLOURS[name]
+@pytest.mark.parametrize("name", COLORS)
+def test_operations_on_colors_are_pillows_to_the_bit(name, done):
+    change, by_pillow = COLORS[name]
     assert difference(done(change), by_pillow).max() == 0
 
 
@@ -165,8 +165,8 @@ def test_the_operations_are_timms_in_timms_order():
 
 
 def performed(number: tf.Tensor, level: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    picture = tf.constant(RECORDED["picture"])
-    return rand_augment.performed(picture, number, level, sign, FILL)
+    image = tf.constant(RECORDED["picture"])
+    return rand_augment.perform(image, number, level, sign, FILL)
 
 
 def doses(number: int) -> tuple[tuple, np.ndarray]:
@@ -199,7 +199,7 @@ def test_every_dose_is_timms(name, done):
 
 
 def test_the_papers_words_mean_what_timm_understands():
-    policy = rand_augment_policy.parsed("rand-m9-mstd0.5-inc1")
+    policy = rand_augment_policy.parse_policy("rand-m9-mstd0.5-inc1")
     magnitude, std, layers, probability = RECORDED["policy"]
     assert policy == rand_augment_policy.Policy(
         magnitude, std, int(layers), probability
@@ -221,7 +221,7 @@ def test_the_papers_words_mean_what_timm_understands():
 )
 def test_words_that_mean_something_else_are_refused(words):
     with pytest.raises(ValueError, match="rand_augment is"):
-        rand_augment_policy.parsed(words)
+        rand_augment_policy.parse_policy(words)
 
 
 def test_each_operation_comes_up_as_often_as_the_others(monkeypatch):
@@ -232,10 +232,10 @@ def test_each_operation_comes_up_as_often_as_the_others(monkeypatch):
         for amount, name in enumerate(NAMES, 1)
     }
     monkeypatch.setattr(rand_augment, "OPERATIONS", marks)
-    one_layer = rand_augment_policy.parsed("rand-m9-n1-inc1")
+    one_layer = rand_augment_policy.parse_policy("rand-m9-n1-inc1")
     zero = tf.zeros([2, 2, 3], tf.uint8)
     seeds = tf.data.Dataset.range(count).map(
-        lambda n: rand_augment.applied(
+        lambda n: rand_augment.apply_rand_augment(
             zero, tf.stack([n, tf.constant(5, tf.int64)]), one_layer, FILL
         )[0, 0, 0]
     )
@@ -247,16 +247,16 @@ def test_each_operation_comes_up_as_often_as_the_others(monkeypatch):
 
 
 def test_magnitudes_are_drawn_around_the_mean_and_signs_are_even(monkeypatch):
-    def shows_dose(picture, level, sign, fill):
+    def shows_dose(image, level, sign, fill):
         value = tf.cast(tf.round(100 * level), tf.uint8)
-        return picture + value + tf.where(sign > 0, tf.constant(100, tf.uint8), 0)
+        return image + value + tf.where(sign > 0, tf.constant(100, tf.uint8), 0)
 
     marks = dict.fromkeys(NAMES, shows_dose)
     monkeypatch.setattr(rand_augment, "OPERATIONS", marks)
-    policy = rand_augment_policy.parsed("rand-m5-mstd0.5-n1-p1-inc1")
+    policy = rand_augment_policy.parse_policy("rand-m5-mstd0.5-n1-p1-inc1")
     zero = tf.zeros([1, 1, 3], tf.uint8)
     drawn = tf.data.Dataset.range(1000).map(
-        lambda n: rand_augment.applied(
+        lambda n: rand_augment.apply_rand_augment(
             zero, tf.stack([n, tf.constant(6, tf.int64)]), policy, FILL
         )[0, 0, 0]
     )
@@ -270,8 +270,8 @@ def test_magnitudes_are_drawn_around_the_mean_and_signs_are_even(monkeypatch):
 
 def test_at_the_highest_magnitude_posterize_keeps_nothing():
     # 4 - int(4 * 10 / 10) bits, which earlier Pillows made black and this one refuses.
-    found = rand_augment.performed(
-        tf.constant(PICTURES[0]),
+    found = rand_augment.perform(
+        tf.constant(IMAGES[0]),
         tf.constant(NAMES.index("PosterizeIncreasing")),
         tf.constant(1.0),
         tf.constant(1.0),

@@ -1,4 +1,4 @@
-"""Random erasing, colour jitter and repeated augmentation."""
+"""Random erasing, color jitter and repeated augmentation."""
 
 import itertools
 import json
@@ -30,7 +30,9 @@ def over_seeds(function, count: int) -> np.ndarray:
 
 def test_boxes_are_distributed_as_timm_draws_them():
     height, width, count = BOXES["height"], BOXES["width"], BOXES["draws"] // 4
-    drawn = over_seeds(lambda s: tf.stack(random_erasing.box(height, width, s)), count)
+    drawn = over_seeds(
+        lambda s: tf.stack(random_erasing.sample_box(height, width, s)), count
+    )
     top, left, tall, wide = drawn.T.astype(float)
     assert min(top.min(), left.min()) >= 0
     assert (top + tall <= height).all()
@@ -49,9 +51,11 @@ def test_boxes_are_distributed_as_timm_draws_them():
 
 
 def test_erasing_leaves_the_rest_alone_and_comes_as_often_as_asked():
-    grey = np.full((32, 32, 3), 7, np.uint8)
+    gray = np.full((32, 32, 3), 7, np.uint8)
     views = over_seeds(
-        lambda s: random_erasing.erased(tf.constant(grey), s, 0.25, Preprocessing()),
+        lambda s: random_erasing.random_erase(
+            tf.constant(gray), s, 0.25, Preprocessing()
+        ),
         400,
     )
     changed = (views != 7).any(axis=-1)
@@ -64,12 +68,12 @@ def test_erasing_leaves_the_rest_alone_and_comes_as_often_as_asked():
         assert box.mean() > 0.95
 
 
-def test_erasing_noise_has_the_mean_and_spread_of_normalised_pictures():
+def test_erasing_noise_has_the_mean_and_spread_of_normalized_images():
     # Narrow enough that 0..255 cuts nothing off.
     narrow = Preprocessing(mean=(0.3, 0.5, 0.6), std=(0.04, 0.06, 0.05))
     black = np.zeros((32, 32, 3), np.uint8)
     views = over_seeds(
-        lambda s: random_erasing.erased(tf.constant(black), s, 1.0, narrow), 100
+        lambda s: random_erasing.random_erase(tf.constant(black), s, 1.0, narrow), 100
     )
     noise = views[views.any(axis=-1)]
     assert len(noise) > 10_000
@@ -83,20 +87,20 @@ def test_erasing_noise_has_the_mean_and_spread_of_normalised_pictures():
 
 def test_jitter_is_pillows_three_changes_in_some_order():
     generator = np.random.default_rng(0)
-    picture = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    image = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
     orders = set()
     for number in range(20):
         seed = tf.constant([number, 2], tf.int64)
-        found = color_jitter.jittered(tf.constant(picture), seed, 0.4).numpy()
+        found = color_jitter.jitter_colors(tf.constant(image), seed, 0.4).numpy()
         # The first row of the draws gives the factors, by the function's own seed.
         uniform = tf.random.stateless_uniform([2, 3], seed).numpy()[0]
         factors = 0.6 + 0.8 * uniform
         for order in itertools.permutations(range(3)):
-            image = Image.fromarray(picture)
+            changed = Image.fromarray(image)
             for place in order:
-                image = enhancers[place](image).enhance(float(factors[place]))
-            if np.array_equal(np.asarray(image), found):
+                changed = enhancers[place](changed).enhance(float(factors[place]))
+            if np.array_equal(np.asarray(changed), found):
                 orders.add(order)
                 break
         else:
@@ -115,7 +119,7 @@ def repeated(repeats: int, **more) -> list:
     return list(batches.as_numpy_iterator())
 
 
-def test_repeats_show_each_chosen_picture_again_changed_in_another_way():
+def test_repeats_show_each_chosen_image_again_changed_in_another_way():
     batches = repeated(3)
     labels = np.concatenate([labels for _, labels in batches])
     images = np.concatenate([images for images, _ in batches])

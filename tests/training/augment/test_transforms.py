@@ -23,7 +23,7 @@ def seeds(count: int) -> tf.Tensor:
 
 
 def photograph(height: int, width: int) -> np.ndarray:
-    """Smooth colours with some noise, unlike under any flip or turn."""
+    """Smooth colors with some noise, unlike under any flip or turn."""
     generator = np.random.default_rng(height * 1000 + width)
     rows, columns = np.mgrid[0:height, 0:width]
     waves = [
@@ -44,7 +44,9 @@ def test_crop_windows_are_distributed_as_timm_draws_them(reference):
 
     def draw(seed: tf.Tensor) -> tf.Tensor:
         return tf.stack(
-            random_crop.drawn(height, width, seed, WINDOWS["scale"], WINDOWS["ratio"])
+            random_crop.sample_crop(
+                height, width, seed, WINDOWS["scale"], WINDOWS["ratio"]
+            )
         )
 
     drawn = tf.function(lambda all_: tf.vectorized_map(draw, all_))(seeds(count))
@@ -76,18 +78,18 @@ def test_crop_windows_are_distributed_as_timm_draws_them(reference):
 @pytest.mark.parametrize("sides", [(90, 90), (40, 120), (20, 25), (32, 32)])
 @pytest.mark.parametrize("kind", ["bicubic", "bilinear"])
 def test_resizing_is_pillows(sides, kind):
-    picture = photograph(*sides)
-    view = random_crop.resized(tf.constant(picture), 32, kind)
+    image = photograph(*sides)
+    view = random_crop.resize_to_square(tf.constant(image), 32, kind)
     method = Image.Resampling[kind.upper()]
-    wanted = Image.fromarray(picture).resize((32, 32), method)
+    wanted = Image.fromarray(image).resize((32, 32), method)
     # Pillow's weights are whole multiples of 2**-22 and it rounds between its passes.
     np.testing.assert_allclose(view, np.asarray(wanted, float), atol=1)
 
 
-def test_the_crop_that_is_decoded_is_the_window_of_the_whole_picture(tmp_path: Path):
-    picture = photograph(80, 120)
+def test_the_crop_that_is_decoded_is_the_window_of_the_whole_image(tmp_path: Path):
+    image = photograph(80, 120)
     path = str(tmp_path / "one.png")
-    Image.fromarray(picture).save(path)
+    Image.fromarray(image).save(path)
     half = Augmentation(crop_scale=(0.2, 0.6))
     for way in (decoding.GENERAL, decoding.UPRIGHT_PNG):
         files = examples.Files(
@@ -97,35 +99,35 @@ def test_the_crop_that_is_decoded_is_the_window_of_the_whole_picture(tmp_path: P
             seed = tf.constant([3, number], tf.int64)
             window = transforms.crop(seed, half)
             top, left, tall, wide = (int(side) for side in window(80, 120))
-            part, _ = files.picture(tf.constant(0), window)
+            part, _ = files.image(tf.constant(0), window)
             np.testing.assert_array_equal(
-                part, picture[top : top + tall, left : left + wide]
+                part, image[top : top + tall, left : left + wide]
             )
             assert 0.15 < tall * wide / (80 * 120) < 0.65
 
 
-def test_half_of_the_pictures_are_mirrored_and_none_otherwise_changed():
-    picture = photograph(12, 12)
+def test_half_of_the_images_are_mirrored_and_none_otherwise_changed():
+    image = photograph(12, 12)
     flip = Augmentation(flip=True)
     same = Preprocessing(size_px=12, crop_fraction=1.0)
-    view = tf.function(lambda seed: transforms.augmented(picture, seed, flip, same))
+    view = tf.function(lambda seed: transforms.augment(image, seed, flip, same))
     views = np.stack([view(seed) for seed in seeds(400)])
-    mirrored = (views == picture[:, ::-1]).all(axis=(1, 2, 3))
-    kept = (views == picture).all(axis=(1, 2, 3))
+    mirrored = (views == image[:, ::-1]).all(axis=(1, 2, 3))
+    kept = (views == image).all(axis=(1, 2, 3))
     assert (mirrored ^ kept).all()
     # Five standard deviations of 400 fair coins.
     assert abs(mirrored.sum() - 200) < 50
 
 
-def test_a_shift_is_a_window_of_the_reflected_picture_and_all_windows_come_up():
-    picture = photograph(8, 8)
-    padded = np.pad(picture, ((2, 2), (2, 2), (0, 0)), mode="reflect")
+def test_a_shift_is_a_window_of_the_reflected_image_and_all_windows_come_up():
+    image = photograph(8, 8)
+    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="reflect")
     windows = {
         padded[row : row + 8, column : column + 8].tobytes(): (row, column)
         for row in range(5)
         for column in range(5)
     }
-    shift = tf.function(lambda seed: transforms.random_shift(picture, seed, 2))
+    shift = tf.function(lambda seed: transforms.random_shift(image, seed, 2))
     seen = {windows[shift(seed).numpy().tobytes()] for seed in seeds(300)}
     # The chance to miss one of 25 in 300 draws is below 25 * (24/25)**300 = 1e-4,
     # and the seeds are fixed.
@@ -133,12 +135,12 @@ def test_a_shift_is_a_window_of_the_reflected_picture_and_all_windows_come_up():
 
 
 def test_without_augmentation_the_view_is_the_one_of_evaluation():
-    picture = photograph(50, 70)
+    image = photograph(50, 70)
     squash = Preprocessing(size_px=32, crop_fraction=1.0, crop_mode="squash")
-    view = transforms.augmented(
-        tf.constant(picture), tf.constant([0, 0]), Augmentation(), squash
+    view = transforms.augment(
+        tf.constant(image), tf.constant([0, 0]), Augmentation(), squash
     )
-    wanted = Image.fromarray(picture).resize((32, 32), Image.Resampling.BICUBIC)
+    wanted = Image.fromarray(image).resize((32, 32), Image.Resampling.BICUBIC)
     np.testing.assert_allclose(view, np.asarray(wanted, float), atol=1)
 
 
@@ -163,15 +165,15 @@ LIVELY = Augmentation(
 @pytest.mark.parametrize(
     "changes",
     [LIVELY, replace(LIVELY, rand_augment="", color_jitter=0.4)],
-    ids=["RandAugment", "colour jitter"],
+    ids=["RandAugment", "color jitter"],
 )
 def test_a_view_is_the_same_eagerly_and_inside_of_tf_data(changes):
-    picture, small = photograph(60, 70), Preprocessing(size_px=32)
+    image, small = photograph(60, 70), Preprocessing(size_px=32)
 
     def view(seed: tf.Tensor) -> tf.Tensor:
         window = transforms.crop(seed, changes)
-        part = decoding.cut_out(tf.constant(picture), window)
-        return transforms.augmented(part, seed, changes, small)
+        part = decoding.cut_out(tf.constant(image), window)
+        return transforms.augment(part, seed, changes, small)
 
     seeds_here = tf.cast(seeds(12), tf.int64)
     inside = tf.data.Dataset.from_tensor_slices(seeds_here).map(view)

@@ -28,7 +28,7 @@ def test_a_folder_of_that_name_is_proposed(tmp_path: Path, monkeypatch, spec):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("pictures.npz", "array"),
+        ("images.npz", "array"),
         ("train.tfrecord", "tfrecord"),
         ("train-00000-of-00002", "tfrecord"),
         ("some.array_record-00000-of-00001", "array_record"),

@@ -25,21 +25,21 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> data.Source:
     return data.load("digits", size_px=32, data_dir=str(data_dir))
 
 
-def all_pictures(of: data.Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every picture, its label, and whether it is for training."""
+def all_images(of: data.Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every image, its label, and whether it is for training."""
     train = of.train(
         1, epoch=0, seed=0, augment=Augmentation(), drop_remainder=False
     ).as_numpy_iterator()
-    held_back = of.evaluation(1).as_numpy_iterator()
+    validation = of.validation_batches(1).as_numpy_iterator()
     rows = [(images[0], labels[0], True) for images, labels in train]
-    rows += [(images[0], labels[0], False) for images, labels, _ in held_back]
+    rows += [(images[0], labels[0], False) for images, labels, _ in validation]
     images, labels, is_train = zip(*rows, strict=True)
     return np.stack(images), np.array(labels), np.array(is_train)
 
 
 def test_every_digit_of_scikit_learn_is_there_once(source):
-    images, labels, _ = all_pictures(source)
-    assert source.train_examples + source.eval_examples == 1797
+    images, labels, _ = all_images(source)
+    assert source.train_examples + source.validation_examples == 1797
     assert images.shape == (1797, 32, 32, 3)
     # In steps of 0..16, the middle of each enlarged pixel; bicubic enlarging keeps
     # it within one step of the original.
@@ -54,11 +54,11 @@ def test_every_digit_of_scikit_learn_is_there_once(source):
 
 
 def test_the_split_is_stratified_and_about_one_in_five(source):
-    _, labels, is_train = all_pictures(source)
+    _, labels, is_train = all_images(source)
     for digit in range(10):
         total = int((ORIGINAL.target == digit).sum())
-        held_back = int(((labels == digit) & ~is_train).sum())
-        assert held_back == total // 5
+        validation = int(((labels == digit) & ~is_train).sum())
+        assert validation == total // 5
 
 
 def test_the_classes_are_the_ten_digits_and_nothing_is_cropped(source):
@@ -67,15 +67,15 @@ def test_the_classes_are_the_ten_digits_and_nothing_is_cropped(source):
     assert source.preprocessing.crop_fraction == 1.0
 
 
-def test_an_enlarged_digit_keeps_its_brightness_and_has_no_colour():
-    picture = digits.enlarged(np.full((8, 8), 16.0))
-    np.testing.assert_array_equal(picture, 255)
-    half = digits.enlarged(np.full((8, 8), 8.0))
+def test_an_enlarged_digit_keeps_its_brightness_and_has_no_color():
+    image = digits.enlarge(np.full((8, 8), 16.0))
+    np.testing.assert_array_equal(image, 255)
+    half = digits.enlarge(np.full((8, 8), 8.0))
     np.testing.assert_array_equal(half, 128)  # 127.5, rounded to even
-    picture = digits.enlarged(ORIGINAL.images[0])
-    assert picture.shape == (32, 32, 3)
-    assert picture.dtype == np.uint8
-    np.testing.assert_array_equal(picture[..., 0], picture[..., 2])
+    image = digits.enlarge(ORIGINAL.images[0])
+    assert image.shape == (32, 32, 3)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image[..., 0], image[..., 2])
 
 
 def test_a_second_load_reads_what_the_first_one_prepared(tmp_path: Path):

@@ -45,7 +45,7 @@ def load(root: Path, **options) -> data.Source:
 
 
 def total(source: data.Source) -> int:
-    return source.train_examples + source.eval_examples
+    return source.train_examples + source.validation_examples
 
 
 def refusal(root: Path) -> str:
@@ -54,7 +54,7 @@ def refusal(root: Path) -> str:
     return str(caught.value)
 
 
-def test_pictures_in_folders_inside_class_folders_are_their_classs(tmp_path, fill):
+def test_images_in_folders_inside_class_folders_are_their_classs(tmp_path, fill):
     for label in ("healthy", "ill"):
         fill(tmp_path / label, 2)
         fill(tmp_path / label / "p1", 3)
@@ -107,7 +107,7 @@ def test_two_unicode_forms_of_a_name_are_one_class(tmp_path, fill):
             fill(tmp_path / part / unicodedata.normalize(form, label), 2)
     source = load(tmp_path)
     assert source.classes == ("Brot", unicodedata.normalize("NFC", "Käse"))
-    assert (source.train_examples, source.eval_examples) == (4, 4)
+    assert (source.train_examples, source.validation_examples) == (4, 4)
 
 
 def test_two_unicode_forms_side_by_side_are_one_class_and_told(tmp_path, fill):
@@ -143,9 +143,9 @@ def test_files_whose_names_are_not_utf8_are_used(tmp_path, fill):
     [file, *_] = fill(tmp_path / "b", 3)
     os.rename(file, os.fsencode(tmp_path) + b"/b/\xe9t\xe9.png")
     source = load(tmp_path)
-    seen = sum(len(images) for images, *_ in source.evaluation(1))
-    assert seen == source.eval_examples
-    for name in (*source.training.names(), *source.held_back.names()):
+    seen = sum(len(images) for images, *_ in source.validation_batches(1))
+    assert seen == source.validation_examples
+    for name in (*source.training.names(), *source.validation.names()):
         name.encode("utf-8")
 
 
@@ -184,7 +184,7 @@ def test_an_unchanged_folder_is_not_decoded_again(tmp_path, fill, monkeypatch):
     again = load(tmp_path, skip_bad_images=True)
     assert decoded == []
     assert again.skipped == first.skipped
-    assert again.held_back.names() == first.held_back.names()
+    assert again.validation.names() == first.validation.names()
     np.testing.assert_array_equal(again.training.ways, first.training.ways)
     # What changed is looked at again, even where its size stays.
     contents = files[0].read_bytes()
@@ -200,7 +200,7 @@ def test_a_copy_that_was_removed_is_made_again(tmp_path, fill, cache):
     for copy in cache.rglob("*.png"):
         copy.unlink()
     source = load(tmp_path)
-    assert sum(len(images) for images, *_ in source.evaluation(1)) == 2
+    assert sum(len(images) for images, *_ in source.validation_batches(1)) == 2
 
 
 def test_a_damaged_memory_of_the_check_is_as_none(tmp_path, fill, cache):
@@ -223,7 +223,7 @@ def test_a_jpeg_that_its_decoder_complains_of_is_named(tmp_path, fill, capfd):
     [line] = source.notices
     assert line.startswith("One image is damaged in a way that decoders pass over")
     assert str(flawed) in line
-    for _ in source.evaluation(1):
+    for _ in source.validation_batches(1):
         pass
     # Neither now nor whenever it is read again.
     assert capfd.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""The check of picture files: used upright, or refused with a reason."""
+"""The check of image files: used upright, or refused with a reason."""
 
 import csv
 import io
@@ -18,12 +18,12 @@ from training.inference import inputs
 ODD = Path(__file__).parents[4] / "shared" / "data" / "odd_images"
 
 
-def checked(path: Path, copies: Path) -> image_files.Picture:
+def checked(path: Path, copies: Path) -> image_files.CheckedImage:
     (answer,) = image_files.check([path], copies)
     return answer
 
 
-def read(answer: image_files.Picture) -> np.ndarray:
+def read(answer: image_files.CheckedImage) -> np.ndarray:
     """What training will see of a file."""
     assert answer.problem == ""
     contents = tf.io.read_file(str(answer.readable))
@@ -31,8 +31,8 @@ def read(answer: image_files.Picture) -> np.ndarray:
 
 
 def saved(path: Path, pixels: np.ndarray, mode: str | None = None, **options) -> Path:
-    picture = Image.fromarray(pixels)
-    (picture.convert(mode) if mode else picture).save(path, **options)
+    image = Image.fromarray(pixels)
+    (image.convert(mode) if mode else image).save(path, **options)
     return path
 
 
@@ -50,7 +50,7 @@ def test_answers_come_in_the_order_of_the_files(tmp_path: Path):
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGB", "CMYK"])
-def test_every_way_to_store_colours_is_read_as_pillow_reads_it(tmp_path: Path, mode):
+def test_every_way_to_store_colors_is_read_as_pillow_reads_it(tmp_path: Path, mode):
     suffix = "jpg" if mode == "CMYK" else "png"
     path = saved(tmp_path / f"one.{suffix}", ramp(3), mode)
     # CMYK is multiplied out in integers by one and in floats by the other.
@@ -69,7 +69,7 @@ def test_sixteen_bits_become_the_upper_eight(tmp_path: Path):
 
 
 def test_of_an_animation_the_first_frame_is_used(tmp_path: Path):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime", "blue")]
     for suffix in ("gif", "webp", "png", "tif"):
         path = tmp_path / f"moving.{suffix}"
         lossless = {"lossless": True} if suffix == "webp" else {}
@@ -80,7 +80,7 @@ def test_of_an_animation_the_first_frame_is_used(tmp_path: Path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
-def test_pictures_are_turned_upright_by_whichever_way_they_are_read(
+def test_images_are_turned_upright_by_whichever_way_they_are_read(
     tmp_path: Path, suffix: str, orientation: int
 ):
     exif = Image.Exif()
@@ -110,7 +110,7 @@ def test_sixteen_bits_that_differ_in_the_lower_eight_alone_are_refused(tmp_path:
 
 
 def huge_png(path: Path, width: int, height: int) -> Path:
-    """A grey PNG of many equal pixels, in a few hundred kilobytes."""
+    """A gray PNG of many equal pixels, in a few hundred kilobytes."""
     packer = zlib.compressobj(9)
     row = bytes(width + 1)
     packed = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
@@ -118,7 +118,7 @@ def huge_png(path: Path, width: int, height: int) -> Path:
     return path
 
 
-def test_a_picture_of_400_million_pixels_is_refused_for_its_size(tmp_path: Path):
+def test_an_image_of_400_million_pixels_is_refused_for_its_size(tmp_path: Path):
     path = huge_png(tmp_path / "bomb.png", 20_000, 20_000)
     problem = checked(path, tmp_path).problem
     assert problem.startswith("it has more than the 100 million pixels")
@@ -126,7 +126,7 @@ def test_a_picture_of_400_million_pixels_is_refused_for_its_size(tmp_path: Path)
     assert not list(tmp_path.glob("copies/*"))
 
 
-def test_a_float_picture_is_refused_because_its_range_is_not_known(tmp_path: Path):
+def test_a_float_image_is_refused_because_its_range_is_not_known(tmp_path: Path):
     path = saved(tmp_path / "float.tif", ramp().astype(np.float32))
     assert "no known range" in checked(path, tmp_path).problem
 
@@ -140,7 +140,7 @@ def test_what_telephones_write_is_named_with_a_way_out(tmp_path: Path):
 
 
 def test_a_raw_file_is_not_taken_for_the_thumbnail_in_it(tmp_path: Path):
-    # Its first picture is a small one, and its header is that of a TIFF.
+    # Its first image is a small one, and its header is that of a TIFF.
     path = tmp_path / "DSC_0001.NEF"
     Image.fromarray(ramp(3)).save(path, "TIFF")
     assert checked(path, tmp_path).problem.startswith("a raw file of a camera")
@@ -149,17 +149,17 @@ def test_a_raw_file_is_not_taken_for_the_thumbnail_in_it(tmp_path: Path):
     assert view.problem.startswith(f"{path}: a raw file of a camera")
 
 
-def test_damage_is_told_apart_from_what_is_no_picture(tmp_path: Path):
+def test_damage_is_told_apart_from_what_is_no_image(tmp_path: Path):
     whole = io.BytesIO()
     Image.fromarray(ramp(3)).save(whole, "PNG")
     cut = tmp_path / "cut.png"
     cut.write_bytes(whole.getvalue()[:100])
     words = tmp_path / "words.jpg"
     words.write_text("words")
-    # Pillow makes a picture of it whose lower half is black.
+    # Pillow makes an image of it whose lower half is black.
     assert Image.open(cut).convert("RGB").size == (16, 12)
     assert checked(cut, tmp_path).problem.startswith("damaged")
-    assert checked(words, tmp_path).problem.startswith("not a picture")
+    assert checked(words, tmp_path).problem.startswith("not an image")
     for answer in (checked(cut, tmp_path), checked(words, tmp_path)):
         assert str(tmp_path) not in answer.problem
         assert "\n" not in answer.problem
@@ -173,7 +173,7 @@ def test_a_copy_that_cannot_be_written_is_an_error_with_a_way_out(tmp_path: Path
     assert sorted(p.name for p in tmp_path.iterdir()) == ["copies", "one.tif"]
 
 
-@pytest.mark.skipif(not ODD.is_dir(), reason="the odd pictures are not at hand")
+@pytest.mark.skipif(not ODD.is_dir(), reason="the odd images are not at hand")
 def test_of_93_odd_files_each_is_used_as_pillow_shows_it_or_refused(tmp_path: Path):
     with (ODD / "manifest.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
@@ -197,7 +197,7 @@ def test_of_93_odd_files_each_is_used_as_pillow_shows_it_or_refused(tmp_path: Pa
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             wanted = np.asarray(upright.convert("RGB"), int)
         # What a GIF leaves transparent is black here and its palette's first
-        # colour there.
+        # color there.
         if name != "animated/pil_transparent.gif":
             np.testing.assert_allclose(seen, wanted, atol=1, err_msg=name)
     # Black but for its lower eight bits, and one whose checksum is wrong.

@@ -1,4 +1,4 @@
-"""TFRecord and ArrayRecord files: the pictures of a folder, resumable, or a line."""
+"""TFRecord and ArrayRecord files: the images of a folder, resumable, or a line."""
 
 import io
 import socket
@@ -10,8 +10,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image, ImageOps
 
-from keras_convnext import image
 from keras_convnext.decoder_lines import name_decoded, report_decoder_lines
+from keras_convnext.image import evaluation_view
 from training.data import source as data
 from training.data import stream_flaws
 from training.data.readers import example_proto
@@ -24,7 +24,7 @@ COUNTS = {"train": 13, "val": 5}
 VIEWS = Augmentation(crop_scale=(0.3, 1.0), flip=True)
 
 
-def picture(number: int) -> tuple[bytes, str]:
+def image(number: int) -> tuple[bytes, str]:
     """A photograph's worth of noise; a PNG among them, and some lying on the side."""
     rng = np.random.default_rng(number)
     size = (30 + number, 50 - number)
@@ -72,7 +72,7 @@ def write_array_records(path: Path, records: list[bytes]) -> None:
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory) -> dict[str, str]:
-    """The same pictures in the same order as a folder and as two kinds of records."""
+    """The same images in the same order as a folder and as two kinds of records."""
     root = tmp_path_factory.mktemp("records")
     first = 0
     for part, count in COUNTS.items():
@@ -80,7 +80,7 @@ def places(tmp_path_factory) -> dict[str, str]:
         first += count
         records = []
         for number in numbers:
-            contents, name = picture(number)
+            contents, name = image(number)
             folder = root / "folder" / part / CLASSES[number % 3]
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(contents)
@@ -120,17 +120,17 @@ def assert_alike(found: list, expected: list) -> None:
 
 @pytest.mark.slow  # half a minute
 @pytest.mark.parametrize("kind", ["tfrecord", "array_record"])
-def test_records_give_the_pictures_of_the_folder_to_the_bit(places, kind):
+def test_records_give_the_images_of_the_folder_to_the_bit(places, kind):
     records, folder = load(places[kind]), load(places["folder"])
     assert records.classes == folder.classes == CLASSES
-    assert (records.train_examples, records.eval_examples) == (13, 5)
+    assert (records.train_examples, records.validation_examples) == (13, 5)
     assert_alike(batches(records, epoch=1), batches(folder, epoch=1))
     assert_alike(
-        list(records.evaluation(3).as_numpy_iterator()),
-        list(folder.evaluation(3).as_numpy_iterator()),
+        list(records.validation_batches(3).as_numpy_iterator()),
+        list(folder.validation_batches(3).as_numpy_iterator()),
     )
-    names = [Path(name).name for name in folder.held_back.names()]
-    assert list(records.held_back.names()) == names
+    names = [Path(name).name for name in folder.validation.names()]
+    assert list(records.validation.names()) == names
 
 
 @pytest.mark.parametrize("kind", ["tfrecord", "array_record"])
@@ -144,7 +144,7 @@ def test_going_on_at_a_batch_gives_what_was_left_to_the_bit(places, kind):
 def test_records_with_flaws_are_counted_and_named_one_by_one(tmp_path, capfd):
     records = []
     for number in (1, 2, 3, 5, 7):
-        whole, name = picture(number)
+        whole, name = image(number)
         # Bytes too many before the end, which libjpeg passes over with a line.
         flawed = whole[:-2] + bytes(range(1, 9)) + whole[-2:]
         contents = flawed if number in (2, 5) else whole
@@ -153,7 +153,7 @@ def test_records_with_flaws_are_counted_and_named_one_by_one(tmp_path, capfd):
     spec = f"tfrecord:{tmp_path},first_label=1"
     with stream_flaws.count_flawed_images(spec):
         source = data.load(spec, size_px=24, split="test")
-        assert len(list(source.evaluation(5))) == 1
+        assert len(list(source.validation_batches(5))) == 1
     [line] = capfd.readouterr().err.splitlines()
     assert line.startswith(f"--data={spec}: JPEG images with flaws were decoded")
     assert "2 times in all (Corrupt JPEG data: " in line
@@ -169,17 +169,17 @@ def test_records_with_flaws_are_counted_and_named_one_by_one(tmp_path, capfd):
 
 
 def test_a_pattern_without_a_word_for_the_parts_is_split(places, tmp_path):
-    records = [example(*picture(n)[:1], n % 2, picture(n)[1]) for n in range(10)]
+    records = [example(*image(n)[:1], n % 2, image(n)[1]) for n in range(10)]
     write_tfrecords(tmp_path / "all.tfrecord", records)
     source = load(f"tfrecord:{tmp_path}/*.tfrecord,first_label=1")
     assert source.classes == ("0", "1")
-    assert (source.train_examples, source.eval_examples) == (8, 2)
-    names = [*source.training.names(), *source.held_back.names()]
-    assert sorted(names) == sorted(picture(n)[1] for n in range(10))
+    assert (source.train_examples, source.validation_examples) == (8, 2)
+    names = [*source.training.names(), *source.validation.names()]
+    assert sorted(names) == sorted(image(n)[1] for n in range(10))
 
 
 def test_other_names_of_features_are_named_behind_the_path(tmp_path):
-    features = {"pixels": picture(1)[0], "kind": 0}
+    features = {"pixels": image(1)[0], "kind": 0}
     lists = {bytes: "bytes_list", int: "int64_list"}
     made = {
         key: tf.train.Feature(**{lists[type(value)]: {"value": [value]}})
@@ -188,8 +188,8 @@ def test_other_names_of_features_are_named_behind_the_path(tmp_path):
     record = tf.train.Example(features=tf.train.Features(feature=made))
     write_tfrecords(tmp_path / "x.tfrecord", [record.SerializeToString()] * 3)
     source = load(f"tfrecord:{tmp_path},image=pixels,label=kind")
-    assert (source.train_examples, source.eval_examples) == (2, 1)
-    assert source.held_back.names() == ()
+    assert (source.train_examples, source.validation_examples) == (2, 1)
+    assert source.validation.names() == ()
     with pytest.raises(data.DataError, match="it has kind, pixels") as caught:
         load(f"tfrecord:{tmp_path}")
     assert "no bytes called 'image/encoded'" in str(caught.value)
@@ -206,7 +206,7 @@ def test_labels_that_count_from_another_number_are_told(places):
 
 
 def test_numbers_that_are_no_classes_are_refused_without_counting_to_them(tmp_path):
-    records = [example(picture(n)[0], n * 10**15 - 1, "a.jpg") for n in range(3)]
+    records = [example(image(n)[0], n * 10**15 - 1, "a.jpg") for n in range(3)]
     write_tfrecords(tmp_path / "x.tfrecord", records)
     with pytest.raises(data.DataError, match="from 0 to 2000000000000000, not from 0"):
         load(f"tfrecord:{tmp_path}")
@@ -261,7 +261,7 @@ def test_no_example_at_all_is_told_by_its_number(tmp_path):
 
 
 def test_the_walk_over_an_example_finds_what_protocol_buffers_find():
-    contents = example(*picture(2)[:1], 299, "a.jpg")
+    contents = example(*image(2)[:1], 299, "a.jpg")
     negative = tf.train.Example()
     negative.features.feature["n"].int64_list.value.append(-3)
     negative.features.feature["nothing"].SetInParent()
@@ -278,7 +278,7 @@ def test_the_walk_over_an_example_finds_what_protocol_buffers_find():
 
 
 class ConvnextUpright(tfds.core.GeneratorBasedBuilder):
-    """The pictures above as a data set of tensorflow-datasets."""
+    """The images above as a data set of tensorflow-datasets."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -300,7 +300,7 @@ class ConvnextUpright(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, numbers):
         for number in numbers:
-            contents, name = picture(number)
+            contents, name = image(number)
             row = {"image": io.BytesIO(contents), "label": number % 3}
             yield number, {**row, "file_name": name}
 
@@ -319,21 +319,21 @@ def test_a_prepared_data_set_is_read_upright_by_name_and_by_folder(prepared):
     by_name = data.load("convnext_upright", size_px=24, data_dir=str(prepared))
     by_folder = data.load(f"tfds:{folder}", size_px=24)
     by_version = data.load(f"tfds:{folder}/1.0.0", size_px=24)
-    expected = list(by_name.evaluation(3).as_numpy_iterator())
+    expected = list(by_name.validation_batches(3).as_numpy_iterator())
     for source in (by_folder, by_version):
         assert source.classes == CLASSES
-        assert_alike(list(source.evaluation(3).as_numpy_iterator()), expected)
+        assert_alike(list(source.validation_batches(3).as_numpy_iterator()), expected)
     [(images, labels, _)] = expected
     # tensorflow-datasets shuffles what it prepares, by the keys.
-    names = by_name.held_back.names()
-    assert sorted(names) == sorted(picture(number)[1] for number in (13, 14, 15))
+    names = by_name.validation.names()
+    assert sorted(names) == sorted(image(number)[1] for number in (13, 14, 15))
     for seen, label, name in zip(images, labels, names, strict=True):
         number = int(name[:2])
         assert label == number % 3
-        stored = Image.open(io.BytesIO(picture(number)[0]))
+        stored = Image.open(io.BytesIO(image(number)[0]))
         assert (stored.getexif().get(0x0112) == 6) == (number == 15)
         upright = tf.constant(np.asarray(ImageOps.exif_transpose(stored)))
-        wanted = image.evaluation_view(upright, by_name.preprocessing)
+        wanted = evaluation_view(upright, by_name.preprocessing)
         # Pillow's JPEG decoder rounds in its own way.
         np.testing.assert_allclose(seen, wanted, atol=2)
 
@@ -349,7 +349,7 @@ def test_a_folder_of_array_records_may_be_a_prepared_data_set(prepared):
     spec = f"array_record:{prepared}/convnext_upright"
     source = data.load(spec, size_px=24)
     assert source.name == spec
-    assert (source.train_examples, source.eval_examples) == (13, 3)
+    assert (source.train_examples, source.validation_examples) == (13, 3)
 
 
 def test_without_a_network_a_data_set_that_is_not_here_is_one_line(
@@ -378,7 +378,7 @@ def test_without_a_network_a_data_set_that_is_not_here_is_one_line(
 def test_records_are_judged_whole_or_by_their_names(places, tmp_path):
     spec = places["tfrecord"]
     folder = Path(spec.partition(":")[2].partition(",")[0])
-    assert data.load(spec, size_px=24, split="all").eval_examples == 18
+    assert data.load(spec, size_px=24, split="all").validation_examples == 18
     with pytest.raises(data.DataError, match="no files whose name says test"):
         data.load(spec, size_px=24, split="test")
     (tmp_path / "labels.txt").write_text("cat\ndog\nowl\n")
@@ -388,4 +388,4 @@ def test_records_are_judged_whole_or_by_their_names(places, tmp_path):
     alone = f"tfrecord:{tmp_path},first_label=1"
     for split in ("test", "all"):
         found = data.load(alone, size_px=24, split=split)
-        assert found.held_back.names() == load(spec).held_back.names()
+        assert found.validation.names() == load(spec).validation.names()

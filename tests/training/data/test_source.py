@@ -1,4 +1,4 @@
-"""Batches: every picture once, the same again for the same seed, resumable."""
+"""Batches: every image once, the same again for the same seed, resumable."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +18,8 @@ ALL = replace(LIVELY, rand_augment="rand-m9-mstd0.5-inc1", random_erasing=0.5)
 CLASSES = tuple("abcde")
 
 
-def source(train: int = 23, held_back: int = 10, size_px: int = 8) -> data.Source:
-    """Pictures that are noise but for their first pixel, which is their number."""
+def source(train: int = 23, validation: int = 10, size_px: int = 8) -> data.Source:
+    """Images that are noise but for their first pixel, which is their number."""
     generator = np.random.default_rng(0)
 
     def images(count: int) -> np.ndarray:
@@ -30,8 +30,8 @@ def source(train: int = 23, held_back: int = 10, size_px: int = 8) -> data.Sourc
     return data.from_arrays(
         images(train),
         np.arange(train) % len(CLASSES),
-        images(held_back),
-        np.arange(held_back) % len(CLASSES),
+        images(validation),
+        np.arange(validation) % len(CLASSES),
         CLASSES,
     )
 
@@ -59,7 +59,7 @@ def assert_equal(found: list, expected: list) -> None:
             np.testing.assert_array_equal(tensor, wanted)
 
 
-def test_an_epoch_holds_every_picture_once_with_its_label():
+def test_an_epoch_holds_every_image_once_with_its_label():
     batches = epoch(source(), drop_remainder=False)
     assert [len(labels) for _, labels in batches] == [4, 4, 4, 4, 4, 3]
     seen = numbers(batches)
@@ -86,7 +86,7 @@ def test_the_same_seed_and_epoch_give_the_same_batches():
 @pytest.mark.parametrize("other", [{"epoch": 1}, {"seed": 1}])
 def test_another_epoch_or_seed_gives_another_order_and_other_views(other):
     assert numbers(epoch(source())) != numbers(epoch(source(), **other))
-    # One picture alone, so that its order cannot be what differs.
+    # One image alone, so that its order cannot be what differs.
     (first, _), (second, _) = (
         epoch(source(train=1), 1, Augmentation(crop_scale=(0.1, 1.0)), **which)[0]
         for which in ({}, other)
@@ -132,7 +132,7 @@ def test_workers_mix_different_pairs():
     assert (labels(0) != labels(1)).any()
 
 
-def test_fewer_pictures_than_a_batch_are_repeated_to_fill_it():
+def test_fewer_images_than_a_batch_are_repeated_to_fill_it():
     of = source(train=3)
     batches = epoch(of, 8)
     assert of.steps_per_epoch(8) == len(batches) == 1
@@ -151,13 +151,13 @@ def test_a_batch_that_workers_cannot_share_evenly_is_refused():
         )
 
 
-def test_a_shift_as_long_as_the_picture_is_refused():
+def test_a_shift_as_long_as_the_image_is_refused():
     with pytest.raises(data.DataError, match="up to 8 pixels leaves nothing"):
         source(size_px=8).train(2, epoch=0, seed=0, augment=Augmentation(shift_px=8))
 
 
-def test_evaluation_shows_every_picture_once_and_fills_up_with_weight_zero():
-    dataset = source(held_back=10).evaluation(4)
+def test_evaluation_shows_every_image_once_and_fills_up_with_weight_zero():
+    dataset = source(validation=10).validation_batches(4)
     for _ in range(2):  # The second pass comes from memory.
         batches = list(dataset.as_numpy_iterator())
         assert [images.shape for images, _, _ in batches] == [(4, 8, 8, 3)] * 3
@@ -169,15 +169,15 @@ def test_evaluation_shows_every_picture_once_and_fills_up_with_weight_zero():
 
 
 def test_evaluation_of_whole_batches_adds_nothing():
-    batches = list(source(held_back=8).evaluation(4).as_numpy_iterator())
+    batches = list(source(validation=8).validation_batches(4).as_numpy_iterator())
     assert len(batches) == 2
     assert all((weights == 1.0).all() for _, _, weights in batches)
 
 
-def test_workers_evaluate_every_picture_once_between_them():
+def test_workers_evaluate_every_image_once_between_them():
     seen = []
     for worker in range(2):
-        dataset = source(held_back=10).evaluation(4, worker=worker, workers=2)
+        dataset = source(validation=10).validation_batches(4, worker=worker, workers=2)
         batches = list(dataset.as_numpy_iterator())
         # All take the same number of steps, or they would wait for each other.
         assert [len(weights) for _, _, weights in batches] == [2, 2, 2]
@@ -187,18 +187,18 @@ def test_workers_evaluate_every_picture_once_between_them():
 
 
 def test_sample_images_are_spread_over_the_evaluation_set():
-    images, labels = source(held_back=10).sample_images(4)
+    images, labels = source(validation=10).sample_images(4)
     assert images.dtype == np.uint8
     assert images[:, 0, 0, 0].tolist() == [0, 3, 6, 9]
     assert labels.tolist() == [0, 3, 1, 4]
-    assert len(source(held_back=10).sample_images(99)[0]) == 10
+    assert len(source(validation=10).sample_images(99)[0]) == 10
 
 
-def test_pictures_of_another_size_are_resized():
+def test_images_of_another_size_are_resized():
     of = source(size_px=8)
     small = replace(of, preprocessing=replace(of.preprocessing, size_px=4))
     assert epoch(small)[0][0].shape == (4, 4, 4, 3)
-    assert next(iter(small.evaluation(4)))[0].shape == (4, 4, 4, 3)
+    assert next(iter(small.validation_batches(4)))[0].shape == (4, 4, 4, 3)
 
 
 def test_arrays_with_several_faults_are_refused_with_all_of_them():
@@ -215,12 +215,12 @@ def test_arrays_with_several_faults_are_refused_with_all_of_them():
         data.from_arrays(images, labels, images, np.array([0, 1, 5]), "ab")
 
 
-def test_grey_arrays_become_three_equal_channels():
-    grey = np.arange(2 * 8 * 8, dtype=np.uint8).reshape(2, 8, 8)
-    of = data.from_arrays(grey, [0, 1], grey, [0, 1], "ab")
-    images, _, _ = next(of.evaluation(2).as_numpy_iterator())
+def test_gray_arrays_become_three_equal_channels():
+    gray = np.arange(2 * 8 * 8, dtype=np.uint8).reshape(2, 8, 8)
+    of = data.from_arrays(gray, [0, 1], gray, [0, 1], "ab")
+    images, _, _ = next(of.validation_batches(2).as_numpy_iterator())
     for channel in range(3):
-        np.testing.assert_array_equal(images[..., channel], grey)
+        np.testing.assert_array_equal(images[..., channel], gray)
 
 
 def test_an_npz_file_is_loaded_with_or_without_class_names(tmp_path: Path):
@@ -235,7 +235,7 @@ def test_an_npz_file_is_loaded_with_or_without_class_names(tmp_path: Path):
     np.savez(tmp_path / "plain.npz", **arrays)
     plain = data.load(f"array:{tmp_path}/plain.npz", size_px=8)
     assert plain.classes == ("0", "1", "2")
-    assert (plain.train_examples, plain.eval_examples) == (4, 4)
+    assert (plain.train_examples, plain.validation_examples) == (4, 4)
     np.savez(tmp_path / "named.npz", **arrays, classes=np.array(["x", "y", "z"]))
     assert data.load(f"array:{tmp_path}/named.npz", size_px=8).classes == tuple("xyz")
 
@@ -268,6 +268,6 @@ def test_a_given_preprocessing_is_what_evaluation_does(tmp_path: Path):
     )
     cropped = Preprocessing(size_px=8, crop_fraction=0.5)
     of = data.from_arrays(ramp, [0, 1], ramp, [0, 1], "ab", preprocessing=cropped)
-    images, _, _ = next(of.evaluation(2).as_numpy_iterator())
+    images, _, _ = next(of.validation_batches(2).as_numpy_iterator())
     # Half of 16 pixels at their own size: columns 4 to 11.
     np.testing.assert_array_equal(images[0, 0, :, 0], np.arange(4, 12) * 10)

@@ -55,14 +55,14 @@ def builder_class(name: str, features: dict, splits: dict[str, int], supervised)
 
 LABEL = tfds.features.ClassLabel(names=["cat", "dog", "owl"])
 SMALL = tfds.features.Image(shape=(8, 8, 3), encoding_format="png")
-GREY = tfds.features.Image(shape=(8, 8, 1), encoding_format="png")
+GRAY = tfds.features.Image(shape=(8, 8, 1), encoding_format="png")
 PHOTO = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
 PAIR = ("image", "label")
 
 builder_class(
     "ConvnextSmall", {"image": SMALL, "label": LABEL}, {"train": 9, "test": 4}, PAIR
 )
-builder_class("ConvnextGrey", {"image": GREY, "label": LABEL}, {"train": 10}, PAIR)
+builder_class("ConvnextGray", {"image": GRAY, "label": LABEL}, {"train": 10}, PAIR)
 builder_class(
     "ConvnextPhotos",
     {"image": PHOTO, "label": LABEL, "note": tfds.features.Text()},
@@ -84,7 +84,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def levels(batches) -> list[int]:
-    """The grey of each picture, which is its number."""
+    """The gray of each image, which is its number."""
     return [int(np.asarray(i).mean()) for images, *_ in batches for i in images]
 
 
@@ -93,10 +93,10 @@ def train(source: data.Source, batch: int = 3, **more) -> list:
     return list(source.train(batch, **more).as_numpy_iterator())
 
 
-def test_a_set_of_small_pictures_is_read_whole(data_dir: str):
+def test_a_set_of_small_images_is_read_whole(data_dir: str):
     source = data.load("convnext_small", size_px=8, data_dir=data_dir)
     assert source.classes == ("cat", "dog", "owl")
-    assert (source.train_examples, source.eval_examples) == (9, 4)
+    assert (source.train_examples, source.validation_examples) == (9, 4)
     assert source.preprocessing.crop_fraction == 1.0
     batches = train(source)
     assert sorted(levels(batches)) == list(range(9))
@@ -109,19 +109,19 @@ def test_the_prefix_is_understood_and_named_in_the_source(data_dir: str):
     assert source.name == "tfds:convnext_small"
 
 
-def test_a_set_without_evaluation_split_is_split_and_grey_becomes_rgb(data_dir: str):
+def test_a_set_without_evaluation_split_is_split_and_gray_becomes_rgb(data_dir: str):
     source = data.load(
-        "convnext_grey", size_px=8, data_dir=data_dir, validation_share=0.3
+        "convnext_gray", size_px=8, data_dir=data_dir, validation_share=0.3
     )
-    assert (source.train_examples, source.eval_examples) == (7, 3)
-    held_back = levels(source.evaluation(1))
-    assert sorted(held_back + levels(train(source, 1))) == list(range(10))
+    assert (source.train_examples, source.validation_examples) == (7, 3)
+    validation = levels(source.validation_batches(1))
+    assert sorted(validation + levels(train(source, 1))) == list(range(10))
 
 
 def test_a_set_of_photographs_is_streamed_shuffled_and_resumable(data_dir: str):
     source = data.load("convnext_photos", size_px=16, data_dir=data_dir)
     # "validation" is taken where there is a "test" as well.
-    assert (source.train_examples, source.eval_examples) == (12, 5)
+    assert (source.train_examples, source.validation_examples) == (12, 5)
     views = Augmentation(crop_scale=(0.5, 1.0), flip=True)
     whole = train(source, augment=views)
     assert [images.shape for images, _ in whole] == [(3, 16, 16, 3)] * 4
@@ -132,7 +132,7 @@ def test_a_set_of_photographs_is_streamed_shuffled_and_resumable(data_dir: str):
     for found, wanted in zip(rest, whole[2:], strict=True):
         np.testing.assert_array_equal(found[0], wanted[0])
     assert levels(train(source, epoch=1)) != levels(whole)
-    assert sorted(levels(source.evaluation(5))) == list(range(5))
+    assert sorted(levels(source.validation_batches(5))) == list(range(5))
 
 
 def test_an_unknown_name_is_refused_with_near_ones():
@@ -151,7 +151,7 @@ def test_a_set_that_must_be_fetched_by_hand_says_so_in_a_line(tmp_path: Path):
     assert "\n" not in message
 
 
-def test_a_set_without_one_picture_and_one_class_is_refused(data_dir: str):
+def test_a_set_without_one_image_and_one_class_is_refused(data_dir: str):
     with pytest.raises(data.DataError, match="features are label, left, right"):
         data.load("convnext_two_images", size_px=8, data_dir=data_dir)
 
@@ -162,7 +162,7 @@ def test_a_set_without_a_training_split_is_refused(data_dir: str):
 
 
 def test_imagenet_itself_takes_this_road(tmp_path: Path):
-    """ImageNet's own builder and metadata; pictures made up in its encoding."""
+    """ImageNet's own builder and metadata; images made up in its encoding."""
     folder = tmp_path / "imagenet2012" / "5.1.0"
     folder.mkdir(parents=True)
     builder = tfds.builder("imagenet2012", data_dir=str(tmp_path))
@@ -183,9 +183,9 @@ def test_imagenet_itself_takes_this_road(tmp_path: Path):
     builder.info.set_splits(tfds.core.splits.SplitDict(splits))
     builder.info.write_to_directory(folder)
 
-    def jpeg(grey: int) -> bytes:
+    def jpeg(gray: int) -> bytes:
         file = io.BytesIO()
-        Image.new("RGB", (40, 50), (grey, grey, grey)).save(file, "JPEG")
+        Image.new("RGB", (40, 50), (gray, gray, gray)).save(file, "JPEG")
         return file.getvalue()
 
     def as_dataset(self, *_, split, **__):
@@ -200,7 +200,7 @@ def test_imagenet_itself_takes_this_road(tmp_path: Path):
     with tfds.testing.mock_data(data_dir=str(tmp_path), as_dataset_fn=as_dataset):
         source = data.load("imagenet2012", size_px=32, data_dir=str(tmp_path))
         batches = train(source, 6)
-        images, labels, weights = next(source.evaluation(8).as_numpy_iterator())
+        images, labels, weights = next(source.validation_batches(8).as_numpy_iterator())
     assert len(source.classes) == 1000
     assert source.classes[0] == "n01440764"
     assert source.preprocessing.crop_fraction == 0.875
@@ -224,8 +224,8 @@ def test_imagenet_itself_takes_this_road(tmp_path: Path):
 )
 def test_a_split_is_judged_whole(data_dir: str, name: str, split: str, examples: int):
     source = data.load(name, size_px=8, data_dir=data_dir, split=split)
-    judged = list(source.evaluation(4).as_numpy_iterator())
-    assert source.eval_examples == examples
+    judged = list(source.validation_batches(4).as_numpy_iterator())
+    assert source.validation_examples == examples
     assert sum(int((weights > 0).sum()) for *_, weights in judged) == examples
     assert not source.drawn
 
@@ -254,6 +254,6 @@ def test_small_jpeg_sets_are_decoded_as_everything_else_is(tmp_path, file_format
     builder = made(data_dir=tmp_path, file_format=file_format)
     builder.download_and_prepare()
     source = data.load(f"tfds:{builder.data_path}", size_px=49)
-    seen = {pixels.tobytes() for pixels in source.held_back.images}
+    seen = {pixels.tobytes() for pixels in source.validation.images}
     wanted = {np.asarray(Image.open(io.BytesIO(file))).tobytes() for file in files}
     assert seen == wanted

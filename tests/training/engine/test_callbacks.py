@@ -40,7 +40,7 @@ class Figures(keras.callbacks.Callback):
 
 
 def accuracy_of(model, source):
-    images, labels = source.held_back.images, source.held_back.labels
+    images, labels = source.validation.images, source.validation.labels
     answers = model.predict(images.astype("float32"), verbose=0)
     return np.mean(answers.argmax(axis=1) == labels)
 
@@ -66,7 +66,7 @@ def test_callbacks_that_watch_see_what_was_judged(
     run = prepared()
     trainer.train(run, watchers)
     assert len(judged.rows) == 3
-    average = run.learner.averaged
+    average = run.train_state.averaged
     saved = keras.saving.load_model(tmp_path / "3.keras")
     last = judged.rows[-1]["val_accuracy"]
     assert accuracy_of(saved, tiny_source) == pytest.approx(last)
@@ -89,7 +89,7 @@ def test_a_scheduler_sets_the_rate_of_every_step(prepared):
     run = prepared()
     steps = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: told.append(
-            float(run.learner.optimizer.learning_rate)
+            float(run.train_state.optimizer.learning_rate)
         )
     )
     trainer.train(run, [scheduler, steps, judged])
@@ -103,10 +103,10 @@ def test_a_rate_that_a_callback_has_set_is_the_one_that_trains(prepared):
     """With a rate of 0 and no decay beside it nothing moves but the average."""
     still = keras.callbacks.LearningRateScheduler(lambda epoch: 0.0)
     run = prepared()
-    before = [v.numpy() for v in run.learner.model.trainable_variables]
+    before = [v.numpy() for v in run.train_state.model.trainable_variables]
     trainer.train(run, [still])
     for one, variable in zip(
-        before, run.learner.model.trainable_variables, strict=True
+        before, run.train_state.model.trainable_variables, strict=True
     ):
         np.testing.assert_array_equal(one, variable.numpy())
 
@@ -128,11 +128,11 @@ def test_a_plateau_halves_the_rate_and_a_resumed_run_keeps_it(prepared):
     trainer.train(run, [plateau, judged, stopper])
     assert len(judged.rows) == 2
     # Halved at the end of the second epoch, from where the cosine was by then.
-    halved = run.learner.rate.value
+    halved = run.train_state.rate.value
     assert halved == pytest.approx(judged.rows[1]["learning_rate"] / 2, rel=0.2)
     again = prepared()
-    assert again.position.epoch == 2
-    assert again.learner.rate.value == pytest.approx(halved)
+    assert again.progress.epoch == 2
+    assert again.train_state.rate.value == pytest.approx(halved)
     trainer.train(again, [judged])
     assert judged.rows[2]["learning_rate"] == pytest.approx(halved)
 
@@ -150,11 +150,13 @@ def test_early_stopping_puts_back_the_best_average(prepared, tiny_source):
     kept = []
     run = prepared()
     first = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: kept.append(run.learner.averaged.get_weights())
+        on_epoch_end=lambda epoch, logs: kept.append(
+            run.train_state.averaged.get_weights()
+        )
     )
     trainer.train(run, [first, stopping])
     assert len(kept) == 2
-    for one, other in zip(kept[0], run.learner.averaged.get_weights(), strict=True):
+    for one, other in zip(kept[0], run.train_state.averaged.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -171,4 +173,4 @@ def test_a_callback_that_cannot_work_is_refused_before_the_first_step(
     run = prepared()
     with pytest.raises(UsageError, match=f"is not supported in this .* {words}"):
         trainer.train(run, [callback(str(tmp_path))])
-    assert run.position.step == 0
+    assert run.progress.step == 0

@@ -46,7 +46,7 @@ def test_one_processor_makes_a_mirrored_strategy_of_one():
 
 
 def lost(message, workers):
-    with distribution.told_of_lost_workers(Cluster(0, workers)):
+    with distribution.explain_lost_workers(Cluster(0, workers)):
         raise tf.errors.UnavailableError(None, None, message)
 
 

@@ -13,7 +13,7 @@ from keras_convnext._messages import Interrupted
 from training.engine import trainer
 from training.engine.train_state import is_head
 from training.report import finish
-from training.workdir.checkpoints import Position
+from training.workdir.checkpoints import TrainProgress
 from training.workdir.layout import Workdir, identity
 
 
@@ -47,7 +47,7 @@ class Watch(keras.callbacks.Callback):
         self.copies, self.rates = [], []
 
     def on_train_batch_end(self, batch, logs=None):
-        self.rates.append(float(self.run.learner.optimizer.learning_rate))
+        self.rates.append(float(self.run.train_state.optimizer.learning_rate))
         if self.left is not None:
             self.left -= 1
             if self.left == 0:
@@ -58,7 +58,7 @@ class Watch(keras.callbacks.Callback):
 
 
 def values(run):
-    return {name: v.numpy().copy() for name, v in run.learner.variables().items()}
+    return {name: v.numpy().copy() for name, v in run.train_state.variables().items()}
 
 
 def changed(before, after, kind):
@@ -76,7 +76,7 @@ def test_the_head_alone_learns_and_then_all_do(prepared, tmp_path):
     watch = Watch(run)
     trainer.train(run, [watch])
     frozen, first, _ = watch.copies
-    learns = {v.path for v in run.learner.model.trainable_variables}
+    learns = {v.path for v in run.train_state.model.trainable_variables}
     head = {path for path in learns if is_head(path)}
     assert head == {
         "head_norm/gamma",
@@ -109,7 +109,7 @@ def test_a_run_stopped_near_the_boundary_ends_as_one_that_was_not(
     with pytest.raises(Interrupted):
         trainer.train(halved, [Watch(halved, stop_after=steps)])
     again = prepared(tmp_path / "halved", **changes)
-    assert again.position.step == steps
+    assert again.progress.step == steps
     trainer.train(again)
     expected = values(whole)
     for name, value in values(again).items():
@@ -123,17 +123,17 @@ def test_the_best_epoch_is_what_is_left(prepared, tmp_path):
     for epoch, score in ((1, 0.4), (2, 0.9), (3, 0.5)):
         weights = [
             random.normal(size=w.shape).astype("float32")
-            for w in run.learner.model.get_weights()
+            for w in run.train_state.model.get_weights()
         ]
-        run.learner.model.set_weights(weights)
+        run.train_state.model.set_weights(weights)
         written[epoch] = weights
-        run.position = Position(epoch=epoch, step=5 * epoch, score=score)
+        run.progress = TrainProgress(epoch=epoch, step=5 * epoch, score=score)
         run.save()
     row = dict.fromkeys(
         ["loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"], 0.5
     )
     rows = [{"epoch": 1.0, "images_per_second": 1.0, **row}]
-    assert finish.leave(run, rows)["kept_epoch"] == 2
+    assert finish.write_outputs(run, rows)["kept_epoch"] == 2
     kept = keras.saving.load_model(tmp_path / "model.keras")
     for value, expected in zip(kept.get_weights(), written[2], strict=True):
         np.testing.assert_array_equal(value, expected)

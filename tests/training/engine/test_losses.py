@@ -28,9 +28,9 @@ def test_mixed_labels_are_smoothed_as_one_hot_ones_are():
 
 
 def test_targets_above_the_threshold_become_one():
-    found = objective.thresholded(tf.constant([[0.2, 0.21, 0.59]]), 0.2)
+    found = objective.apply_threshold(tf.constant([[0.2, 0.21, 0.59]]), 0.2)
     np.testing.assert_array_equal(found, [[0.0, 1.0, 1.0]])
-    assert objective.thresholded(tf.constant(0.3), None) == 0.3
+    assert objective.apply_threshold(tf.constant(0.3), None) == 0.3
 
 
 def test_the_softmax_loss_is_the_cross_entropy():
@@ -60,7 +60,7 @@ def test_the_sigmoid_losses_slope_is_written_down():
 
 
 @pytest.mark.parametrize("name", objective.LOSSES)
-def test_no_loss_mixes_pictures(name):
+def test_no_loss_mixes_images(name):
     loss = objective.LOSSES[name]
     alone = loss(tf.constant(TARGETS[:1]), tf.constant(LOGITS[:1]))
     both = loss(tf.constant(TARGETS), tf.constant(LOGITS))

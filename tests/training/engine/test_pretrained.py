@@ -15,7 +15,7 @@ from keras_convnext.weights.errors import DownloadError
 from training import main
 from training.data import class_balance
 from training.engine import pretrained
-from training.evaluation.metrics import Verdicts
+from training.evaluation.metrics import Predictions
 from training.recipes import table
 from training.workdir import layout
 
@@ -23,7 +23,7 @@ CHECKPOINT = "convnext_base.clip_laion2b_augreg_ft_in1k"
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """As much of a source as is asked for."""
 
     preprocessing: Preprocessing
@@ -44,11 +44,11 @@ def test_a_role_and_a_file_are_for_the_recipes_own_variant(tmp_path):
         pretrained.check(recipe)
 
 
-def test_pictures_are_normalised_as_the_weights_are_used_to(tmp_path):
-    source = Pictures(replace(IMAGENET, size_px=96, crop_fraction=1.0))
+def test_images_are_normalized_as_the_weights_are_used_to(tmp_path):
+    source = Images(replace(IMAGENET, size_px=96, crop_fraction=1.0))
     recipe = table.resolve("finetune_small", pretrained.changes(CHECKPOINT))
     # OpenAI's figures for CLIP, as its repository prints them.
-    seen = pretrained.seen_alike(source, recipe).preprocessing
+    seen = pretrained.match_preprocessing(source, recipe).preprocessing
     np.testing.assert_allclose(seen.mean, (0.48145466, 0.4578275, 0.40821073))
     np.testing.assert_allclose(seen.std, (0.26862954, 0.26130258, 0.27577711))
     assert (seen.size_px, seen.crop_fraction) == (96, 1.0)
@@ -56,30 +56,28 @@ def test_pictures_are_normalised_as_the_weights_are_used_to(tmp_path):
     path = tmp_path / "model.keras"
     path.write_bytes(b"")
     recipe = replace(recipe, variant="convnext_tiny", weights=str(path))
-    assert pretrained.seen_alike(source, recipe) is source
+    assert pretrained.match_preprocessing(source, recipe) is source
     fields = {"size_px": 64, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
     (tmp_path / "preprocessing.json").write_text(json.dumps(fields))
-    seen = pretrained.seen_alike(source, recipe).preprocessing
+    seen = pretrained.match_preprocessing(source, recipe).preprocessing
     assert (seen.mean, seen.std) == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     assert seen.size_px == 96
 
 
 def test_photographs_are_cropped_as_weights_of_the_same_size_are_used_to():
-    # timm's table: tested at 384 px on the whole picture, squashed.
+    # timm's table: tested at 384 px on the whole image, squashed.
     named = "convnext_tiny.in12k_ft_in1k_384"
     recipe = table.resolve("finetune_small", pretrained.changes(named))
 
     def seen(size_px, crop_fraction, crop=None):
-        source = Pictures(
-            replace(IMAGENET, size_px=size_px, crop_fraction=crop_fraction)
-        )
+        source = Images(replace(IMAGENET, size_px=size_px, crop_fraction=crop_fraction))
         changed = replace(recipe, size_px=size_px, evaluation_crop=crop)
-        found = pretrained.seen_alike(source, changed).preprocessing
+        found = pretrained.match_preprocessing(source, changed).preprocessing
         assert found.size_px == size_px
         return found.crop_mode, found.crop_fraction
 
     assert seen(384, 0.875) == ("squash", 1.0)
-    # Of another size the record says nothing, and small pictures are seen whole.
+    # Of another size the record says nothing, and small images are seen whole.
     assert seen(224, 0.875) == ("center", 0.875)
     assert seen(384, 1.0) == ("center", 1.0)
     # The recipe has the last word.
@@ -180,7 +178,7 @@ def source_of(labels):
 def test_uneven_classes_are_named_and_even_ones_are_not():
     assert class_balance.notices(source_of([0] * 5 + [1] * 4 + [2] * 2)) == ()
     [line] = class_balance.notices(source_of([0] * 5 + [1] * 30 + [2] * 12))
-    assert "6 to 1: 30 pictures of dog and 5 of cat" in line
+    assert "6 to 1: 30 images of dog and 5 of cat" in line
     streamed = SimpleNamespace(training=SimpleNamespace(), classes=("a", "b"))
     assert class_balance.notices(streamed) == ()
 
@@ -188,6 +186,6 @@ def test_uneven_classes_are_named_and_even_ones_are_not():
 def test_every_class_counts_alike_in_the_mean():
     labels = np.array([0, 0, 0, 0, 1, 1])
     answers = np.array([0, 0, 0, 1, 1, 0])
-    verdicts = Verdicts(labels, answers[:, None], np.ones(6), np.ones(6), 3)
+    predictions = Predictions(labels, answers[:, None], np.ones(6), np.ones(6), 3)
     # Three of four and one of two; nothing is of the third class.
-    assert verdicts.mean_class_accuracy() == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert predictions.mean_class_accuracy() == pytest.approx((3 / 4 + 1 / 2) / 2)

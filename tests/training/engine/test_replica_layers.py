@@ -54,7 +54,7 @@ for name, strategy, parts in (
         optimizer.build(model.trainable_variables)
     settings = step.StepSettings(12, 3, accumulation_steps=parts)
     train_step = step.make_train_step(
-        train_state.Learner(model, optimizer), settings, strategy
+        train_state.TrainState(model, optimizer), settings, strategy
     )
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(12)
     results = [

@@ -34,7 +34,7 @@ with strategy.scope():
         classifier_activation=None, layer_scale_init_value=1.0,
         stochastic_depth_rate=0.5,
     )
-# Every picture is a class of its own, so that a soft label says what was mixed.
+# Every image is a class of its own, so that a soft label says what was mixed.
 count = {BATCH}
 images = np.zeros((count, 16, 16, 3), np.uint8)
 source = data.from_arrays(
@@ -86,7 +86,7 @@ def on_two_workers(folder):
 
 
 def pairs(labels):
-    """Which picture each row has the more of, and which the less."""
+    """Which image each row has the more of, and which the less."""
     order = np.argsort(-labels, axis=1)
     return {tuple(row) for row in order[:, :2].tolist()}
 
@@ -99,11 +99,11 @@ def test_replicas_drop_different_rows_and_mix_different_pairs(tmp_path, made_by)
     replicas = len(labels)
     assert replicas == {"on_four_devices": 4, "on_two_workers": 2}[made_by.__name__]
     assert labels.shape == (replicas, BATCH // replicas, BATCH)
-    # All of them are mixed, and every picture leads or follows somewhere.
+    # All of them are mixed, and every image leads or follows somewhere.
     assert ((labels > 0).sum(axis=2) == 2).all()
     for one, other in itertools.combinations(range(replicas), 2):
         assert not pairs(labels[one]) & pairs(labels[other])
-        # The same weights saw the same pictures: only what was dropped differs.
+        # The same weights saw the same images: only what was dropped differs.
         differ = (outputs[one] != outputs[other]).any(axis=1)
         # Two blocks drop with 0.5 and with less; a row alike in both is rare enough.
         assert differ.mean() > 0.25

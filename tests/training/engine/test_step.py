@@ -15,14 +15,14 @@ from keras_convnext.optimizers import LayerwiseAdamW
 from training.engine import step
 from training.engine.loss_scale import LossScale
 from training.engine.step import StepSettings
-from training.engine.train_state import Learner
+from training.engine.train_state import TrainState
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_clipping_keeps_the_direction_of_all_gradients_together():
     gradients = [tf.constant([3.0, 0.0]), tf.constant([[4.0]])]
-    clipped, norm = step.clipped(gradients, 1.0)
+    clipped, norm = step.clip_by_global_norm(gradients, 1.0)
     assert float(norm) == pytest.approx(5.0)
     np.testing.assert_allclose(clipped[0], [0.6, 0.0], rtol=1e-6)
     np.testing.assert_allclose(clipped[1], [[0.8]], rtol=1e-6)
@@ -30,13 +30,13 @@ def test_clipping_keeps_the_direction_of_all_gradients_together():
 
 @pytest.mark.parametrize("limit", [None, 6.0])
 def test_gradients_within_the_limit_stay_as_they_are(limit):
-    clipped, norm = step.clipped([tf.constant([3.0, 4.0])], limit)
+    clipped, norm = step.clip_by_global_norm([tf.constant([3.0, 4.0])], limit)
     assert float(norm) == pytest.approx(5.0)
     np.testing.assert_array_equal(clipped[0], [3.0, 4.0])
 
 
-def linear_learner(strategy, ema_decay):
-    """A model whose gradient can be written down: logits = flattened picture @ W."""
+def linear_train_state(strategy, ema_decay):
+    """A model whose gradient can be written down: logits = flattened image @ W."""
     with strategy.scope():
         inputs = keras.Input((1, 2, 3))
         flat = keras.layers.Flatten()(inputs)
@@ -49,17 +49,17 @@ def linear_learner(strategy, ema_decay):
         if ema_decay is not None:
             averaged = keras.models.clone_model(model)
             averaged.set_weights(model.get_weights())
-    return Learner(model, optimizer, averaged)
+    return TrainState(model, optimizer, averaged)
 
 
 def test_the_step_reports_the_batchs_loss_hits_and_gradient_norm(one_device):
-    learner = linear_learner(one_device, ema_decay=None)
+    train_state = linear_train_state(one_device, ema_decay=None)
     weights = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
-    learner.model.set_weights([weights])
+    train_state.model.set_weights([weights])
     images = np.random.default_rng(1).integers(0, 5, (4, 1, 2, 3)).astype(np.uint8)
     labels = np.array([0, 1, 1, 0], np.int32)
 
-    train_step = step.make_train_step(learner, StepSettings(4, 2), one_device)
+    train_step = step.make_train_step(train_state, StepSettings(4, 2), one_device)
     result = train_step(tf.constant(images), tf.constant(labels))
 
     flat = images.reshape(4, 6).astype(np.float64)
@@ -75,36 +75,38 @@ def test_the_step_reports_the_batchs_loss_hits_and_gradient_norm(one_device):
     )
     assert float(result["correct"]) == (logits.argmax(axis=1) == labels).sum()
     # Adam's first step is the rate times the gradient's sign.
-    moved = learner.model.get_weights()[0] - weights
+    moved = train_state.model.get_weights()[0] - weights
     np.testing.assert_allclose(moved, -0.01 * np.sign(gradient), atol=1e-5)
-    assert int(learner.optimizer.iterations.numpy()) == 1
+    assert int(train_state.optimizer.iterations.numpy()) == 1
 
 
 def test_the_average_follows_the_weights_after_every_step(one_device):
-    learner = linear_learner(one_device, ema_decay=0.75)
-    expected = learner.model.get_weights()[0]
+    train_state = linear_train_state(one_device, ema_decay=0.75)
+    expected = train_state.model.get_weights()[0]
     settings = StepSettings(2, 2, ema_decay=0.75)
-    train_step = step.make_train_step(learner, settings, one_device)
+    train_step = step.make_train_step(train_state, settings, one_device)
     images = tf.constant(np.arange(12).reshape(2, 1, 2, 3), tf.uint8)
     for _ in range(3):
         train_step(images, tf.constant([0, 1]))
-        expected = 0.75 * expected + 0.25 * learner.model.get_weights()[0]
+        expected = 0.75 * expected + 0.25 * train_state.model.get_weights()[0]
     # Three float32 updates of numbers below 1.
-    np.testing.assert_allclose(learner.kept.get_weights()[0], expected, atol=1e-6)
-    assert learner.kept is learner.averaged
+    np.testing.assert_allclose(
+        train_state.eval_model.get_weights()[0], expected, atol=1e-6
+    )
+    assert train_state.eval_model is train_state.averaged
 
 
 def test_a_gradient_beyond_float16_changes_nothing_but_the_scale(one_device):
-    learner = linear_learner(one_device, ema_decay=0.5)
+    train_state = linear_train_state(one_device, ema_decay=0.5)
     with one_device.scope():
         scale = LossScale(first=8.0, steps_to_grow=2)
-    learner = dataclasses.replace(learner, loss_scale=scale)
+    train_state = dataclasses.replace(train_state, loss_scale=scale)
     train_step = step.make_train_step(
-        learner, StepSettings(2, 2, ema_decay=0.5), one_device
+        train_state, StepSettings(2, 2, ema_decay=0.5), one_device
     )
-    plain = linear_learner(one_device, ema_decay=0.5)
-    plain.model.set_weights(learner.model.get_weights())
-    plain.averaged.set_weights(learner.model.get_weights())
+    plain = linear_train_state(one_device, ema_decay=0.5)
+    plain.model.set_weights(train_state.model.get_weights())
+    plain.averaged.set_weights(train_state.model.get_weights())
     plain_step = step.make_train_step(
         plain, StepSettings(2, 2, ema_decay=0.5), one_device
     )
@@ -112,14 +114,14 @@ def test_a_gradient_beyond_float16_changes_nothing_but_the_scale(one_device):
     labels = tf.constant([0, 1])
 
     def state():
-        return [*learner.model.get_weights(), *learner.averaged.get_weights()]
+        return [*train_state.model.get_weights(), *train_state.averaged.get_weights()]
 
     before = state()
     result = train_step(images * math.inf, labels)
     assert not math.isfinite(float(result["gradient_norm"]))
     for one, other in zip(state(), before, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert learner.optimizer.iterations.numpy() == 0
+    assert train_state.optimizer.iterations.numpy() == 0
     assert scale.factor.numpy() == 4.0
 
     for _ in range(2):
@@ -127,7 +129,7 @@ def test_a_gradient_beyond_float16_changes_nothing_but_the_scale(one_device):
         plain_step(images, labels)
     # Two good steps in a row double it.
     assert scale.factor.numpy() == 8.0
-    assert learner.optimizer.iterations.numpy() == 2
+    assert train_state.optimizer.iterations.numpy() == 2
     expected = [*plain.model.get_weights(), *plain.averaged.get_weights()]
     for one, other in zip(state(), expected, strict=True):
         # A factor of 2**n costs no digit: to the bit.
@@ -144,7 +146,7 @@ def test_parts_of_a_batch_add_up_to_the_batch():
     images = tf.constant(np.random.default_rng(0).normal(size=(6, 4)), tf.float32)
     targets = tf.constant(np.random.default_rng(1).normal(size=(6, 2)), tf.float32)
     whole = function(images, targets)
-    parts = step.summed_over_parts(function, images, targets, parts=3)
+    parts = step.sum_over_parts(function, images, targets, parts=3)
     assert set(calls[1:]) == {2}
     for one, other in zip(whole, parts, strict=True):
         # Float32 sums of six numbers of about 1, in another order.
@@ -181,7 +183,7 @@ settings = step.StepSettings(
     8, 3, 0.1, clip_norm=0.5, ema_decay=0.9, accumulation_steps=parts
 )
 train_step = step.make_train_step(
-    train_state.Learner(models[0], optimizer, models[1]), settings, strategy
+    train_state.TrainState(models[0], optimizer, models[1]), settings, strategy
 )
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (8 * steps, 16, 16, 3)).astype(np.uint8)

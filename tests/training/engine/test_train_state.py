@@ -6,7 +6,7 @@ import pytest
 from training.engine import train_state
 from training.recipes import table
 
-IMAGENET_PICTURES = 1_281_167
+IMAGENET_IMAGES = 1_281_167
 
 
 def official_rates(peak, low, epochs, steps_an_epoch, warmup_epochs):
@@ -33,7 +33,7 @@ def test_the_rate_of_every_step_is_the_official_codes(
     name, batch, peak, epochs, warmup
 ):
     recipe = table.resolve(name, [f"global_batch={batch}"])
-    steps_an_epoch = IMAGENET_PICTURES // batch
+    steps_an_epoch = IMAGENET_IMAGES // batch
     steps = epochs * steps_an_epoch
     rates = train_state.schedule(recipe, steps)(np.arange(steps)).numpy()
     wanted = official_rates(peak, 1e-6, epochs, steps_an_epoch, warmup)

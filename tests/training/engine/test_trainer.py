@@ -80,7 +80,7 @@ def test_an_interrupted_run_in_larger_calls_ends_as_a_whole_one(prepared, tmp_pa
     with pytest.raises(Interrupted, match="stopped after step 3 "):
         trainer.train(first, [At(2, stop(signal.SIGTERM))])
     second = prepared(tmp_path / "parts", steps_per_call=3)
-    assert second.position.step == 3
+    assert second.progress.step == 3
     told_second = Record()
     trainer.train(second, [told_second])
 
@@ -100,9 +100,9 @@ def without_network(monkeypatch):
     figures = {"loss": 0.5, "correct": 6.0, "gradient_norm": 1.0}
     results = {name: tf.Variable(value) for name, value in figures.items()}
 
-    def make_train_step(learner, settings, strategy, *trains):
+    def make_train_step(train_state, settings, strategy, *trains):
         def train_step(images, labels):
-            learner.optimizer.iterations.assign_add(1)
+            train_state.optimizer.iterations.assign_add(1)
             return {name: value.read_value() for name, value in results.items()}
 
         return train_step
@@ -144,7 +144,7 @@ def test_a_callback_may_end_the_run(prepared, tmp_path, without_network):
     run = prepared(tmp_path, epochs=5)
     stopper = keras.callbacks.EarlyStopping("loss", patience=1)
     trainer.train(run, [stopper])
-    assert run.position.epoch == 2
+    assert run.progress.epoch == 2
 
 
 @pytest.mark.parametrize(
@@ -162,8 +162,8 @@ def test_a_signal_ends_the_run_between_steps_with_a_checkpoint(
     names = sorted(os.listdir(run.checkpoints.folder))
     assert names == ["step-000000005.ckpt", "step-000000007.ckpt"]
     again = prepared(tmp_path)
-    assert (again.position.epoch, again.position.batch) == (1, 2)
-    assert again.position.totals["loss"] == 1.0
+    assert (again.progress.epoch, again.progress.batch) == (1, 2)
+    assert again.progress.totals["loss"] == 1.0
 
 
 def test_a_signal_while_it_is_judged_is_heeded_and_no_step_is_taken_again(
@@ -185,7 +185,7 @@ def test_a_signal_while_it_is_judged_is_heeded_and_no_step_is_taken_again(
         with pytest.raises(Interrupted, match=r"stopped after step 5 \(epoch 1 of 2"):
             trainer.train(prepared(tmp_path))
     again = prepared(tmp_path)
-    assert (again.position.epoch, again.position.batch) == (0, 5)
+    assert (again.progress.epoch, again.progress.batch) == (0, 5)
     told = Record()
     trainer.train(again, [told])
     assert told.batches == [0, 1, 2, 3, 4]
@@ -224,9 +224,7 @@ def test_data_that_end_too_early_are_named(
         trainer.train(run)
 
 
-def test_a_picture_that_cannot_be_decoded_is_a_line(
-    prepared, tmp_path, without_network
-):
+def test_an_image_that_cannot_be_decoded_is_a_line(prepared, tmp_path, without_network):
     run = prepared(tmp_path)
     small = tf.io.encode_png(np.zeros((16, 16, 3), np.uint8)).numpy()
 

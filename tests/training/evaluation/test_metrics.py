@@ -9,7 +9,7 @@ from training.engine.cluster import Cluster
 from training.engine.step import make_evaluation_step
 from training.evaluation import metrics
 
-# Four pictures, three classes; the answers are 0, 2, 1, 1.
+# Four images, three classes; the answers are 0, 2, 1, 1.
 PROBABILITIES = np.array(
     [[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.25, 0.5, 0.25], [0.2, 0.5, 0.3]], np.float32
 )
@@ -17,14 +17,14 @@ LABELS = np.array([0, 2, 0, 1])
 
 
 def test_the_figures_of_four_answers():
-    verdicts = metrics.verdicts_of(LABELS, PROBABILITIES)
-    assert verdicts.top1 == 3 / 4
-    assert verdicts.top5 == 1.0
+    predictions = metrics.predictions_from_probabilities(LABELS, PROBABILITIES)
+    assert predictions.top1 == 3 / 4
+    assert predictions.top5 == 1.0
     # float32 logarithms.
     expected = -np.log([0.7, 0.6, 0.25, 0.5]).mean()
-    assert verdicts.loss == pytest.approx(expected, rel=1e-6)
+    assert predictions.loss == pytest.approx(expected, rel=1e-6)
     np.testing.assert_array_equal(
-        verdicts.confusion(), [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+        predictions.confusion(), [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
     )
 
 
@@ -34,22 +34,22 @@ def test_the_calibration_error_is_the_papers():
     labels = np.array([0, 1, 0, 1, 1])
     top = np.array([[0], [0], [0], [0], [0]])
     confidence = np.array([0.3, 0.4, 0.6, 0.7, 0.8])
-    verdicts = metrics.Verdicts(labels, top, confidence, np.zeros(5), classes=2)
+    predictions = metrics.Predictions(labels, top, confidence, np.zeros(5), classes=2)
     expected = 2 / 5 * abs(0.35 - 1 / 2) + 3 / 5 * abs(0.7 - 1 / 3)
-    assert verdicts.calibration_error(bins=2) == pytest.approx(expected)
+    assert predictions.calibration_error(bins=2) == pytest.approx(expected)
 
 
 def test_the_label_counts_among_the_first_five_of_many():
     probabilities = np.arange(8, 0, -1, dtype=np.float32)[None] / 36
-    fifth = metrics.verdicts_of(np.array([4]), probabilities)
-    sixth = metrics.verdicts_of(np.array([5]), probabilities)
+    fifth = metrics.predictions_from_probabilities(np.array([4]), probabilities)
+    sixth = metrics.predictions_from_probabilities(np.array([5]), probabilities)
     assert (fifth.top5, sixth.top5) == (1.0, 0.0)
 
 
 def test_padding_counts_for_nothing(one_device):
     """The step and the collection, on a batch with two rows of weight 0."""
     scores = np.log(np.concatenate([PROBABILITIES, np.full((2, 3), 1 / 3)]))
-    # The picture's first value is the row of `scores` that is its answer.
+    # The image's first value is the row of `scores` that is its answer.
     images = np.zeros((6, 1, 1, 3), np.float32)
     images[:, 0, 0, 0] = np.arange(6)
     batches = tf.data.Dataset.from_tensor_slices(
@@ -62,35 +62,35 @@ def test_padding_counts_for_nothing(one_device):
         )
 
     alone = Cluster()
-    verdicts = metrics.evaluate(
-        distribution.spread(lambda worker, workers: batches, one_device, alone),
+    predictions = metrics.evaluate(
+        distribution.distribute(lambda worker, workers: batches, one_device, alone),
         make_evaluation_step(forward, one_device),
-        lambda value: distribution.collected(value, one_device, alone),
+        lambda value: distribution.gather(value, one_device, alone),
         classes=3,
     )
-    at_hand = metrics.verdicts_of(LABELS, PROBABILITIES)
-    np.testing.assert_array_equal(verdicts.labels, LABELS)
-    np.testing.assert_array_equal(verdicts.top[:, 0], [0, 2, 1, 1])
-    np.testing.assert_allclose(verdicts.losses, at_hand.losses, rtol=1e-6)
-    np.testing.assert_allclose(verdicts.confidence, [0.7, 0.6, 0.5, 0.5], rtol=1e-6)
+    at_hand = metrics.predictions_from_probabilities(LABELS, PROBABILITIES)
+    np.testing.assert_array_equal(predictions.labels, LABELS)
+    np.testing.assert_array_equal(predictions.top[:, 0], [0, 2, 1, 1])
+    np.testing.assert_allclose(predictions.losses, at_hand.losses, rtol=1e-6)
+    np.testing.assert_allclose(predictions.confidence, [0.7, 0.6, 0.5, 0.5], rtol=1e-6)
 
 
 def test_the_counts_of_each_class_are_those_of_the_matrix():
     rng = np.random.default_rng(0)
     labels, answers = rng.integers(0, 7, (2, 200))
-    verdicts = metrics.Verdicts(
+    predictions = metrics.Predictions(
         labels, answers[:, None], np.ones(200), np.zeros(200), classes=9
     )
     matrix = np.zeros((9, 9), int)
     for label, answer in zip(labels, answers, strict=True):
         matrix[label, answer] += 1
-    counts = verdicts.by_class()
+    counts = predictions.by_class()
     np.testing.assert_array_equal(counts.images, matrix.sum(axis=1))
-    np.testing.assert_array_equal(counts.right, np.diag(matrix))
-    np.testing.assert_array_equal(counts.answered, matrix.sum(axis=0))
+    np.testing.assert_array_equal(counts.correct, np.diag(matrix))
+    np.testing.assert_array_equal(counts.predicted, matrix.sum(axis=0))
     for label in range(9):
-        np.testing.assert_array_equal(verdicts.confusion_row(label), matrix[label])
-    pairs = verdicts.confusion_pairs()
+        np.testing.assert_array_equal(predictions.confusion_row(label), matrix[label])
+    pairs = predictions.confusion_pairs()
     assert len(pairs) == np.count_nonzero(matrix)
     assert all(matrix[label, answer] == count for label, answer, count in pairs)
 
@@ -98,20 +98,23 @@ def test_the_counts_of_each_class_are_those_of_the_matrix():
 def test_a_million_classes_need_no_matrix():
     """A matrix of them would be eight terabytes."""
     labels = np.array([0, 999_999, 5])
-    verdicts = metrics.Verdicts(
+    predictions = metrics.Predictions(
         labels, labels[::-1, None], np.ones(3), np.zeros(3), classes=1_000_000
     )
     # The first and the last are taken for each other, the middle one is right.
-    assert verdicts.mean_class_accuracy() == pytest.approx(1 / 3)
+    assert predictions.mean_class_accuracy() == pytest.approx(1 / 3)
     np.testing.assert_array_equal(
-        verdicts.confusion_pairs(), [[0, 5, 1], [5, 0, 1], [999_999, 999_999, 1]]
+        predictions.confusion_pairs(), [[0, 5, 1], [5, 0, 1], [999_999, 999_999, 1]]
     )
 
 
 def test_batches_joined_are_one_set():
-    parts = [metrics.verdicts_of(LABELS[:1], PROBABILITIES[:1])]
-    parts.append(metrics.verdicts_of(LABELS[1:], PROBABILITIES[1:]))
-    joined, whole = metrics.join(parts), metrics.verdicts_of(LABELS, PROBABILITIES)
+    parts = [metrics.predictions_from_probabilities(LABELS[:1], PROBABILITIES[:1])]
+    parts.append(metrics.predictions_from_probabilities(LABELS[1:], PROBABILITIES[1:]))
+    joined, whole = (
+        metrics.join(parts),
+        metrics.predictions_from_probabilities(LABELS, PROBABILITIES),
+    )
     for name in ("labels", "top", "confidence", "losses"):
         np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))
     assert joined.classes == 3

@@ -94,7 +94,7 @@ def test_a_runs_model_is_judged_on_the_runs_own_validation_images(
     network, run, tmp_path, capsys
 ):
     figures = judged(run, tmp_path)
-    files = split_of_run(tmp_path).held_back.names()
+    files = split_of_run(tmp_path).validation.names()
     assert figures["examples"] == len(files) == 9
     # float32 sums in another order.
     assert figures["loss"] == pytest.approx(loss_of(network, files), rel=1e-5)
@@ -109,7 +109,7 @@ def test_a_runs_model_is_judged_on_the_runs_own_validation_images(
 def test_each_split_is_judged_whole(network, run, tmp_path, split, examples):
     figures = judged(run, tmp_path, f"--split={split}")
     source = split_of_run(tmp_path)
-    parts = {"train": source.training.names(), "validation": source.held_back.names()}
+    parts = {"train": source.training.names(), "validation": source.validation.names()}
     parts["all"] = parts["train"] + parts["validation"]
     assert (figures["split"], figures["examples"]) == (split, examples)
     # float32 sums in another order.
@@ -161,7 +161,7 @@ def test_the_parts_of_a_folder_are_judged_by_their_names(tmp_path, split, exampl
     for part, count in (("train", 3), ("val", 1), ("test", 2)):
         write_images(tmp_path / "parts" / part, {"cat": count, "dog": count})
     source = data.load(f"folder:{tmp_path}/parts", size_px=SIDE_PX, split=split)
-    assert source.eval_examples == examples
+    assert source.validation_examples == examples
     assert not source.drawn
 
 
@@ -176,17 +176,17 @@ def test_the_parts_of_an_array_are_judged_by_their_names(tmp_path, split, exampl
     np.savez(tmp_path / "both.npz", **both)
     np.savez(tmp_path / "test.npz", **arrays)
     found = data.load(f"array:{tmp_path}/both.npz", size_px=SIDE_PX, split=split)
-    assert found.eval_examples == examples
+    assert found.validation_examples == examples
     if split != "validation":
         alone = data.load(f"array:{tmp_path}/test.npz", size_px=SIDE_PX, split=split)
-        assert alone.eval_examples == 3
+        assert alone.validation_examples == 3
 
 
 @pytest.mark.parametrize(
     ("counts", "arguments", "words"),
     [
         ({"cat": 4}, (), "one class folder only, 'cat'"),
-        ({"cat": 4, "dog": 1}, (), "One picture alone cannot be split"),
+        ({"cat": 4, "dog": 1}, (), "One image alone cannot be split"),
     ],
 )
 def test_images_that_cannot_be_split_are_told_of_the_flag_that_judges_all(

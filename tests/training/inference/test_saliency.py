@@ -12,7 +12,7 @@ from PIL import Image
 from keras_convnext.models import build
 from tests.checks import raise_gains, tiny_variant
 from training import explain_main
-from training.evaluation.metrics import verdicts_of
+from training.evaluation.metrics import predictions_from_probabilities
 from training.inference import saliency
 from training.report import insight_plots
 
@@ -35,7 +35,7 @@ def small(kind, **arguments):
     return raise_gains(build(SMALL[kind], **given, **arguments))
 
 
-def pictures(count=2, height=64, width=32):
+def random_images(count=2, height=64, width=32):
     return RANDOM.uniform(0, 255, (count, height, width, 3)).astype("float32")
 
 
@@ -73,7 +73,7 @@ def test_the_inputs_gradient_is_the_slope_of_the_logit(kind):
     model = small(kind)
     logits = small(kind, classifier_activation=None)
     logits.set_weights(model.get_weights())
-    images = pictures()
+    images = random_images()
     cam, slopes = saliency.explain(model, images, [1, 3])
     # Of 64 by 32 pixels the second stage has 8 by 4 positions, the third 4 by 2.
     assert cam.shape == ((2, 4, 2) if kind == "isotropic" else (2, 8, 4))
@@ -89,7 +89,7 @@ def test_the_inputs_gradient_is_the_slope_of_the_logit(kind):
 
 def test_the_answer_is_explained_unless_a_class_is_named():
     model = small("v1")
-    images = pictures()
+    images = random_images()
     answers = model(images).numpy().argmax(axis=1)
     for one, other in zip(
         saliency.explain(model, images),
@@ -118,9 +118,9 @@ def test_a_gradient_is_drawn_dark_where_it_is_steep():
     slopes = np.zeros((10, 10, 3))
     slopes[4, 5, 2] = -2.0
     slopes[6, 1, 0] = 1.0
-    grey = saliency.strength(slopes)[..., 0]
-    assert grey[4, 5] == 0
-    assert (grey[slopes.max(-1) == slopes.min(-1)] == 255).all()
+    gray = saliency.strength(slopes)[..., 0]
+    assert gray[4, 5] == 0
+    assert (gray[slopes.max(-1) == slopes.min(-1)] == 255).all()
 
 
 def test_main_axes_are_those_of_a_stretched_cloud():
@@ -128,15 +128,15 @@ def test_main_axes_are_those_of_a_stretched_cloud():
     turn = np.linalg.qr(RANDOM.normal(size=(7, 7)))[0][:2]
     found, share = insight_plots.main_axes(places @ turn + 5)
     assert share == pytest.approx(1.0)
-    centred = places - places.mean(axis=0)
+    centered = places - places.mean(axis=0)
     # Turned and mirrored perhaps, but no distance has changed.
     np.testing.assert_allclose(
         np.linalg.norm(found[:, None] - found, axis=-1),
-        np.linalg.norm(centred[:, None] - centred, axis=-1),
+        np.linalg.norm(centered[:, None] - centered, axis=-1),
         atol=1e-9,
     )
     assert found[:, 0].var() == pytest.approx(
-        np.linalg.eigvalsh(np.cov(centred.T, bias=True))[-1]
+        np.linalg.eigvalsh(np.cov(centered.T, bias=True))[-1]
     )
 
 
@@ -157,7 +157,7 @@ def test_insights_are_drawn_of_few_and_of_many():
         features = RANDOM.normal(size=(count, 5))
         for png in (
             insight_plots.embedding(features, images, labels, names),
-            insight_plots.calibration(verdicts_of(labels, shares)),
+            insight_plots.calibration(predictions_from_probabilities(labels, shares)),
         ):
             assert png.startswith(b"\x89PNG")
 
@@ -195,7 +195,7 @@ def linear(dense):
 
 
 def test_models_inside_of_models_are_explained_as_the_model_itself_is():
-    model, images = small("v1"), pictures()
+    model, images = small("v1"), random_images()
     cam, slopes = saliency.explain(model, images, [1, 3])
     for name, made in wrapped(model).items():
         again, steep = saliency.explain(made, images, [1, 3])
@@ -222,7 +222,7 @@ def test_the_network_of_keras_applications_is_explained_at_its_last_large_map():
     model = keras.applications.ConvNeXtTiny(
         weights=None, input_shape=(64, 64, 3), classes=4
     )
-    cam, slopes = saliency.explain(model, pictures(1, 64, 64))
+    cam, slopes = saliency.explain(model, random_images(1, 64, 64))
     # Of 64 pixels the third stage has 4 positions a side, the fourth 2.
     assert cam.shape == (1, 4, 4)
     assert np.abs(slopes).max() > 0
@@ -294,11 +294,11 @@ def saved(tmp_path_factory):
     return folder
 
 
-def test_the_command_draws_every_picture_that_can_be_read(saved, tmp_path, capfd):
+def test_the_command_draws_every_image_that_can_be_read(saved, tmp_path, capfd):
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in ("a", "b"):
-        Image.fromarray(pictures(1, 40, 40)[0].astype(np.uint8)).save(
+        Image.fromarray(random_images(1, 40, 40)[0].astype(np.uint8)).save(
             folder / f"{name}.png"
         )
     (folder / "bad.png").write_text("none")
@@ -310,8 +310,8 @@ def test_the_command_draws_every_picture_that_can_be_read(saved, tmp_path, capfd
     drawn = sorted(path.name for path in (tmp_path / "seen").iterdir())
     assert drawn == ["01_a.png", "02_b.png"]
     for name in drawn:
-        with Image.open(tmp_path / "seen" / name) as picture:
-            assert picture.width > 2 * picture.height
+        with Image.open(tmp_path / "seen" / name) as image:
+            assert image.width > 2 * image.height
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_the_command_draws_every_picture_that_can_be_read(saved, tmp_path, capfd
     [
         (["--class=bird", "a.png"], "--class=bird is none of the model's 2 classes"),
         (["--out=", "a.png"], "--out must be given"),
-        ([], "no picture was named"),
+        ([], "no image was named"),
     ],
 )
 def test_mistakes_are_one_line(saved, tmp_path, capfd, arguments, words):

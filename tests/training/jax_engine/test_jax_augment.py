@@ -28,26 +28,26 @@ def targets_of(count):
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
 @pytest.mark.parametrize("middle", [(0, 0), (8, 6), (15, 11), (3, 10)])
 def test_boxes_are_those_of_the_tensorflow_pipeline(images, share, middle):
-    expected, kept = mixup_cutmix.pasted_around(
+    expected, kept = mixup_cutmix.paste_around(
         tf.constant(images), tf.constant(share), tf.constant(middle)
     )
-    got, share_kept = augment.pasted_around(images, np.float32(share), np.array(middle))
+    got, share_kept = augment.paste_around(images, np.float32(share), np.array(middle))
     np.testing.assert_array_equal(got, expected)
     assert float(share_kept) == pytest.approx(float(kept), abs=1e-6)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.7, 1.0])
 def test_blends_are_those_of_the_tensorflow_pipeline(images, share):
-    expected = mixup_cutmix.blended(tf.constant(images), tf.constant(share))
-    got = augment.blended(images, np.float32(share))
+    expected = mixup_cutmix.mixup(tf.constant(images), tf.constant(share))
+    got = augment.mixup(images, np.float32(share))
     # A half is rounded to either side, as the product before it was.
     assert np.abs(np.asarray(got, int) - expected.numpy().astype(int)).max() <= 1
     assert np.mean(np.asarray(got) == expected.numpy()) > 0.99
 
 
-def test_every_picture_is_moved_on_its_own_and_reflected_at_the_border(images):
+def test_every_image_is_moved_on_its_own_and_reflected_at_the_border(images):
     most = 3
-    got = np.asarray(augment.shifted(images, jax.random.key(1), most))
+    got = np.asarray(augment.shift(images, jax.random.key(1), most))
     around = [(most, most), (most, most), (0, 0)]
     found = []
     for before, after in zip(images, got, strict=True):
@@ -65,9 +65,7 @@ def test_every_picture_is_moved_on_its_own_and_reflected_at_the_border(images):
 
 def test_about_half_are_mirrored(images):
     many = np.repeat(images, 50, axis=0)
-    got = np.asarray(
-        augment.augmented(many, jax.random.key(2), Augmentation(flip=True))
-    )
+    got = np.asarray(augment.augment(many, jax.random.key(2), Augmentation(flip=True)))
     mirrored = (got == many[:, :, ::-1]).all(axis=(1, 2, 3))
     assert (mirrored | (got == many).all(axis=(1, 2, 3))).all()
     # Four deviations of 300 fair coins.
@@ -77,7 +75,7 @@ def test_about_half_are_mirrored(images):
 def test_the_same_key_gives_the_same_views(images):
     asked = Augmentation(flip=True, shift_px=2)
     first, same, other = (
-        np.asarray(augment.augmented(images, jax.random.key(key), asked))
+        np.asarray(augment.augment(images, jax.random.key(key), asked))
         for key in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, same)
@@ -85,14 +83,16 @@ def test_the_same_key_gives_the_same_views(images):
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_labels_are_mixed_in_the_share_of_the_pictures(kind):
-    # Pictures of one value each: what is left of it tells the share.
+def test_labels_are_mixed_in_the_share_of_the_images(kind):
+    # Images of one value each: what is left of it tells the share.
     images = np.zeros((2, 64, 64, 3), np.uint8)
     images[1] = 250
     asked = Augmentation(**{kind: 1.0})
     shares = []
     for key in range(8):
-        got, targets = augment.mixed(images, targets_of(2), jax.random.key(key), asked)
+        got, targets = augment.mixup_cutmix(
+            images, targets_of(2), jax.random.key(key), asked
+        )
         share = float(targets[0, 0])
         np.testing.assert_allclose(np.sum(targets, axis=1), 1.0, atol=1e-6)
         assert np.mean(got[0]) / 250 == pytest.approx(1 - share, abs=0.003)
@@ -104,7 +104,7 @@ def test_some_batches_are_left_as_they_are(images):
     asked = Augmentation(cutmix=1.0, mix_probability=0.25)
     left = [
         np.array_equal(
-            augment.mixed(images, targets_of(6), jax.random.key(key), asked)[0],
+            augment.mixup_cutmix(images, targets_of(6), jax.random.key(key), asked)[0],
             images,
         )
         for key in range(40)
@@ -118,7 +118,7 @@ def test_both_kinds_of_mixing_take_turns():
     asked = Augmentation(mixup=1.0, cutmix=1.0, mix_switch_probability=0.5)
     kinds = set()
     for key in range(20):
-        got, _ = augment.mixed(images, targets_of(2), jax.random.key(key), asked)
+        got, _ = augment.mixup_cutmix(images, targets_of(2), jax.random.key(key), asked)
         values = len(np.unique(got[0]))
         kinds.add("cutmix" if values == 2 else "one value")
     assert kinds == {"cutmix", "one value"}

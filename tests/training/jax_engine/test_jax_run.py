@@ -39,13 +39,13 @@ SMALL = [
 def bars_file(tmp_path_factory):
     file = tmp_path_factory.mktemp("bars") / "bars.npz"
     images, labels = bars(48, seed=1)
-    held_back, held_back_labels = bars(15, seed=2)
+    validation, validation_labels = bars(15, seed=2)
     np.savez(
         file,
         train_images=images,
         train_labels=labels,
-        test_images=held_back,
-        test_labels=held_back_labels,
+        test_images=validation,
+        test_labels=validation_labels,
         classes=np.array(CLASSES),
     )
     return file
@@ -152,10 +152,12 @@ def test_gradients_are_clipped_as_in_the_tensorflow_loop(clip_norm):
     # Adam hardly sees a factor on all gradients, so the steps above would not tell.
     random = np.random.default_rng(0)
     gradients = [random.normal(size=size).astype("float32") for size in (3, (4, 5))]
-    expected, norm = step.clipped([tf.constant(each) for each in gradients], clip_norm)
+    expected, norm = step.clip_by_global_norm(
+        [tf.constant(each) for each in gradients], clip_norm
+    )
     assert 0.5 < float(norm) < 100
     for one, other in zip(
-        jax_trainer.clipped(gradients, clip_norm), expected, strict=True
+        jax_trainer.clip_by_global_norm(gradients, clip_norm), expected, strict=True
     ):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
@@ -240,18 +242,18 @@ def test_what_is_not_here_is_named_all_at_once():
         assert words in str(caught.value)
 
 
-def test_the_recipe_for_small_pictures_asks_for_nothing_that_is_not_here():
+def test_the_recipe_for_small_images_asks_for_nothing_that_is_not_here():
     run.check(resolve("scratch_small"), "array:cifar10.npz")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (["size_px=32", "global_batch=8"], "pictures of 16x16 pixels"),
+        (["size_px=32", "global_batch=8"], "images of 16x16 pixels"),
         (["size_px=16", "global_batch=64"], "less than one batch of 64"),
     ],
 )
-def test_pictures_that_do_not_fit_the_recipe_are_a_mistake(bars_file, changes, words):
+def test_images_that_do_not_fit_the_recipe_are_a_mistake(bars_file, changes, words):
     with pytest.raises(UsageError, match=words):
         run.load(f"array:{bars_file}", resolve("scratch_small", changes))
 

@@ -117,7 +117,7 @@ def test_the_command_that_trains_on_has_all_that_was_changed(tmp_path):
 def test_what_differs_from_another_recipe_is_told():
     base = table.RECIPES["demo"]
     changes = ["augmentation.shift_px=0", "ema_decay=none", "epochs=30"]
-    changed = overrides.changed(base, changes)
-    told = overrides.told(changed, base=base)
+    changed = overrides.apply_overrides(base, changes)
+    told = overrides.format_overrides(changed, base=base)
     assert sorted(told) == changes
-    assert overrides.changed(base, told) == changed
+    assert overrides.apply_overrides(base, told) == changed

@@ -43,11 +43,13 @@ class Outer:
     ],
 )
 def test_a_text_becomes_a_value_of_the_fields_type(change, expected):
-    assert overrides.changed(Outer(), [change]) == expected
+    assert overrides.apply_overrides(Outer(), [change]) == expected
 
 
 def test_several_changes_apply_together():
-    changed = overrides.changed(Outer(), ["epochs=4", "inner.flip=true", "rate=0"])
+    changed = overrides.apply_overrides(
+        Outer(), ["epochs=4", "inner.flip=true", "rate=0"]
+    )
     assert changed == Outer(epochs=4, rate=0.0, inner=Inner(flip=True))
 
 
@@ -73,7 +75,7 @@ def test_several_changes_apply_together():
 )
 def test_a_text_that_does_not_fit_is_refused_in_words(change, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        overrides.changed(Outer(), [change], fixed=("name",))
+        overrides.apply_overrides(Outer(), [change], fixed=("name",))
 
 
 def test_an_unknown_field_is_answered_with_the_fields():
@@ -82,14 +84,14 @@ def test_an_unknown_field_is_answered_with_the_fields():
         "epochs, rate, decay, word, inner.flip, inner.scale"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
-        overrides.changed(Outer(), ["epoch=2"], fixed=("name",))
+        overrides.apply_overrides(Outer(), ["epoch=2"], fixed=("name",))
 
 
 def test_all_that_is_wrong_is_said_at_once():
     with pytest.raises(ValueError, match=r"epochs takes .*; .*rate takes "):
-        overrides.changed(Outer(), ["epochs=x", "rate=y"])
+        overrides.apply_overrides(Outer(), ["epochs=x", "rate=y"])
 
 
 def test_the_records_own_limits_hold():
     with pytest.raises(ValueError, match="epochs is 0, not 1 or more"):
-        overrides.changed(Outer(), ["epochs=0"])
+        overrides.apply_overrides(Outer(), ["epochs=0"])

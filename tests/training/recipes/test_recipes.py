@@ -138,7 +138,7 @@ def test_the_papers_recipes_have_the_papers_numbers(name, printed):
     assert recipe.head_init_scale == (0.001 if "_ft_" in name or "_384" in name else 1)
     size = re.search(r"_(224|384|512)$", name)
     assert recipe.size_px == (int(size[1]) if size else 224)
-    # The official code evaluates pictures of 384 px and more whole, squashed.
+    # The official code evaluates images of 384 px and more whole, squashed.
     assert recipe.evaluation_crop == ("squash" if recipe.size_px >= 384 else None)
 
 
@@ -214,8 +214,8 @@ def test_the_evaluation_crop_is_one_of_two_or_the_datas():
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_is_told_of_a_recipe_makes_it_again(name):
     plain = Recipe("plain", "convnext_atto", 32, 1, 1, 1e-3)
-    told = overrides.told(RECIPES[name], fixed=("name",))
-    again = overrides.changed(plain, told)
+    told = overrides.format_overrides(RECIPES[name], fixed=("name",))
+    again = overrides.apply_overrides(plain, told)
     assert dataclasses.replace(again, name=name) == RECIPES[name]
     # What is as it is by default is not told.
     assert not [text for text in told if text.startswith(("seed=", "keep_check"))]

@@ -1,4 +1,4 @@
-"""Which pictures of a finished run are shown."""
+"""Which images of a finished run are shown."""
 
 import numpy as np
 import pytest

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from training.evaluation.metrics import Verdicts
+from training.evaluation.metrics import Predictions
 from training.recipes import table
 from training.report import html as report
 from training.report import next_steps
@@ -32,11 +32,11 @@ METRICS = {
 
 
 def page_of(classes=("cat", "dog"), skipped=(), **figures):
-    """The page of a run with four held-back pictures, the last two answered wrong."""
+    """The page of a run with four held-back images, the last two answered wrong."""
     labels = np.array([0, 1, 0, 1])
     top = np.array([[0, 1], [1, 0], [1, 0], [0, 1]])
     shares = np.full(4, 0.7)
-    verdicts = Verdicts(labels, top, shares, -np.log(shares), len(classes))
+    predictions = Predictions(labels, top, shares, -np.log(shares), len(classes))
     source = SimpleNamespace(
         name="folder:photos",
         classes=classes,
@@ -50,15 +50,15 @@ def page_of(classes=("cat", "dog"), skipped=(), **figures):
     )
     names = ("cat/0.jpg", "dog/1.jpg", "cat/2.jpg", "dog/3.jpg")
     told = {**METRICS, "classes": len(classes), **figures}
-    return report.page(run, told, [], verdicts, {"mistakes.png": b"x"}, names)
+    return report.page(run, told, [], predictions, {"mistakes.png": b"x"}, names)
 
 
 def words_of(page):
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
-def test_it_says_where_the_best_epoch_was_picked_by_the_pictures_that_judge_it():
-    assert "those of epoch 5, which did best on these pictures" in words_of(
+def test_it_says_where_the_best_epoch_was_picked_by_the_images_that_judge_it():
+    assert "those of epoch 5, which did best on these images" in words_of(
         page_of(kept_epoch=5)
     )
     assert "did best" not in words_of(page_of())
@@ -70,11 +70,11 @@ def test_the_first_five_are_told_from_six_classes_on():
 
 
 def test_it_lists_what_could_not_be_read():
-    words = words_of(page_of(skipped=(("photos/cat/<b>.jpg", "not a picture"),)))
-    assert "1 picture could not be read. picture why photos/cat/<b>.jpg not a" in words
+    words = words_of(page_of(skipped=(("photos/cat/<b>.jpg", "not an image"),)))
+    assert "1 image could not be read. image why photos/cat/<b>.jpg not a" in words
     many = tuple((f"{number}.jpg", "cut off") for number in range(60))
     words = words_of(page_of(skipped=many))
-    assert "60 pictures could not be read. The first 50:" in words
+    assert "60 images could not be read. The first 50:" in words
     assert ("49.jpg" in words, "50.jpg" in words) == (True, False)
     assert "could not be read" not in words_of(page_of())
 
@@ -94,7 +94,7 @@ def test_of_many_classes_it_shows_some_and_says_so():
 def test_it_says_how_to_ask_and_export_the_model(monkeypatch):
     monkeypatch.setattr(next_steps, "program", lambda module: f"run {module}")
     words = words_of(page_of())
-    assert "run training.predict_main --model='runs/my photos' PICTURE..." in words
+    assert "run training.predict_main --model='runs/my photos' IMAGE..." in words
     assert (
         "run export.main --model='runs/my photos/model.keras' "
         "--out='runs/my photos/export'" in words

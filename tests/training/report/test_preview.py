@@ -1,4 +1,4 @@
-"""The sheet of augmented pictures: what the training step gets, row by row."""
+"""The sheet of augmented images: what the training step gets, row by row."""
 
 import io
 from dataclasses import replace
@@ -15,11 +15,11 @@ from training.report import preview
 PLAIN = replace(RECIPES["demo"], size_px=16, augmentation=Augmentation())
 
 
-def drawn(monkeypatch, source, recipe, pictures=4, draws=3):
+def drawn(monkeypatch, source, recipe, images=4, draws=3):
     """What is handed on to be drawn: images, names and captions."""
     kept = []
     monkeypatch.setattr(preview, "_drawn", lambda *parts: kept.append(parts) or b"")
-    preview.sheet(source, recipe, pictures, draws)
+    preview.sheet(source, recipe, images, draws)
     return kept[0]
 
 
@@ -36,7 +36,7 @@ def test_the_columns_are_what_the_training_step_gets(monkeypatch, tiny_source):
     np.testing.assert_array_equal(images[:, 1], batch[:4])
     assert names == [tiny_source.classes[label] for label in labels[:4]]
     assert not any(map(any, captions))
-    # The bar that tells the class is in the plain picture, and the draws differ.
+    # The bar that tells the class is in the plain image, and the draws differ.
     for image, name in zip(images[:, 0], names, strict=True):
         bar = 2 + 5 * tiny_source.classes.index(name)
         assert image[:, bar : bar + 2].min() >= 130
@@ -50,9 +50,9 @@ def test_nothing_is_changed_where_the_recipe_changes_nothing(monkeypatch, tiny_s
     assert preview.in_words(PLAIN.augmentation).startswith("no augmentation")
 
 
-def test_mixed_pictures_say_what_they_are_made_of(monkeypatch, tiny_source):
+def test_mixed_images_say_what_they_are_made_of(monkeypatch, tiny_source):
     recipe = replace(PLAIN, augmentation=Augmentation(mixup=8.0, repeats=3))
-    images, names, captions = drawn(monkeypatch, tiny_source, recipe, pictures=6)
+    images, names, captions = drawn(monkeypatch, tiny_source, recipe, images=6)
     for row, name in enumerate(names):
         partner = names[len(names) - 1 - row]
         plain, other = images[row, 0].astype(float), images[-1 - row, 0].astype(float)
@@ -70,11 +70,12 @@ def test_the_command_draws_a_png_of_as_many_cells_as_asked(tmp_path, capfd, bars
     out = tmp_path / "sheet.png"
     flags = ["--recipe=scratch_small", f"--data=array:{bars}", f"--out={out}"]
     sizes = []
-    for shape in (["--pictures=2", "--draws=2"], ["--pictures=4", "--draws=5"]):
+    # --pictures is the old name of --images.
+    for shape in (["--pictures=2", "--draws=2"], ["--images=4", "--draws=5"]):
         assert preview_main.main(["preview", *flags, "--set=size_px=16", *shape]) == 0
-        with Image.open(io.BytesIO(out.read_bytes())) as picture:
-            assert picture.format == "PNG"
-            sizes.append(picture.size)
+        with Image.open(io.BytesIO(out.read_bytes())) as image:
+            assert image.format == "PNG"
+            sizes.append(image.size)
     assert sizes[1][0] > 1.5 * sizes[0][0]
     assert sizes[1][1] > 1.7 * sizes[0][1]
     told = capfd.readouterr().out
@@ -105,7 +106,7 @@ def bars(tmp_path_factory):
         (["--out=/nowhere/a.png"], "must be a .png file in a folder that is there"),
         (["--recipe=demmo"], "there is no recipe called 'demmo'"),
         (["--set=epoch=3"], "no field 'epoch'"),
-        (["--pictures=0"], "--pictures"),
+        (["--images=0"], "--images"),
         (["--data="], "--data must be given"),
     ],
 )

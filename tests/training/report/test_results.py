@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from training.evaluation.metrics import Verdicts
+from training.evaluation.metrics import Predictions
 from training.report import results
 from training.workdir.layout import Workdir
 
-VERDICTS = Verdicts(
+PREDICTIONS = Predictions(
     labels=np.array([0, 1, 1]),
     top=np.array([[0, 1], [0, 1], [1, 0]]),
     confidence=np.array([0.9, 0.8, 0.6], np.float32),
@@ -20,7 +20,7 @@ VERDICTS = Verdicts(
 
 def test_validation_csv_has_a_row_for_each_image_in_the_order_of_the_data(tmp_path):
     names = ("a/0.jpg", "b/1, two.jpg", "b/2.jpg")
-    results.write_validation(Workdir(tmp_path), names, ("a", "b"), VERDICTS)
+    results.write_validation(Workdir(tmp_path), names, ("a", "b"), PREDICTIONS)
     with (tmp_path / "validation.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [
@@ -34,10 +34,10 @@ def test_validation_csv_has_a_row_for_each_image_in_the_order_of_the_data(tmp_pa
 def test_images_without_file_names_are_called_by_number():
     kept = SimpleNamespace(names=lambda: ("x.png", "y.png"))
     nameless = SimpleNamespace(names=lambda: ())
-    for held_back, wanted in ((kept, ("x.png", "y.png")), (nameless, ("0", "1"))):
-        source = SimpleNamespace(held_back=held_back, eval_examples=2)
+    for validation, wanted in ((kept, ("x.png", "y.png")), (nameless, ("0", "1"))):
+        source = SimpleNamespace(validation=validation, validation_examples=2)
         assert results.image_names(source) == wanted
 
 
 def test_the_worst_mistakes_are_the_surest_ones():
-    assert VERDICTS.worst_mistakes().tolist() == [1]
+    assert PREDICTIONS.worst_mistakes().tolist() == [1]

@@ -33,7 +33,7 @@ def test_another_run_is_refused_with_what_is_different(tmp_path, tiny_recipe):
         Workdir(tmp_path).check_same(identity(tiny_recipe, "bars"))
 
 
-def test_other_pictures_under_the_same_name_are_another_run(tmp_path, tiny_recipe):
+def test_other_images_under_the_same_name_are_another_run(tmp_path, tiny_recipe):
     known = identity(tiny_recipe, "folder:photos")
     Workdir(tmp_path).claim({**known, "train_examples": 40})
     Workdir(tmp_path).check_same(known)

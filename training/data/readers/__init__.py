@@ -1,1 +1,1 @@
-"""Where pictures come from: one module for each kind of data."""
+"""Where images come from: one module for each kind of data."""

@@ -1,4 +1,4 @@
-"""Pictures in numpy arrays, given or in an .npz file."""
+"""Images in numpy arrays, given or in an .npz file."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 
 from ..data_error import DataError, SplitError
 
-# uint8 pictures `(count, height, width, 3)` and int32 labels `(count,)`.
-Labelled = tuple[np.ndarray, np.ndarray]
+# uint8 images `(count, height, width, 3)` and int32 labels `(count,)`.
+Labeled = tuple[np.ndarray, np.ndarray]
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
-def checked(images: Any, labels: Any, classes: int, part: str) -> Labelled:
-    """Returns pictures and labels as they are trained on.
+def checked(images: Any, labels: Any, classes: int, part: str) -> Labeled:
+    """Returns images and labels as they are trained on.
 
     Args:
         images: uint8 `(count, height, width, 3)`; without the last axis, or with 1
-            instead of 3, they are grey.
+            instead of 3, they are gray.
         labels: Whole numbers `(count,)` from 0 to classes - 1.
         classes: How many there are.
         part: What to call these arrays in a message.
@@ -49,7 +49,7 @@ def checked(images: Any, labels: Any, classes: int, part: str) -> Labelled:
             f"number for each of the {len(images)} images{_labels_hint(labels)}"
         )
     elif not labels.size:
-        problems.append("no pictures")
+        problems.append("no images")
     elif labels.min() < 0 or labels.max() >= classes:
         problems.append(
             f"labels from {labels.min()} to {labels.max()}, not from 0 to {classes - 1}"
@@ -91,8 +91,8 @@ def _labels_hint(labels: np.ndarray) -> str:
     return ""
 
 
-def load(path: str) -> tuple[tuple[str, ...], Labelled, Labelled]:
-    """Returns the class names, training and evaluation pictures of an .npz file.
+def load(path: str) -> tuple[tuple[str, ...], Labeled, Labeled]:
+    """Returns the class names, training and evaluation images of an .npz file.
 
     It holds train_images, train_labels, test_images, test_labels and, where the
     classes have names, classes.
@@ -109,7 +109,7 @@ def load(path: str) -> tuple[tuple[str, ...], Labelled, Labelled]:
     )
 
 
-def load_whole(path: str, *, part: str) -> tuple[tuple[str, ...], Labelled]:
+def load_whole(path: str, *, part: str) -> tuple[tuple[str, ...], Labeled]:
     """Returns the class names and the images of an .npz file that are only judged.
 
     Args:

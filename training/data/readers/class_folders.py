@@ -1,4 +1,4 @@
-"""Lists the picture files that lie in class folders, and what is wrong with them."""
+"""Lists the image files that lie in class folders, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """The pictures under one folder.
+    """The images under one folder.
 
     Attributes:
         root: The folder that holds the class folders.
-        by_class: Sorted picture files of each class, those in folders inside its
+        by_class: Sorted image files of each class, those in folders inside its
             folder too. A class is named as its folder is, in Unicode's composed form.
-        other_endings: How many files have endings of no picture, by ending.
-        nested: Folders with pictures inside class folders, by class.
-        beside: Picture files that lie beside the class folders.
+        other_endings: How many files have endings of no image, by ending.
+        nested: Folders with images inside class folders, by class.
+        beside: Image files that lie beside the class folders.
         spelled_alike: Class folders whose names look alike on a screen.
     """
 
@@ -44,7 +44,7 @@ class ClassFolders:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every picture file."""
+        """Every image file."""
         return tuple(file for files in self.by_class.values() for file in files)
 
     def notices(self) -> list[str]:
@@ -55,10 +55,10 @@ class ClassFolders:
                 f"{count} {ending or 'without ending'}"
                 for ending, count in self.other_endings.items()
             )
-            found.append(f"{self.root}: not pictures, ignored: {first_few(kinds)}.")
+            found.append(f"{self.root}: not images, ignored: {first_few(kinds)}.")
         if self.beside:
             found.append(
-                f"{self.root}: pictures in no class folder, ignored: "
+                f"{self.root}: images in no class folder, ignored: "
                 f"{first_few(path.name for path in self.beside)}."
             )
         if self.nested:
@@ -73,7 +73,7 @@ class ClassFolders:
     def _nested_notice(self) -> str:
         inner = [folder for folders in self.nested.values() for folder in folders]
         text = (
-            "pictures in folders inside class folders count as their class's: "
+            "images in folders inside class folders count as their class's: "
             f"{first_few(folder.relative_to(self.root) for folder in inner)}."
         )
         by_class = [
@@ -116,10 +116,10 @@ def find_roots(root: Path) -> tuple[Path, Path | None]:
     beside it.
     """
     train = part_roots(root, TRAIN_NAMES)
-    evaluation = part_roots(root, EVALUATION_NAMES)
+    validation = part_roots(root, EVALUATION_NAMES)
     if not train:
         return root, None
-    return train[0], evaluation[0] if evaluation else None
+    return train[0], validation[0] if validation else None
 
 
 def part_roots(root: Path, names: Sequence[str]) -> list[Path]:
@@ -129,7 +129,7 @@ def part_roots(root: Path, names: Sequence[str]) -> list[Path]:
         root: The folder.
         names: In small letters, the preferred first.
     """
-    # A folder "train" full of pictures is a class: of trains, or of exercises.
+    # A folder "train" full of images is a class: of trains, or of exercises.
     folders = {
         folder.name.lower(): folder
         for folder in _folders(root)
@@ -151,7 +151,7 @@ def left_over(root: Path) -> list[str]:
     return [f"{root}: beside {train_root.name}, ignored: {names}."]
 
 
-def listed(root: Path) -> ClassFolders:
+def list_class_folders(root: Path) -> ClassFolders:
     """Lists the class folders under a folder; hidden files count as absent."""
     by_class: dict[str, list[Path]] = {}
     folders_of: dict[str, list[str]] = {}
@@ -205,31 +205,31 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def problems(train: ClassFolders, evaluation: ClassFolders | None) -> list[str]:
+def problems(train: ClassFolders, validation: ClassFolders | None) -> list[str]:
     """Returns what is wrong with the folders, before any file is looked into."""
     classes = sorted(train.by_class)
     if not classes:
         return [
-            f"{train.root} has no class folders. Put the pictures of each class into "
+            f"{train.root} has no class folders. Put the images of each class into "
             "a folder of their own, named after the class."
         ]
     found = [*_unwritable(train), *_splits_inside(train)]
-    if evaluation is not None:
-        found += _unwritable(evaluation)
+    if validation is not None:
+        found += _unwritable(validation)
     if len(classes) == 1:
         found.append(
             f"{train.root} has one class folder only, {classes[0]!r}; telling "
-            f"pictures apart needs two or more.{_proposal(train, classes[0])}"
+            f"images apart needs two or more.{_proposal(train, classes[0])}"
         )
-    parts = [train] if evaluation is None else [train, evaluation]
+    parts = [train] if validation is None else [train, validation]
     found += empty_classes({part.root: part.by_class for part in parts})
-    if evaluation is not None:
-        if not evaluation.by_class:
-            found.append(f"{evaluation.root} has no class folders.")
-        unknown = sorted(set(evaluation.by_class) - set(classes))
+    if validation is not None:
+        if not validation.by_class:
+            found.append(f"{validation.root} has no class folders.")
+        unknown = sorted(set(validation.by_class) - set(classes))
         if unknown:
             found.append(
-                f"{evaluation.root} has classes that {train.root} has not: "
+                f"{validation.root} has classes that {train.root} has not: "
                 f"{first_few(unknown)}.{_near(unknown, classes)}"
             )
     return found
@@ -294,12 +294,12 @@ def _near(unknown: Sequence[str], classes: Sequence[str]) -> str:
 def empty_classes(
     parts: Mapping[Path, Mapping[str, tuple[Path, ...]]], why: str = ""
 ) -> list[str]:
-    """Returns a line for each part with class folders that hold no picture."""
+    """Returns a line for each part with class folders that hold no image."""
     found = []
     for root, by_class in parts.items():
         empty = [name for name, files in by_class.items() if not files]
         if empty:
-            found.append(f"{root}: no pictures{why} in {first_few(empty)}.")
+            found.append(f"{root}: no images{why} in {first_few(empty)}.")
     return found
 
 

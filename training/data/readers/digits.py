@@ -1,6 +1,6 @@
 """Scikit-learn's handwritten digits as a tensorflow-datasets data set of our own.
 
-1,797 real digits, 8x8 grey in 17 levels, enlarged to 32x32 RGB. It takes the road
+1,797 real digits, 8x8 gray in 17 levels, enlarged to 32x32 RGB. It takes the road
 that every other tensorflow-datasets data set takes: a registered builder, prepared
 once into records on disk, then read back by name.
 """
@@ -21,7 +21,7 @@ NAME = "digits"
 SIZE_PX = 32
 # Scikit-learn counts ink from 0 to 16.
 _MOST_INK = 16
-# One picture in five of every class is held back for testing.
+# One image in five of every class is held back for testing.
 _TEST_EVERY = 5
 
 
@@ -49,15 +49,15 @@ class Digits(tfds.core.GeneratorBasedBuilder):
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        del dl_manager  # scikit-learn carries the pictures.
+        del dl_manager  # scikit-learn carries the images.
         require_scikit_learn()
         from sklearn import datasets
 
         digits = datasets.load_digits()
-        held_back = test_rows(digits.target)
+        validation = test_rows(digits.target)
         return {
-            "train": self._generate_examples(digits, np.flatnonzero(~held_back)),
-            "test": self._generate_examples(digits, np.flatnonzero(held_back)),
+            "train": self._generate_examples(digits, np.flatnonzero(~validation)),
+            "test": self._generate_examples(digits, np.flatnonzero(validation)),
         }
 
     def _generate_examples(
@@ -67,7 +67,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             yield (
                 row,
                 {
-                    "image": enlarged(digits.images[row]),
+                    "image": enlarge(digits.images[row]),
                     "label": int(digits.target[row]),
                 },
             )
@@ -83,23 +83,23 @@ def require_scikit_learn() -> None:
 
 
 def test_rows(labels: np.ndarray) -> np.ndarray:
-    """Marks every fifth picture of each class.
+    """Marks every fifth image of each class.
 
     Args:
         labels: `(count,)`.
 
     Returns:
-        Booleans `(count,)`, true where the picture is held back for testing.
+        Booleans `(count,)`, true where the image is held back for testing.
     """
-    held_back = np.zeros(len(labels), bool)
+    validation = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        held_back[rows[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
-    return held_back
+        validation[rows[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
+    return validation
 
 
-def enlarged(ink: np.ndarray) -> np.ndarray:
-    """Returns a digit as a picture.
+def enlarge(ink: np.ndarray) -> np.ndarray:
+    """Returns a digit as an image.
 
     Args:
         ink: `(8, 8)` in 0..16.
@@ -107,6 +107,6 @@ def enlarged(ink: np.ndarray) -> np.ndarray:
     Returns:
         uint8 `(32, 32, 3)`, black where there is no ink.
     """
-    grey = np.round(ink * (255 / _MOST_INK)).astype(np.uint8)
-    large = Image.fromarray(grey).resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC)
+    gray = np.round(ink * (255 / _MOST_INK)).astype(np.uint8)
+    large = Image.fromarray(gray).resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC)
     return np.asarray(large.convert("RGB"))

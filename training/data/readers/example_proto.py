@@ -1,7 +1,7 @@
-"""Finds the features of a serialized tf.train.Example without copying its picture.
+"""Finds the features of a serialized tf.train.Example without copying its image.
 
 `tf.io.parse_example` would read all of a record for the sake of its label. Here the
-bytes that matter are walked over, so that a file of pictures that is mapped into memory
+bytes that matter are walked over, so that a file of images that is mapped into memory
 is touched in a few places only.
 
 Source: tensorflow/core/example/example.proto and feature.proto, and the wire format of

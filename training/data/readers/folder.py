@@ -1,4 +1,4 @@
-"""A person's own pictures: one folder for each class.
+"""A person's own images: one folder for each class.
 
 Either PATH/roses/*.jpg, PATH/tulips/*.jpg ..., which the program splits, or
 PATH/train/roses/*.jpg ... with val/, validation/, valid/ or test/ beside train/.
@@ -20,13 +20,13 @@ from keras_convnext._files import legible
 from keras_convnext._stderr import hold_stderr
 
 from .. import check_memory
-from .. import image_files as pictures
+from .. import image_files as images
 from ..data_error import DataError, SplitError
 from ..examples import Files
 from . import class_folders, same_images
 from .class_folders import first_few
 
-# Pictures that take longer to check than this get a line that counts them.
+# Images that take longer to check than this get a line that counts them.
 _QUIET_SECONDS = 2.0
 # Between two such lines in a log file.
 _LOG_SECONDS = 30.0
@@ -39,16 +39,16 @@ class Folder:
 
     Attributes:
         classes: Names of the class folders, sorted.
-        train: Training pictures.
-        evaluation: Evaluation pictures.
-        skipped: Path and reason of each picture left out.
+        train: Training images.
+        evaluation: Evaluation images.
+        skipped: Path and reason of each image left out.
         notices: Remarks worth a line each.
         drawn: Whether the evaluation images were drawn by share and seed.
     """
 
     classes: tuple[str, ...]
     train: Files
-    evaluation: Files
+    validation: Files
     skipped: tuple[tuple[str, str], ...]
     notices: tuple[str, ...]
     drawn: bool = False
@@ -62,14 +62,14 @@ def load(
     skip_bad_images: bool,
     cache: Path,
 ) -> Folder:
-    """Lists, checks and splits the pictures under a path.
+    """Lists, checks and splits the images under a path.
 
     Args:
         path: The folder.
         validation_share: Part of every class that evaluation gets where the folder
             is not split already.
         seed: Of that split.
-        skip_bad_images: Leave unreadable pictures out instead of refusing.
+        skip_bad_images: Leave unreadable images out instead of refusing.
         cache: Folder for copies of what TensorFlow cannot read, and for what was
             found out about files, so that a file is checked once.
 
@@ -79,7 +79,7 @@ def load(
     root = _existing(path)
     parts = _parts(root)
     checked = _checked(root, [file for part in parts for file in part.files], cache)
-    bad = [picture for picture in checked.values() if picture.problem]
+    bad = [image for image in checked.values() if image.problem]
     if bad and not skip_bad_images:
         raise DataError(_unreadable(bad, len(checked)))
 
@@ -90,12 +90,12 @@ def load(
     if len(parts) == 1:
         usable = list(split(usable[0], validation_share, seed))
     classes = tuple(sorted(usable[0]))
-    digests = {file: picture.digest for file, picture in checked.items()}
+    digests = {file: image.digest for file, image in checked.items()}
     return Folder(
         classes,
         _files(usable[0], classes, checked),
         _files(usable[1], classes, checked),
-        tuple((legible(picture.path), picture.problem) for picture in bad),
+        tuple((legible(image.path), image.problem) for image in bad),
         (
             *class_folders.left_over(root),
             *(line for part in parts for line in part.notices()),
@@ -125,12 +125,14 @@ def load_whole(path: str, *, part: str, skip_bad_images: bool, cache: Path) -> F
         DataError: With all that is wrong.
     """
     root = _existing(path)
-    parts = [class_folders.listed(found) for found in _whole_roots(root, part)]
+    parts = [
+        class_folders.list_class_folders(found) for found in _whole_roots(root, part)
+    ]
     files = [file for part in parts for file in part.files]
     if not files:
         raise DataError(f"{root} has no images in class folders.")
     checked = _checked(root, files, cache)
-    bad = [picture for picture in checked.values() if picture.problem]
+    bad = [image for image in checked.values() if image.problem]
     if bad and not skip_bad_images:
         raise DataError(_unreadable(bad, len(checked)))
     by_class: dict[str, tuple[Path, ...]] = {}
@@ -147,7 +149,7 @@ def load_whole(path: str, *, part: str, skip_bad_images: bool, cache: Path) -> F
         classes,
         images,
         images,
-        tuple((legible(picture.path), picture.problem) for picture in bad),
+        tuple((legible(image.path), image.problem) for image in bad),
         (*notices, *_remarks(checked)),
     )
 
@@ -165,7 +167,7 @@ def _whole_roots(root: Path, part: str) -> list[Path]:
 
 
 def split(by_class: _ByClass, share: float, seed: int) -> tuple[_ByClass, _ByClass]:
-    """Splits each class at random: at least one picture on either side.
+    """Splits each class at random: at least one image on either side.
 
     Args:
         by_class: Files of each class, at least two.
@@ -176,23 +178,23 @@ def split(by_class: _ByClass, share: float, seed: int) -> tuple[_ByClass, _ByCla
         The files of each class for training and for evaluation.
 
     Raises:
-        SplitError: A class has a single picture.
+        SplitError: A class has a single image.
     """
     single = [name for name, files in by_class.items() if len(files) < 2]
     if single:
         raise SplitError(
-            f"One picture alone cannot be split into training and evaluation: "
-            f"{first_few(single)}. Add pictures, or make train/ and val/ yourself."
+            f"One image alone cannot be split into training and evaluation: "
+            f"{first_few(single)}. Add images, or make train/ and val/ yourself."
         )
     generator = np.random.default_rng(seed)
     kept: dict[str, tuple[Path, ...]] = {}
-    held_back: dict[str, tuple[Path, ...]] = {}
+    validation: dict[str, tuple[Path, ...]] = {}
     for name, files in sorted(by_class.items()):
         count = min(max(1, round(len(files) * share)), len(files) - 1)
         chosen = set(generator.permutation(len(files))[:count].tolist())
-        held_back[name] = tuple(f for i, f in enumerate(files) if i in chosen)
+        validation[name] = tuple(f for i, f in enumerate(files) if i in chosen)
         kept[name] = tuple(f for i, f in enumerate(files) if i not in chosen)
-    return kept, held_back
+    return kept, validation
 
 
 def _existing(path: str) -> Path:
@@ -207,7 +209,9 @@ def _parts(root: Path) -> list[class_folders.ClassFolders]:
     """Returns the listed folders: one, or training and evaluation."""
     try:
         roots = class_folders.find_roots(root)
-        train, *others = (class_folders.listed(each) for each in roots if each)
+        train, *others = (
+            class_folders.list_class_folders(each) for each in roots if each
+        )
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
     kind = SplitError if len(train.by_class) == 1 and not others else DataError
@@ -220,28 +224,28 @@ def _refuse(found: Sequence[str], kind: type[DataError] = DataError) -> None:
         raise kind("\n".join(found))
 
 
-def _remarks(checked: Mapping[Path, pictures.Picture]) -> list[str]:
+def _remarks(checked: Mapping[Path, images.CheckedImage]) -> list[str]:
     """Returns a line for each thing to know of files that are used all the same."""
     found = [
-        ([file for file, picture in checked.items() if picture.remark == kind], words)
+        ([file for file, image in checked.items() if image.remark == kind], words)
         for kind, words in image_files.REMARKS.items()
     ]
     return [class_folders.remark(files, *words) for files, words in found if files]
 
 
-def _unreadable(bad: Sequence[pictures.Picture], total: int) -> str:
+def _unreadable(bad: Sequence[images.CheckedImage], total: int) -> str:
     lines = first_few(
-        (f"{picture.path}: {picture.problem}" for picture in bad), separator="\n  "
+        (f"{image.path}: {image.problem}" for image in bad), separator="\n  "
     )
     return (
-        f"{len(bad)} of {total} pictures cannot be used (--skip_bad_images leaves "
+        f"{len(bad)} of {total} images cannot be used (--skip_bad_images leaves "
         f"them out):\n  {lines}"
     )
 
 
 def _checked(
     root: Path, files: Sequence[Path], cache: Path
-) -> dict[Path, pictures.Picture]:
+) -> dict[Path, images.CheckedImage]:
     """Returns what is known of each file, having decoded those that are new."""
     copies = cache / "pictures"
     place = check_memory.place_for(root, cache / "checks")
@@ -250,11 +254,11 @@ def _checked(
     # Decoders print their opinion of a file, without a word on which one they mean.
     with hold_stderr() as stderr:
         try:
-            answers = pictures.check(new, copies)
+            answers = images.check(new, copies)
             for answer in _counted(answers, len(new), stderr):
                 known[answer.path] = answer
             for suspect in [each for each in known.values() if each.is_suspect]:
-                known[suspect.path] = pictures.settle(suspect, copies)
+                known[suspect.path] = images.settle(suspect, copies)
         finally:
             # What an interrupted check has found out is not found out again.
             if new:
@@ -263,8 +267,8 @@ def _checked(
 
 
 def _counted(
-    answers: Iterable[pictures.Picture], total: int, stderr: TextIO
-) -> Iterator[pictures.Picture]:
+    answers: Iterable[images.CheckedImage], total: int, stderr: TextIO
+) -> Iterator[images.CheckedImage]:
     """Passes the answers on; where that takes long, lines on stderr count them."""
     is_terminal = stderr.isatty()
     start, end, pause = ("\r", "", 0.5) if is_terminal else ("", "\n", _LOG_SECONDS)
@@ -280,7 +284,9 @@ def _counted(
         print(f"{start}Checked {total:,} images.{' ' * 20}".rstrip(), file=stderr)
 
 
-def _usable(by_class: _ByClass, checked: Mapping[Path, pictures.Picture]) -> _ByClass:
+def _usable(
+    by_class: _ByClass, checked: Mapping[Path, images.CheckedImage]
+) -> _ByClass:
     return {
         name: tuple(file for file in files if not checked[file].problem)
         for name, files in by_class.items()
@@ -290,7 +296,7 @@ def _usable(by_class: _ByClass, checked: Mapping[Path, pictures.Picture]) -> _By
 def _files(
     by_class: _ByClass,
     classes: Sequence[str],
-    checked: Mapping[Path, pictures.Picture],
+    checked: Mapping[Path, images.CheckedImage],
 ) -> Files:
     found = [
         (checked[file], label)
@@ -298,8 +304,8 @@ def _files(
         for file in by_class.get(name, ())
     ]
     return Files(
-        tuple(os.fsencode(picture.readable) for picture, _ in found),
+        tuple(os.fsencode(image.readable) for image, _ in found),
         np.array([label for _, label in found], np.int32),
-        np.array([picture.way for picture, _ in found], np.int32),
-        tuple(legible(picture.path) for picture, _ in found),
+        np.array([image.way for image, _ in found], np.int32),
+        tuple(legible(image.path) for image, _ in found),
     )

@@ -1,8 +1,8 @@
-"""Pictures in record files: TFRecord or ArrayRecord, a tf.train.Example a record.
+"""Images in record files: TFRecord or ArrayRecord, a tf.train.Example a record.
 
 The features are those of the ImageNet files that TensorFlow's own scripts write:
 image/encoded, image/class/label and image/filename; others can be named. Every record
-is looked at once, for its label and for where its picture lies, so that any of them
+is looked at once, for its label and for where its image lies, so that any of them
 can be had by its number: the order of an epoch is a permutation of all of them, and
 going on in the middle of one passes over nothing.
 """
@@ -34,9 +34,9 @@ class Features:
     """What the features are called, and how classes are counted.
 
     Attributes:
-        image: Holds the encoded picture.
+        image: Holds the encoded image.
         label: Holds the number of its class.
-        name: Holds the picture's file name; records may be without.
+        name: Holds the image's file name; records may be without.
         first_label: The number of the first class. 1 in the classic ImageNet files,
             which keep 0 for a background.
     """
@@ -53,36 +53,36 @@ class RecordFiles:
 
     Attributes:
         classes: Their names, from labels.txt beside the files; else their numbers.
-        train: Training pictures.
-        evaluation: Evaluation pictures.
+        train: Training images.
+        evaluation: Evaluation images.
         drawn: Whether these were drawn by share and seed.
     """
 
     classes: tuple[str, ...]
     train: Records
-    evaluation: Records
+    validation: Records
     drawn: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class _Index:
-    """Some records: where the picture of each lies, in the words of its store.
+    """Some records: where the image of each lies, in the words of its store.
 
     Attributes:
-        pictures: Holder, first byte and length, int64 `(count, 3)`.
+        images: Holder, first byte and length, int64 `(count, 3)`.
         labels: int64 `(count,)`, counted from 0.
         read: Returns the part of a holder that these three numbers name.
         names: Returns the file name that each record notes, or "".
     """
 
-    pictures: np.ndarray
+    images: np.ndarray
     labels: np.ndarray
     read: Callable[[int, int, int], bytes]
     names: Callable[[], list[str]]
 
     def records(self, rows: np.ndarray) -> Records:
         """Returns the records of these rows."""
-        places = self.pictures[rows]
+        places = self.images[rows]
         labels = self.labels[rows]
 
         def read(number: int) -> tuple[bytes, int]:
@@ -119,18 +119,18 @@ def load(
     pattern, features = _parsed(spec)
     train_files, evaluation_files = _parts(pattern)
     train = _indexed(train_files, features, STORES[store])
-    rows, held_back = np.arange(len(train.labels)), train
+    rows, validation = np.arange(len(train.labels)), train
     if evaluation_files:
-        held_back = _indexed(evaluation_files, features, STORES[store])
-        held_rows = np.arange(len(held_back.labels))
+        validation = _indexed(evaluation_files, features, STORES[store])
+        held_rows = np.arange(len(validation.labels))
     else:
         held_rows, rows = _split(rows, validation_share, seed, pattern)
-    labels = np.concatenate([train.labels, held_back.labels])
+    labels = np.concatenate([train.labels, validation.labels])
     classes = _class_names(train_files[0].parent, labels, features)
     return RecordFiles(
         classes,
         train.records(rows),
-        held_back.records(held_rows),
+        validation.records(held_rows),
         drawn=not evaluation_files,
     )
 
@@ -209,13 +209,13 @@ def _parts(pattern: str) -> tuple[list[Path], list[Path]]:
     """Returns the files of training and of evaluation; the second may be empty."""
     files = _files(pattern)
     train = [file for word in TRAIN_NAMES for file in _named(files, [word])]
-    evaluation = _named(files, EVALUATION_NAMES)
-    if evaluation and not train:
+    validation = _named(files, EVALUATION_NAMES)
+    if validation and not train:
         raise SplitError(
-            f"{pattern} has files to evaluate on, such as {evaluation[0].name}, and "
+            f"{pattern} has files to evaluate on, such as {validation[0].name}, and "
             "none whose name says train."
         )
-    return train or files, evaluation
+    return train or files, validation
 
 
 def _split(
@@ -241,7 +241,7 @@ def _class_names(
         names = tuple(file.read_text("utf-8").split("\n"))
         names = names[:-1] if names[-1] == "" else names
     else:
-        # More classes than pictures are no classes: the feature holds something else.
+        # More classes than images are no classes: the feature holds something else.
         names = tuple(map(str, range(min(highest + 1, len(labels)))))
     if lowest == 0 and highest < len(names):
         return names
@@ -261,7 +261,7 @@ def _indexed(
 ) -> _Index:
     """Looks at every record of some files."""
     store = opened(files)
-    pictures, labels = [], []
+    images, labels = [], []
     for number, (holder, data, start, end) in enumerate(store.records()):
         origin = f"record {number} of {files[0].parent}"
         found = _features(data, start, end, origin)
@@ -277,7 +277,7 @@ def _indexed(
                 f"{first_few(sorted(found)) or 'none'}. Others are named behind the "
                 "path: ,image=NAME,label=NAME"
             )
-        pictures.append((holder, place[0], place[1] - place[0]))
+        images.append((holder, place[0], place[1] - place[0]))
         labels.append(value - features.first_label)
     if not labels:
         raise DataError(f"There are no records in {first_few(files)}.")
@@ -285,7 +285,7 @@ def _indexed(
     def names() -> list[str]:
         return [_name(record, features.name) for record in store.records()]
 
-    return _Index(np.array(pictures), np.array(labels), store.read, names)
+    return _Index(np.array(images), np.array(labels), store.read, names)
 
 
 def _features(

@@ -21,12 +21,12 @@ import tensorflow as tf
 from ..data_error import DataError, SplitError
 from ..examples import Encoded, Examples, Pixels, Records
 
-# Sets of equally large pictures are read into memory up to so many bytes.
+# Sets of equally large images are read into memory up to so many bytes.
 _MEMORY_BYTES = 2**30
-# Encoded pictures from which the next one is drawn; about 1 GB of ImageNet.
+# Encoded images from which the next one is drawn; about 1 GB of ImageNet.
 _SHUFFLE_BUFFER = 8192
 _EVALUATION_SPLITS = ("validation", "test")
-# What data sets call the name of the picture's file.
+# What data sets call the name of the image's file.
 _NAME_KEYS = ("file_name", "image/filename", "filename")
 _INFO = "dataset_info.json"
 
@@ -44,12 +44,12 @@ class Named:
 
     classes: tuple[str, ...]
     train: Examples
-    evaluation: Examples
+    validation: Examples
     drawn: bool = False
 
     @property
     def is_small(self) -> bool:
-        """Whether the pictures have one size and fit into memory."""
+        """Whether the images have one size and fit into memory."""
         return isinstance(self.train, Pixels)
 
 
@@ -75,7 +75,7 @@ def load(
 
     Raises:
         DataError: There is no such data set, it cannot be had, or it does not hold
-            labelled pictures.
+            labeled images.
     """
     with _silenced(quiet):
         builder = _builder(name, data_dir)
@@ -146,7 +146,7 @@ def _builder(name: str, data_dir: str | None) -> Any:
         near = difflib.get_close_matches(name, tfds.list_builders(), 3)
         hint = f"Near names: {', '.join(near)}. " if near else ""
         raise DataError(
-            f"tensorflow-datasets has no data set {name!r}. {hint}Your own pictures "
+            f"tensorflow-datasets has no data set {name!r}. {hint}Your own images "
             "are named folder:PATH."
         ) from error
     # A data set's own module may fail in any way: missing packages, wrong names.
@@ -155,7 +155,7 @@ def _builder(name: str, data_dir: str | None) -> Any:
 
 
 def _keys(name: str, info: Any) -> tuple[str, str]:
-    """Returns which features hold the picture and its class."""
+    """Returns which features hold the image and its class."""
     import tensorflow_datasets as tfds
 
     features = dict(info.features) if hasattr(info.features, "items") else {}
@@ -166,7 +166,7 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
         found[:] = preferred or found
     if len(images) != 1 or len(labels) != 1:
         raise DataError(
-            f"{name!r} does not hold one picture and one class an example; its "
+            f"{name!r} does not hold one image and one class an example; its "
             f"features are {', '.join(sorted(features)) or 'none'}."
         )
     return images[0], labels[0]
@@ -222,13 +222,13 @@ def _splits(name: str, info: Any, validation_share: float) -> tuple[str, str]:
         if split in found:
             return "train", split
     count = info.splits["train"].num_examples
-    held_back = max(1, round(count * validation_share))
-    if held_back >= count:
+    validation = max(1, round(count * validation_share))
+    if validation >= count:
         raise SplitError(
-            f"{name!r} has {count} pictures in its only split, too few to hold "
+            f"{name!r} has {count} images in its only split, too few to hold "
             f"{validation_share:.0%} back."
         )
-    return f"train[{held_back}:]", f"train[:{held_back}]"
+    return f"train[{validation}:]", f"train[:{validation}]"
 
 
 def _whole(name: str, info: Any, part: str) -> str:
@@ -242,7 +242,7 @@ def _whole(name: str, info: Any, part: str) -> str:
 
 
 def _examples(builder: Any, split: str, image_key: str, label_key: str) -> Examples:
-    """Returns small sets of equally large pictures from memory, others as a stream."""
+    """Returns small sets of equally large images from memory, others as a stream."""
     count = builder.info.splits[split].num_examples
     shape = builder.info.features[image_key].shape
     read_names = _names_reader(builder, split)
@@ -267,7 +267,7 @@ def _in_memory(name: str, examples: Records | Encoded) -> Pixels | None:
         examples.in_order()
         .enumerate()
         .map(
-            lambda _, record: examples.picture(record),
+            lambda _, record: examples.image(record),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
     )
@@ -305,7 +305,7 @@ def _records(
 
 
 def _names_reader(builder: Any, split: str) -> Callable[[], tuple[str, ...]] | None:
-    """Returns what reads the pictures' file names, None where there are none."""
+    """Returns what reads the images' file names, None where there are none."""
     import tensorflow_datasets as tfds
 
     key = next((key for key in _NAME_KEYS if key in builder.info.features), None)

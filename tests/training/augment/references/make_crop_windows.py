@@ -19,10 +19,10 @@ SIZES = ((240, 320), (500, 375), (100, 210), (30, 400))
 
 def summary(height: int, width: int) -> dict:
     """Mean and standard deviation of what decides a window."""
-    picture = Image.new("RGB", (width, height))
+    image = Image.new("RGB", (width, height))
     draws = np.array(
         [
-            RandomResizedCropAndInterpolation.get_params(picture, SCALE, RATIO)
+            RandomResizedCropAndInterpolation.get_params(image, SCALE, RATIO)
             for _ in range(DRAWS)
         ],
         float,

@@ -16,7 +16,7 @@ HEIGHT, WIDTH = 48, 64
 
 
 def boxes() -> np.ndarray:
-    """Top, left, height and width of each box, read off the erased picture."""
+    """Top, left, height and width of each box, read off the erased image."""
     erase = RandomErasing(probability=1.0, mode="const", device="cpu")
     found = []
     for _ in range(DRAWS):

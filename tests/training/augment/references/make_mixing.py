@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from timm.data import mixup
 
-# CutMix boxes of odd and of even sides, within the picture and sticking out of it.
+# CutMix boxes of odd and of even sides, within the image and sticking out of it.
 SHARES = (0.1, 0.37, 0.8, 0.95)
 MIDDLES = ((5, 4), (1, 10))
 SMOOTHING = 0.1
@@ -44,7 +44,7 @@ def mixed(share: float, middle: tuple[int, int] | None) -> tuple:
 
 
 def boxes() -> np.ndarray:
-    """Top, bottom, left and right of many boxes, and what each leaves of a picture."""
+    """Top, bottom, left and right of many boxes, and what each leaves of an image."""
     np.random.seed(0)
     drawn = [
         mixup.cutmix_bbox_and_lam((3, *DRAWN_SIZE), DRAWN_SHARE) for _ in range(DRAWS)

@@ -1,4 +1,4 @@
-"""Records what timm's RandAugment makes of one picture, for test_augment_rand.py.
+"""Records what timm's RandAugment makes of one image, for test_augment_rand.py.
 
 Run with Pillow, torch, torchvision and timm installed (made with timm 1.0.31):
     python make_rand_augment.py rand_augment.npz
@@ -17,8 +17,8 @@ MAGNITUDES = (0.0, 5.3, 9.0, 9.9)
 FILL = (124, 116, 104)
 
 
-def picture() -> np.ndarray:
-    """Smooth colours with some noise, in a narrow range."""
+def image() -> np.ndarray:
+    """Smooth colors with some noise, in a narrow range."""
     generator = np.random.default_rng(3)
     rows, columns = np.mgrid[0:18, 0:20]
     waves = [rows * 9 + 20, columns * 8 + 30, 200 - rows * 4 - columns * 3]
@@ -31,7 +31,7 @@ def changed(name: str, magnitude: float, sign: int) -> np.ndarray:
     settings = {"img_mean": FILL, "interpolation": Image.Resampling.BICUBIC}
     operation = auto_augment.AugmentOp(name, 1.0, magnitude, settings)
     with mock.patch.object(random, "random", return_value=0.75 if sign < 0 else 0.25):
-        return np.asarray(operation(Image.fromarray(picture())))
+        return np.asarray(operation(Image.fromarray(image())))
 
 
 if __name__ == "__main__":
@@ -50,7 +50,7 @@ if __name__ == "__main__":
         names=names,
         magnitudes=MAGNITUDES,
         fill=FILL,
-        picture=picture(),
+        image=image(),
         results=results,
         policy=[first.magnitude, first.magnitude_std, policy.num_layers, first.prob],
     )

@@ -12,7 +12,7 @@ from keras_convnext.models import build
 from keras_convnext.variants import find_variant, multiply_accumulates
 
 if TYPE_CHECKING:
-    from keras_convnext.weights import Record
+    from keras_convnext.weights import PretrainedWeights
 
 _BY_NAME = "by name"
 
@@ -24,14 +24,14 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
         name: A variant ("convnext_nano_ols") with random weights, or a checkpoint
             ("convnext_tiny.fb_in1k") with that checkpoint's weights, head, input size
             and preprocessing; or "hf_hub:owner/name", a model that
-            `sharing.push_to_hub` has uploaded, which takes no other arguments.
+            `hub.push_to_hub` has uploaded, which takes no other arguments.
         weights: `None` never loads any; a path or a tag loads that instead of what
             the name says.
         **overrides: Arguments of the builders, such as `classes`, `input_shape`,
             `include_top` or `stochastic_depth_rate`.
 
     Returns:
-        A functional `keras.Model`: pictures `(batch, height, width, channels)` in
+        A functional `keras.Model`: images `(batch, height, width, channels)` in
         0..255 in, and probabilities `(batch, classes)` out, unless the arguments say
         otherwise. A checkpoint without a classifier makes a model without a top,
         whose output is `(batch, features)`, and says so.
@@ -50,11 +50,11 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
     _check_name(name)
     _check_overrides(overrides)
     if name.startswith("hf_hub:"):
-        from keras_convnext import sharing
+        from keras_convnext import hub
 
         if weights != _BY_NAME or overrides:
             raise ValueError(f"{name} is built as it was uploaded: give no arguments.")
-        return sharing.pull_from_hub(name.removeprefix(sharing.PREFIX))
+        return hub.pull_from_hub(name.removeprefix(hub.PREFIX))
     if not _names_a_checkpoint(name):
         loaded = None if weights == _BY_NAME else weights
         return build(find_variant(name), weights=loaded, **overrides)
@@ -73,13 +73,13 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
     return build(find_variant(record.variant), **arguments)
 
 
-def _head(record: Record, overrides: dict[str, Any]) -> dict[str, Any]:
+def _head(record: PretrainedWeights, overrides: dict[str, Any]) -> dict[str, Any]:
     """Returns what a checkpoint's head, or its lack of one, means for the builder."""
-    from keras_convnext.weights.notice import notice
+    from keras_convnext.weights.user_warning import warn_user
 
     if not record.classes:
         if "include_top" not in overrides:
-            notice(
+            warn_user(
                 f"{record.name} has no classifier: the model's output is its features. "
                 "include_top=True and classes=... add an untrained one."
             )
@@ -94,7 +94,7 @@ def _head(record: Record, overrides: dict[str, Any]) -> dict[str, Any]:
     if "classes" not in overrides:
         arguments["classifier_activation"] = record.classifier_activation
         if not record.labels and overrides.get("include_top", True):
-            notice(
+            warn_user(
                 f"{record.name} has no classifier: the model's output is an embedding "
                 f"of {record.classes} numbers."
             )
@@ -106,7 +106,7 @@ def describe(name: str, size_px: int = 224) -> str:
 
     Args:
         name: A variant ("convnext_tiny") or a checkpoint ("convnext_tiny.fb_in1k").
-        size_px: Side of the picture that a variant's cost is given for, in pixels.
+        size_px: Side of the image that a variant's cost is given for, in pixels.
 
     Raises:
         ValueError: There is no such variant or checkpoint.
@@ -123,12 +123,12 @@ def describe(name: str, size_px: int = 224) -> str:
         return weight_files.describe(name)
     variant = find_variant(name)
     checkpoints = weight_files.list_weights(f"{name}.*")
-    licences = sorted({weight_files.find(each).licence for each in checkpoints})
+    licenses = sorted({weight_files.find(each).license for each in checkpoints})
     cost = multiply_accumulates(variant, size_px) / 1e9
     return "\n".join(
         [
             variant.name,
-            f"  licences     {', '.join(licences) or 'no weights, no licence'}",
+            f"  licenses     {', '.join(licenses) or 'no weights, no license'}",
             f"  depths       {variant.depths}",
             f"  widths       {variant.widths}",
             f"  parameters   {variant.parameters:,} with 1000 classes",

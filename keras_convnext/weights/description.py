@@ -1,10 +1,10 @@
-"""A checkpoint's model card, the licence first."""
+"""A checkpoint's model card, the license first."""
 
 from __future__ import annotations
 
 from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.variants import find_variant
-from keras_convnext.weights.record import Accuracy, Record
+from keras_convnext.weights.pretrained import Accuracy, PretrainedWeights
 from keras_convnext.weights.registry import find
 
 _OUTPUTS = {
@@ -31,14 +31,14 @@ def describe(name: str) -> str:
     record = find(name)
     variant = find_variant(record.variant)
     rows: list[tuple[str, str | None]] = [
-        ("licence", _licence(record)),
+        ("license", _license(record)),
         ("variant", record.variant),
         ("parameters", f"{variant.parameters:,} with 1000 classes"),
         ("outputs", _outputs(record)),
-        ("pictures", _pictures(record.preprocessing)),
+        ("images", _images(record.preprocessing)),
     ]
     if record.test_preprocessing != record.preprocessing:
-        rows.append(("tested on", _pictures(record.test_preprocessing)))
+        rows.append(("tested on", _images(record.test_preprocessing)))
     rows += [
         ("accuracy", _accuracy(figure))
         for figure in dict.fromkeys((record.accuracy, record.test_accuracy))
@@ -55,8 +55,8 @@ def describe(name: str) -> str:
     return "\n".join([record.name, *(f"  {word:<12} {text}" for word, text in rows)])
 
 
-def _licence(record: Record) -> str:
-    text = record.licence
+def _license(record: PretrainedWeights) -> str:
+    text = record.license
     if record.is_non_commercial:
         text += " (NOT for commercial use)"
     if record.is_gated:
@@ -64,7 +64,7 @@ def _licence(record: Record) -> str:
     return text
 
 
-def _outputs(record: Record) -> str:
+def _outputs(record: PretrainedWeights) -> str:
     if record.labels:
         return _OUTPUTS[record.labels]
     if record.classes:
@@ -72,7 +72,7 @@ def _outputs(record: Record) -> str:
     return "features; there is no classifier"
 
 
-def _pictures(preprocessing: Preprocessing) -> str:
+def _images(preprocessing: Preprocessing) -> str:
     size = preprocessing.size_px
     how = f"the middle {preprocessing.crop_fraction:.3g} of the shorter side"
     if preprocessing.crop_mode == "squash":

@@ -9,7 +9,7 @@ from pathlib import Path
 _LIBRARY = str(Path(__file__).parents[1])
 
 
-def notice(text: str) -> None:
+def warn_user(text: str) -> None:
     """Warns of something, and names the nearest line outside this library for it."""
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_code.co_filename.startswith(_LIBRARY):

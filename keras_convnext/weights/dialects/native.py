@@ -35,7 +35,7 @@ _NAMES = (
     "head_dense/bias",
 )
 
-OWN = Table(
+NATIVE = Table(
     dialect="keras_convnext",
     layout=KERAS,
     # Variables of layers within layers carry the outer ones' names in front.

@@ -48,7 +48,7 @@ class Answer:
     outputs: Arrays
 
 
-class Core:
+class InferenceService:
     """Answers requests of either protocol; may be used from many threads."""
 
     def __init__(

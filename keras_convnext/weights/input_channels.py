@@ -6,9 +6,9 @@ import numpy as np
 
 
 def adapt_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
-    """Returns a stem's kernel for pictures of another number of channels.
+    """Returns a stem's kernel for images of another number of channels.
 
-    The kernel's channels are repeated in turn and scaled so that a picture whose
+    The kernel's channels are repeated in turn and scaled so that an image whose
     channels are all alike gives what it gave before; for one channel that is their
     sum.
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import keras_convnext
-from keras_convnext import sharing
+from keras_convnext import hub
 from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.weights.errors import DownloadError
 
@@ -29,15 +29,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        hub = self.server
-        hub.tokens.add(self.headers.get("Authorization"))
+        server = self.server
+        server.tokens.add(self.headers.get("Authorization"))
         if self.path == "/api/repos/create":
             made = json.loads(body)
             name = f"{made['organization']}/{made['name']}"
-            hub.repositories.setdefault(name, {})
-            self.tell({"url": f"{hub.address}/{name}"})
+            server.repositories.setdefault(name, {})
+            self.tell({"url": f"{server.address}/{name}"})
         elif self.path == "/api/validate-yaml":
-            hub.cards.append(json.loads(body)["content"])
+            server.cards.append(json.loads(body)["content"])
             self.tell({"errors": [], "warnings": []})
         elif "/preupload/" in self.path:
             files = [
@@ -52,10 +52,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     value = line["value"]
                     assert value["encoding"] == "base64"
                     content = base64.b64decode(value["content"])
-                    hub.repositories[name][value["path"]] = content
+                    server.repositories[name][value["path"]] = content
             self.tell(
                 {
-                    "commitUrl": f"{hub.address}/{name}/commit/{COMMIT}",
+                    "commitUrl": f"{server.address}/{name}/commit/{COMMIT}",
                     "commitOid": COMMIT,
                 }
             )
@@ -109,12 +109,12 @@ class Hub(http.server.ThreadingHTTPServer):
 
 
 @pytest.fixture
-def hub():
-    with Hub() as hub:
-        thread = threading.Thread(target=hub.serve_forever, args=(0.05,))
+def server():
+    with Hub() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield hub
-        hub.shutdown()
+        yield server
+        server.shutdown()
         thread.join()
 
 
@@ -133,11 +133,11 @@ def model():
     return model
 
 
-ABOUT = {"variant": VARIANT, "labels": LABELS, "licence": "cc-by-4.0"}
+ABOUT = {"variant": VARIANT, "labels": LABELS, "license": "cc-by-4.0"}
 
 
-def test_what_was_pushed_is_pulled(model, hub, tmp_path):
-    url = sharing.push_to_hub(
+def test_what_was_pushed_is_pulled(model, server, tmp_path):
+    url = hub.push_to_hub(
         model,
         "me/flowers",
         **ABOUT,
@@ -145,20 +145,20 @@ def test_what_was_pushed_is_pulled(model, hub, tmp_path):
         metrics={"top1": 0.9375},
         data="700 photographs",
         token="hf_secret",
-        endpoint=hub.address,
+        endpoint=server.address,
     )
-    assert url == f"{hub.address}/me/flowers/commit/{COMMIT}"
-    assert hub.tokens == {"Bearer hf_secret"}
-    files = hub.repositories["me/flowers"]
+    assert url == f"{server.address}/me/flowers/commit/{COMMIT}"
+    assert server.tokens == {"Bearer hf_secret"}
+    files = server.repositories["me/flowers"]
     assert set(files) == {"README.md", "config.json", "model.safetensors"}
     assert not any(b"hf_secret" in content for content in files.values())
 
-    [card] = hub.cards
+    [card] = server.cards
     assert card.startswith('---\nlicense: "cc-by-4.0"\n')
     for words in ("700 photographs", "| top1 | 0.9375 |", "löwenzahn", "squash"):
         assert words in card
 
-    pulled = sharing.pull_from_hub("me/flowers", cache=tmp_path, endpoint=hub.address)
+    pulled = hub.pull_from_hub("me/flowers", cache=tmp_path, endpoint=server.address)
     assert pulled.class_names == LABELS
     x = RANDOM.uniform(0, 255, (2, 16, 16, 3)).astype("float32")
     # The same numbers through the same operations.
@@ -166,7 +166,7 @@ def test_what_was_pushed_is_pulled(model, hub, tmp_path):
 
 
 def test_the_config_says_what_timm_asks_of_it(model, tmp_path):
-    sharing.write(model, tmp_path, **ABOUT, preprocessing=SEES)
+    hub.write(model, tmp_path, **ABOUT, preprocessing=SEES)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["architecture"] == VARIANT
     assert config["num_classes"] == 3
@@ -189,29 +189,32 @@ def test_the_config_says_what_timm_asks_of_it(model, tmp_path):
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_hub_is_asked(
-    model, hub, changes, words
+    model, server, changes, words
 ):
     with pytest.raises(ValueError, match=words):
-        sharing.push_to_hub(
-            model, "me/flowers", **{**ABOUT, **changes}, endpoint=hub.address
+        hub.push_to_hub(
+            model, "me/flowers", **{**ABOUT, **changes}, endpoint=server.address
         )
-    assert hub.repositories == {}
+    assert server.repositories == {}
 
 
-def test_a_repository_that_is_not_there_is_one_line(hub, tmp_path):
+def test_a_repository_that_is_not_there_is_one_line(server, tmp_path):
     with pytest.raises(DownloadError, match="me/none") as caught:
-        sharing.pull_from_hub("me/none", cache=tmp_path, endpoint=hub.address)
+        hub.pull_from_hub("me/none", cache=tmp_path, endpoint=server.address)
     assert "\n" not in str(caught.value)
 
 
-def test_a_repository_of_something_else_is_refused(hub, tmp_path):
-    hub.repositories["me/text"] = {"config.json": b'{"a": 1}', "model.safetensors": b""}
+def test_a_repository_of_something_else_is_refused(server, tmp_path):
+    server.repositories["me/text"] = {
+        "config.json": b'{"a": 1}',
+        "model.safetensors": b"",
+    }
     with pytest.raises(ValueError, match="me/text holds no model that push_to_hub"):
-        sharing.pull_from_hub("me/text", cache=tmp_path, endpoint=hub.address)
+        hub.pull_from_hub("me/text", cache=tmp_path, endpoint=server.address)
 
 
 def test_create_takes_hf_hub_names_and_no_arguments_with_them(monkeypatch):
-    monkeypatch.setattr(sharing, "pull_from_hub", lambda name: f"pulled {name}")
+    monkeypatch.setattr(hub, "pull_from_hub", lambda name: f"pulled {name}")
     assert keras_convnext.create("hf_hub:me/flowers") == "pulled me/flowers"
     with pytest.raises(ValueError, match="give no arguments"):
         keras_convnext.create("hf_hub:me/flowers", classes=3)
@@ -231,12 +234,12 @@ def test_timm_builds_the_same_model_from_the_folder(tmp_path):
         if variable.name == "gamma":
             variable.assign(RANDOM.uniform(0.1, 1, variable.shape))
     folder = Path(tmp_path)
-    sharing.write(model, folder, **{**ABOUT, "variant": "convnext_atto"})
+    hub.write(model, folder, **{**ABOUT, "variant": "convnext_atto"})
     theirs = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     config = theirs.pretrained_cfg
     x = RANDOM.uniform(0, 255, (2, 64, 64, 3)).astype("float32")
-    normalised = (x / 255 - np.array(config["mean"])) / np.array(config["std"])
+    normalized = (x / 255 - np.array(config["mean"])) / np.array(config["std"])
     with torch.no_grad():
-        logits = theirs(torch.tensor(normalised.transpose(0, 3, 1, 2)).float())
+        logits = theirs(torch.tensor(normalized.transpose(0, 3, 1, 2)).float())
     # Forty layers of float32 by other kernels.
     np.testing.assert_allclose(model(x), torch.softmax(logits, 1).numpy(), atol=1e-5)

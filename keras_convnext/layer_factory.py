@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_convnext.initializers import Constant, TableNormal
+from keras_convnext.initializers import Constant, FastRandomNormal
 from keras_convnext.layers import (
     Activation,
     Dense,
@@ -30,7 +30,7 @@ ACTIVATIONS = {
 
 
 @dataclass(frozen=True)
-class Style:
+class LayerFactory:
     """What all layers of one model are made with.
 
     Attributes:
@@ -47,7 +47,7 @@ class Style:
     dtype: keras.DTypePolicy
     seeds: Iterator[int | None]
     remat: bool = False
-    postponed: dict[str, keras.initializers.Initializer] | None = None
+    deferred_init: dict[str, keras.initializers.Initializer] | None = None
 
     @property
     def head_dtype(self) -> keras.DTypePolicy:
@@ -72,12 +72,12 @@ class Style:
         # That function cuts off at -2 and 2 and not at two deviations, so what it
         # draws is a normal distribution; Keras' TruncatedNormal would be narrower by
         # an eighth, and takes nearly twice as long.
-        drawn = TableNormal(stddev=0.02 * scale, seed=next(self.seeds))
-        if self.postponed is None:
+        drawn = FastRandomNormal(stddev=0.02 * scale, seed=next(self.seeds))
+        if self.deferred_init is None:
             if shape is not None:
                 drawn.begin(shape)
             return drawn
-        self.postponed[name] = drawn
+        self.deferred_init[name] = drawn
         return Constant(0.0)
 
     def norm(self, name: str, dtype: keras.DTypePolicy | None = None) -> layers.Layer:

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from keras_convnext.weights.dialects.keras_applications import NAMED
-from keras_convnext.weights.dialects.own import OWN
+from keras_convnext.weights.dialects.keras_applications import KERAS_APPLICATIONS
+from keras_convnext.weights.dialects.native import NATIVE
 from keras_convnext.weights.dialects.table import Match, Table
 from keras_convnext.weights.errors import WeightsMismatchError
 from keras_convnext.weights.layouts import kind_of
@@ -96,11 +96,11 @@ def _match_within(store: str, tensors: Mapping[str, TensorInfo]) -> Match:
         for name, info in tensors.items()
         if name.startswith(f"{store}layers/")
     }
-    table, places = NAMED, _keras_applications(inner)
+    table, places = KERAS_APPLICATIONS, _keras_applications(inner)
     if any(re.fullmatch(_DEPTHWISE_KERNEL, name) for name in inner) or any(
         re.fullmatch(_REMATERIALIZED_KERNEL, name) for name in inner
     ):
-        table, places = OWN, _own(inner)
+        table, places = NATIVE, _own(inner)
     found = {
         ours: theirs
         for ours, theirs in _numbered(places)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keras_convnext._renamed import warn_renamed
 from keras_convnext.preprocessing import Preprocessing
 
 # What the outputs of a checkpoint mean, by how many there are.
@@ -15,8 +16,8 @@ class Accuracy:
     """A published figure on the ImageNet-1k validation set.
 
     Attributes:
-        top1: Percent of pictures whose best answer is right.
-        top5: Percent of pictures with the right answer among the best five.
+        top1: Percent of images whose best answer is right.
+        top5: Percent of images with the right answer among the best five.
         size_px: Side of the square that the network saw.
         source: Who measured it.
     """
@@ -28,7 +29,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Record:
+class PretrainedWeights:
     """Everything that is known of one published checkpoint.
 
     Attributes:
@@ -41,10 +42,10 @@ class Record:
         checksum: "<algorithm>:<hexadecimal digits>" as far as the publisher states
             them (a file name may hold the first eight); None if nobody does.
         size_bytes: Length of the file in bytes, where it is known.
-        licence: Of the weights, in the publisher's word.
+        license: Of the weights, in the publisher's word.
         classes: Outputs of its classifier; 0 if it has none.
         role: "imagenet" or "imagenet22k" if that word means this checkpoint.
-        preprocessing: How pictures are prepared, at the size it was trained on.
+        preprocessing: How images are prepared, at the size it was trained on.
         test_preprocessing: The same at the size that its publisher tests it on.
         accuracy: Figures measured as `preprocessing` says; None if there are none.
         test_accuracy: The same for `test_preprocessing`.
@@ -53,7 +54,7 @@ class Record:
     Example:
         >>> from keras_convnext import weights
         >>> record = weights.find("convnext_tiny.fb_in1k")
-        >>> record.licence, record.classes, record.accuracy.top1
+        >>> record.license, record.classes, record.accuracy.top1
         ('apache-2.0', 1000, 82.066)
     """
 
@@ -65,7 +66,7 @@ class Record:
     files: tuple[str, ...]
     checksum: str | None
     size_bytes: int | None
-    licence: str
+    license: str
     classes: int
     role: str
     preprocessing: Preprocessing
@@ -73,6 +74,12 @@ class Record:
     accuracy: Accuracy | None
     test_accuracy: Accuracy | None
     note: str
+
+    @property
+    def licence(self) -> str:
+        """The old name of `license`."""
+        warn_renamed("PretrainedWeights.licence", "PretrainedWeights.license")
+        return self.license
 
     @property
     def tag(self) -> str:
@@ -92,9 +99,9 @@ class Record:
     @property
     def is_gated(self) -> bool:
         """Whether the publisher hands it out only to people who accepted terms."""
-        return self.licence == "dinov3-license"
+        return self.license == "dinov3-license"
 
     @property
     def is_non_commercial(self) -> bool:
-        """Whether the licence forbids commercial use."""
-        return "-nc-" in self.licence or "noncommercial" in self.licence
+        """Whether the license forbids commercial use."""
+        return "-nc-" in self.license or "noncommercial" in self.license
