@@ -1,18 +1,15 @@
 """The parts of a ConvNeXt: stem, downsampling, block and head.
 
-Each function takes a tensor of the functional API and returns the next one;
-`downsample` and `block` make their layers first and return such a function. What a
+Each function takes a tensor of the functional API and returns the next one. What a
 variant decides comes in its row; what a caller decides comes in `LayerFactory`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from keras import layers
 
-from keras_convnext.initializers import Constant
 from keras_convnext.layer_factory import LayerFactory
 from keras_convnext.layers import (
     DepthwiseConv2D,
@@ -60,31 +57,27 @@ def stem(x: Any, factory: LayerFactory) -> Any:
 
 
 def downsample(
-    factory: LayerFactory, stage: int, dilation: tuple[int, int]
-) -> Callable[[Any], Any]:
+    x: Any, factory: LayerFactory, stage: int, dilation: tuple[int, int]
+) -> Any:
     """Halves the image between two stages: norm, then a 2x2 convolution.
 
     Args:
+        x: Tensor `(batch, height, width, channels)`.
         factory: What the layers are made with.
         stage: Number of the stage that follows, from 1.
         dilation: Of the stage before and of this one. Where they differ, the
             resolution is kept (stride 1) and the kernels spread instead.
-
-    Returns:
-        A function of a tensor `(batch, height, width, channels)`.
     """
     before, after = dilation
     kept = {"strides": 1, "padding": "same", "dilation_rate": before}
     halved = {"strides": 2}
-    norm = factory.norm(f"stage{stage}_downsample_norm")
-    conv = factory.conv(
+    x = factory.norm(f"stage{stage}_downsample_norm")(x)
+    return factory.conv(
         factory.variant.widths[stage],
         2,
         f"stage{stage}_downsample_conv",
-        factory.variant.widths[stage - 1],
         **(halved if before == after == 1 else kept),
-    )
-    return lambda x: conv(norm(x))
+    )(x)
 
 
 def branch(
@@ -109,20 +102,17 @@ def branch(
             kernel_px,
             padding="same",
             dilation_rate=dilation,
-            depthwise_initializer=factory.kernel(
-                f"{name}_dwconv", (kernel_px, kernel_px, width, 1)
-            ),
-            bias_initializer=Constant(0.0),
+            depthwise_initializer=factory.kernel(),
             name=f"{name}_dwconv",
             dtype=dtype,
         ),
         factory.norm(f"{name}_norm"),
-        factory.dense(width, EXPANSION * width, f"{name}_expand"),
+        factory.dense(EXPANSION * width, f"{name}_expand"),
         factory.activation(f"{name}_gelu"),
     ]
     if variant.grn:
         chain.append(GlobalResponseNormalization(name=f"{name}_grn", dtype=dtype))
-    chain.append(factory.dense(EXPANSION * width, width, f"{name}_project"))
+    chain.append(factory.dense(width, f"{name}_project"))
     if variant.layer_scale_init_value is not None:
         chain.append(
             LayerScale(
@@ -133,44 +123,39 @@ def branch(
 
 
 def block(
-    factory: LayerFactory, stage: int, index: int, drop_rate: float, dilation: int = 1
-) -> Callable[[Any], Any]:
-    """Makes a residual branch.
+    x: Any,
+    factory: LayerFactory,
+    stage: int,
+    index: int,
+    drop_rate: float,
+    dilation: int = 1,
+) -> Any:
+    """Adds a residual branch to a tensor, whose shape does not change.
 
     Args:
+        x: Tensor `(batch, height, width, channels)`.
         factory: What the layers are made with.
         stage: Number of the stage, from 0.
         index: Number of the block in its stage, from 0.
         drop_rate: Probability that stochastic depth drops the branch.
         dilation: Distance between the taps of the depthwise kernel.
-
-    Returns:
-        A function that adds the branch to a tensor `(batch, height, width, channels)`;
-        the shape does not change.
     """
     name = f"stage{stage}_block{index}"
     chain = branch(factory, stage, name, dilation)
     if factory.remat:
         chain = [Rematerialized(chain, name=f"{name}_branch", dtype=factory.dtype)]
+    y = x
+    for layer in chain:
+        y = layer(y)
     # Present at rate 0 too, so that a model's structure (and with it its weight
     # files) does not depend on the rate.
-    chain.append(
-        StochasticDepth(
-            drop_rate,
-            seed=next(factory.seeds),
-            name=f"{name}_stochastic_depth",
-            dtype=factory.dtype,
-        )
-    )
-    add = layers.Add(name=f"{name}_add", dtype=factory.dtype)
-
-    def residual(x: Any) -> Any:
-        y = x
-        for layer in chain:
-            y = layer(y)
-        return add([x, y])
-
-    return residual
+    y = StochasticDepth(
+        drop_rate,
+        seed=next(factory.seeds),
+        name=f"{name}_stochastic_depth",
+        dtype=factory.dtype,
+    )(y)
+    return layers.Add(name=f"{name}_add", dtype=factory.dtype)([x, y])
 
 
 def head(
@@ -193,8 +178,7 @@ def head(
         elif part == "hidden":
             x = layers.Dense(
                 factory.variant.widths[-1],
-                kernel_initializer=factory.kernel("head_hidden"),
-                bias_initializer=Constant(0.0),
+                kernel_initializer=factory.kernel(),
                 name="head_hidden",
                 dtype=dtype,
             )(x)
@@ -228,8 +212,7 @@ def classifier(
     return layers.Dense(
         classes,
         activation=activation,
-        kernel_initializer=factory.kernel("head_dense", scale=init_scale),
-        bias_initializer=Constant(0.0),
+        kernel_initializer=factory.kernel(init_scale),
         name="head_dense",
         dtype=dtype,
     )(x)

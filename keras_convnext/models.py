@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import itertools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,34 +12,15 @@ import keras
 import numpy as np
 
 from keras_convnext import blocks
-from keras_convnext.initializers import hand_over
+from keras_convnext.initializers import fill
 from keras_convnext.layer_factory import LayerFactory
-from keras_convnext.merged_weights import inner_layers
-from keras_convnext.nested_layers import layers_by_name
+from keras_convnext.nested_layers import layers_by_name as layers_by_name
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 from keras_convnext.variants import Variant, patchify
 
 OUTPUT_STRIDES = (8, 16, 32)
 
 
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Keeps Python from looking for garbage meanwhile.
-
-    A model is a hundred thousand small objects, all of which stay. Python takes their
-    number for a reason to look through everything that TensorFlow and Keras have made
-    too, several times over: a third of the time that a first model takes.
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
-
-
-@_no_garbage_collection()
 def build(
     variant: Variant,
     include_top: bool = True,
@@ -143,7 +122,6 @@ def build(
         dtype=keras.dtype_policies.get(dtype or keras.config.dtype_policy()),
         seeds=_seeds(seed),
         remat=remat,
-        deferred_init=None if checkpoint is None else {},
     )
     x = image
     if include_preprocessing:
@@ -151,9 +129,7 @@ def build(
             preprocessing = _preprocessing_of(checkpoint) or IMAGENET
         x = _normalize(x, preprocessing, factory)
     x = blocks.stem(x, factory)
-    # All are made before the first is called: their kernels are drawn meanwhile.
-    for part in list(_stages(factory, stochastic_depth_rate, output_stride)):
-        x = part(x)
+    x = _stages(x, factory, stochastic_depth_rate, output_stride)
     if include_top:
         x = blocks.head(x, factory, variant.head, "avg")
         x = blocks.classifier(
@@ -163,38 +139,16 @@ def build(
         parts = tuple(part for part in variant.head if part != "hidden")
         x = blocks.head(x, factory, parts, pooling)
     model = keras.Model(inputs, x, name=name or variant.name)
-    if checkpoint is not None:
-        from keras_convnext import weights as weight_files
+    if checkpoint is None:
+        fill(model)
+        return model
+    from keras_convnext import weights as weight_files
 
-        report = weight_files.load(model, checkpoint)
-        _draw_deferred(model, factory, kept=report.kept)
-        if include_top and len(report.labels) == classes:
-            model.class_names = report.labels
-    hand_over(inner_layers(model))
+    report = weight_files.load(model, checkpoint)
+    fill(model, kept=report.kept)
+    if include_top and len(report.labels) == classes:
+        model.class_names = report.labels
     return model
-
-
-def _draw_deferred(
-    model: keras.Model, factory: LayerFactory, kept: Collection[str]
-) -> None:
-    """Gives layers their initializers back, and draws what no weights were for.
-
-    Drawing every kernel takes longer than all the rest of building a model.
-
-    Args:
-        model: The model, its weights loaded.
-        factory: What its layers were made with.
-        kept: "<layer>/<variable>" of what stayed as it was built.
-    """
-    by_name = layers_by_name(model)
-    for name, initializer in (factory.deferred_init or {}).items():
-        layer = by_name[name]
-        is_depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-        kind = "depthwise" if is_depthwise else "kernel"
-        setattr(layer, f"{kind}_initializer", initializer)
-        if f"{name}/kernel" in kept:
-            kernel = layer.kernel
-            kernel.assign(initializer(kernel.shape, kernel.dtype))
 
 
 def _with_patches(variant: Variant, patch_size: int) -> Variant:
@@ -306,10 +260,8 @@ def _normalize(x: Any, preprocessing: Preprocessing, factory: LayerFactory) -> A
     )(x)
 
 
-def _stages(
-    factory: LayerFactory, rate: float, output_stride: int
-) -> Iterator[Callable[[Any], Any]]:
-    """Makes what lies between stem and head: functions of a tensor, in order."""
+def _stages(x: Any, factory: LayerFactory, rate: float, output_stride: int) -> Any:
+    """Adds what lies between stem and head."""
     depths = factory.variant.depths
     # Source: Meta's code; the rate rises over all blocks, not within a stage.
     rates = iter(np.linspace(0.0, rate, sum(depths)).tolist())
@@ -321,6 +273,7 @@ def _stages(
                 dilation *= 2
             else:
                 stride *= 2
-            yield blocks.downsample(factory, stage, (before, dilation))
+            x = blocks.downsample(x, factory, stage, (before, dilation))
         for index in range(depth):
-            yield blocks.block(factory, stage, index, next(rates), dilation)
+            x = blocks.block(x, factory, stage, index, next(rates), dilation)
+    return x

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_convnext.initializers import Constant
 from keras_convnext.layers import fused
 
 
@@ -46,10 +45,8 @@ class GlobalResponseNormalization(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         shape = (input_shape[-1],)
-        self.gamma = self.add_weight(
-            name="gamma", shape=shape, initializer=Constant(0.0)
-        )
-        self.beta = self.add_weight(name="beta", shape=shape, initializer=Constant(0.0))
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="zeros")
+        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros")
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         dtype = keras.backend.result_type(inputs.dtype, "float32")

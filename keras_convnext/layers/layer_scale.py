@@ -6,8 +6,6 @@ from typing import Any
 
 import keras
 
-from keras_convnext.initializers import Constant
-
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
 class LayerScale(keras.layers.Layer):
@@ -41,7 +39,7 @@ class LayerScale(keras.layers.Layer):
         self.gamma = self.add_weight(
             name="gamma",
             shape=(input_shape[-1],),
-            initializer=Constant(self.init_value),
+            initializer=keras.initializers.Constant(self.init_value),
         )
 
     def call(self, inputs: Any) -> Any:

@@ -12,7 +12,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_convnext.initializers import Constant
 from keras_convnext.layers import fused, lean
 
 
@@ -31,7 +30,7 @@ class _ChannelNorm(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.gamma = self.add_weight(
-            name="gamma", shape=(input_shape[-1],), initializer=Constant(1.0)
+            name="gamma", shape=(input_shape[-1],), initializer="ones"
         )
 
     def call(self, inputs: Any) -> Any:
@@ -76,7 +75,7 @@ class LayerNorm(_ChannelNorm):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
         self.beta = self.add_weight(
-            name="beta", shape=(input_shape[-1],), initializer=Constant(0.0)
+            name="beta", shape=(input_shape[-1],), initializer="zeros"
         )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

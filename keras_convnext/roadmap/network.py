@@ -11,10 +11,9 @@ import numpy as np
 from keras import layers
 
 from keras_convnext import blocks, models
-from keras_convnext.initializers import hand_over
+from keras_convnext.initializers import fill
 from keras_convnext.layer_factory import LayerFactory
 from keras_convnext.layers import BatchNormalization, LayerScale, StochasticDepth, gelu
-from keras_convnext.merged_weights import inner_layers
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 from keras_convnext.roadmap import designs, plan
 from keras_convnext.roadmap.designs import Design
@@ -190,7 +189,7 @@ def _build(
             x, factory, classes, classifier_activation, dropout_rate, head_init_scale
         )
     model = keras.Model(image, x, name=name)
-    hand_over(inner_layers(model))
+    fill(model)
     return model
 
 
@@ -253,7 +252,7 @@ def _block(
     """Adds a residual branch to `x`, or to what a shortcut convolution makes of it."""
     name = f"stage{block.stage}_block{block.index}"
     if block.shortcut is None and _is_library_block(design):
-        return blocks.block(factory, block.stage, block.index, drop_rate)(x)
+        return blocks.block(x, factory, block.stage, block.index, drop_rate)
     shortcut = x
     if block.shortcut is not None:
         shortcut = _convolution(x, block.shortcut, name, design, factory)
@@ -314,7 +313,7 @@ def _convolution(
     if convolution.depthwise:
         x = layers.DepthwiseConv2D(
             kernel_px,
-            depthwise_initializer=factory.kernel(name),
+            depthwise_initializer=factory.kernel(),
             name=name,
             dtype=factory.dtype,
             **settings,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
-import multiprocessing
-import os
-import threading
+from functools import partial
 
 import keras
 import numpy as np
@@ -14,15 +11,22 @@ import pytest
 from scipy import stats
 
 import keras_convnext
-from keras_convnext import initializers
-from keras_convnext.initializers import Constant, FastRandomNormal, draw_normal
+from keras_convnext import filling, initializers
+from keras_convnext.filling import fill_variables
+from keras_convnext.initializers import EmptyKernel, draws
 
 # More pieces than one thread takes, and a part of one.
 COUNT = 5 * (1 << 17) + 5
 
 
+def drawn(count, seed, mean=0.0, stddev=1.0):
+    variable = keras.Variable(EmptyKernel(), shape=(count,), dtype="float32")
+    fill_variables([variable], [partial(draws, seed, mean, stddev)])
+    return np.array(variable)
+
+
 def test_the_numbers_are_normally_distributed():
-    values = draw_normal(1_000_000, seed=1, mean=0.5, stddev=0.02)
+    values = drawn(1_000_000, seed=1, mean=0.5, stddev=0.02)
     # A million true draws stay below 0.00195 in 999 of 1,000 cases.
     assert stats.kstest(values, "norm", (0.5, 0.02)).statistic < 0.00195
     assert abs(values.mean() - 0.5) < 5 * 0.02 / 1000
@@ -30,8 +34,8 @@ def test_the_numbers_are_normally_distributed():
     assert abs(stats.kurtosis(values)) < 5 * np.sqrt(24 / 1e6)
 
 
-def test_neighbors_have_nothing_to_do_with_each_other():
-    values = draw_normal(COUNT, seed=2)
+def test_neighbours_have_nothing_to_do_with_each_other():
+    values = drawn(COUNT, seed=2)
     for distance in (1, 2, 4, 1 << 17):
         with_another = np.corrcoef(values[:-distance], values[distance:])[0, 1]
         assert abs(with_another) < 5 / np.sqrt(COUNT - distance), distance
@@ -48,56 +52,14 @@ def test_the_table_is_that_of_the_normal_distribution():
 def test_the_numbers_do_not_depend_on_the_cores(count, monkeypatch):
     results = []
     for cores in (1, 7):
-        initializers._threads.cache_clear()
-        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
-        values = draw_normal(count, seed=3)
-        assert values.shape == (count,)
+        monkeypatch.setattr(filling, "_THREADS", cores)
+        values = drawn(count, seed=3)
         # A piece is the same numbers wherever it stands.
         begin = count - count % (1 << 17)
-        alone = draw_normal(begin, seed=3) if begin else values[:0]
+        alone = drawn(begin, seed=3)
         np.testing.assert_array_equal(values[:begin], alone)
         results.append(values)
-    initializers._threads.cache_clear()
     np.testing.assert_array_equal(*results)
-
-
-@pytest.mark.parametrize("rows", [0, 1, 5 * (1 << 10) + 5])
-def test_what_is_drawn_ahead_is_what_would_be_drawn(rows):
-    shape = (rows, 1 << 7)
-    initializer = FastRandomNormal(stddev=0.02, seed=9)
-    initializer.begin(shape)
-    ahead, again = (np.array(initializer(shape)) for _ in range(2))
-    wanted = draw_normal(rows << 7, seed=9, stddev=0.02).reshape(shape)
-    np.testing.assert_array_equal(ahead, wanted)
-    np.testing.assert_array_equal(again, wanted)
-    # A kernel of another shape is another kernel.
-    initializer.begin(shape)
-    np.testing.assert_array_equal(
-        np.array(initializer((3, 5))).ravel(), draw_normal(15, seed=9, stddev=0.02)
-    )
-
-
-def test_what_is_drawn_ahead_is_for_one_variable_alone():
-    shape = (1 << 10, 1 << 8)
-    initializer = FastRandomNormal(seed=10)
-    initializer.begin(shape)
-    first, second = (keras.Variable(initializer, shape=shape) for _ in range(2))
-    first.assign_add(keras.ops.ones(shape))
-    np.testing.assert_array_equal(np.array(second), np.array(initializer(shape)))
-
-
-def test_whoever_waits_draws_what_no_thread_has_begun():
-    threads, count = initializers._threads()
-    free = threading.Event()
-    busy = [threads.submit(free.wait, 60) for _ in range(count)]
-    try:
-        initializer = FastRandomNormal(stddev=1.0, seed=11)
-        initializer.begin((COUNT,))
-        values = np.array(initializer((COUNT,)))
-        assert not any(each.done() for each in busy)
-    finally:
-        free.set()
-    np.testing.assert_array_equal(values, draw_normal(COUNT, seed=11))
 
 
 @pytest.mark.parametrize(
@@ -110,29 +72,81 @@ def test_whoever_waits_draws_what_no_thread_has_begun():
         ("convnext_isotropic_small", {}),
     ],
 )
-def test_kernels_of_blocks_are_drawn_ahead(name, arguments, monkeypatch):
-    begun = []
-
-    def begin(initializer, shape):
-        begun.append(initializer)
-        original(initializer, shape)
-
-    original = FastRandomNormal.begin
-    monkeypatch.setattr(FastRandomNormal, "begin", begin)
+def test_no_kernel_stays_empty(name, arguments):
     model = keras_convnext.create(name, weights=None, **arguments)
     kernels = [v for v in model.weights if v.path.endswith("kernel")]
-    between = [v for v in kernels if v.path.startswith("stage")]
-    assert len(between) > 18
-    assert len(begun) == len(between)
-    # What was drawn for a shape that no layer asked for would still be there.
-    assert not any(each._begun for each in begun)
+    assert len(kernels) > 18
+    for kernel in kernels:
+        # Six standard errors of a deviation.
+        spread = 6 / np.sqrt(2 * np.prod(kernel.shape))
+        found = np.array(kernel).std()
+        assert found == pytest.approx(0.02, rel=spread), kernel.path
 
 
-def test_with_weights_to_load_no_kernel_is_drawn_ahead(tmp_path, monkeypatch):
+def test_no_kernel_of_an_adapted_backbone_of_the_same_names_is_touched():
+    inner = keras_convnext.create("test_convnext", weights=None, include_top=False)
+    x = keras.Input((64, 64, 3))
+    narrowed = keras.layers.Conv2D(3, 1, padding="same")(
+        keras.layers.UpSampling2D(32)(inner(x))
+    )
+    before = [np.array(each) for each in inner.weights]
+    outer = keras_convnext.create("test_convnext", weights=None, input_tensor=narrowed)
+    for kept, now in zip(before, inner.weights, strict=True):
+        np.testing.assert_array_equal(kept, np.array(now), now.path)
+    for layer in outer.layers:
+        if hasattr(layer, "kernel"):
+            assert np.array(layer.kernel).all(), layer.name
+
+
+LATE = {"include_top": False, "include_preprocessing": False, "pooling": "avg"}
+
+
+class LateBackbone(keras.layers.Layer):
+    def build(self, shape):
+        self.network = keras_convnext.create(
+            "test_convnext", weights=None, seed=30, **LATE
+        )
+
+    def call(self, x):
+        return self.network(x)
+
+
+class LateModel(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.backbone = LateBackbone()
+
+    def call(self, x):
+        return self.backbone(x)
+
+
+def test_a_backbone_that_is_built_while_keras_looks_for_shapes_is_drawn():
+    model = LateModel()
+    model(np.zeros((1, 32, 32, 3), np.float32))
+    network = keras_convnext.create("test_convnext", weights=None, seed=30, **LATE)
+    found = {v.path: np.array(v) for v in model.weights}
+    for wanted in network.weights:
+        (value,) = (v for path, v in found.items() if path.endswith(wanted.path))
+        np.testing.assert_array_equal(value, np.array(wanted), wanted.path)
+
+
+def test_with_weights_to_load_only_what_they_lack_is_drawn(tmp_path, monkeypatch):
     path = str(tmp_path / "test.weights.h5")
     keras_convnext.create("test_convnext", weights=None).save_weights(path)
-    monkeypatch.setattr(FastRandomNormal, "begin", pytest.fail)
+    asked = []
+
+    def draws(seed, mean, stddev, numbers):
+        asked.append(numbers.shape)
+        return original(seed, mean, stddev, numbers)
+
+    original = initializers.draws
+    monkeypatch.setattr(initializers, "draws", draws)
     keras_convnext.create("test_convnext", weights=path)
+    assert asked == []
+    with pytest.warns(UserWarning, match="head_dense"):
+        model = keras_convnext.create("test_convnext", weights=path, classes=3, seed=1)
+    assert asked == [model.get_layer("head_dense").kernel.shape]
+    assert np.array(model.get_layer("head_dense").kernel).all()
 
 
 def test_layers_take_seeds_in_the_order_of_the_network():
@@ -143,92 +157,48 @@ def test_layers_take_seeds_in_the_order_of_the_network():
             assert layer.seed == next(seeds), layer.name
         elif hasattr(layer, "kernel"):
             kernel = np.array(layer.kernel)
-            wanted = draw_normal(kernel.size, next(seeds), stddev=0.02)
+            wanted = drawn(kernel.size, next(seeds), stddev=0.02)
             np.testing.assert_array_equal(kernel.ravel(), wanted, layer.name)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_process_that_was_forked_off_draws_too():
-    expected = draw_normal(COUNT, seed=4)  # the threads are there
-    program = multiprocessing.get_context("fork")
-    receiver, sender = program.Pipe(duplex=False)
-    process = program.Process(target=lambda: sender.send(draw_normal(COUNT, seed=4)))
-    process.start()
-    assert receiver.poll(60), "the child waits for threads that it does not have"
-    np.testing.assert_array_equal(receiver.recv(), expected)
-    process.join()
-
-
 def test_seeds_decide():
-    def values(seed):
-        return np.array(FastRandomNormal(seed=seed)((4, 5)))
+    seeds = (5, 6, 0, -1, 2**40)
+    assert len({drawn(20, seed).tobytes() for seed in seeds}) == len(seeds)
+    np.testing.assert_array_equal(drawn(20, 5), drawn(20, 5))
 
-    np.testing.assert_array_equal(values(5), values(5))
-    seeds = (5, 6, 0, -1, 2**40, None)
-    assert len({values(seed).tobytes() for seed in seeds}) == len(seeds)
+
+def test_without_a_seed_that_of_python_decides():
+    def kernels():
+        model = keras_convnext.create("test_convnext", weights=None)
+        return [np.array(v) for v in model.weights if v.path.endswith("kernel")]
+
     keras.utils.set_random_seed(9)
-    first = values(None)
+    first = kernels()
+    assert len({each.ravel()[:3].tobytes() for each in first}) == len(first)
     keras.utils.set_random_seed(9)
-    np.testing.assert_array_equal(values(None), first)
-
-
-def test_a_seed_generator_is_left_to_keras():
-    seeds = keras.random.SeedGenerator(4)
-    initializer = FastRandomNormal(seed=seeds)
-    first, second = np.array(initializer((9,))), np.array(initializer((9,)))
-    assert (first != second).all()
+    for one, other in zip(first, kernels(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-def test_any_float_is_made(dtype):
-    values = FastRandomNormal(stddev=0.02, seed=6)((8, 16), dtype=dtype)
-    assert keras.backend.standardize_dtype(values.dtype) == dtype
-    exact = draw_normal(128, 6, stddev=0.02).reshape(8, 16)
+def test_any_float_is_drawn(dtype):
+    variable = keras.Variable(np.zeros((8, 16)), dtype=dtype)
+    fill_variables([variable], [partial(draws, 6, 0.0, 0.02)])
     # bfloat16 has 8 binary digits: rounding is off by up to 1/256.
     np.testing.assert_allclose(
-        np.array(keras.ops.cast(values, "float32")), exact, rtol=4e-3
+        np.array(keras.ops.cast(variable, "float32")).ravel(),
+        drawn(128, 6, stddev=0.02),
+        rtol=4e-3,
     )
 
 
 def test_a_variable_is_changed_alone():
-    initializer = FastRandomNormal(seed=7)
-    first, second = (keras.Variable(initializer, shape=(300, 9)) for _ in range(2))
+    first, second = (keras.Variable(EmptyKernel(), shape=(300, 9)) for _ in range(2))
+    fill_variables([first, second], [partial(draws, 7, 0.0, 1.0)] * 2)
     first.assign_add(keras.ops.ones((300, 9)))
-    np.testing.assert_array_equal(np.array(second), np.array(initializer((300, 9))))
-
-
-def test_it_is_saved_with_a_model():
-    config = keras.initializers.serialize(FastRandomNormal(stddev=0.3, seed=8))
-    again = keras.initializers.deserialize(config)
-    assert isinstance(again, FastRandomNormal)
-    assert (again.mean, again.stddev, again.seed) == (0.0, 0.3, 8)
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e-6, -3])
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", None])
-def test_a_constant_is_that_of_keras(value, dtype):
-    for shape in ((), (0,), (7,), (3, 1, 5)):
-        ours = Constant(value)(shape, dtype)
-        theirs = keras.initializers.Constant(value)(shape, dtype)
-        assert ours.dtype == theirs.dtype
-        assert ours.shape == theirs.shape == shape
-        ours, theirs = (keras.ops.cast(each, "float64") for each in (ours, theirs))
-        np.testing.assert_array_equal(np.array(ours), np.array(theirs))
-
-
-def test_a_constant_is_changed_in_one_variable_alone():
-    initializer = Constant(2.0)
-    first, second = (keras.Variable(initializer, shape=(9,)) for _ in range(2))
-    first.assign_add(keras.ops.ones((9,)))
-    np.testing.assert_array_equal(np.array(first), np.full(9, 3.0))
-    np.testing.assert_array_equal(np.array(second), np.full(9, 2.0))
-
-
-def test_a_constant_is_saved_with_a_model():
-    config = keras.initializers.serialize(Constant(0.25))
-    again = keras.initializers.deserialize(config)
-    assert type(again) is Constant
-    assert again.value == 0.25
+    expected = drawn(2700, 7).reshape(300, 9)
+    np.testing.assert_array_equal(np.array(first), expected + 1)
+    np.testing.assert_array_equal(np.array(second), expected)
 
 
 def test_a_model_keeps_initializers_of_keras_alone():
@@ -251,19 +221,3 @@ def test_kernels_begin_with_it():
     # Six standard errors of 409,600 numbers.
     assert kernel.std() == pytest.approx(0.02, rel=6 / np.sqrt(2 * kernel.size))
     assert abs(kernel.mean()) < 6 * 0.02 / np.sqrt(kernel.size)
-
-
-@pytest.mark.parametrize("collects", [True, False])
-@pytest.mark.parametrize("classes", [10, -1])
-def test_garbage_is_collected_afterwards_as_it_was_before(collects, classes):
-    was = gc.isenabled()
-    try:
-        (gc.enable if collects else gc.disable)()
-        if classes < 0:
-            with pytest.raises(ValueError, match="classes"):
-                keras_convnext.create("test_convnext", classes=classes)
-        else:
-            keras_convnext.create("test_convnext", classes=classes)
-        assert gc.isenabled() is collects
-    finally:
-        (gc.enable if was else gc.disable)()

@@ -11,7 +11,6 @@ import pytest
 import keras_convnext
 from keras_convnext import folding, hub, layers, weights
 from keras_convnext._renamed import renamed_arguments
-from keras_convnext.initializers import FastRandomNormal
 
 
 @pytest.mark.parametrize(
@@ -82,5 +81,10 @@ def test_files_of_version_0_1_load_although_classes_have_new_names():
             "initializers", "TableNormal", {"mean": 0.5, "stddev": 0.02, "seed": 7}
         )
     )
-    assert type(normal) is FastRandomNormal
+    assert type(normal) is keras.initializers.RandomNormal
     assert (normal.mean, normal.stddev, normal.seed) == (0.5, 0.02, 7)
+    constant = keras.saving.deserialize_keras_object(
+        written_by_version_0_1("initializers", "Constant", {"value": 0.5})
+    )
+    assert type(constant) is keras.initializers.Constant
+    assert constant.value == 0.5
