@@ -118,6 +118,16 @@ def test_pre_commit_runs_what_make_lint_runs_and_fetches_nothing() -> None:
     assert [entry.removesuffix(" --force-exclude") for entry in entries] == linted
 
 
+def test_every_test_file_that_make_names_is_there() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    named = re.findall(r"[\w/]*test_\w+\.py", makefile)
+    # `make quick` puts the library's folder in front of its own.
+    places = (ROOT, ROOT / "tests" / "keras_convnext")
+    missing = [n for n in named if not any((place / n).exists() for place in places)]
+    assert len(named) > 20
+    assert missing == []
+
+
 def form_fields(form: dict[str, Any]) -> list[str]:
     return [field["id"] for field in form["body"] if field["type"] != "markdown"]
 
