@@ -30,20 +30,6 @@ def options() -> _cli.FlagValues:
     return flags.values
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command.
-
-    Args:
-        argv: The program's name and its arguments.
-
-    Returns:
-        The exit code: 0 for success, 2 after a mistake of the caller's.
-    """
-    return _cli.run_command(
-        COMMAND, SUMMARY, options(), _convert, argv, takes_names=True
-    )
-
-
 def _convert(values: _cli.FlagValues, places: list[str]) -> int:
     if len(places) != 2:
         raise UsageError(
@@ -62,9 +48,9 @@ def _convert(values: _cli.FlagValues, places: list[str]) -> int:
     return 0
 
 
-def run() -> None:
-    """Entry point of the console script."""
-    _cli.run(main)
+command = _cli.Command(COMMAND, SUMMARY, options, _convert, takes_names=True)
+main = command.main
+run = command.run
 
 
 if __name__ == "__main__":

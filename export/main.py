@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext import _cli
+from keras_convnext._data.forms import PREFIXES
 from keras_convnext._messages import UsageError, note
 
 from .convert.precisions import FORMATS, PRECISIONS
-from .images.image_sets import DATA_FORMS
 from .model import keras_file
 
 COMMAND = "export"
@@ -26,7 +26,7 @@ def options() -> _cli.FlagValues:
     flags.text("format", ",".join(FORMATS), "what to write, separated by commas")
     flags.text("precision", "float32", f"of: {', '.join(PRECISIONS)}")
     flags.text("out", None, "folder for the files")
-    flags.text("calibration", None, f"int8's: {DATA_FORMS} [the run's]")
+    flags.text("calibration", None, f"int8's images: {PREFIXES} [the run's]")
     flags.integer("batch", 1, "images a call of a TFLite file; 0 for any number", 0)
     flags.switch("any_size", False, "leave a TFLite file's height and width open")
     flags.text(
@@ -61,21 +61,6 @@ def chosen_of(flag: str, text: str, known: tuple[str, ...]) -> list[str]:
             f"there are {', '.join(known)}"
         )
     return words
-
-
-def main(argv: list[str]) -> int:
-    """Runs the command.
-
-    Args:
-        argv: The program's name and its arguments.
-
-    Returns:
-        The exit code: 0 for success, 1 where a file does not agree with Keras, 2
-        after a mistake of the caller's.
-    """
-    return _cli.run_command(
-        COMMAND, SUMMARY, options(), _export, argv, required=("model", "out")
-    )
 
 
 def _export(values: _cli.FlagValues) -> int:
@@ -178,9 +163,9 @@ def _possible(formats: list[str], loaded: Any, is_told: bool) -> list[str]:
     return [name for name in formats if name != "tflite"]
 
 
-def run() -> None:
-    """Entry point of the console script."""
-    _cli.run(main)
+command = _cli.Command(COMMAND, SUMMARY, options, _export, required=("model", "out"))
+main = command.main
+run = command.run
 
 
 if __name__ == "__main__":

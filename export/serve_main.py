@@ -83,19 +83,6 @@ def options() -> _cli.FlagValues:
     return flags.values
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command.
-
-    Args:
-        argv: The program's name and its arguments.
-
-    Returns:
-        The exit code: 0 after every request was answered, 1 where a model cannot be
-        loaded or a request was left, 2 after a mistake of the caller's.
-    """
-    return _cli.run_command(COMMAND, SUMMARY, options(), _serve, argv)
-
-
 def _serve(values: _cli.FlagValues) -> int:
     if bool(values.model_dir) == bool(values.model_config_file):
         raise UsageError(
@@ -240,6 +227,10 @@ def _settings(values: Any, folder: Path | None) -> Any:
             body_seconds=values.request_timeout_seconds,
         ),
     )
+
+
+command = _cli.Command(COMMAND, SUMMARY, options, _serve)
+main = command.main
 
 
 def run() -> None:

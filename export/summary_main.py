@@ -25,20 +25,6 @@ def options() -> _cli.FlagValues:
     return flags.values
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command.
-
-    Args:
-        argv: The program's name and its arguments.
-
-    Returns:
-        The exit code: 0 for success, 2 after a mistake of the caller's.
-    """
-    return _cli.run_command(
-        COMMAND, SUMMARY, options(), _summarize, argv, required=("workdir", "out")
-    )
-
-
 def _summarize(values: _cli.FlagValues) -> int:
     workdir, out = Path(values.workdir), Path(values.out)
     metrics = _read(workdir / "metrics.json")
@@ -72,9 +58,11 @@ def _read(path: Path) -> Any:
         raise UsageError(f"{path} is damaged: {error}") from error
 
 
-def run() -> None:
-    """Entry point of the console script."""
-    _cli.run(main)
+command = _cli.Command(
+    COMMAND, SUMMARY, options, _summarize, required=("workdir", "out")
+)
+main = command.main
+run = command.run
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from absl import app, flags, logging
@@ -114,57 +115,70 @@ class Flags:
         self.switch("skip_bad_images", False, "leave unreadable images out; list them")
 
 
-def run_command(
-    name: str,
-    summary: str,
-    values: FlagValues,
-    body: Callable[..., int],
-    argv: list[str],
-    *,
-    required: Sequence[str] = (),
-    takes_names: bool = False,
-    suggest: Callable[[FlagValues, str, str], str | None] | None = None,
-) -> int:
-    """Parses a command's flags, runs its body, and says mistakes in one line.
+@dataclass(frozen=True)
+class Command:
+    """A command: what it takes, and what it does.
 
-    Args:
-        name: What the command is called in messages.
+    Attributes:
+        name: What it is called in messages.
         summary: What it does, with an example: the head of `--help`.
-        values: Its flags.
+        options: Returns its flags.
         body: Does the work; takes the parsed flags, and the names where there are any.
-        argv: The program's name and its arguments.
         required: Flags that must be given.
         takes_names: Whether words that are not flags mean something.
         suggest: Says what was meant by an unknown flag and its value; None if unknown.
-
-    Returns:
-        What `body` returned; 2 after a usage error, 1 after another `CommandError`,
-        128 + signal after a stop, as after SIGPIPE where whoever read the output has
-        left (`| head`). Anything else is a defect of the program and raised as it is.
     """
 
-    def run() -> int:
+    name: str
+    summary: str
+    options: Callable[[], FlagValues]
+    body: Callable[..., int]
+    required: tuple[str, ...] = ()
+    takes_names: bool = False
+    suggest: Callable[[FlagValues, str, str], str | None] | None = None
+
+    def main(self, argv: list[str]) -> int:
+        """Parses the flags, runs the body, and says mistakes in one line.
+
+        Args:
+            argv: The program's name and its arguments.
+
+        Returns:
+            What the body returned; 2 after a usage error, 1 after another
+            `CommandError`, 128 + signal after a stop, as after SIGPIPE where whoever
+            read the output has left (`| head`). Anything else is a defect of the
+            program and raised as it is.
+        """
+        return guard(self.name, lambda: self._run_body(argv))
+
+    def run(self) -> None:
+        """Runs the command with the process's own arguments, and exits."""
+        # absl's own flags stay untouched: `main` parses the command's.
+        app.run(
+            self.main, flags_parser=lambda argv: [*flags.FLAGS(argv[:1]), *argv[1:]]
+        )
+
+    def _run_body(self, argv: list[str]) -> int:
+        values = self.options()
         if _HELP & set(argv[1:]):
-            print(help_text(summary, values, required))
+            print(help_text(self.summary, values, self.required))
             return 0
-        names = _parse(values, argv, suggest)
+        names = parse(values, argv, self.suggest)
         for flag in values:
             if values[flag].present and values[flag].help.startswith(_OLD_NAME):
-                note(name, f"--{flag} is {values[flag].help}")
-        require(values, required)
-        if takes_names:
-            return body(values, names)
+                note(self.name, f"--{flag} is {values[flag].help}")
+        require(values, self.required)
+        if self.takes_names:
+            return self.body(values, names)
         if names:
             raise UsageError(
                 f"{names[0]!r} is no flag; flags look like --name=value (--help)"
             )
-        return body(values)
-
-    return guard(name, run)
+        return self.body(values)
 
 
 def guard(name: str, body: Callable[[], int]) -> int:
-    """Runs a body; see `run_command` for what is returned."""
+    """Runs a body; see `Command.main` for what is returned."""
     for stream in (sys.stdout, sys.stderr):
         # A letter that the terminal lacks is no reason to stop.
         if isinstance(stream, io.TextIOWrapper):
@@ -200,12 +214,16 @@ def _report_errors(name: str, body: Callable[[], int]) -> int:
         return EXIT_INTERRUPTED
 
 
-def _parse(
+def parse(
     values: FlagValues,
     argv: list[str],
-    suggest: Callable[[FlagValues, str, str], str | None] | None,
+    suggest: Callable[[FlagValues, str, str], str | None] | None = None,
 ) -> list[str]:
-    """Returns the words that are not flags."""
+    """Parses flags and returns the words that are none.
+
+    Raises:
+        UsageError: A flag does not exist, and `suggest` knows what was meant.
+    """
     try:
         return list(values(argv))[1:]
     except flags.UnrecognizedFlagError as error:
@@ -327,9 +345,3 @@ def _import_quietly(backend: str) -> None:
             importlib.import_module("tensorflow")
         importlib.import_module("keras_convnext._public")
     logging.set_verbosity(logging.ERROR)
-
-
-def run(main: Callable[[list[str]], int]) -> None:
-    """Runs a command with the process's own arguments, and exits."""
-    # absl's own flags stay untouched: `main` parses the command's.
-    app.run(main, flags_parser=lambda argv: [*flags.FLAGS(argv[:1]), *argv[1:]])

@@ -51,20 +51,6 @@ def options() -> _cli.FlagValues:
     return flags.values
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command.
-
-    Args:
-        argv: The program's name and its arguments.
-
-    Returns:
-        The exit code: 0 for success, 2 after a mistake of the caller's.
-    """
-    return _cli.run_command(
-        COMMAND, SUMMARY, options(), _evaluate, argv, required=("model",)
-    )
-
-
 def _evaluate(chosen: _cli.FlagValues) -> int:
     run = run_split.read(chosen.model)
     spec: str = chosen.data or (run.data if run else "")
@@ -122,8 +108,9 @@ def _source(
     Raises:
         UsageError: The data cannot be used.
     """
+    from keras_convnext._data.data_error import SplitError
+
     from .data import source as data
-    from .data.data_error import SplitError
 
     try:
         return checked(
@@ -290,9 +277,9 @@ def _share(row: dict[str, Any]) -> str:
     return f"{row['right'] / row['examples']:7.1%}" if row["examples"] else "      -"
 
 
-def run() -> None:
-    """Entry point of the console script."""
-    _cli.run(main)
+command = _cli.Command(COMMAND, SUMMARY, options, _evaluate, required=("model",))
+main = command.main
+run = command.run
 
 
 if __name__ == "__main__":

@@ -27,26 +27,6 @@ def options() -> _cli.FlagValues:
     return flags.values
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command.
-
-    Args:
-        argv: The program's name and its arguments.
-
-    Returns:
-        The exit code: 0 where an image was drawn, 2 where none was.
-    """
-    return _cli.run_command(
-        COMMAND,
-        SUMMARY,
-        options(),
-        _explain,
-        argv,
-        required=("model", "out"),
-        takes_names=True,
-    )
-
-
 def _explain(chosen: _cli.FlagValues, named: list[str]) -> int:
     if not named:
         raise UsageError("no image was named; --help shows how")
@@ -123,9 +103,11 @@ def _draw(
     say(f"{path}  {view.name}: {name} {share:.2%}")
 
 
-def run() -> None:
-    """Entry point of the console script."""
-    _cli.run(main)
+command = _cli.Command(
+    COMMAND, SUMMARY, options, _explain, required=("model", "out"), takes_names=True
+)
+main = command.main
+run = command.run
 
 
 if __name__ == "__main__":

@@ -50,20 +50,6 @@ def options() -> _cli.FlagValues:
     return flags.values
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command.
-
-    Args:
-        argv: The program's name and its arguments.
-
-    Returns:
-        The exit code: 0 for success, 2 after a mistake of the caller's.
-    """
-    return _cli.run_command(
-        COMMAND, SUMMARY, options(), _train, argv, suggest=flag_hints.suggest
-    )
-
-
 def _train(chosen: _cli.FlagValues) -> int:
     if chosen.recipe == "help":
         # It loads Keras, and that has its say on stderr.
@@ -278,9 +264,9 @@ def _lead(run: Any, watchers: list[Any]) -> int:
     return 0
 
 
-def run() -> None:
-    """Entry point of the console script."""
-    _cli.run(main)
+command = _cli.Command(COMMAND, SUMMARY, options, _train, suggest=flag_hints.suggest)
+main = command.main
+run = command.run
 
 
 if __name__ == "__main__":

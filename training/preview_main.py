@@ -34,26 +34,6 @@ def options() -> _cli.FlagValues:
     return flags.values
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command.
-
-    Args:
-        argv: The program's name and its arguments.
-
-    Returns:
-        The exit code: 0 for success, 2 after a mistake of the caller's.
-    """
-    return _cli.run_command(
-        COMMAND,
-        SUMMARY,
-        options(),
-        _preview,
-        argv,
-        required=("recipe", "data", "out"),
-        suggest=flag_hints.suggest,
-    )
-
-
 def _preview(chosen: _cli.FlagValues) -> int:
     out = Path(chosen.out)
     if out.suffix.lower() != ".png" or not out.parent.is_dir():
@@ -90,9 +70,16 @@ def _preview(chosen: _cli.FlagValues) -> int:
     return 0
 
 
-def run() -> None:
-    """Entry point of the console script."""
-    _cli.run(main)
+command = _cli.Command(
+    COMMAND,
+    SUMMARY,
+    options,
+    _preview,
+    required=("recipe", "data", "out"),
+    suggest=flag_hints.suggest,
+)
+main = command.main
+run = command.run
 
 
 if __name__ == "__main__":

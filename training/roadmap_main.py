@@ -37,26 +37,6 @@ def options() -> _cli.FlagValues:
     return flags.values
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command.
-
-    Args:
-        argv: The program's name and its arguments.
-
-    Returns:
-        The exit code: 0 for success, 2 after a mistake of the caller's.
-    """
-    return _cli.run_command(
-        COMMAND,
-        SUMMARY,
-        options(),
-        _roadmap,
-        argv,
-        required=("data", "workdir"),
-        suggest=flag_hints.suggest,
-    )
-
-
 def _roadmap(chosen: _cli.FlagValues) -> int:
     Workdir(Path(chosen.workdir)).check_writable()
     devices = checked(distribution.parse, chosen.devices)
@@ -117,9 +97,16 @@ def _write_outputs(folder: Any, settings: Any) -> None:
     say(f"results {folder.summary}, figure {folder.figure}")
 
 
-def run() -> None:
-    """Entry point of the console script."""
-    _cli.run(main)
+command = _cli.Command(
+    COMMAND,
+    SUMMARY,
+    options,
+    _roadmap,
+    required=("data", "workdir"),
+    suggest=flag_hints.suggest,
+)
+main = command.main
+run = command.run
 
 
 if __name__ == "__main__":

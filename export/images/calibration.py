@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_convnext._data import forms
 from keras_convnext._messages import UsageError
 from keras_convnext.preprocessing import Preprocessing
 
@@ -39,7 +40,7 @@ def find(wanted: str | None, model: Path | None = None) -> Calibration:
     """Returns where to take the images from, having looked whether there are enough.
 
     Args:
-        wanted: One of `origins.SPECS`; of its two parts training's is taken. Or
+        wanted: A data source; of its two parts training's is taken. Or
             nothing: then what the run beside the model learned from.
         model: The model's file, if it is one.
 
@@ -75,8 +76,8 @@ def _of_run(model: Path | None) -> Splits:
         except UsageError as mistake:
             reason = str(mistake)
     raise UsageError(
-        f"int8 and int16x8 need --calibration={image_sets.DATA_FORMS}: real images, at "
-        f"least {LEAST_IMAGES}; those of the model's own run are not to be had: "
+        f"int8 and int16x8 need --calibration: real images, at least {LEAST_IMAGES}, "
+        f"given as {forms.FORMS}; those of the model's own run are not to be had: "
         f"{reason}"
     )
 

@@ -58,8 +58,8 @@ def find(
     """Returns where the images to compare on are.
 
     Args:
-        wanted: One of `origins.SPECS`; of its two parts the one held back is taken.
-            Or nothing: then what the training run beside the model held back, failing
+        wanted: A data source; of its two parts the validation images are taken.
+            Or nothing: then the validation images of the run beside the model, failing
             that `others`, failing that the samples that training put beside the
             model, and failing that generated images.
         model: The model's file, if it is one.

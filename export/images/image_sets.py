@@ -1,15 +1,12 @@
-"""Where images come from: a folder, an array file or a tensorflow-datasets set.
+"""Where images come from: what `--data` of training names, read without decoding.
 
-A spec such as `folder:PATH` has up to two parts: images to learn or measure on, and
-images held back for judging. Nothing is decoded before images are drawn.
+A data source has up to two parts: images to learn or measure on, and validation images.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import unicodedata
-import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -19,14 +16,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from keras_convnext._data import arrays, class_folders, forms, records
+from keras_convnext._data.data_error import DataError
+from keras_convnext._files import cache_home, is_image
 from keras_convnext._messages import UsageError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
-DATA_FORMS = "folder:PATH, array:FILE.npz or tfds:NAME"
-# In the order of preference; the names that training looks for, too.
-_TRAINING_FOLDERS = ("train", "training")
-_VALIDATION_FOLDERS = ("val", "validation", "valid", "test", "testing")
-_VALIDATION_SPLITS = ("validation", "test")
+_EVALUATION_SPLITS = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -76,44 +71,97 @@ class Splits:
     undivided: bool = False
 
 
-def find(flag: str, spec: str, download: bool = True) -> Splits:
+@dataclass(frozen=True)
+class _Options:
+    """How a source is opened.
+
+    Attributes:
+        download: Whether a data set that is not on this machine may be fetched.
+        split: Share and seed of the validation examples among records; None leaves
+            them together.
+    """
+
+    download: bool
+    split: tuple[float, int] | None
+
+
+def find(
+    flag: str,
+    spec: str,
+    download: bool = True,
+    split: tuple[float, int] | None = None,
+) -> Splits:
     """Returns what a spec names, having looked whether it is there.
 
     Args:
         flag: The flag that it was given with, for messages.
-        spec: One of `DATA_FORMS`.
+        spec: As training's `--data`.
         download: Whether a data set that is not on this machine may be fetched.
+        split: Share and seed with which a run drew validation examples from records.
 
     Raises:
         UsageError: There is no such thing, or it holds something else.
     """
-    kind, _, rest = spec.partition(":")
-    if kind not in _KINDS or not rest:
-        near = f"; --{flag}=folder:{spec}?" if Path(spec).expanduser().is_dir() else ""
-        raise UsageError(f"--{flag}={spec}: expected {DATA_FORMS}{near}")
+    kind, rest = forms.parse(spec)
+    is_path = ":" not in spec and Path(spec).expanduser().exists()
+    if kind not in _KINDS or is_path or not (rest or kind == "digits"):
+        hint = forms.proposal(spec, flag)
+        raise UsageError(f"--{flag}={spec}: expected {forms.FORMS}. {hint}".rstrip())
     try:
-        return _KINDS[kind](rest, download)
-    except UsageError as mistake:
-        raise UsageError(f"--{flag}: {mistake}") from mistake
+        return _KINDS[kind](rest, _Options(download, split))
+    except DataError as error:
+        raise UsageError(f"--{flag}: {error}") from error
 
 
-def of_files(words: str, files: list[Path], root: Path | None = None) -> ImageSet:
+def of_files(
+    words: str,
+    files: list[Path],
+    root: Path | None = None,
+    skip_unreadable: bool = False,
+) -> ImageSet:
     """Returns image files as an origin.
 
     Args:
         words: What they are.
         files: Where they lie.
         root: The folder of their class folders; None where they have no classes.
+        skip_unreadable: Whether to leave damaged files out, as a run may have done.
     """
 
     def read(numbers: Iterable[int]) -> list[EncodedImage]:
-        chosen = [files[number] for number in numbers]
-        return [
-            EncodedImage(path.name, path.read_bytes(), _class_of(path, root))
-            for path in chosen
-        ]
+        found = []
+        for path in (files[number] for number in numbers):
+            try:
+                contents = _encoded(path)
+            except ValueError as error:
+                if skip_unreadable:
+                    continue
+                raise UsageError(f"{path}: {error}") from error
+            found.append(EncodedImage(path.name, contents, _class_of(path, root)))
+        return found
 
     return ImageSet(words, len(files), read)
+
+
+def _encoded(path: Path) -> bytes:
+    """Returns a file that the exported graph can decode: itself, or a PNG of it.
+
+    Raises:
+        ValueError: It cannot be used.
+    """
+    from keras_convnext import image_files
+
+    if problem := image_files.named_problem(path):
+        raise image_files.Unreadable(problem)
+    contents = path.read_bytes()
+    decoded = image_files.decode_file(contents)
+    return contents if decoded.is_read_by_graph else _png(decoded.pixels)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
 
 
 def _class_of(path: Path, root: Path | None) -> str | None:
@@ -122,44 +170,42 @@ def _class_of(path: Path, root: Path | None) -> str | None:
         return None
     first, *below = path.relative_to(root).parts
     # A folder train/ that holds folders holds the classes.
-    if len(below) > 1 and first.lower() in _TRAINING_FOLDERS:
+    if len(below) > 1 and first.lower() in class_folders.TRAIN_NAMES:
         first = below[0]
     return unicodedata.normalize("NFC", first)
 
 
 def files_in(folder: Path) -> list[Path]:
     """Returns the image files in a folder and its subfolders, in order."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return list(filter(is_image, class_folders.files_below(folder)))
 
 
-def _folder(named: str, _: bool) -> Splits:
+def _folder(named: str, _: _Options) -> Splits:
     folder = Path(named).expanduser()
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}")
+        raise DataError(f"there is no folder {folder}")
 
     def part(root: Path) -> ImageSet:
         files = files_in(root)
         if not files:
-            raise UsageError(f"{root} holds no {', '.join(SUFFIXES)} file")
+            raise DataError(f"{root} holds no image file")
         has_classes = all(file.parent != root for file in files)
         return of_files(str(root), files, root if has_classes else None)
 
     below = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
-    train = [below[name] for name in _TRAINING_FOLDERS if name in below]
-    validation = [below[name] for name in _VALIDATION_FOLDERS if name in below]
+    train = [below[name] for name in class_folders.TRAIN_NAMES if name in below]
+    validation = [
+        below[name] for name in class_folders.EVALUATION_NAMES if name in below
+    ]
     if train and validation:
         return Splits(part(train[0]), part(validation[0]))
     whole = part([*train, *validation, folder][0])
     return Splits(whole, whole, undivided=True)
 
 
-def _array(named: str, _: bool) -> Splits:
+def _array(named: str, _: _Options) -> Splits:
     file = Path(named).expanduser()
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{file} cannot be read as an .npz file: {error}") from error
+    found = arrays.read_npz(named)
 
     def part(name: str) -> ImageSet | None:
         if f"{name}_images" not in found:
@@ -172,7 +218,7 @@ def _array(named: str, _: bool) -> Splits:
             or images.dtype != np.uint8
             or images.shape[3] not in (1, 3)
         ):
-            raise UsageError(
+            raise DataError(
                 f"{file}: {name}_images is {images.dtype} {images.shape}, not uint8 "
                 "(count, height, width, 3)"
             )
@@ -185,7 +231,7 @@ def _array(named: str, _: bool) -> Splits:
 
     splits = Splits(part("train"), part("test"))
     if splits == Splits(None, None):
-        raise UsageError(f"{file} has neither train_images nor test_images")
+        raise DataError(f"{file} has neither train_images nor test_images")
     return splits
 
 
@@ -203,36 +249,65 @@ def _words(
 def _encoded_rows(
     name: str, images: np.ndarray, labels: list[str | None], numbers: Iterable[int]
 ) -> list[EncodedImage]:
-    made = []
-    for number in numbers:
-        image = Image.fromarray(
-            np.broadcast_to(images[number], (*images.shape[1:3], 3))
+    shape = (*images.shape[1:3], 3)
+    return [
+        EncodedImage(
+            f"{name}_{number}",
+            _png(np.broadcast_to(images[number], shape)),
+            labels[number],
         )
-        file = io.BytesIO()
-        image.save(file, format="PNG")
-        made.append(EncodedImage(f"{name}_{number}", file.getvalue(), labels[number]))
-    return made
+        for number in numbers
+    ]
 
 
-def _named(name: str, download: bool) -> Splits:
+def _records(spec: str, options: _Options, store: str) -> Splits:
+    share, seed = options.split or (None, 0)
+    found = records.load(spec, store=store, validation_share=share, seed=seed)
+
+    def part(words: str, held: records.Records) -> ImageSet:
+        def read(numbers: Iterable[int]) -> list[EncodedImage]:
+            rows = [(number, *held.read(number)) for number in numbers]
+            return [
+                EncodedImage(f"{words}_{number}", contents, found.classes[label])
+                for number, contents, label in rows
+            ]
+
+        return ImageSet(f"{store}:{spec}, {words}", held.count, read)
+
+    training = part("train", found.train)
+    if found.train is found.validation:
+        return Splits(training, training, undivided=True)
+    return Splits(training, part("validation", found.validation))
+
+
+def _array_records(path: str, options: _Options) -> Splits:
+    prepared = forms.prepared_in(path)
+    if prepared is None:
+        return _records(path, options, "array_record")
+    return _named(prepared, options)
+
+
+def _named(name: str, options: _Options) -> Splits:
     import tensorflow_datasets as tfds
 
-    # The second is where training keeps what it prepares itself, such as the digits.
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    own = cache / "keras_convnext" / "datasets"
+    # Where training keeps what it prepares itself, such as the digits.
+    own = cache_home() / "datasets"
     try:
-        folder = str(own) if (own / name).is_dir() else None
-        builder = tfds.builder(name, data_dir=folder)
-        if download and not builder.info.splits:
+        if prepared := forms.prepared_in(name):
+            builder = tfds.builder_from_directory(prepared)
+        else:
+            folder = str(own) if (own / name).is_dir() else None
+            builder = tfds.builder(name, data_dir=folder)
+        if options.download and not builder.info.splits:
             builder.download_and_prepare()
     except Exception as error:
         # Builders fail in every way that downloading and parsing can.
         reason = str(error).strip().partition("\n")[0][:200]
-        raise UsageError(f"tfds:{name} cannot be had: {reason}") from error
+        raise DataError(f"tfds:{name} cannot be had: {reason}") from error
     features = builder.info.features
     images = [key for key in features if isinstance(features[key], tfds.features.Image)]
     if not images:
-        raise UsageError(f"tfds:{name} holds no images; it has {', '.join(features)}")
+        raise DataError(f"tfds:{name} holds no images; it has {', '.join(features)}")
     classes = [
         key for key in features if isinstance(features[key], tfds.features.ClassLabel)
     ]
@@ -248,7 +323,7 @@ def _named(name: str, download: bool) -> Splits:
                 )
         return None
 
-    return Splits(part(("train",)), part(_VALIDATION_SPLITS))
+    return Splits(part(("train",)), part(_EVALUATION_SPLITS))
 
 
 def _streamed(
@@ -273,8 +348,11 @@ def _streamed(
     return [found[number] for number in wanted]
 
 
-_KINDS: dict[str, Callable[[str, bool], Splits]] = {
+_KINDS: dict[str, Callable[[str, _Options], Splits]] = {
+    "digits": lambda _, options: _named("digits", options),
     "folder": _folder,
     "array": _array,
+    "tfrecord": partial(_records, store="tfrecord"),
+    "array_record": _array_records,
     "tfds": _named,
 }

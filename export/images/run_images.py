@@ -12,12 +12,10 @@ from . import image_sets
 from .image_sets import ImageSet, Splits
 
 _RECIPE, _VALIDATION = "recipe.json", "validation.csv"
-# Kinds of data that stand with a word before them; other data are tfds names.
-_KINDS = ("folder:", "array:")
 
 
 def find_run_images(workdir: Path) -> Splits:
-    """Returns the images that a run learned from and those that it held back.
+    """Returns the images that a run learned from and its validation images.
 
     Args:
         workdir: Where a model file lies.
@@ -27,16 +25,17 @@ def find_run_images(workdir: Path) -> Splits:
     """
     file = workdir / _RECIPE
     try:
-        data = str(json.loads(file.read_text(encoding="utf-8"))["data"])
-    except (OSError, ValueError, KeyError, TypeError):
+        run = json.loads(file.read_text(encoding="utf-8"))
+        data = str(run["data"])
+        split = float(run.get("validation_share", 0.2)), int(run.get("seed", 0))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(
             f"{workdir} has no {_RECIPE} that names a run's data"
         ) from None
-    spec = data if data.startswith(_KINDS) else f"tfds:{data}"
-    splits = image_sets.find("data", spec, download=False)
+    splits = image_sets.find("data", data, download=False, split=split)
     if not splits.undivided:
         return splits
-    return _divided(Path(spec.partition(":")[2]).expanduser(), workdir / _VALIDATION)
+    return _divided(Path(data.partition(":")[2]).expanduser(), workdir / _VALIDATION)
 
 
 def _divided(root: Path, validation: Path) -> Splits:
@@ -63,4 +62,5 @@ def _divided(root: Path, validation: Path) -> Splits:
 
 
 def _image_set(part: str, root: Path, files: list[Path]) -> ImageSet:
-    return image_sets.of_files(f"{root}, the run's {part} images", files, root)
+    words = f"{root}, the run's {part} images"
+    return image_sets.of_files(words, files, root, skip_unreadable=True)

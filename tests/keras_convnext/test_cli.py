@@ -161,12 +161,24 @@ def test_fast_kernels_are_on_unless_they_were_turned_off(tmp_path, chosen):
     assert done.stdout.strip() == str(not chosen)
 
 
-FLAGS = _cli.Flags()
-FLAGS.text("data", None, "what to read")
-FLAGS.integer("batch", 64, "images at a time", 1)
-FLAGS.number("poll_seconds", 1, "how often")
-FLAGS.switch("any_size", False, "leave the size open")
-FLAGS.texts("set", "field=value; repeatable")
+def options():
+    flags = _cli.Flags()
+    flags.text("data", None, "what to read")
+    flags.integer("batch", 64, "images at a time", 1)
+    flags.number("poll_seconds", 1, "how often")
+    flags.switch("any_size", False, "leave the size open")
+    flags.texts("set", "field=value; repeatable")
+    return flags.values
+
+
+COMMAND = _cli.Command(
+    "serve",
+    "Serves.",
+    options,
+    raising(ZeroDivisionError()),
+    required=("data",),
+    suggest=lambda values, name, value: f"--{name}a={value}",
+)
 
 
 @pytest.mark.parametrize(
@@ -180,29 +192,16 @@ FLAGS.texts("set", "field=value; repeatable")
     ],
 )
 def test_flags_that_are_wrong_are_a_line(capsys, argv, line):
-    def suggest(values, name, value):
-        return f"--{name}a={value}"
-
-    code = _cli.run_command(
-        *("serve", "Serves.", FLAGS.values, raising(ZeroDivisionError())),
-        ["serve", *argv],
-        required=("data",),
-        suggest=suggest,
-    )
-    assert code == 2
+    assert COMMAND.main(["serve", *argv]) == 2
     stdout, stderr = capsys.readouterr()
     assert stderr.startswith("serve: error: ")
     assert line in stderr
     assert stderr.count("\n") == 1
     assert stdout == ""
-    FLAGS.values.unparse_flags()
 
 
 def test_help_says_what_must_be_given_and_what_is_taken_else(capsys):
-    body = raising(ZeroDivisionError())
-    values = FLAGS.values
-    arguments = ("serve", "Serves.", values, body, ["serve", "-h"])
-    assert _cli.run_command(*arguments, required=("data",)) == 0
+    assert COMMAND.main(["serve", "-h"]) == 0
     assert (
         capsys.readouterr().out
         == """Serves.

@@ -169,8 +169,11 @@ def test_every_console_script_points_at_a_run_function_that_is_there() -> None:
         package, module = script.module.removeprefix("keras_convnext.").split(".")
         path = ROOT / package / f"{module}.py"
         tree = ast.parse(path.read_text("utf-8") if path.exists() else "")
-        functions = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
-        if script.attr not in functions:
+        names = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+        for node in tree.body:
+            if isinstance(node, ast.Assign):
+                names |= {ast.unparse(target) for target in node.targets}
+        if script.attr not in names:
             missing.append(f"{script.name}: {path.relative_to(ROOT)}:{script.attr}")
     assert missing == []
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .data_error import DataError
+from keras_convnext._data.data_error import DataError
 
 if TYPE_CHECKING:
     from .source import Source, from_arrays, load

@@ -22,10 +22,10 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_convnext import image_files
+from keras_convnext._data.data_error import DataError
 from keras_convnext._stderr import held_bytes
 
 from . import decoding
-from .data_error import DataError
 
 
 class Stamp(NamedTuple):

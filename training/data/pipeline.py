@@ -7,13 +7,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_convnext._data.data_error import DataError
 from keras_convnext.image import evaluation_view
 from keras_convnext.preprocessing import Preprocessing
 
 from ..augment.mixup_cutmix import mixup_cutmix
 from ..augment.transforms import augment, crop
 from ..recipes.augmentation import Augmentation
-from .data_error import DataError
 from .examples import Examples, epoch_key
 
 # Evaluation images are kept in memory after the first pass up to so many bytes.

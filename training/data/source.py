@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_convnext._data import arrays, forms, records
+from keras_convnext._data.data_error import DataError
 from keras_convnext._files import cache_home
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
 from ..augment.random_crop import evaluation_pixels
 from ..recipes.augmentation import Augmentation
-from . import data_forms, pipeline
-from .data_error import DataError
-from .examples import Examples, Pixels
-from .readers import arrays, folder, records, tfds
+from . import pipeline
+from .examples import Examples, Pixels, Records
+from .readers import folder, tfds
 
 __all__ = ["DataError", "Source", "from_arrays", "load"]
 
@@ -205,22 +206,20 @@ def load(
             f"A share of {validation_share} cannot be held back for evaluation; it "
             "must lie between 0 and 1."
         )
-    kind, colon, rest = spec.partition(":")
-    if not colon:
-        kind, rest = ("digits", "") if spec == "digits" else ("tfds", spec)
+    kind, rest = forms.parse(spec)
     whole = split if split in ("test", "all") else None
     options = _Options(validation_share, seed, skip_bad_images, data_dir, whole)
     loader = _KINDS.get(kind)
-    is_path = not colon and Path(spec).expanduser().exists() and not tfds.is_known(spec)
+    is_path = (
+        ":" not in spec and Path(spec).expanduser().exists() and not tfds.is_known(spec)
+    )
     if loader is None or is_path or not (rest or kind == "digits"):
-        hint = data_forms.proposal(spec)
-        raise DataError(
-            f"No data under {spec!r}. Give {data_forms.FORMS}. {hint}".strip()
-        )
+        hint = forms.proposal(spec)
+        raise DataError(f"No data under {spec!r}. Give {forms.FORMS}. {hint}".strip())
     try:
         source = loader(rest, options)
     except DataError as error:
-        hint = data_forms.proposal(rest)
+        hint = forms.proposal(rest)
         if not hint or f"--data={kind}:" in hint:
             raise
         raise DataError(f"{error} {hint}") from error
@@ -341,18 +340,17 @@ def _load_records(spec: str, options: _Options, store: str) -> Source:
             validation_share=options.validation_share,
             seed=options.seed,
         )
+    training, validation = (
+        Records(part.count, part.read, part.labels, part.names)
+        for part in (found.train, found.validation)
+    )
     return Source(
-        spec,
-        found.classes,
-        found.train,
-        found.validation,
-        IMAGENET,
-        drawn=found.drawn,
+        spec, found.classes, training, validation, IMAGENET, drawn=found.drawn
     )
 
 
 def _load_array_records(path: str, options: _Options) -> Source:
-    prepared = tfds.prepared_in(path)
+    prepared = forms.prepared_in(path)
     if prepared is None:
         return _load_records(path, options, "array_record")
     return _load_named(prepared, options)

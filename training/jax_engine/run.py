@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from keras_convnext import _files
+from keras_convnext._data import arrays
 from keras_convnext._messages import Interrupted, UsageError, say
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
-from ..data.readers import arrays
 from ..engine import model as network
 from ..engine import train_state
 from ..engine.stop_signal import StopRequest

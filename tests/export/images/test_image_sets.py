@@ -56,7 +56,7 @@ def test_a_class_is_named_as_training_names_it(tmp_path):
 
 
 def test_a_folder_without_its_word_is_proposed_with_it(tmp_path):
-    with pytest.raises(UsageError, match=f"--images=folder:{tmp_path}[?]"):
+    with pytest.raises(UsageError, match=f"such a folder: --images=folder:{tmp_path}$"):
         image_sets.find("images", str(tmp_path))
 
 
@@ -153,10 +153,11 @@ def test_what_is_missing_or_no_images_is_told(tmp_path, array_file):
     np.savez(other, images=arrays["test_images"])
     (tmp_path / "empty").mkdir()
     for spec, words in (
-        ("tulips", "expected folder:PATH, array:FILE.npz or tfds:NAME"),
-        ("folder:", "expected folder:PATH"),
+        ("photo:x", "expected digits, folder:PATH, array:PATH.npz, tfrecord:FILES"),
+        ("folder:", "expected digits, folder:PATH"),
+        ("tulips", "tfds:tulips cannot be had"),
         (f"folder:{tmp_path / 'no'}", "there is no folder"),
-        (f"folder:{tmp_path / 'empty'}", "holds no .jpg"),
+        (f"folder:{tmp_path / 'empty'}", "holds no image file"),
         (f"array:{tmp_path / 'no.npz'}", "cannot be read as an .npz file"),
         (f"array:{wrong}", "train_images is float32"),
         (f"array:{other}", "neither train_images nor test_images"),
@@ -166,6 +167,73 @@ def test_what_is_missing_or_no_images_is_told(tmp_path, array_file):
             image_sets.find("images", spec)
         assert words in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["tif", "avif", "jfif", "JPG", "ppm"])
+def test_every_kind_of_file_that_training_reads_is_read(tmp_path, ending):
+    ramp = np.linspace(0, 255, 64, dtype=np.uint8)
+    pixels = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], np.uint8(90)), -1)
+    kind = {"tif": "TIFF", "avif": "AVIF", "ppm": "PPM"}.get(ending, "JPEG")
+    (tmp_path / "cat").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "cat" / f"one.{ending}", kind, quality=95)
+    (tmp_path / "cat" / ".hidden.png").write_bytes(b"made by a system")
+    found = image_sets.find("calibration", f"folder:{tmp_path}").training
+    assert found.count == 1
+    [image] = found.read([0])
+    assert image.label == "cat"
+    # Lossy kinds keep a smooth image to a few of 255.
+    np.testing.assert_allclose(comparison.decode(image), pixels, atol=12)
+
+
+def test_a_kind_that_nothing_reads_is_named(tmp_path):
+    (tmp_path / "one.cr2").write_bytes(b"II*")
+    found = image_sets.find("calibration", f"folder:{tmp_path}").training
+    with pytest.raises(UsageError, match=r"one\.cr2: a raw file of a camera"):
+        found.read([0])
+
+
+def write_records(file, count):
+    """Images of one color each, which is their number, under the usual names."""
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for number in range(count):
+            encoded = tf.io.encode_png(np.full((4, 4, 3), number, np.uint8)).numpy()
+            contents = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))
+            label = tf.train.Feature(int64_list=tf.train.Int64List(value=[number % 2]))
+            record = {"image/encoded": contents, "image/class/label": label}
+            features = tf.train.Features(feature=record)
+            writer.write(tf.train.Example(features=features).SerializeToString())
+
+
+def test_records_are_read_by_number_with_their_classes(tmp_path):
+    write_records(tmp_path / "train.tfrecord", 120)
+    write_records(tmp_path / "test.tfrecord", 5)
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    found = calibration.find(f"tfrecord:{tmp_path}")
+    assert (found.image_set.count, found.others.count) == (120, 5)
+    read = found.image_set.read([3, 90])
+    assert [image.label for image in read] == ["dog", "cat"]
+    assert [pixels_of(image)[0, 0, 0] for image in read] == [3, 90]
+
+
+def test_records_that_a_run_divided_are_divided_as_it_did(tmp_path):
+    from training.data import source
+
+    write_records(tmp_path / "all.tfrecord", 130)
+    data = f"tfrecord:{tmp_path}/all.tfrecord"
+    assert image_sets.find("calibration", data).undivided
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    run = {"data": data, "seed": 7, "validation_share": 0.2}
+    (workdir / "recipe.json").write_text(json.dumps(run))
+    judged = comparison.find(None, workdir / "model.keras")
+    found = {int(pixels_of(one)[0, 0, 0]) for one in judged.read(range(judged.count))}
+    trained = source.load(data, size_px=4, validation_share=0.2, seed=7)
+    drawn = trained.validation
+    assert found == {
+        int(Image.open(io.BytesIO(drawn.read(n)[0])).getpixel((0, 0))[0])
+        for n in range(drawn.count)
+    }
+    assert len(found) == 26
 
 
 @pytest.mark.parametrize(
@@ -193,7 +261,7 @@ def test_calibration_without_a_word_uses_what_the_run_learned_from(tmp_path):
     validation = [
         f"{label}/{number:03d}.png" for label in ("cat", "dog") for number in (3, 5)
     ]
-    # Training reads this kind, too; exports are not compared on it.
+    # As a run that leaves damaged images out may have had it.
     validation.append("dog/scan.tif")
     (tmp_path / "photos" / "dog" / "scan.tif").write_bytes(b"II*")
     model = run_of(tmp_path, validation)

@@ -10,11 +10,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image, ImageOps
 
+from keras_convnext._data import example_proto
 from keras_convnext.decoder_lines import name_decoded, report_decoder_lines
 from keras_convnext.image import evaluation_view
 from training.data import source as data
 from training.data import stream_flaws
-from training.data.readers import example_proto
 from training.recipes.augmentation import Augmentation
 
 array_records = pytest.importorskip("array_record.python.array_record_module")

@@ -14,7 +14,7 @@ from training.workdir.layout import Workdir, identity
 
 
 def parse(argv):
-    return _cli._parse(main.options(), argv, flag_hints.suggest)
+    return _cli.parse(main.options(), argv, flag_hints.suggest)
 
 
 @pytest.mark.parametrize(

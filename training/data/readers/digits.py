@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from ..data_error import DataError
+from keras_convnext._data.data_error import DataError
 
 NAME = "digits"
 SIZE_PX = 32

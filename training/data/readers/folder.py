@@ -16,15 +16,16 @@ from typing import TextIO
 import numpy as np
 
 from keras_convnext import image_files
+from keras_convnext._data import class_folders
+from keras_convnext._data.class_folders import first_few
+from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._files import legible
 from keras_convnext._stderr import hold_stderr
 
 from .. import check_memory
 from .. import image_files as images
-from ..data_error import DataError, SplitError
 from ..examples import Files
-from . import class_folders, same_images
-from .class_folders import first_few
+from . import same_images
 
 # Images that take longer to check than this get a line that counts them.
 _QUIET_SECONDS = 2.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from .class_folders import remark
+from keras_convnext._data.class_folders import remark
 
 
 class _Place(NamedTuple):

@@ -18,7 +18,9 @@ from urllib.request import getproxies
 import numpy as np
 import tensorflow as tf
 
-from ..data_error import DataError, SplitError
+from keras_convnext._data.data_error import DataError, SplitError
+from keras_convnext._data.forms import prepared_in
+
 from ..examples import Encoded, Examples, Pixels, Records
 
 # Sets of equally large images are read into memory up to so many bytes.
@@ -28,7 +30,6 @@ _SHUFFLE_BUFFER = 8192
 _EVALUATION_SPLITS = ("validation", "test")
 # What data sets call the name of the image's file.
 _NAME_KEYS = ("file_name", "image/filename", "filename")
-_INFO = "dataset_info.json"
 
 
 @dataclass(frozen=True)
@@ -97,22 +98,6 @@ def is_known(name: str) -> bool:
 
     base = re.split("[/:]", name)[0]
     return prepared_in(name) is not None or base in tfds.list_builders()
-
-
-def prepared_in(path: str) -> str | None:
-    """Returns the folder of a data set that tensorflow-datasets has prepared.
-
-    Args:
-        path: That folder, "NAME/1.0.0", or the one with its versions; the newest
-            counts. None is returned for any other.
-    """
-    folder = Path(path).expanduser()
-    if (folder / _INFO).is_file():
-        return str(folder)
-    versions = [found.parent for found in folder.glob(f"*/{_INFO}")]
-    numbered = [v for v in versions if v.name.replace(".", "").isdigit()]
-    by_number = sorted(numbered, key=lambda v: [int(n) for n in v.name.split(".")])
-    return str(by_number[-1]) if by_number else None
 
 
 @contextlib.contextmanager

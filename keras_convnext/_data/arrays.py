@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data_error import DataError, SplitError
+from keras_convnext._data.data_error import DataError, SplitError
 
 # uint8 images `(count, height, width, 3)` and int32 labels `(count,)`.
 Labeled = tuple[np.ndarray, np.ndarray]
@@ -100,7 +100,7 @@ def load(path: str) -> tuple[tuple[str, ...], Labeled, Labeled]:
     Raises:
         DataError: The file cannot be read or holds something else.
     """
-    found = _read(path, KEYS)
+    found = read_npz(path, KEYS)
     classes = class_names(found.get("classes"), found["train_labels"])
     return (
         classes,
@@ -119,7 +119,7 @@ def load_whole(path: str, *, part: str) -> tuple[tuple[str, ...], Labeled]:
     Raises:
         DataError: The file cannot be read or holds something else.
     """
-    found = _read(path, KEYS[2:])
+    found = read_npz(path, KEYS[2:])
     pairs = [KEYS[2:]]
     if part == "all" and all(key in found for key in KEYS):
         pairs.append(KEYS[:2])
@@ -138,7 +138,7 @@ def load_whole(path: str, *, part: str) -> tuple[tuple[str, ...], Labeled]:
     return classes, (images, labels)
 
 
-def _read(path: str, needed: Sequence[str]) -> dict[str, Any]:
+def read_npz(path: str, needed: Sequence[str] = ()) -> dict[str, Any]:
     """Returns the arrays of an .npz file; some must be there."""
     file = Path(path).expanduser()
     try:

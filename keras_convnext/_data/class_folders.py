@@ -161,7 +161,7 @@ def list_class_folders(root: Path) -> ClassFolders:
         name = unicodedata.normalize("NFC", folder.name)
         folders_of.setdefault(name, []).append(folder.name)
         files = []
-        for file in _files_below(folder):
+        for file in files_below(folder):
             if is_image(file):
                 files.append(file)
             else:
@@ -185,7 +185,7 @@ def list_class_folders(root: Path) -> ClassFolders:
     )
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """Returns the files in a folder and in the folders inside it, sorted."""
     found: list[Path] = []
     seen: set[str] = set()

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data_error import DataError
-from .class_folders import first_few
-from .example_proto import Buffer, Place
+from keras_convnext._data.class_folders import first_few
+from keras_convnext._data.data_error import DataError
+from keras_convnext._data.example_proto import Buffer, Place
 
 _GZIP = b"\x1f\x8b"
 # A TFRecord: the length in 8 bytes, its checksum in 4, the record, its checksum in 4.
@@ -98,7 +98,7 @@ def _array_record_store(files: Sequence[Path]) -> Store:
                 yield number, record, 0, len(record)
 
     def read(holder: int, start: int, length: int) -> bytes:
-        return source[holder][start : start + length]
+        return bytes(source[holder][start : start + length])
 
     return Store(records, read)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .readers import records, tfds
+from keras_convnext._data import records
 
 FORMS = (
     "digits, folder:PATH, array:PATH.npz, tfrecord:FILES, array_record:FILES or the "
     "name of a tensorflow-datasets data set such as imagenet2012"
 )
+PREFIXES = "folder:, array:, tfrecord:, array_record: or tfds:"
 # In the order in which they are looked for, at the end of a file's name.
 _KIND_BY_ENDING = {
     ".npz": "array",
@@ -19,6 +20,8 @@ _KIND_BY_ENDING = {
     ".tfrecords": "tfrecord",
     ".record": "tfrecord",
 }
+# What tensorflow-datasets writes beside a data set that it has prepared.
+_INFO = "dataset_info.json"
 _TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".parquet")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 _TABLE = (
@@ -27,11 +30,45 @@ _TABLE = (
 )
 
 
-def proposal(spec: str) -> str:
+def parse(spec: str) -> tuple[str, str]:
+    """Returns the form of a source, and what stands behind its colon.
+
+    Args:
+        spec: What `--data` says. A word without a colon is a name that
+            tensorflow-datasets knows, or the digits.
+
+    Example:
+        >>> parse("folder:photos"), parse("imagenet2012"), parse("digits")
+        (('folder', 'photos'), ('tfds', 'imagenet2012'), ('digits', ''))
+    """
+    kind, colon, rest = spec.partition(":")
+    if colon:
+        return kind, rest
+    return ("digits", "") if spec == "digits" else ("tfds", spec)
+
+
+def prepared_in(path: str) -> str | None:
+    """Returns the folder of a data set that tensorflow-datasets has prepared.
+
+    Args:
+        path: That folder, "NAME/1.0.0", or the one with its versions; the newest
+            counts. None is returned for any other.
+    """
+    folder = Path(path).expanduser()
+    if (folder / _INFO).is_file():
+        return str(folder)
+    versions = [found.parent for found in folder.glob(f"*/{_INFO}")]
+    numbered = [v for v in versions if v.name.replace(".", "").isdigit()]
+    by_number = sorted(numbered, key=lambda v: [int(n) for n in v.name.split(".")])
+    return str(by_number[-1]) if by_number else None
+
+
+def proposal(spec: str, flag: str = "data") -> str:
     """Returns a sentence on what to write for a file or folder that is there.
 
     Args:
-        spec: What `--data` says, or the part of it after the colon.
+        spec: What the flag says, or the part of it after the colon.
+        flag: Its name.
 
     Returns:
         The sentence; empty where there is no such file or folder.
@@ -43,7 +80,7 @@ def proposal(spec: str) -> str:
     if not path.exists() and rest:
         spec, path = rest, Path(rest).expanduser()
     if path.is_dir():
-        return f"There is such a folder: --data={_kind_of_folder(path)}:{spec}"
+        return f"There is such a folder: --{flag}={_kind_of_folder(path)}:{spec}"
     if not path.is_file():
         return ""
     ending = path.suffix.lower()
@@ -55,12 +92,12 @@ def proposal(spec: str) -> str:
     if kind is None and records.is_record_file(path):
         kind = "array_record" if "array_record" in path.name else "tfrecord"
     if kind is not None:
-        return f"There is such a file: --data={kind}:{spec}"
+        return f"There is such a file: --{flag}={kind}:{spec}"
     return f"{spec} is a file; images are given by their folder: folder:PATH."
 
 
 def _kind_of_folder(folder: Path) -> str:
-    if tfds.prepared_in(str(folder)) is not None:
+    if prepared_in(str(folder)) is not None:
         return "tfds"
     files = [path for path in folder.iterdir() if path.is_file()]
     if not any(map(records.is_record_file, files)):

@@ -18,11 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from ..data_error import DataError, SplitError
-from ..examples import Records
-from . import example_proto
-from .class_folders import EVALUATION_NAMES, TEST_NAMES, TRAIN_NAMES, first_few
-from .record_files import STORES, Record, Store
+from keras_convnext._data import example_proto
+from keras_convnext._data.class_folders import (
+    EVALUATION_NAMES,
+    TEST_NAMES,
+    TRAIN_NAMES,
+    first_few,
+)
+from keras_convnext._data.data_error import DataError, SplitError
+from keras_convnext._data.record_files import STORES, Record, Store
 
 LABELS = "labels.txt"
 # train-00000-of-01024, and whatever says "record", as tensorflow-datasets' files do.
@@ -47,6 +51,23 @@ class Features:
     first_label: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Encoded images in record files, any of which can be read by its number.
+
+    Attributes:
+        count: How many there are.
+        read: Returns the encoded image and the label of a number.
+        labels: int32 `(count,)`, counted from 0.
+        names: Returns the images' file names; empty where not every record has one.
+    """
+
+    count: int
+    read: Callable[[int], tuple[bytes, int]]
+    labels: np.ndarray
+    names: Callable[[], tuple[str, ...]]
+
+
 @dataclass(frozen=True)
 class RecordFiles:
     """What was found in record files.
@@ -54,7 +75,7 @@ class RecordFiles:
     Attributes:
         classes: Their names, from labels.txt beside the files; else their numbers.
         train: Training images.
-        evaluation: Evaluation images.
+        validation: Validation images.
         drawn: Whether these were drawn by share and seed.
     """
 
@@ -100,7 +121,7 @@ def load(
     spec: str,
     *,
     store: str,
-    validation_share: float,
+    validation_share: float | None,
     seed: int,
 ) -> RecordFiles:
     """Finds record files and looks at every record.
@@ -110,7 +131,8 @@ def load(
             fields of `Features`, as in "/data/imagenet,first_label=1". Files whose
             names say train or validation (or val, valid, test) are that part.
         store: "tfrecord" or "array_record".
-        validation_share: Part that evaluation gets where no name says so.
+        validation_share: Part that evaluation gets where no name says so; None gives
+            it all, as training.
         seed: Of that split.
 
     Raises:
@@ -123,6 +145,10 @@ def load(
     if evaluation_files:
         validation = _indexed(evaluation_files, features, STORES[store])
         held_rows = np.arange(len(validation.labels))
+    elif validation_share is None:
+        classes = _class_names(train_files[0].parent, train.labels, features)
+        images = train.records(rows)
+        return RecordFiles(classes, images, images)
     else:
         held_rows, rows = _split(rows, validation_share, seed, pattern)
     labels = np.concatenate([train.labels, validation.labels])

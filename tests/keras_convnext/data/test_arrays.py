@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.data.readers import arrays
+from keras_convnext._data import arrays
 
 GOOD = np.zeros((4, 6, 5, 3), np.uint8)
 LABELS = np.array([0, 1, 0, 1])

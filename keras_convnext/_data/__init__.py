@@ -1,0 +1,1 @@
+"""What both applications read of data sources: nothing here decodes an image."""
