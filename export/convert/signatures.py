@@ -20,6 +20,8 @@ from ..model.forward import Network
 # Each image in work may hold its decoded pixels, so the count bounds the memory.
 _DECODED_AT_ONCE = 4
 DEFAULTS = ("bytes", "images", "tensors")
+# Where an example holds an image's file: TensorFlow's usual name, as in training.
+EXAMPLE_IMAGE = "image/encoded"
 
 
 def _status(contents: tf.Tensor, is_good: tf.Tensor) -> tf.Tensor:
@@ -120,6 +122,18 @@ def _from_bytes(
     return classify
 
 
+def _from_examples(classify: Callable) -> Callable:
+    """Returns what TensorFlow Serving's Classify asks, of serialized examples."""
+
+    def classify_examples(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        image = {EXAMPLE_IMAGE: tf.io.FixedLenFeature([], tf.string)}
+        found = classify(tf.io.parse_example(inputs, image)[EXAMPLE_IMAGE])
+        # Two outputs are all that Classify takes.
+        return {name: found[name] for name in ("classes", "scores")}
+
+    return classify_examples
+
+
 def _score_of_each(probabilities: tf.Tensor, names: int) -> tf.Tensor:
     """Returns a probability for each name, `(batch, names)`.
 
@@ -164,9 +178,10 @@ def make(
 
     Returns:
         `bytes` (`image_bytes` string `(batch,)` to `classes` string `(batch, top)`,
-        `scores` float32 `(batch, top)`, `status` string `(batch,)`), `images`
-        (`images` uint8 `(batch, height, width, 3)`) and `tensors` (`tensors` float32
-        `(batch, size_px, size_px, 3)` in 0..255) to `probabilities` float32
+        `scores` float32 `(batch, top)`, `status` string `(batch,)`), `classify`
+        (`inputs`, serialized `tf.train.Example`s `(batch,)`, to the first two),
+        `images` (`images` uint8 `(batch, height, width, 3)`) and `tensors` (`tensors`
+        float32 `(batch, size_px, size_px, 3)` in 0..255) to `probabilities` float32
         `(batch, outputs)`, and `features` (`tensors`) to `features` float32
         `(batch, channels)`. Of a model whose outputs are features, that one alone,
         which is the default then.
@@ -184,12 +199,18 @@ def make(
         return {"serving_default": signature, "features": signature}
     specs = {
         "bytes": tf.TensorSpec((None,), tf.string, name="image_bytes"),
+        "classify": tf.TensorSpec((None,), tf.string, name="inputs"),
         "images": tf.TensorSpec((None, None, None, 3), tf.uint8, name="images"),
         "tensors": network.spec(None),
         "features": network.spec(None),
     }
+    # Traced once for both signatures.
+    from_bytes = tf.function(
+        _from_bytes(network, preprocessing, labels, top), autograph=False
+    )
     functions = {
-        "bytes": _from_bytes(network, preprocessing, labels, top),
+        "bytes": from_bytes,
+        "classify": _from_examples(from_bytes),
         "images": _from_images(network, preprocessing),
         "tensors": from_tensors,
         "features": features,

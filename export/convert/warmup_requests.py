@@ -17,6 +17,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from .signatures import EXAMPLE_IMAGE
+
 PLACE = Path("assets.extra", "tf_serving_warmup_requests")
 
 # Field numbers. Source: tensorflow_serving/apis: prediction_log.proto, predict.proto,
@@ -72,8 +74,11 @@ def write(
     file = io.BytesIO()
     Image.fromarray(image).save(file, format="JPEG")
     tensors = image[None].astype(np.float32)
+    example = tf.train.Example()
+    example.features.feature[EXAMPLE_IMAGE].bytes_list.value.append(file.getvalue())
     inputs: dict[str, tuple[str, _Value]] = {
         "bytes": ("image_bytes", [file.getvalue()]),
+        "classify": ("inputs", [example.SerializeToString()]),
         "images": ("images", image[None]),
         "tensors": ("tensors", tensors),
         "features": ("tensors", tensors),

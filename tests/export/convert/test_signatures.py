@@ -70,6 +70,7 @@ def test_signatures_have_the_documented_names_types_and_shapes(signatures):
     assert found == {
         "serving_default": encoded,
         "bytes": encoded,
+        "classify": ({"inputs": ("string", [None])}, {"classes", "scores"}),
         "images": ({"images": ("uint8", [None, None, None, 3])}, {"probabilities"}),
         "tensors": ({"tensors": square}, {"probabilities"}),
         "features": ({"tensors": square}, {"features"}),
@@ -199,7 +200,29 @@ def test_every_warm_up_request_can_be_answered(folder, signatures):
         if "status" in answers:
             assert answers["status"].numpy()[0] == b""
         asked.append(name)
-    assert asked == ["serving_default", "bytes", "images", "tensors", "features"]
+    assert asked == [
+        "serving_default",
+        "bytes",
+        "classify",
+        "images",
+        "tensors",
+        "features",
+    ]
+
+
+def test_examples_get_the_classes_of_the_images_in_them(signatures, photographs):
+    files = [*photographs, b"no image"]
+    examples = [tf.train.Example() for _ in files]
+    for example, file in zip(examples, files, strict=True):
+        example.features.feature["image/encoded"].bytes_list.value.append(file)
+    serialized = [example.SerializeToString() for example in examples]
+    found = signatures["classify"](inputs=tf.constant(serialized))
+    wanted = signatures["bytes"](image_bytes=tf.constant(files))
+    for name in ("classes", "scores"):
+        np.testing.assert_array_equal(found[name], wanted[name])
+    assert not found["scores"][-1].numpy().any()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image/encoded"):
+        signatures["classify"](inputs=tf.constant([b""]))
 
 
 def test_another_default_signature_can_be_chosen(loaded, tmp_path):
