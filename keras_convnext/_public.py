@@ -1,6 +1,7 @@
 """What `import keras_convnext` gives; it loads Keras and registers every layer."""
 
 from keras_convnext import layers, roadmap
+from keras_convnext._pyramid import pyramid
 from keras_convnext.builders import (
     ConvNeXtAtto,
     ConvNeXtBase,
@@ -29,7 +30,6 @@ from keras_convnext.creation import create, describe
 from keras_convnext.folding import fold
 from keras_convnext.inference.classifier import load
 from keras_convnext.preprocessing import decode_predictions, preprocess_input
-from keras_convnext.pyramid import pyramid
 from keras_convnext.variants import list_variants
 from keras_convnext.weights import list_weights, save_weights_as
 from keras_convnext.weights import load as load_weights

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from keras_convnext import image_bmp
-from keras_convnext import image_headers as headers
 from keras_convnext.image import MAX_PIXELS, decode, evaluation_view
+from keras_convnext.image import _bmp as image_bmp
+from keras_convnext.image import _headers as headers
 from keras_convnext.preprocessing import Preprocessing
 
 from ..model.forward import Network

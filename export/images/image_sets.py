@@ -149,7 +149,7 @@ def _encoded(path: Path) -> bytes:
     Raises:
         ValueError: It cannot be used.
     """
-    from keras_convnext import image_files
+    from keras_convnext.image import files as image_files
 
     if problem := image_files.named_problem(path):
         raise image_files.Unreadable(problem)

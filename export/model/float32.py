@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_convnext.flattening import flatten
+from keras_convnext.folding._flattening import flatten
 from keras_convnext.nested_layers import layers_by_name
 
 # Keras' dtypes and dtype policies other than float32's.

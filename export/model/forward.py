@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from keras_convnext.flattening import flatten_with_calls
+from keras_convnext.folding._flattening import flatten_with_calls
 from keras_convnext.inference.inputs import normalizes_images
 from keras_convnext.inference.outputs import OutputMeaning, find_output_meaning
 from keras_convnext.preprocessing import Preprocessing

@@ -42,7 +42,7 @@ def read_image(path: Path) -> np.ndarray:
         FileNotFoundError: There is no such file.
         ValueError: It is no image that can be used.
     """
-    from keras_convnext import image_files
+    from keras_convnext.image import files as image_files
 
     path = path.expanduser()
     if problem := image_files.named_problem(path):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_convnext.weights._load import check_numbers, read_ours
 from keras_convnext.weights.dialects import detect_naming
 from keras_convnext.weights.errors import WeightsMismatchError
 from keras_convnext.weights.fetch import fetch
-from keras_convnext.weights.load import check_numbers, read_ours
 from keras_convnext.weights.plan import ours_shapes
 from keras_convnext.weights.pretrained import PretrainedWeights
 from keras_convnext.weights.readers import open_tensors

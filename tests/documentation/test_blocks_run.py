@@ -61,7 +61,7 @@ def scratch(short_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copytree(short_run, tmp_path / "runs" / "demo")
     monkeypatch.chdir(tmp_path)
     # By its module: `keras_convnext.weights.load` is also a function.
-    loading = importlib.import_module("keras_convnext.weights.load")
+    loading = importlib.import_module("keras_convnext.weights._load")
     monkeypatch.setattr(loading, "fetch", random_weights)
     starting = importlib.import_module("training.engine.pretrained")
     monkeypatch.setattr(starting, "fetch_file", random_weights)

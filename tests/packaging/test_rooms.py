@@ -86,3 +86,26 @@ def test_relative_and_absolute_imports_are_found() -> None:
     assert "keras_convnext.variants" in IMPORTS["keras_convnext.models"]
     with pytest.raises(graphlib.CycleError):
         list(graphlib.TopologicalSorter({"a": {"b"}, "b": {"a"}}).static_order())
+
+
+def hidden_modules(package: str, source: str) -> set[str]:
+    """The modules of a package whose names its `__init__` gives to something else."""
+    return {
+        alias.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and node.module not in (None, package)
+        for alias in node.names
+        if f"{package}.{alias.asname or alias.name}" in FILES
+    }
+
+
+def test_no_public_function_hides_a_module() -> None:
+    assert hidden_modules("keras_convnext", "from a.variants import variants")
+    public = {"keras_convnext": ROOT / "keras_convnext" / "_public.py"}
+    packages = {
+        name: file
+        for name, file in FILES.items()
+        if file.stem == "__init__" and name != "keras_convnext"
+    }
+    for name, file in (public | packages).items():
+        assert hidden_modules(name, file.read_text("utf-8")) == set(), name

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from keras_convnext import image_files, image_headers, image_orientation
+from keras_convnext.image import _headers as image_headers
+from keras_convnext.image import _orientation as image_orientation
+from keras_convnext.image import files as image_files
 
 from ..augment.random_crop import Window
 

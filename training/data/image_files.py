@@ -21,9 +21,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_convnext import image_files
 from keras_convnext._data.data_error import DataError
 from keras_convnext._stderr import held_bytes
+from keras_convnext.image import files as image_files
 
 from . import decoding
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_convnext import image_files
 from keras_convnext._files import is_image, legible
 from keras_convnext._messages import UsageError
 from keras_convnext._stderr import held_bytes, hold_stderr
 from keras_convnext.image import evaluation_view
+from keras_convnext.image import files as image_files
 from keras_convnext.preprocessing import Preprocessing
 
 MAX_DOWNLOAD_BYTES = 32 * 2**20

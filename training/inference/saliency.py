@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_convnext.flattening import Call, flatten_with_calls
+from keras_convnext.folding._flattening import Call, flatten_with_calls
 
 _SIDE = 4
 # What may stand between the classifier and the model's output, by class name.

@@ -140,7 +140,7 @@ def test_odd_images_and_random_bytes_get_a_status_and_their_neighbors_an_answer(
                 answered.add(name)
     assert not any(name.startswith("random") for name in answered)
     print(f"{len(odd)} odd files, {len(answered)} classified")
-    # What its upper eight bits show is black alone; tests/keras_convnext/test_image.py
+    # What its upper eight bits show is black alone: test_pixels.py
     # has more of that.
     assert readable - answered <= {"png16/pil_i_trns.png"}
 

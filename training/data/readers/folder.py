@@ -15,12 +15,12 @@ from typing import TextIO
 
 import numpy as np
 
-from keras_convnext import image_files
 from keras_convnext._data import class_folders
 from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._files import legible
 from keras_convnext._stderr import hold_stderr
+from keras_convnext.image import files as image_files
 
 from .. import check_memory
 from .. import image_files as images

@@ -22,10 +22,9 @@ from typing import Any
 
 import keras
 
-from keras_convnext._renamed import module_getattr
-from keras_convnext.flattening import IDLE_AT_INFERENCE
-from keras_convnext.functional_graph import Key, Step, keys_in, map_keys, read
-from keras_convnext.fusions import NORMS, copy, fuse
+from keras_convnext.folding._algebra import NORMS, copy, fuse
+from keras_convnext.folding._flattening import IDLE_AT_INFERENCE
+from keras_convnext.folding._graph import Key, Step, keys_in, map_keys, read
 from keras_convnext.layers import LayerScale, Rematerialized
 from keras_convnext.merged_weights import check_floats, merged_values, own_variables
 
@@ -77,9 +76,6 @@ def folding_report(model: keras.Model) -> dict[str, str]:
         {'stem_norm': 'its output goes to more than one layer'}
     """
     return fold_with_reasons(model)[1]
-
-
-__getattr__ = module_getattr(__name__, {"unfolded": "folding_report"})
 
 
 def fold_with_reasons(model: keras.Model) -> tuple[keras.Model, dict[str, str]]:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_convnext import image_bmp
-from keras_convnext import image_first_frame as first_frame
-from keras_convnext import image_headers as headers
-from keras_convnext.image_orientation import orientation_of, upright
+from keras_convnext.image import _bmp as image_bmp
+from keras_convnext.image import _first_frame as first_frame
+from keras_convnext.image import _headers as headers
+from keras_convnext.image._orientation import orientation_of, upright
 from keras_convnext.preprocessing import Preprocessing
 
 # A larger image would take over 300 MB before it is resized; a file of a few bytes

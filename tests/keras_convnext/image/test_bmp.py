@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_convnext import image_files
 from keras_convnext.image import decode
+from keras_convnext.image import files as image_files
 from tests import bitmaps
 
 RNG = np.random.default_rng(3)

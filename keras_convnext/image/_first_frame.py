@@ -8,7 +8,7 @@ Source: GIF89a specification (CompuServe, 1990); RFC 9649 (WebP), sections 2.3 t
 
 import tensorflow as tf
 
-from keras_convnext import image_headers as headers
+from keras_convnext.image import _headers as headers
 
 _GIF_IMAGE, _GIF_EXTENSION = 0x2C, 0x21
 # A GIF keeps its pixels in blocks of 255 bytes at most: this many hold 16 MB.

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
+from keras_convnext._pyramid import pyramid
 from keras_convnext.folding import fold, folding_report
 from keras_convnext.layers import LayerNorm, LayerScale, PointwiseMLP, ScaleByInverseStd
 from keras_convnext.models import build
-from keras_convnext.pyramid import pyramid
 from tests.checks import tiny_variant
 
 # One of every way in which variants differ: stem, norm, GRN, head, stages.

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from keras_convnext.image import decode, evaluation_view
 from keras_convnext.preprocessing import Preprocessing
 
-ODD_IMAGES = pathlib.Path(__file__).parents[3] / "shared" / "data" / "odd_images"
+ODD_IMAGES = pathlib.Path(__file__).parents[4] / "shared" / "data" / "odd_images"
 KERNELS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
@@ -202,7 +202,7 @@ for file in sorted(pathlib.Path({str(ODD_IMAGES)!r}).glob("*/*")):
         capture_output=True,
         text=True,
         timeout=300,
-        cwd=pathlib.Path(__file__).parents[2],
+        cwd=pathlib.Path(__file__).parents[3],
     )
     assert done.returncode == 0, done.stderr[-2000:]
     told = dict(line.split(" ", 1) for line in done.stdout.splitlines())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from keras_convnext import image_headers as headers
+from keras_convnext.image import _headers as headers
 
 # From here on the bits a pixel, the compression and the masks stand at these bytes.
 _LEAST_HEADER_BYTES = 40

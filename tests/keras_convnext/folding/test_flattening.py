@@ -10,8 +10,12 @@ import keras
 import numpy as np
 import pytest
 
-from keras_convnext.flattening import IDLE_AT_INFERENCE, flatten, flatten_with_calls
 from keras_convnext.folding import fold
+from keras_convnext.folding._flattening import (
+    IDLE_AT_INFERENCE,
+    flatten,
+    flatten_with_calls,
+)
 from keras_convnext.models import build
 from tests.checks import random_images, tiny_variant
 

@@ -10,7 +10,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_convnext import adam_kernel
 from keras_convnext.layer_decay import lr_scales
 from keras_convnext.layers import (
     GlobalResponseNormalization,
@@ -19,6 +18,7 @@ from keras_convnext.layers import (
     RMSNorm,
     SimpleNorm,
 )
+from keras_convnext.optimizers import _adam_kernel as adam_kernel
 
 UNDECAYED_LAYERS = (
     LayerNorm,

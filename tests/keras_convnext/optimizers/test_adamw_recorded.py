@@ -11,7 +11,9 @@ import keras_convnext
 from keras_convnext import optimizers
 from keras_convnext.optimizers import LayerwiseAdamW, ParameterGroup
 
-RECORDED = json.loads((Path(__file__).parent / "reference" / "adamw.json").read_text())
+RECORDED = json.loads(
+    (Path(__file__).parents[1] / "reference" / "adamw.json").read_text()
+)
 
 
 def test_trajectories_are_torchs_with_each_parameters_own_rate():

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_convnext import image_headers as headers
+from keras_convnext.image import _headers as headers
 
 # The longest walk over the segments of a JPEG or the chunks of a PNG or WebP. Real
 # files keep their EXIF block among the first few.

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import keras_convnext
-from keras_convnext import adam_kernel, optimizers
+from keras_convnext import optimizers
 from keras_convnext.optimizers import LayerwiseAdamW, ParameterGroup, WarmupCosine
+from keras_convnext.optimizers import _adam_kernel as adam_kernel
 
 
 def decayed(model):

@@ -14,8 +14,8 @@ from typing import Any
 
 import keras
 
-from keras_convnext.functional_graph import Graph, Key, as_functional, map_keys, read
-from keras_convnext.fusions import copy
+from keras_convnext.folding._algebra import copy
+from keras_convnext.folding._graph import Graph, Key, as_functional, map_keys, read
 from keras_convnext.layers import StochasticDepth
 
 # Layers that pass on what they get when a model answers. Keras versions have more or
