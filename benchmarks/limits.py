@@ -156,13 +156,13 @@ def profile(call: Callable[[], Any]) -> dict[str, float]:
 
 
 def _runs_others(kind: str) -> bool:
-    """Returns whether an operator's time is that of those inside of it."""
+    """Returns True if an operator's time is that of those inside of it."""
     containers = ("While", "StatefulPartitionedCall", "PartitionedCall", "Case", "If")
     return kind in containers or "__inference_" in kind
 
 
 def measure(contestant: str, case: cases.Case, rounds: int) -> dict[str, Any]:
-    """Returns what one work gave: medians in seconds, ratios, shares of operators."""
+    """Returns the results of one work: median seconds, ratios, shares of operators."""
     module = importlib.import_module(f"contestants.{contestant}")
     whole = module.prepare(dataclasses.asdict(case))
     alone, operations = products(case)

@@ -27,7 +27,7 @@ PEERS = (cases.EAGER, cases.COMPILE, cases.OPENVINO, cases.ONNX)
 
 
 def machine() -> dict[str, Any]:
-    """Returns what the figures were taken on."""
+    """Returns the machine and the versions of the measurement."""
     facts = {"system": platform.platform(), "python": platform.python_version()}
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def measured_by(name: str, peers_python: Path, out: Path) -> dict[str, Any]:
-    """Returns what a command of its own measures, or why it did not."""
+    """Returns the measurements of a separate command, or why there are none."""
     (script, *arguments), has_peer = cases.COMMANDS[name]
     if has_peer and not peers_python.exists():
         return {"missing": f"the peers' environment is not there ({peers_python})"}

@@ -51,7 +51,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
 
 
 def machine(facts: dict[str, Any]) -> list[str]:
-    """Returns what the figures were taken on, in words."""
+    """Returns the machine and the versions of the measurement, in words."""
     instructions = ", ".join(facts.get("instructions", [])) or "none of AVX-512"
     card = f"{facts['gpu']} (driver {facts['driver']}), " if "gpu" in facts else ""
     return [
@@ -69,8 +69,8 @@ def targets(races: list[dict[str, Any]]) -> list[str]:
             reached = target["reached"]
             shown = "not measured"
             if reached is not None:
-                verdict = "" if reached >= target["ratio"] else " (missed)"
-                shown = f"**{reached:.2f}**{verdict}"
+                remark = "" if reached >= target["ratio"] else " (missed)"
+                shown = f"**{reached:.2f}**{remark}"
             pair = (cases.TITLES[target[side]] for side in ("faster", "slower"))
             rows.append(
                 [race["case"]["name"], " / ".join(pair), str(target["ratio"]), shown]
@@ -93,12 +93,12 @@ def at_most(reached: float | None, most: float) -> list[str]:
     """Returns a limit and what was reached, in words."""
     if reached is None:
         return [f"at most {most}", "not measured"]
-    verdict = "" if reached <= most else " (missed)"
-    return [f"at most {most}", f"**{reached:.2f}**{verdict}"]
+    remark = "" if reached <= most else " (missed)"
+    return [f"at most {most}", f"**{reached:.2f}**{remark}"]
 
 
 def commands(others: dict[str, Any]) -> list[str]:
-    """Returns what the commands of their own measured."""
+    """Returns the measurements of the separate commands."""
     if not others:
         return []
     lines = ["### Import, building, scaling and the data pipeline", ""]
@@ -122,14 +122,14 @@ def commands(others: dict[str, Any]) -> list[str]:
             f"{side} {rate:.0f} img/s"
             for side, rate in pipeline["images_per_second_per_core"].items()
         )
-        verdict = "" if pipeline["ratio"] >= PIPELINE_RATIO else " (missed)"
-        shown = f"**{pipeline['ratio']:.2f}**{verdict}"
+        remark = "" if pipeline["ratio"] >= PIPELINE_RATIO else " (missed)"
+        shown = f"**{pipeline['ratio']:.2f}**{remark}"
         rows.append([f"pipeline on one core: {rates}", str(PIPELINE_RATIO), shown])
     return [*lines, *(table(["what", "target", "measured"], rows) if rows else [])]
 
 
 def limits(works: list[dict[str, Any]]) -> list[str]:
-    """Returns what stands in the way: the products alone, and where the rest goes."""
+    """Returns the limits: the products alone, and the time of the rest."""
     rows = []
     for work in works:
         medians = work["median_s"]
@@ -164,7 +164,7 @@ def limits(works: list[dict[str, Any]]) -> list[str]:
 
 
 def pipeline_profile(found: dict[str, Any]) -> list[str]:
-    """Returns where an image's time goes in the data pipeline, and the floor of it."""
+    """Returns the times of an image in the data pipeline, and their lower bound."""
     if "spent" not in found:
         return []
     rates = found["images_per_second_per_core"]
@@ -183,7 +183,7 @@ def pipeline_profile(found: dict[str, Any]) -> list[str]:
 
 
 def kernels(works: list[dict[str, Any]]) -> list[str]:
-    """Returns what TensorFlow's faster set of kernels gains."""
+    """Returns the speed-up of TensorFlow's faster set of kernels."""
     rows = [
         [
             work["name"],
@@ -221,7 +221,7 @@ def utilization(case: dict[str, Any], rate: float, card: str) -> float | None:
 
 
 def on_the_card(races: list[dict[str, Any]], card: str) -> list[str]:
-    """Returns what the contestants took of a card's memory and of its arithmetic."""
+    """Returns the contestants' use of a card's memory and arithmetic."""
     rows = []
     for race in races:
         for name, each in race["results"].items():
@@ -241,7 +241,7 @@ def on_the_card(races: list[dict[str, Any]], card: str) -> list[str]:
 
 
 def profiles(races: list[dict[str, Any]]) -> list[str]:
-    """Returns where a card's time goes: by kind, and the longest kernels by name."""
+    """Returns a card's time by kind, and the longest kernels by name."""
     lines = []
     for race in races:
         told = {

@@ -97,7 +97,7 @@ class Runner:
 def run(
     case: Case, pythons: Mapping[str, Path], rounds: int, seconds: float
 ) -> dict[str, Any]:
-    """Returns what one race gave.
+    """Returns the result of one race.
 
     Args:
         case: The race.

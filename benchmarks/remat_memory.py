@@ -24,7 +24,7 @@ def resident_mb(entry: str) -> float:
 
 
 def measure(variant: str, size_px: int, batch: int, remat: bool) -> dict[str, float]:
-    """Returns what two training steps take: megabytes above before, and seconds."""
+    """Returns the cost of two training steps: additional megabytes, and seconds."""
     import keras
     import numpy as np
     import tensorflow as tf

@@ -20,7 +20,7 @@ END = "<!-- end of forms -->\n"
 
 
 def ask(form: Form) -> dict[str, str]:
-    """Returns what each command says of a form, without the folder's name."""
+    """Returns each command's message for a form, without the folder's name."""
     with tempfile.TemporaryDirectory() as folder:
         answers = ask_all(prepare(form, Path(folder)))
     return {name: answer.replace(folder, "photos") for name, answer in answers.items()}

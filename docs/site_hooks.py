@@ -27,7 +27,7 @@ _TARGET = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)")
 
 
 def _in_site(target: str, page: PurePosixPath) -> tuple[str, Path | None]:
-    """Returns where a link leads in the site, and the file to copy there.
+    """Returns the target of a link in the site, and the file to copy there.
 
     Args:
         target: As written in the page.
@@ -71,7 +71,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def _repository_path(src_uri: str) -> PurePosixPath:
-    """Returns where a page of the site lies in the repository."""
+    """Returns the path of a page in the repository."""
     for source, name in PAGES.items():
         if name == src_uri:
             return PurePosixPath(source)

@@ -13,7 +13,7 @@ from .convert.precisions import FORMATS, PRECISIONS
 from .model import keras_file
 
 COMMAND = "export"
-SUMMARY = """Exports a trained model and proves that each file agrees with Keras.
+SUMMARY = """Exports a trained model and verifies each file against Keras.
 
   python -m export.main --model=runs/demo/model.keras --format=saved_model,tflite \\
       --out=runs/demo/export"""
@@ -23,16 +23,14 @@ def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
     flags.model("logits, probabilities, sigmoid or features")
-    flags.text("format", ",".join(FORMATS), "what to write, separated by commas")
-    flags.text("precision", "float32", f"of: {', '.join(PRECISIONS)}")
-    flags.text("out", None, "folder for the files")
-    flags.text("calibration", None, f"int8's images: {PREFIXES} [the run's]")
-    flags.integer("batch", 1, "images a call of a TFLite file; 0 for any number", 0)
-    flags.switch("any_size", False, "leave a TFLite file's height and width open")
-    flags.text(
-        "images", None, "to compare on, likewise; else what the workdir held back"
-    )
-    flags.integer("most_images", None, "to compare on [128, more of small ones]", 1)
+    flags.text("format", ",".join(FORMATS), "comma-separated formats")
+    flags.text("precision", "float32", f"comma-separated: {', '.join(PRECISIONS)}")
+    flags.text("out", None, "output folder")
+    flags.text("calibration", None, f"images for int8: {PREFIXES} [the run's]")
+    flags.integer("batch", 1, "images per call of a TFLite file; 0 for any", 0)
+    flags.switch("any_size", False, "TFLite files for any height and width")
+    flags.text("images", None, "images for the comparison, likewise [the run's]")
+    flags.integer("most_images", None, "of them, at most [128, or more small ones]", 1)
     flags.text(
         "default_signature", "bytes", "serving_default: bytes, images or tensors"
     )

@@ -129,7 +129,7 @@ def _computing_in_float32(source: Source) -> Source:
 
 
 def _precision_of(original: Source, reference: Reference) -> dict[str, Any]:
-    """Returns what a model computes in, and how far float32 is from that; says it."""
+    """Returns a model's precision and its difference from float32, and prints both."""
     policies = float32.other_precisions(original.model)
     if not policies:
         return {"policies": ["float32"], "max_abs_diff": 0.0}
@@ -159,7 +159,7 @@ def _folded(source: Source) -> tuple[Any, dict[str, str]]:
 
 
 def _where(made: Artifact) -> list[str]:
-    """Returns where in a quantised file accuracy goes, in words."""
+    """Returns the largest quantization errors of a file, in words."""
     worst = sorted(made.layers, key=lambda layer: -layer.error)[:_WORST]
     if not worst:
         return []
@@ -263,7 +263,7 @@ def packed_names(source: Source) -> dict[str, Sequence[str]]:
 
 
 def _description(source: Source, labels_name: str) -> Description:
-    """Returns what a TFLite file says of itself."""
+    """Returns the description for a TFLite file's metadata."""
     seen = source.preprocessing
     how = "cut to its middle" if seen.crop_mode == "center" else "squashed whole"
     return Description(

@@ -38,26 +38,30 @@ def options() -> _cli.FlagValues:
     flags.text(
         "model_dir", None, "an export's folder, or one with versions 1, 2, ... in it"
     )
-    flags.text("model_name", "default", "what clients call the model")
+    flags.text("model_name", "default", "the model's name for clients")
     flags.text(
         "model_config_file", None, "several models: TensorFlow Serving's model.config"
     )
     flags.number(
         "model_config_file_poll_wait_seconds",
         0,
-        "how often that file is read again; 0 for never",
+        "how often to reread that file; 0 for never",
     )
     flags.text(
         "host",
         "127.0.0.1",
-        "address to listen at; 0.0.0.0 or :: for all of this machine",
+        "address to listen on; 0.0.0.0 or :: for all",
     )
     flags.integer("rest_api_port", 8501, "HTTP; 0 for none", most=_MOST_PORT)
     flags.integer("port", 8500, "gRPC; 0 for none", most=_MOST_PORT)
     flags.integer("max_batch_size", 32, "images computed together, and in a request", 1)
-    flags.integer("batch_timeout_micros", 0, "how long a request waits for company")
     flags.integer(
-        "max_enqueued_batches", 100, "batches that wait before requests are refused", 1
+        "batch_timeout_micros",
+        0,
+        "how long a request waits for others to share its batch",
+    )
+    flags.integer(
+        "max_enqueued_batches", 100, "waiting batches before requests are refused", 1
     )
     flags.integer("num_batch_threads", 2, "batches computed at the same time", 1)
     flags.text(
@@ -68,15 +72,13 @@ def options() -> _cli.FlagValues:
     flags.number(
         "request_timeout_seconds", 30, "for a request to arrive; for its answer"
     )
-    flags.number(
-        "poll_seconds", 1, "how often new versions are looked for; 0 for never"
-    )
+    flags.number("poll_seconds", 1, "how often to look for new versions; 0 for never")
     flags.switch(
         "rest_api_enable_cors_support",
         False,
-        "web pages from elsewhere may read the answers",
+        "let web pages of other sites read the responses",
     )
-    flags.number("drain_seconds", 30, "how long requests may still take after SIGTERM")
+    flags.number("drain_seconds", 30, "time for open requests after SIGTERM")
     # What TensorFlow Serving calls them.
     for name, original in _OTHER_NAMES.items():
         flags.alias(name, original)
@@ -133,7 +135,7 @@ def _answer_until(told_to_stop: socket.socket, server: Any, settings: Any) -> in
 
 
 def _told_to_stop() -> socket.socket:
-    """Returns what can be read as soon as there was a SIGTERM or a Ctrl-C.
+    """Returns a file that becomes readable after SIGTERM or Ctrl-C.
 
     From here on such a signal means to stop, not to die. Python's own handlers run in
     the main thread alone, which does not wake up where the system gave the signal to

@@ -29,7 +29,7 @@ def _summarize(values: _cli.FlagValues) -> int:
     workdir, out = Path(values.workdir), Path(values.out)
     metrics = _read(workdir / "metrics.json")
     exported = _read(out / "export.json")
-    print(f"accuracy on held-back images: {metrics['top1']:.2%}")
+    print(f"accuracy on validation images: {metrics['top1']:.2%}")
     for place, entry in exported["artefacts"].items():
         # Exports of 0.1.0 know the first class alone.
         what = entry.get("agreement_of", WORDS["softmax"])
@@ -45,7 +45,7 @@ def _summarize(values: _cli.FlagValues) -> int:
 
 
 def _read(path: Path) -> Any:
-    """Returns what a JSON file holds.
+    """Returns the contents of a JSON file.
 
     Raises:
         UsageError: There is no such file, or it is damaged.

@@ -12,6 +12,7 @@ import io
 import os
 import platform
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -35,6 +36,7 @@ EXIT_READER_LEFT = 141
 FlagValues: TypeAlias = flags.FlagValues
 _HELP = {"--help", "-h", "-help", "--helpfull"}
 _OLD_NAME = "an old name of --"
+_HELP_COLUMNS, _LEAST_TEXT_COLUMNS = 80, 48
 _LOG_LEVEL, _NOTHING, _EVERYTHING = "TF_CPP_MIN_LOG_LEVEL", "3", "0"
 
 
@@ -97,22 +99,34 @@ class Flags:
 
     def model(self, outputs: str = "logits, probabilities or sigmoid") -> None:
         """Defines the flags that name a model and say what its file leaves open."""
-        self.text("model", None, "a file, a folder or a published checkpoint")
-        self.text("output", None, f"if it does not tell: {outputs}")
+        self.text("model", None, "a file, a workdir or a published checkpoint")
+        self.text("output", None, f"if unknown: {outputs}")
         self.text(
-            "normalization", None, "if it has none: imagenet, unit, symmetric or none"
+            "normalization", None, "if unknown: imagenet, unit, symmetric or none"
         )
+
+    def data(self, when: str = "") -> None:
+        """Defines the flag that names the data; its help lists every form.
+
+        Args:
+            when: Said after the forms.
+        """
+        forms = (
+            "digits, folder:PATH, array:FILE.npz, tfrecord:FILES, array_record:FILES "
+            "or a data set of tensorflow-datasets"
+        )
+        self.text("data", None, f"{forms}{when}")
 
     def recipe(
         self, what: str = "name of a recipe", default: str | None = None
     ) -> None:
         """Defines the flags that name a recipe and change it."""
         self.text("recipe", default, what)
-        self.texts("set", "field=value: changes the recipe; repeatable")
+        self.texts("set", "FIELD=VALUE: changes the recipe; may be repeated")
 
     def skip_bad_images(self) -> None:
         """Defines the flag that lets damaged images pass."""
-        self.switch("skip_bad_images", False, "leave unreadable images out; list them")
+        self.switch("skip_bad_images", False, "skip unreadable images and list them")
 
 
 @dataclass(frozen=True)
@@ -172,7 +186,8 @@ class Command:
             return self.body(values, names)
         if names:
             raise UsageError(
-                f"{names[0]!r} is no flag; flags look like --name=value (--help)"
+                f"unrecognized argument {names[0]!r}; flags look like --name=value "
+                "(--help)"
             )
         return self.body(values)
 
@@ -251,7 +266,7 @@ def require(values: FlagValues, names: Sequence[str]) -> None:
 
 
 def help_text(summary: str, values: FlagValues, required: Sequence[str] = ()) -> str:
-    """Returns what `--help` prints: the summary and a line for each flag.
+    """Returns the text of `--help`: the summary and a line for each flag.
 
     Args:
         summary: What the command does, with an example.
@@ -262,6 +277,7 @@ def help_text(summary: str, values: FlagValues, required: Sequence[str] = ()) ->
         summary = name_installed(summary)
     names = list(values)
     width = max(map(len, names))
+    indent = " " * (width + 6)
     lines = [summary, "", "Flags:"]
     for name in names:
         flag = values[name]
@@ -269,9 +285,16 @@ def help_text(summary: str, values: FlagValues, required: Sequence[str] = ()) ->
         text = flag.help.partition("\n")[0].rstrip(";")
         if name in required:
             text += " (required)"
-        elif flag.default not in (None, []):
+        elif flag.default not in (None, []) and not text.startswith(_OLD_NAME):
             text += f" [{_default_text(flag)}]"
-        lines.append(f"  --{name:<{width}}  {text}")
+        first, *more = textwrap.wrap(
+            text,
+            max(_HELP_COLUMNS - len(indent), _LEAST_TEXT_COLUMNS),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines.append(f"  --{name:<{width}}  {first}")
+        lines += [indent + line for line in more]
     return "\n".join(lines)
 
 

@@ -25,12 +25,12 @@ IMAGE_SUFFIXES = frozenset(
 
 
 def is_image(path: Path) -> bool:
-    """Returns whether a file is named as images are."""
+    """Returns True if a file is named as images are."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def cache_home() -> Path:
-    """Returns where this project keeps what it makes once: the user's cache."""
+    """Returns the project's folder in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "keras_convnext"
 

@@ -22,7 +22,7 @@ _APPLICATIONS = tuple(
 
 
 def is_command(program: str | None = None) -> bool:
-    """Returns whether a program's file is one of the project's commands.
+    """Returns True if a program's file is one of the project's commands.
 
     Args:
         program: Its path; on Windows the last part is inside of the .exe. None is the

@@ -74,7 +74,7 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
 
 
 def _head(record: PretrainedWeights, overrides: dict[str, Any]) -> dict[str, Any]:
-    """Returns what a checkpoint's head, or its lack of one, means for the builder."""
+    """Returns the builder's arguments for a checkpoint's head, or for its absence."""
     from keras_convnext.weights.user_warning import warn_user
 
     if not record.classes:
@@ -102,7 +102,7 @@ def _head(record: PretrainedWeights, overrides: dict[str, Any]) -> dict[str, Any
 
 
 def describe(name: str, size_px: int = 224) -> str:
-    """Returns what there is to know about a variant or a checkpoint, as text.
+    """Returns a description of a variant or a checkpoint, as text.
 
     Args:
         name: A variant ("convnext_tiny") or a checkpoint ("convnext_tiny.fb_in1k").

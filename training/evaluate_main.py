@@ -17,14 +17,14 @@ from .evaluation.metrics import TOP
 from .evaluation.run_split import SPLITS
 
 COMMAND = "evaluate"
-SUMMARY = """Judges a model on the validation images of its own run, or on others.
+SUMMARY = """Evaluates a model on the validation images of its own run, or on others.
 
   python -m training.evaluate_main --model=runs/demo --data=digits
   python -m training.evaluate_main --model=runs/photos --data=folder:test \\
       --split=all
 
-Without --data a run's model is judged on the run's own data. Seed and share of
-the split are its recipe.json's, unless --seed and --validation_share are given."""
+Without --data a run's model is evaluated on the run's own data. Seed and
+fraction of the split come from its recipe.json, unless they are given."""
 _MOST_PRINTED_CLASSES = 20
 _WORST_PRINTED_CLASSES = 10
 # The matrix of ImageNet-1k's classes has a million numbers, that of 21k 480 million.
@@ -35,15 +35,15 @@ def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
     flags.model()
-    flags.text("data", None, "as in training: digits, folder:PATH, ...")
-    flags.text("out", None, "JSON file for the figures")
+    flags.data(" [the run's]")
+    flags.text("out", None, "JSON file for the metrics")
     flags.text("real_labels", None, "ImageNet-ReaL's real.json")
     flags.integer("batch", 64, "images at a time", 1)
     flags.choice("split", "validation", SPLITS, "which images")
     flags.number(
         "validation_share",
         None,
-        "where there is no split [the run's, or 0.2]; 1 is all",
+        "fraction, if the data has no split [the run's, or 0.2]",
         most=1.0,
     )
     flags.integer("seed", None, "of that split [the run's, or 0]", least=None)
@@ -103,7 +103,7 @@ def _evaluate_on(spec: str, choice: run_split.Choice, chosen: _cli.FlagValues) -
 def _source(
     spec: str, choice: run_split.Choice, preprocessing: Any, skip_bad_images: bool
 ) -> Any:
-    """Returns the data whose held-back images are those to judge.
+    """Returns the data whose validation images are used.
 
     Raises:
         UsageError: The data cannot be used.
@@ -125,7 +125,9 @@ def _source(
         )
     except UsageError as mistake:
         if isinstance(mistake.__cause__, SplitError):
-            raise UsageError(f"{mistake} --split=all judges every image.") from mistake
+            raise UsageError(
+                f"{mistake} --split=all evaluates every image."
+            ) from mistake
         raise
 
 
@@ -236,15 +238,15 @@ def _by_class(predictions: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
 
 def _say_figures(figures: dict[str, Any]) -> None:
     say(f"{figures['model']} on {figures['data']}, {figures['examples']:,} images")
-    say(f"  first answer right    {figures['top1']:.2%}")
+    say(f"  top-1 accuracy       {figures['top1']:.2%}")
     if len(figures["labels"]) > TOP:
-        say(f"  among the first five  {figures['top5']:.2%}")
+        say(f"  top-5 accuracy       {figures['top5']:.2%}")
     if "real_top1" in figures:
         share, count = figures["real_top1"], figures["real_examples"]
-        say(f"  right by ReaL labels  {share:.2%} of {count:,} that have any")
-    say(f"  cross-entropy         {figures['loss']:.4f}")
-    say(f"  calibration error     {figures['calibration_error']:.2%}")
-    say(f"  images a second     {figures['images_per_second']:,.0f}")
+        say(f"  accuracy, ReaL labels {share:.2%} of {count:,} images with any")
+    say(f"  cross-entropy        {figures['loss']:.4f}")
+    say(f"  calibration error    {figures['calibration_error']:.2%}")
+    say(f"  images per second    {figures['images_per_second']:,.0f}")
     if len(figures["labels"]) > _MOST_PRINTED_CLASSES:
         _say_worst_classes(figures["classes"])
     else:
@@ -254,7 +256,7 @@ def _say_figures(figures: dict[str, Any]) -> None:
 def _say_confusion(figures: dict[str, Any]) -> None:
     width = max(len(str(max(map(max, figures["confusion"])))), 2) + 1
     longest = max(map(len, figures["labels"]))
-    say("confusion: a row for each true class, a column for each answer, share right")
+    say("confusion matrix: rows are true labels, columns predicted labels; recall last")
     for row, counts in zip(figures["classes"], figures["confusion"], strict=True):
         cells = "".join(f"{number or '.':>{width}}" for number in counts)
         say(f"  {row['class']:<{longest}} {cells}  {_share(row)}")
@@ -266,7 +268,7 @@ def _say_worst_classes(classes: list[dict[str, Any]]) -> None:
     worst = sorted(seen, key=lambda row: row["right"] / row["examples"])
     worst = worst[:_WORST_PRINTED_CLASSES]
     longest = max(len(row["class"]) for row in worst)
-    say(f"told worst, of {len(seen):,} classes with images: how many there are, right")
+    say(f"lowest recall of {len(seen):,} classes: images, correct, recall")
     for row in worst:
         counts = f"{row['examples']:>7,} {row['right']:>7,}"
         say(f"  {row['class']:<{longest}} {counts}  {_share(row)}")

@@ -9,21 +9,21 @@ from keras_convnext import _cli
 from keras_convnext._messages import UsageError, checked, note, say
 
 COMMAND = "explain"
-SUMMARY = """Draws where a model looks: Grad-CAM, and the gradient of the input.
+SUMMARY = """Draws saliency maps: Grad-CAM, and the gradient of the input.
 
   python -m training.explain_main --model=runs/demo --out=seen IMAGE...
 
 IMAGE is what predict takes: a file, a folder, an address, a .txt list. The model
-is a .keras file, a run's folder or a published checkpoint. The exit code is 0 where
-any image was drawn and 2 where none was."""
+is a .keras file, a run's folder or a published checkpoint. The exit code is 2 if
+nothing was drawn."""
 
 
 def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
     flags.model()
-    flags.text("out", None, "folder for the drawings")
-    flags.text("class", None, "what to explain; the answer unless given")
+    flags.text("out", None, "folder for the PNG files")
+    flags.text("class", None, "the class to explain [the predicted one]")
     return flags.values
 
 

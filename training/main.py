@@ -28,7 +28,7 @@ from .workdir.layout import Workdir, counts, identity
 COMMAND = "train"
 # Full, above a quota, read-only, broken; or a limit on the length of files.
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
-SUMMARY = """Trains a ConvNeXt and leaves the model, its figures and a report.
+SUMMARY = """Trains a ConvNeXt; writes the model, its metrics and a report.
 
   python -m training.main --recipe=finetune_small --data=folder:photos \\
       --weights=convnext_tiny.fb_in22k_ft_in1k --workdir=runs/photos
@@ -39,14 +39,14 @@ The same command, or --workdir alone, resumes where an interrupted run stopped."
 def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
-    flags.recipe(what="name of a recipe; help lists them")
-    flags.text("data", None, "digits, folder:PATH (a folder a class), or a tfds name")
-    flags.text("workdir", None, "folder for what the run leaves")
-    flags.text("weights", None, "start: a published name, a file, a workdir, or none")
+    flags.recipe("a recipe's name (required for a new run); help lists them")
+    flags.data(" (required for a new run)")
+    flags.text("workdir", None, "folder for the run's outputs (required)")
+    flags.text("weights", None, "a published name, a file, a workdir, or none")
     flags.text("devices", "all", distribution.FORMS)
     flags.skip_bad_images()
     flags.switch("tensorboard", False, "write WORKDIR/tensorboard")
-    flags.text("profile_steps", None, "such as 10,20: record these steps")
+    flags.text("profile_steps", None, "first and last step to profile, such as 10,20")
     return flags.values
 
 
@@ -135,7 +135,7 @@ def _train_under_jax(
         if chosen[name].value != chosen[name].default
     ]
     if asked:
-        raise UsageError(f"{', '.join(asked)} cannot be had under Keras' JAX backend")
+        raise UsageError(f"{', '.join(asked)} is not supported with the JAX backend")
     _cli.import_jax()
     from .jax_engine import run as jax_run
 
@@ -155,7 +155,7 @@ def _train_under_jax(
 def _begun(
     recipe: Any, source: Any, workdir: Workdir, strategy: Any, processes: Any
 ) -> Any:
-    """Returns the run, ready to go on; gives the folder back where it cannot."""
+    """Returns the run, ready to start; gives the folder back where it cannot."""
     from .engine import trainer
 
     try:
@@ -178,13 +178,13 @@ def _resume_hint(run: Any) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted(f"interrupted; {run.checkpoints.way_on()}.") from error
+        raise Interrupted(f"interrupted; {run.checkpoints.resume_hint()}.") from error
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
             raise
         raise UsageError(
             f"cannot write {error.filename or 'to the disk'} ({error.strerror}); once "
-            f"there is room, {run.checkpoints.way_on()}"
+            f"there is room, {run.checkpoints.resume_hint()}"
         ) from error
 
 
@@ -218,7 +218,7 @@ def _recipe(chosen: _cli.FlagValues, stored: dict[str, Any]) -> Any:
 
 
 def _watchers(chosen: _cli.FlagValues) -> Callable[[Workdir], list[Any]]:
-    """Returns what makes the callbacks that the flags ask for."""
+    """Returns the function that makes the callbacks of the flags."""
     from .report import tensorboard
 
     steps = chosen.profile_steps and tensorboard.parse_steps(chosen.profile_steps)

@@ -10,14 +10,14 @@ from keras_convnext import _cli, _files
 from keras_convnext._messages import UsageError, note, say
 
 COMMAND = "predict"
-SUMMARY = """Tells what a model sees in images, the likeliest classes first.
+SUMMARY = """Predicts the classes of images, the most probable first.
 
   python -m training.predict_main --model=runs/demo IMAGE...
 
 IMAGE is a file, a folder, an address (https://...), or a .txt file with one
 of these a line. Class names and preprocessing are read from beside the model.
-What cannot be read is named and passed over; the exit code is 0 where any
-image was answered and 2 where none was."""
+Unreadable images are reported and skipped; the exit code is 2 if there is no
+prediction at all."""
 _FORMATS = ("table", "csv", "json")
 
 
@@ -25,9 +25,9 @@ def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
     flags.model()
-    flags.integer("top", 3, "how many classes to tell", 1)
-    flags.choice("format", "table", _FORMATS, "table, csv or json")
-    flags.text("out", None, "file for it; stdout unless")
+    flags.integer("top", 3, "classes per image", 1)
+    flags.choice("format", "table", _FORMATS, "output format")
+    flags.text("out", None, "output file [stdout]")
     flags.integer("batch", 32, "images at a time", 1)
     return flags.values
 

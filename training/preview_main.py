@@ -24,7 +24,7 @@ def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
     flags.recipe()
-    flags.text("data", None, "as in training: digits, folder:PATH, ...")
+    flags.data()
     flags.text("out", None, "PNG file for the sheet")
     flags.integer("images", 8, "rows", 1, 64)
     flags.integer("draws", 7, "columns", 1, 32)

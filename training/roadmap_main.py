@@ -19,20 +19,20 @@ SUMMARY = """Trains the steps from ResNet to ConvNeXt, all alike, and draws them
   python -m training.roadmap_main --data=array:cifar10.npz --workdir=runs/roadmap \\
       --seeds=2 --depth_factor=0.34 --width_factor=0.25
 
-The same command again goes on where it stopped; more --steps and --seeds add to it."""
+Run the same command to resume; more --steps and --seeds add to it."""
 
 
 def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
-    flags.text("steps", "all", "all, or names with commas between them")
-    flags.integer("seeds", 1, "how many times each is trained", 1)
+    flags.text("steps", "all", "all, or comma-separated names")
+    flags.integer("seeds", 1, "runs of each step", 1)
     flags.text("regime", "resnet50", "resnet50 or resnet200")
-    flags.text("data", None, "digits, folder:PATH, array:PATH.npz or tfds")
-    flags.text("workdir", None, "folder for results and figure")
-    flags.recipe("how all are trained", "roadmap_small")
-    flags.number("depth_factor", 1.0, "on every step's blocks", most=1)
-    flags.number("width_factor", 1.0, "on every step's channels", most=1)
+    flags.data()
+    flags.text("workdir", None, "folder for the results and the figure")
+    flags.recipe("the recipe of all steps", "roadmap_small")
+    flags.number("depth_factor", 1.0, "multiplies every step's blocks", most=1)
+    flags.number("width_factor", 1.0, "multiplies every step's channels", most=1)
     flags.text("devices", "all", distribution.FORMS)
     return flags.values
 
@@ -68,7 +68,7 @@ def _roadmap(chosen: _cli.FlagValues) -> int:
             f"{distribution.describe(strategy)}, {recipe.precision}, batch "
             f"{recipe.global_batch}, {road.regime} road: steps {len(steps)}, seeds "
             f"{chosen.seeds}; {source.train_examples:,} images to train on and "
-            f"{source.validation_examples:,} held back"
+            f"{source.validation_examples:,} validation images"
         )
         runs.train_missing(
             folder, road, recipe, source, strategy, steps, range(chosen.seeds)

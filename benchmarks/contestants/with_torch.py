@@ -33,7 +33,7 @@ def device_peak_mb() -> float | None:
 
 
 def device() -> str:
-    """Returns where the work is done."""
+    """Returns the device of the work."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -95,7 +95,7 @@ class _Edit:
         self._last = dense[-1:]
 
     def has_sensitive_weights(self, operator: Any) -> bool:
-        """Returns whether it is a strided convolution or the network's last layer."""
+        """Returns True if it is a strided convolution or the network's last layer."""
         is_strided = self._graph.kind(operator) == OPERATORS.CONV_2D
         return is_strided or self._is_last(operator)
 
@@ -154,7 +154,7 @@ class _Edit:
         return any(operator is last for last in self._last)
 
     def _is_first(self, operator: Any) -> bool:
-        """Returns whether an operator works on the image itself."""
+        """Returns True if an operator works on the image itself."""
         tensor = int(operator.inputs[0])
         while (maker := self._graph.maker(tensor)) is not None:
             if self._graph.kind(maker) in _WEIGHTED:
@@ -163,7 +163,7 @@ class _Edit:
         return self._graph.is_input(tensor)
 
     def _belongs(self, operator: Any, tensors: set[int]) -> bool:
-        """Returns whether an elementwise operator is part of a norm."""
+        """Returns True if an elementwise operator is part of a norm."""
         graph = self._graph
         one, other = (int(tensor) for tensor in operator.inputs)
         if one == other:

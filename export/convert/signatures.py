@@ -25,7 +25,7 @@ EXAMPLE_IMAGE = "image/encoded"
 
 
 def _status(contents: tf.Tensor, is_good: tf.Tensor) -> tf.Tensor:
-    """Returns what is wrong with an image's bytes, empty when nothing is."""
+    """Returns the problem with an image's bytes, or an empty string."""
     data = headers.read(contents)
     kind = headers.image_format(data)
     is_deep = (kind == headers.PNG) & (headers.png_bits(data) == 16)

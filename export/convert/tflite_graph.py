@@ -81,7 +81,7 @@ class Graph:
         return self._users.get(tensor, [])
 
     def is_input(self, tensor: int) -> bool:
-        """Returns whether a tensor is what the file is asked with."""
+        """Returns True if a tensor is what the file is asked with."""
         return tensor in map(int, self._model.subgraphs[0].inputs)
 
     def name(self, tensor: int) -> str:
@@ -95,12 +95,12 @@ class Graph:
         return () if shape is None else tuple(map(int, shape))
 
     def is_constant(self, tensor: int) -> bool:
-        """Returns whether a tensor's values are in the file."""
+        """Returns True if a tensor's values are in the file."""
         data = self._data(tensor)
         return data is not None and len(data) > 0
 
     def is_integer(self, tensor: int) -> bool:
-        """Returns whether a tensor holds integers that stand for real numbers."""
+        """Returns True if a tensor holds integers that stand for real numbers."""
         described = self._tensors[tensor]
         quantization = described.quantization
         return (

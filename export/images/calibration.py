@@ -27,7 +27,7 @@ class Calibration:
     Attributes:
         image_set: Holds them.
         numbers: Which of them.
-        others: What the same place has besides, to judge the result on; `None` where
+        others: What the same place has besides, to evaluate the result on; `None` where
             there is nothing else.
     """
 
@@ -37,7 +37,7 @@ class Calibration:
 
 
 def find(wanted: str | None, model: Path | None = None) -> Calibration:
-    """Returns where to take the images from, having looked whether there are enough.
+    """Returns the source of the images, after a check that there are enough.
 
     Args:
         wanted: A data source; of its two parts training's is taken. Or
@@ -77,7 +77,7 @@ def _of_run(model: Path | None) -> Splits:
             reason = str(mistake)
     raise UsageError(
         f"int8 and int16x8 need --calibration: real images, at least {LEAST_IMAGES}, "
-        f"given as {forms.FORMS}; those of the model's own run are not to be had: "
+        f"given as {forms.FORMS}; those of the model's own run are not available: "
         f"{reason}"
     )
 

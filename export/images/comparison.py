@@ -55,7 +55,7 @@ def decode(image: EncodedImage) -> np.ndarray:
 def find(
     wanted: str | None, model: Path | None, others: ImageSet | None = None
 ) -> ImageSet:
-    """Returns where the images to compare on are.
+    """Returns the set of images for the comparison.
 
     Args:
         wanted: A data source; of its two parts the validation images are taken.
@@ -103,7 +103,7 @@ def enough(size_px: int) -> int:
 
 
 def _validation(workdir: Path) -> ImageSet | None:
-    """Returns what the run in a training workdir held back, if it can still be had."""
+    """Returns the validation images of the run in a workdir, if they still exist."""
     try:
         return find_run_images(workdir).validation
     except UsageError:

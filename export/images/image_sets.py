@@ -91,7 +91,7 @@ def find(
     download: bool = True,
     split: tuple[float, int] | None = None,
 ) -> Splits:
-    """Returns what a spec names, having looked whether it is there.
+    """Returns the image sets of a spec, after a check that they exist.
 
     Args:
         flag: The flag that it was given with, for messages.
@@ -176,7 +176,9 @@ def _class_of(path: Path, root: Path | None) -> str | None:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Returns the image files in a folder and its subfolders, in order."""
+    """Returns the image files in a folder and its subfolders, in order; or none."""
+    if not folder.is_dir():
+        return []
     return list(filter(is_image, class_folders.files_below(folder)))
 
 
@@ -303,7 +305,7 @@ def _named(name: str, options: _Options) -> Splits:
     except Exception as error:
         # Builders fail in every way that downloading and parsing can.
         reason = str(error).strip().partition("\n")[0][:200]
-        raise DataError(f"tfds:{name} cannot be had: {reason}") from error
+        raise DataError(f"tfds:{name} cannot be loaded: {reason}") from error
     features = builder.info.features
     images = [key for key in features if isinstance(features[key], tfds.features.Image)]
     if not images:

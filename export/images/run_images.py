@@ -39,13 +39,13 @@ def find_run_images(workdir: Path) -> Splits:
 
 
 def _divided(root: Path, validation: Path) -> Splits:
-    """Divides a folder as the run did, which left the names of what it held back."""
+    """Divides a folder as the run did, by the names of its validation images."""
     try:
         with validation.open(encoding="utf-8", newline="") as rows:
             kept_apart = {Path(row["image"]).resolve() for row in csv.DictReader(rows)}
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
-            f"there is no {validation} that says which images of {root} were held back"
+            f"there is no {validation}, which lists the validation images of {root}"
         ) from None
     files = image_sets.files_in(root)
     apart = [file for file in files if file.resolve() in kept_apart]

@@ -13,7 +13,7 @@ _WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5")
 
 
 def names_a_checkpoint(named: str) -> bool:
-    """Returns whether a name is like "convnext_tiny.fb_in1k" and no file's.
+    """Returns True if a name is like "convnext_tiny.fb_in1k" and no file's.
 
     Args:
         named: What stands behind --model.

@@ -82,7 +82,7 @@ images on which a file differs, then those on which Keras is wrong. At most
 
 
 def _outputs(source: Source) -> str:
-    """Returns what the model answers with, in words."""
+    """Returns the meaning of the model's outputs, in words."""
     outputs = source.model.outputs[0].shape[-1]
     what = OUTPUT_WORDS[source.meaning.kind].lower()
     return f"{outputs} outputs: {what} ({source.meaning.origin})"
@@ -96,7 +96,7 @@ def _table(artifacts: Sequence[Artifact], kind: str) -> str:
         "limit",
         "cosine",
         WORDS[kind],
-        "same first five",
+        "same top five",
         "accuracy",
         "ms, median",
         "ms, 95 %",
@@ -133,7 +133,9 @@ def _percent(share: float | None, otherwise: str) -> str:
 
 def _keras_accuracy(reference: Reference) -> str:
     accuracy = reference.accuracy(reference.probabilities)
-    return "" if accuracy is None else f" Keras is right on {accuracy:.2%} of them."
+    return (
+        "" if accuracy is None else f" Keras' top-1 accuracy on them is {accuracy:.2%}."
+    )
 
 
 def _layers(artifact: Artifact) -> str:
@@ -147,7 +149,7 @@ def _layers(artifact: Artifact) -> str:
         for layer in worst
     )
     return (
-        f"<h2>Where {escape(artifact.place)} loses accuracy</h2>"
+        f"<h2>Quantization error of {escape(artifact.place)}</h2>"
         f"<p>The {len(worst)} of {len(artifact.layers)} tensors that are furthest from "
         "float32's: root mean square of the difference as a share of the values', "
         "and the range of the values in float32. All are in export.json.</p>"

@@ -98,7 +98,7 @@ class Batcher:
         deadline: float,
         name: str = "a request",
     ) -> Future[Arrays]:
-        """Returns what will hold the outputs.
+        """Returns the future of the outputs.
 
         Args:
             signature: What is called.

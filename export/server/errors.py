@@ -71,7 +71,7 @@ def invalid(message: str) -> Refusal:
 
 
 def _in_a_line(message: str) -> str:
-    """Returns what a message says, without what TensorFlow says about its nodes."""
+    """Returns a message without TensorFlow's remarks on its nodes."""
     said, mark, _ = message.partition("[[{{node")
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     if not lines:
@@ -81,7 +81,7 @@ def _in_a_line(message: str) -> str:
 
 
 def of(error: BaseException) -> Refusal:
-    """Returns what a client is told of an error.
+    """Returns the error message for a client.
 
     Args:
         error: A refusal, an error of TensorFlow's, or anything else.

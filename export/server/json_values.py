@@ -92,17 +92,17 @@ def shown(value: Any) -> str:
 
 
 def type_name(value: Any) -> str:
-    """Returns what JSON calls a value's type."""
+    """Returns JSON's name for a value's type."""
     return _JSON_TYPES[type(value)]
 
 
 def is_too_large(number: float) -> bool:
-    """Returns whether a number became infinite without being called `Infinity`."""
+    """Returns True if a number became infinite without being called `Infinity`."""
     return math.isinf(number) and not any(number is word for word in _WORDS.values())
 
 
 def is_binary(value: Any) -> bool:
-    """Returns whether a JSON value stands for bytes."""
+    """Returns True if a JSON value stands for bytes."""
     return isinstance(value, dict) and set(value) == {"b64"} and isinstance(
         value["b64"], str
     )  # fmt: skip

@@ -112,7 +112,7 @@ class Body:
         return bytes(contents)
 
     def _unpacked(self, packed: bytearray) -> bytes:
-        """Returns what gzip made smaller, a part at a time: it may be a thousandfold.
+        """Returns unpacked gzip data in parts: it may be a thousand times larger.
 
         Raises:
             Refusal: It is too large, or was not packed by gzip.

@@ -25,7 +25,7 @@ _MOST_WARM_UPS = 1000
 
 
 def is_saved_model(folder: Path) -> bool:
-    """Returns whether a folder is a SavedModel."""
+    """Returns True if a folder is a SavedModel."""
     return (folder / _GRAPH).is_file()
 
 

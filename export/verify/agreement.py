@@ -42,7 +42,7 @@ def measure_agreement(kind: str, expected: np.ndarray, found: np.ndarray) -> flo
 
 
 def decide(kind: str, probabilities: np.ndarray) -> np.ndarray:
-    """Returns what probabilities decide on.
+    """Returns the decisions that follow from probabilities.
 
     Args:
         kind: "softmax" or "sigmoid".

@@ -47,7 +47,7 @@ class ParityResult:
         top5_agreement: Share of Keras' five first classes among the file's; `None`
             where there are not more than five classes, or labels do not exclude each
             other.
-        accuracy: Share of images classified rightly, where their classes are known.
+        accuracy: Share of images classified correctly, where their classes are known.
         latency_ms: "p50" and "p95" of a call with one image.
         load_ms: Time from opening the file until it can answer.
         peak_memory_mb: The most memory that the process held; `None` where the
@@ -68,7 +68,7 @@ class ParityResult:
 
 
 def _run_alone(artifact: Path, reference: Reference) -> dict[str, np.ndarray]:
-    """Returns what the file answers in a fresh process."""
+    """Returns the file's outputs, computed in a fresh process."""
     with tempfile.TemporaryDirectory() as folder:
         questions, answers = Path(folder, "questions.npz"), Path(folder, "answers.npz")
         files = {
@@ -151,7 +151,7 @@ def _check_signatures(
 
 
 def _is_first(labels: tuple[str, ...], name: str, scores: np.ndarray) -> bool:
-    """Returns whether no other label has a higher score than this one."""
+    """Returns True if no other label has a higher score than this one."""
     own = [score for label, score in zip(labels, scores, strict=True) if label == name]
     # Two that are equal but for rounding may change places.
     return max(own, default=-np.inf) >= np.max(scores) - _TIE
@@ -234,5 +234,5 @@ def _lost(found: np.ndarray, precision: Precision, reference: Reference) -> list
     if expected - right <= max(precision.most_accuracy_lost, one_image) + 1e-9:
         return []
     return [
-        f"{right:.2%} of the images are classified rightly, {expected:.2%} by Keras"
+        f"{right:.2%} of the images are classified correctly, {expected:.2%} by Keras"
     ]

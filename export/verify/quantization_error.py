@@ -1,4 +1,4 @@
-"""Where in a quantised TFLite file accuracy is lost: every tensor against float32.
+"""Where in a quantized TFLite file accuracy is lost: every tensor against float32.
 
 Both files are run without a delegate, whose inner tensors could not be seen, and with
 all tensors kept. The errors add up on the way through the network; where one tensor

@@ -103,7 +103,7 @@ def _batches(tensors: np.ndarray) -> list[np.ndarray]:
 
 
 def ask_model(source: Source, tensors: np.ndarray) -> np.ndarray:
-    """Returns what the model itself answers, as it is, outside of any graph of ours.
+    """Returns the outputs of the model itself, without any graph of this project.
 
     Args:
         source: The model.

@@ -65,7 +65,7 @@ _CHANNELS_LAST = " (images.transpose(0, 2, 3, 1) puts the channels last)"
 
 
 def _range_of(images: np.ndarray) -> str:
-    """Returns what numbers there are, and how those that can be converted are."""
+    """Returns the range of the numbers, and how to convert them if possible."""
     if not images.size or images.dtype.kind not in "iuf":
         return ""
     if not np.isfinite(images).all():
@@ -110,7 +110,7 @@ def load(path: str) -> tuple[tuple[str, ...], Labeled, Labeled]:
 
 
 def load_whole(path: str, *, part: str) -> tuple[tuple[str, ...], Labeled]:
-    """Returns the class names and the images of an .npz file that are only judged.
+    """Returns the class names and the images of an .npz file for evaluation only.
 
     Args:
         path: The file; test_images and test_labels are enough.
@@ -131,8 +131,8 @@ def load_whole(path: str, *, part: str) -> tuple[tuple[str, ...], Labeled]:
     ]
     if len({images.shape[1:] for images, _ in read}) > 1:
         raise DataError(
-            f"{path} has training and test images of different sizes; judge them one "
-            "after the other with --split=train and --split=test."
+            f"{path} has training and test images of different sizes; evaluate them "
+            "one after the other with --split=train and --split=test."
         )
     images, labels = (np.concatenate(arrays) for arrays in zip(*read, strict=True))
     return classes, (images, labels)

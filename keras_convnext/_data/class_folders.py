@@ -206,7 +206,7 @@ def _raise(error: OSError) -> None:
 
 
 def problems(train: ClassFolders, validation: ClassFolders | None) -> list[str]:
-    """Returns what is wrong with the folders, before any file is looked into."""
+    """Returns the problems with the folders, without opening any file."""
     classes = sorted(train.by_class)
     if not classes:
         return [

@@ -22,7 +22,7 @@ _BYTES_LIST, _INT64_LIST = 1, 3
 
 
 def features(data: Buffer, start: int, end: int) -> dict[str, Place]:
-    """Returns where the features of an Example lie, by their names.
+    """Returns the places of an Example's features, by their names.
 
     Args:
         data: What holds the Example.
@@ -45,7 +45,7 @@ def features(data: Buffer, start: int, end: int) -> dict[str, Place]:
 
 
 def bytes_place(data: Buffer, feature: Place) -> Place | None:
-    """Returns where the bytes of a feature lie; None where it is of another kind."""
+    """Returns the place of a feature's bytes; None if it is of another kind."""
     return _first(data, feature, _BYTES_LIST)
 
 
@@ -60,7 +60,7 @@ def integer(data: Buffer, feature: Place) -> int | None:
 
 
 def _first(data: Buffer, feature: Place, kind: int) -> Place | None:
-    """Returns where the first value of a feature lies, None if there is none."""
+    """Returns the place of a feature's first value, None if there is none."""
     for number, *values in _fields(data, *feature):
         if number == kind:
             for _, first, last in _fields(data, *values):

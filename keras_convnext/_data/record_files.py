@@ -66,7 +66,7 @@ def _tfrecords(data: mmap.mmap, file: Path) -> Iterator[Place]:
         at = start + length + _CHECKSUM_BYTES
         if at > len(data):
             raise DataError(
-                f"{file} is no TFRecord file, or is cut off: what should be record "
+                f"{file} is not a TFRecord file, or is cut off: what should be record "
                 f"{count} goes beyond its end."
             )
         yield start, start + length

@@ -162,7 +162,7 @@ def load(
 
 
 def load_whole(spec: str, *, store: str, part: str) -> RecordFiles:
-    """Finds record files that are only judged: nothing is held back for training.
+    """Finds record files for evaluation only: none are for training.
 
     Args:
         spec: As in `load`.
@@ -185,7 +185,7 @@ def load_whole(spec: str, *, store: str, part: str) -> RecordFiles:
 
 
 def is_record_file(path: Path) -> bool:
-    """Returns whether a file is named as record files are."""
+    """Returns True if a file is named as record files are."""
     return bool(_RECORD_FILE.search(path.name))
 
 
@@ -247,7 +247,7 @@ def _parts(pattern: str) -> tuple[list[Path], list[Path]]:
 def _split(
     rows: np.ndarray, share: float, seed: int, pattern: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns rows drawn to be held back, and the others, each in order."""
+    """Returns rows drawn for validation, and the others, each in order."""
     count = max(1, round(len(rows) * share))
     if count >= len(rows):
         raise SplitError(

@@ -45,7 +45,7 @@ class Affine:
 
     @classmethod
     def of(cls, layer: keras.layers.Layer) -> Affine:
-        """Returns what a dense layer or a convolution computes with."""
+        """Returns the arrays of a dense layer or a convolution."""
         kernel, *bias = _arrays(layer)
         return cls(kernel, bias[0] if bias else np.zeros(kernel.shape[-1]))
 
@@ -116,7 +116,7 @@ class _Chain:
     layers: list[keras.layers.Layer]
 
     def starts_with(self, *kinds: type | tuple[type, ...]) -> bool:
-        """Returns whether the next layers are of these kinds."""
+        """Returns True if the next layers are of these kinds."""
         head = self.layers[: len(kinds)]
         return len(head) == len(kinds) and all(map(isinstance, head, kinds))
 
@@ -139,7 +139,7 @@ class Fusion:
 
 
 def _takes_offset(layer: keras.layers.Layer) -> bool:
-    """Returns whether an offset of the inputs can go into the layer's bias.
+    """Returns True if an offset of the inputs can go into the layer's bias.
 
     Behind padding it cannot: the zeros around the image have no offset.
     """

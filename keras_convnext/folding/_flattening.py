@@ -117,7 +117,7 @@ def flatten(model: keras.Model) -> keras.Model:
 
 
 def flatten_with_calls(model: keras.Model) -> tuple[keras.Model, tuple[Call, ...]]:
-    """Returns what `flatten` returns, and what is called in it, in order.
+    """Returns the result of `flatten` and the calls in it, in order.
 
     Args:
         model: As for `flatten`.
@@ -174,7 +174,7 @@ class _Flattening:
         return outputs
 
     def _entered(self, graph: Graph, given: Any) -> dict[Key, Any] | None:
-        """Returns what a graph gets as its inputs, as Keras converts them.
+        """Returns a graph's inputs after Keras' conversion.
 
         Returns nothing where that takes more than another type.
         """
@@ -202,7 +202,7 @@ class _Flattening:
         return made
 
     def _clash(self, graph: Graph) -> bool:
-        """Returns whether a layer of a graph has a name that it cannot do without."""
+        """Returns True if a layer of a graph has a name that it cannot do without."""
         return any(
             self._by_name.get(layer.name, layer) is not layer
             for layer in graph.layers
@@ -225,7 +225,7 @@ class _Flattening:
 
 
 def _is_idle(layer: Any, args: tuple[Any, ...]) -> bool:
-    """Returns whether a call gives what it is given when the model answers.
+    """Returns True if a call gives what it is given when the model answers.
 
     A `training=True` that the call was written with makes no difference: what the
     whole model is called with goes over it.

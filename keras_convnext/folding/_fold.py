@@ -79,7 +79,7 @@ def folding_report(model: keras.Model) -> dict[str, str]:
 
 
 def fold_with_reasons(model: keras.Model) -> tuple[keras.Model, dict[str, str]]:
-    """Returns what `fold` and `folding_report` return, for the price of one.
+    """Returns the results of `fold` and `folding_report`, computed once.
 
     Args:
         model: As for `fold`.

@@ -24,7 +24,7 @@ _MOST_LEVELS = 2**16
 
 
 def is_supported(data: tf.Tensor) -> tf.Tensor:
-    """Returns whether the pixels of a BMP file are kept in a way that is read here.
+    """Returns True if the pixels of a BMP file are kept in a way that is read here.
 
     Args:
         data: What `image_headers.read` returned.

@@ -81,7 +81,7 @@ def _little_endian(value: tf.Tensor) -> tf.Tensor:
 def _first_webp_chunk(
     data: tf.Tensor, start: tf.Tensor | int, kinds: tuple[bytes, ...]
 ) -> tf.Tensor:
-    """Returns where the first chunk of one of `kinds` starts, or the file's end."""
+    """Returns the start of the first chunk of one of `kinds`, or the file's end."""
     end = headers.file_bytes(data)
 
     def goes_on(position: tf.Tensor) -> tf.Tensor:

@@ -61,7 +61,7 @@ def integer(
 
 
 def matches(data: tf.Tensor, start: int | tf.Tensor, word: bytes) -> tf.Tensor:
-    """Returns whether `word` (16 bytes at most) stands at `start`."""
+    """Returns True if `word` (16 bytes at most) stands at `start`."""
     expected = tf.constant(list(word), tf.uint8)
     return tf.reduce_all(_slice(data, start, len(word)) == expected)
 

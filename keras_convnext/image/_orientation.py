@@ -30,7 +30,7 @@ _Step = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 def _walk(data: tf.Tensor, start: int, step: Callable[[tf.Tensor], _Step]) -> tf.Tensor:
-    """Returns where the EXIF block starts, or _NOWHERE, an int64 scalar."""
+    """Returns the start of the EXIF block, or _NOWHERE, an int64 scalar."""
     end = headers.file_bytes(data)
 
     def goes_on(position: tf.Tensor, found: tf.Tensor, over: tf.Tensor) -> tf.Tensor:
@@ -50,7 +50,7 @@ def _walk(data: tf.Tensor, start: int, step: Callable[[tf.Tensor], _Step]) -> tf
 
 
 def _jpeg_exif_start(data: tf.Tensor) -> tf.Tensor:
-    """Returns where the TIFF header inside of the first EXIF segment starts."""
+    """Returns the start of the TIFF header in the first EXIF segment."""
 
     def step(position: tf.Tensor) -> _Step:
         marker = headers.integer(data, position, 2, big_endian=True)
@@ -71,7 +71,7 @@ def _jpeg_exif_start(data: tf.Tensor) -> tf.Tensor:
 
 
 def _png_exif_start(data: tf.Tensor) -> tf.Tensor:
-    """Returns where the TIFF header in the eXIf chunk before the pixels starts."""
+    """Returns the start of the TIFF header in the eXIf chunk before the pixels."""
 
     def step(position: tf.Tensor) -> _Step:
         length = headers.integer(data, position, 4, big_endian=True)
@@ -88,7 +88,7 @@ def _png_exif_start(data: tf.Tensor) -> tf.Tensor:
 
 
 def _webp_exif_start(data: tf.Tensor) -> tf.Tensor:
-    """Returns where the TIFF header in the EXIF chunk starts."""
+    """Returns the start of the TIFF header in the EXIF chunk."""
 
     def step(position: tf.Tensor) -> _Step:
         length = headers.integer(data, position + 4, 4)

@@ -29,7 +29,7 @@ def _bounded(
     max_pixels: int,
     decode_it: Callable[[], tf.Tensor],
 ) -> tf.Tensor:
-    """Returns what `decode_it` does, or fails where the image is too large."""
+    """Returns the result of `decode_it`; fails if the image is too large."""
     height, width = (tf.cast(side, tf.int64) for side in size_px)
     # A side alone is bounded too, so that their product cannot overflow.
     fits = (height <= max_pixels) & (width <= max_pixels)
@@ -142,9 +142,9 @@ def decode(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
 
     Reads JPEG (gray and CMYK too), PNG, GIF, BMP and WebP, known by their first
     bytes and not by a name. Of an animation the first frame counts. Transparency is
-    dropped, not blended, as `convert("RGB")` of Pillow does (what a GIF leaves
-    transparent is black); of 16 bits the upper 8 are kept. A BMP's bit masks are
-    heeded. Color profiles are not applied.
+    dropped, not mixed with a background, as `convert("RGB")` of Pillow does: what a
+    GIF leaves transparent is black. Of 16 bits the upper 8 are kept. A BMP's bit
+    masks are heeded. Color profiles are not applied.
 
     Args:
         contents: The file, a scalar string.

@@ -137,7 +137,7 @@ def _is_flat(pixels: np.ndarray) -> bool:
 
 
 def _shows_transparency_alone(contents: bytes) -> bool:
-    """Returns whether the transparency of an image of one color shows something."""
+    """Returns True if the transparency of an image of one color shows something."""
     try:
         with Image.open(io.BytesIO(contents)) as opened:
             alpha = np.asarray(opened.convert("RGBA"))[:, :, 3]
@@ -213,7 +213,7 @@ def _bits(contents: bytes, opened: Image.Image | None = None) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """Returns what Pillow's complaint means, without the path that it repeats."""
+    """Returns the meaning of Pillow's error, without the path."""
     if isinstance(error, Image.DecompressionBombError):
         # Pillow names the size, and then a limit of its own.
         size = str(error).partition(" exceeds")[0].removeprefix("Image size ")

@@ -324,7 +324,7 @@ def _from_export(path: Path) -> Classifier:
 
 
 def _find_meaning(path: Path, outputs: int) -> OutputMeaning:
-    """Returns what an exported file's probabilities are of, as its manifest says."""
+    """Returns the meaning of an exported file's outputs, from its manifest."""
     found = find_record(path, "output")
     kind: Kind = "sigmoid" if outputs == 1 else "softmax"
     if found is not None and found[1].get("kind") == "sigmoid":

@@ -45,7 +45,7 @@ class Tensor:
 
 
 def is_graph(model: Any) -> bool:
-    """Returns whether a model shows what it consists of: functional or Sequential.
+    """Returns True if a model shows what it consists of: functional or Sequential.
 
     A model whose class has a `call` of its own may do anything with its layers.
     """
@@ -73,7 +73,7 @@ def outputs_of(model: keras.Model) -> list[Tensor]:
 
 
 def trace(tensor: Tensor) -> Origin | None:
-    """Returns what made a tensor; `None` where it is an input of the outermost model.
+    """Returns the origin of a tensor; `None` for an input of the outermost model.
 
     Calls of functional models and of `keras.Sequential` are looked into: the origin of
     such a call's output is the layer inside.

@@ -27,7 +27,7 @@ _OPAQUE = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 
 
 def normalizes_images(model: keras.Model) -> bool | None:
-    """Returns whether a model takes images in 0..255 and scales them itself.
+    """Returns True if a model takes images in 0..255 and scales them itself.
 
     What stands between the model's input and its first kernel is looked at, in models
     inside it too: `Rescaling`, `Normalization`, arithmetic as
@@ -83,6 +83,6 @@ def _scaling_before(tensor: Tensor) -> str:
 
 
 def _is_opaque(operation: Any) -> bool:
-    """Returns whether an operation is neither Keras' own nor this library's."""
+    """Returns True if an operation is neither Keras' own nor this library's."""
     known = type(operation).__module__.partition(".")[0] in ("keras", "keras_convnext")
     return not known or type(operation).__name__ in _OPAQUE

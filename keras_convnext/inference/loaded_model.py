@@ -263,7 +263,7 @@ def _ask_for_normalization(path: Path, seen: bool | None) -> str:
 def assume_geometry(
     path: Path, size_px: int | None, as_imagenet: bool
 ) -> tuple[Preprocessing, str]:
-    """Returns what is done to images where nothing says it, and a line about that.
+    """Returns the assumed preprocessing of images, and a line about it.
 
     Args:
         path: The model's.

@@ -102,7 +102,7 @@ class OutputMeaning:
 def find_output_meaning(
     model: keras.Model, *, loss: Any = None, told: str | None = None
 ) -> OutputMeaning:
-    """Returns what a model's outputs mean.
+    """Returns the meaning of a model's outputs.
 
     What is told counts first, then the graph, and for linear outputs the loss that the
     model was trained with. Linear outputs of this library's own classifier
@@ -270,7 +270,7 @@ def _is_own_head(model: keras.Model) -> bool:
 
 
 def _answers_sum_to_one(model: keras.Model) -> bool:
-    """Returns whether noise is answered with distributions, as nothing linear does."""
+    """Returns True if noise is answered with distributions, as nothing linear does."""
     side = [each or 64 for each in model.inputs[0].shape[1:3]]
     shape = (4, *side, model.inputs[0].shape[-1] or 3)
     noise = np.random.default_rng(0).uniform(0, 255, shape).astype("float32")

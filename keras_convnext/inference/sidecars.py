@@ -66,7 +66,7 @@ def find_labels(path: Path, outputs: int) -> tuple[tuple[str, ...], tuple[str, .
 
 
 def _read_labels(path: Path) -> tuple[str, bytes] | None:
-    """Returns where the names stand, in the file or beside it, and the bytes there."""
+    """Returns the place of the names, in the file or beside it, and its bytes."""
     if path.is_file() and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if LABELS in archive.namelist():
@@ -78,7 +78,7 @@ def _read_labels(path: Path) -> tuple[str, bytes] | None:
 
 
 def find_record(path: Path, key: str) -> tuple[Path, Any] | None:
-    """Returns what the manifest of an export says of a model, and the manifest's path.
+    """Returns an export manifest's entries for a model, and the manifest's path.
 
     Args:
         path: The model's file, or a SavedModel's folder.

@@ -110,7 +110,7 @@ def filter_gradient(x: Any, upstream: Any, kernel_px: int) -> Any:
 
 
 def _has_few_positions(batch: int | None, height: int, width: int) -> bool:
-    """Returns whether products are sooner done; a batch of unknown size is a large one.
+    """Returns True if products are sooner done; a batch of unknown size is a large one.
 
     Measured from 7x7 to 12x12 positions, with 8 to 128 images.
     """

@@ -31,13 +31,13 @@ _PART_NUMBERS = 2**16
 
 
 def is_supported(x: Any, training: Any) -> bool:
-    """Returns whether a layer's inputs are what the functions here are for."""
+    """Returns True if a layer's inputs are what the functions here are for."""
     return training is True and lean.is_supported(x) and not has_gpu()
 
 
 @cache
 def has_gpu() -> bool:
-    """Returns whether TensorFlow sees a GPU, where no such gain has been measured."""
+    """Returns True if TensorFlow sees a GPU, where no such gain has been measured."""
     import tensorflow as tf  # only under its own backend
 
     return bool(tf.config.list_physical_devices("GPU"))

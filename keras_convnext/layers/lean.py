@@ -22,7 +22,7 @@ _INVERSE_SQRT_2_PI = 1.0 / math.sqrt(2.0 * math.pi)
 
 
 def is_supported(x: Any) -> bool:
-    """Returns whether a tensor is one that the functions here are for.
+    """Returns True if a tensor is one that the functions here are for.
 
     Under JAX and PyTorch their compilers decide what is kept, and a symbolic tensor of
     Keras has no values yet.

@@ -72,5 +72,5 @@ class Rematerialized(keras.layers.Layer):
 
 
 def _asks(layer: keras.layers.Layer) -> bool:
-    """Returns whether a layer wants to know if it is training."""
+    """Returns True if a layer wants to know if it is training."""
     return "training" in inspect.signature(layer.call).parameters

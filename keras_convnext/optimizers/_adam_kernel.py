@@ -19,7 +19,7 @@ _TYPES = ("float32", "float64")
 
 
 def is_supported(variable: Any) -> bool:
-    """Returns whether a variable is one that the kernel can change in place.
+    """Returns True if a variable is one that the kernel can change in place.
 
     A variable of Keras is not: in a stateless call it stands for a tensor.
     """

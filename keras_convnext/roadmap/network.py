@@ -274,7 +274,7 @@ def _block(
 
 
 def _is_library_block(design: Design) -> bool:
-    """Returns whether a block that keeps the image's size is ConvNeXt's own."""
+    """Returns True if a block that keeps the image's size is ConvNeXt's own."""
     own = replace(
         designs.design("separate_downsampling"),
         depths=design.depths,

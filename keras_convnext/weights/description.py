@@ -15,7 +15,7 @@ _OUTPUTS = {
 
 
 def describe(name: str) -> str:
-    """Returns what is known of a published checkpoint, as text.
+    """Returns a description of a published checkpoint, as text.
 
     Args:
         name: "arch.tag", or the id of a repository on the Hugging Face hub.

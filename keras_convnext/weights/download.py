@@ -132,7 +132,7 @@ def _fetch(
     kept = part.stat().st_size if part.exists() else 0
     raise DownloadError(
         f"{url} could not be fetched in {retry_policy.attempts} attempts: {reason}. "
-        f"{kept:,} bytes are kept; the next call goes on from there."
+        f"{kept:,} bytes are kept; the next call resumes there."
     )
 
 
@@ -173,7 +173,7 @@ def _open(url: str, part: Path, timeout_s: float) -> http.client.HTTPResponse:
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
-            raise _RetryableError("the server cannot go on from there") from error
+            raise _RetryableError("the server cannot resume there") from error
         meaning = _MEANINGS.get(error.code, error.reason)
         if error.code in TRY_AGAIN:
             wait_s = seconds_asked_for(error.headers.get("Retry-After"))
@@ -195,7 +195,7 @@ def _start(response: http.client.HTTPResponse, part: Path) -> int:
         start = int(begin) if begin.isdigit() else 0
         if not part.exists() or start != part.stat().st_size:
             part.unlink(missing_ok=True)
-            raise _RetryableError("the server went on from another place")
+            raise _RetryableError("the server resumed at another place")
     else:
         part.write_bytes(b"")
     return start

@@ -69,8 +69,8 @@ def download_from_hub(
             path = _fetch(hub_id, name, cache, endpoint)
         except GatedRepoError as error:
             raise DownloadError(
-                f"{hub_id} is handed out only to people who accepted its terms: accept "
-                "them on the hub, then log in with `hf auth login`."
+                f"{hub_id} is a gated repository: accept its terms on the Hub, then "
+                "log in with `hf auth login`."
             ) from error
         except RepositoryNotFoundError as error:
             raise DownloadError(

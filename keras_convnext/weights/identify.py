@@ -34,7 +34,7 @@ class Identified:
 
 
 def identify(file: Path, preferred: str = "") -> Identified | None:
-    """Returns what a weights file is of; `None` where it is of no variant.
+    """Returns the variant of a weights file, or `None` if it fits none.
 
     Args:
         file: Any that `keras_convnext.load_weights` reads.
@@ -61,7 +61,7 @@ def identify(file: Path, preferred: str = "") -> Identified | None:
 
 
 def _is_of(shapes: Mapping[str, tuple[int, ...]], variant: Variant) -> bool:
-    """Returns whether blocks, widths and kernels are those of a variant."""
+    """Returns True if blocks, widths and kernels are those of a variant."""
     blocks: dict[int, int] = {}
     sides: dict[int, tuple[int, int]] = {}
     for name, shape in shapes.items():

@@ -84,8 +84,8 @@ def find(name: str) -> PretrainedWeights:
             return record
     if name in ROLES or any(record.tag == name for record in known.values()):
         raise ValueError(
-            f"{name!r} means other weights for every variant: give the whole name, "
-            "such as 'convnext_tiny.fb_in1k', or build with weights="
+            f"{name!r} is ambiguous, because several variants have it: give the whole "
+            "name, such as 'convnext_tiny.fb_in1k', or build with weights="
             f"{name!r}; keras_convnext.list_weights() has all names."
         )
     closest = difflib.get_close_matches(name, known, n=_CLOSEST, cutoff=0.0)

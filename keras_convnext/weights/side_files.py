@@ -38,7 +38,7 @@ class SideFiles:
 
 
 def read_side_files(weights: Path) -> SideFiles:
-    """Returns what lies beside a weights file, or with it in a folder.
+    """Returns the contents of the files beside a weights file.
 
     Args:
         weights: The file, or the folder.

@@ -59,7 +59,7 @@ def module_of(words: list[str]) -> tuple[str | None, list[str]]:
 
 
 def problem(words: list[str]) -> str | None:
-    """Returns what is wrong with a command, or nothing.
+    """Returns the problem with a command, or nothing.
 
     Args:
         words: The command, split.

@@ -26,7 +26,7 @@ REFERENCE = "\n".join(
 
 
 def named(name: str) -> Any:
-    """Returns what a dotted name means."""
+    """Returns the object of a dotted name."""
     module, _, last = name.rpartition(".")
     return getattr(importlib.import_module(module), last)
 
@@ -107,7 +107,7 @@ def entries(documented: Any, section: str) -> set[str]:
 
 
 def entry(documented: Any, name: str) -> str:
-    """Returns what a docstring says of one argument or attribute."""
+    """Returns a docstring's text for one argument or attribute."""
     text = inspect.getdoc(documented) or ""
     found = re.search(
         rf"^    \*{{0,2}}{name}:(.*?)(?=^    \S|^\S|\Z)", text, re.MULTILINE | re.DOTALL

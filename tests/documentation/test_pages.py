@@ -43,7 +43,7 @@ def strings() -> set[str]:
 
 
 def holds(pattern: str, text: str) -> bool:
-    """Returns whether the code's string is the page's text.
+    """Returns True if the code's string is the page's text.
 
     The page may end with `…` where the code goes on, and may leave values out.
     """

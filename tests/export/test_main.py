@@ -235,10 +235,10 @@ def mistakes(workdir, tmp_path):
         "--out must be given": (model,),
         "--model and --out must": (),
         "Unknown command line flag": (model, out, "--color=red"),
-        "is no flag": (model, out, "model.keras"),
+        "unrecognized argument": (model, out, "model.keras"),
         "there is no folder": (model, out, f"--images=folder:{tmp_path / 'no'}"),
         "holds no": (model, out, f"--images=folder:{tmp_path / 'empty'}"),
-        "expected folder:PATH": (model, out, "--images=tulips"),
+        "tfds:tulips cannot be loaded": (model, out, "--images=tulips"),
     }
 
 

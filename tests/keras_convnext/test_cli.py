@@ -72,7 +72,7 @@ def test_success_keeps_its_exit_code():
     assert _cli.guard("train", lambda: 0) == 0
 
 
-def test_native_stderr_is_held_back_and_shown_on_an_error(capfd):
+def test_native_stderr_is_buffered_and_shown_on_an_error(capfd):
     with hold_stderr():
         os.write(2, b"noise")
     assert capfd.readouterr().err == ""
@@ -185,7 +185,7 @@ COMMAND = _cli.Command(
     ("argv", "line"),
     [
         (["--batch=2"], "--data must be given"),
-        (["--data=x", "name"], "'name' is no flag"),
+        (["--data=x", "name"], "unrecognized argument 'name'"),
         (["--data=x", "--batch=0"], "flag --batch=0: 0 is not a positive integer"),
         (["--data=x", "--dat=y", "--size=3"], "there is no flag --dat; give --data=y"),
         (["--data=x\udcff"], "is not UTF-8"),

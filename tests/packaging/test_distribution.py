@@ -86,7 +86,7 @@ def lower_bounds() -> dict[str, str]:
 
 def test_the_lowest_constraints_are_the_lower_bounds_of_setup() -> None:
     lowest = pins("requirements/lowest.txt")
-    # Tools that judge the sources stay at one version, the newest; the Makefile's
+    # Tools that check the sources stay at one version, the newest; the Makefile's
     # settings for the lowest versions leave KerasHub, Keras Tuner and the extras out
     # that have an environment of their own.
     parity = ("timm", "torch", "torchvision", "transformers")

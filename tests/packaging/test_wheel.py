@@ -177,7 +177,7 @@ DAY = (
     (
         "keras-convnext-evaluate",
         "--model=run --data=folder:photos",
-        r"first answer right +\d",
+        r"top-1 accuracy +\d",
     ),
     ("keras-convnext-predict", "--model=run photos/dark", r"9\.png\n +(dark|bright)"),
     (

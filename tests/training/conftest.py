@@ -24,7 +24,7 @@ def bars(count, seed):
 
 @pytest.fixture(scope="session")
 def tiny_source():
-    """40 images to train on and 13 held back, in three classes."""
+    """40 training and 13 validation images, in three classes."""
     return source.from_arrays(
         *bars(40, seed=1), *bars(13, seed=2), CLASSES, name="bars"
     )

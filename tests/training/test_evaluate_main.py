@@ -161,11 +161,11 @@ def test_every_form_of_a_model_is_judged_alike(
         assert row["right"] == (right & (labels == label)).sum()
     assert figures["images_per_second"] > 0
     told = capfd.readouterr().out
-    assert f"first answer right    {FIRST / COUNT:.2%}" in told
-    assert "images a second" in told
+    assert f"top-1 accuracy       {FIRST / COUNT:.2%}" in told
+    assert "images per second" in told
     # Of a thousand classes those that have images, the worst first.
     used = sorted(set(labels.tolist()))
-    at = told.index(f"told worst, of {len(used)} classes with images")
+    at = told.index(f"lowest recall of {len(used)} classes: images")
     lines = [line.split() for line in told[at:].splitlines()[1:]]
     assert len(lines) == min(10, len(used))
     shares = [float(line[-1].rstrip("%")) for line in lines]
@@ -205,7 +205,7 @@ def test_real_labels_count_whatever_is_in_the_list(
     assert evaluate_main.main(["evaluate", *arguments, flag, f"--out={out}"]) == 0
     figures = json.loads(out.read_text())
     assert (figures["real_top1"], figures["real_examples"]) == (3 / 4, 4)
-    assert "right by ReaL labels  75.00% of 4 that have any" in capfd.readouterr().out
+    assert "accuracy, ReaL labels 75.00% of 4 images with any" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

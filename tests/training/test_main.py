@@ -108,7 +108,7 @@ def test_what_is_left_agrees_with_itself(trained):
     assert right == pytest.approx(metrics["top1"])
     with open(trained / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    # float32 without averaging: the saved model is the one that was judged last.
+    # float32 without averaging: the saved model is the one that was evaluated last.
     assert metrics["top1"] == pytest.approx(float(rows[-1]["val_accuracy"]))
     # Softmax and its logarithm are rounded once more in the saved model.
     assert metrics["loss"] == pytest.approx(float(rows[-1]["val_loss"]), rel=1e-5)
@@ -131,7 +131,7 @@ def test_the_report_holds_its_images(trained):
 def test_a_finished_run_says_so(trained, bars_file, capfd):
     before = (trained / "model.keras").stat().st_mtime_ns
     assert main.main(train_arguments(bars_file, trained)) == 0
-    assert "is finished: held-back accuracy" in capfd.readouterr().out
+    assert "is finished: validation accuracy" in capfd.readouterr().out
     assert (trained / "model.keras").stat().st_mtime_ns == before
 
 
@@ -181,7 +181,7 @@ def test_a_mistake_is_one_line_and_exit_code_2_before_any_work(
 
 def test_a_forgotten_flag_sign_is_a_mistake(capfd):
     assert main.main(["main", "recipe=demo"]) == 2
-    assert "'recipe=demo' is no flag" in capfd.readouterr().err
+    assert "unrecognized argument 'recipe=demo'" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("command", [main, evaluate_main, predict_main, preview_main])
@@ -222,7 +222,7 @@ def test_evaluate_gives_the_figures_that_training_gave(
     right = sum(row["right"] for row in figures["classes"])
     assert right / 9 == pytest.approx(figures["top1"])
     stdout = capfd.readouterr().out
-    assert f"first answer right    {metrics['top1']:.2%}" in stdout
+    assert f"top-1 accuracy       {metrics['top1']:.2%}" in stdout
     assert re.search(r"^  middle +", stdout, re.MULTILINE)
 
 

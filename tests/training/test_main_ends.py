@@ -38,18 +38,18 @@ def refused(number):
 
 
 ENDS = [
-    (KeyboardInterrupt(), 130, "train: interrupted; the same command {}."),
+    (KeyboardInterrupt(), 130, "train: interrupted; run the same command to {}."),
     (
         refused(errno.ENOSPC),
         2,
         "train: error: cannot write some/file (No space left on device); once there is "
-        "room, the same command {}",
+        "room, run the same command to {}",
     ),
     (
         refused(errno.EROFS),
         2,
         "train: error: cannot write some/file (Read-only file system); once there is "
-        "room, the same command {}",
+        "room, run the same command to {}",
     ),
 ]
 
@@ -62,16 +62,16 @@ def raising(error):
 
 
 @pytest.mark.parametrize(("error", "code", "words"), ENDS)
-def test_before_the_first_checkpoint_it_begins_anew(
+def test_before_the_first_checkpoint_it_starts_again(
     command, capfd, monkeypatch, error, code, words
 ):
     monkeypatch.setattr(trainer, "train", raising(error))
     assert main.main(command) == code
-    assert capfd.readouterr().err.splitlines()[-1] == words.format("begins anew")
+    assert capfd.readouterr().err.splitlines()[-1] == words.format("start again")
 
 
 @pytest.mark.parametrize(("error", "code", "words"), ENDS)
-def test_while_the_report_is_made_it_goes_on_from_the_last_step(
+def test_while_the_report_is_made_it_resumes_from_the_last_step(
     command, tmp_path, capfd, monkeypatch, error, code, words
 ):
     def train(run, callbacks):
@@ -82,7 +82,7 @@ def test_while_the_report_is_made_it_goes_on_from_the_last_step(
     assert main.main(command) == code
     newest = tmp_path / "run" / "checkpoints" / "step-000000000.ckpt"
     told = capfd.readouterr().err.splitlines()[-1]
-    assert told == words.format(f"goes on from {newest}")
+    assert told == words.format(f"resume from {newest}")
 
 
 def test_another_error_is_the_programs_and_is_not_hidden(command, monkeypatch):
@@ -112,7 +112,7 @@ def test_the_workdir_alone_resumes_and_then_tells_how_to_train_on(
     (tmp_path / "run" / "metrics.json").write_text('{"top1": 0.5}')
     capfd.readouterr()
     assert main.main(alone) == 0
-    assert "is finished: held-back accuracy 50.00%" in capfd.readouterr().out
+    assert "is finished: validation accuracy 50.00%" in capfd.readouterr().out
     assert main.main([*alone, "--set=epochs=20"]) == 2
     [line] = capfd.readouterr().err.splitlines()
     assert f"--weights={tmp_path}/run --workdir={tmp_path}/run-2" in line

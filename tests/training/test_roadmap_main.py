@@ -1,4 +1,4 @@
-"""The command that trains the road: what it leaves, how it goes on, what it refuses."""
+"""The command that trains the road: what it writes, how it resumes, what it refuses."""
 
 import json
 
@@ -16,7 +16,7 @@ STEPS = ("patchify", "separate_downsampling")
 
 @pytest.fixture(scope="module")
 def image_file(tmp_path_factory):
-    """24 images of 16 pixels to train on and 10 held back, in two classes."""
+    """24 training and 10 validation images of 16 pixels, in two classes."""
     path = tmp_path_factory.mktemp("data") / "bars.npz"
     rng = np.random.default_rng(0)
     arrays = {}
@@ -79,7 +79,7 @@ def test_a_run_leaves_a_result_for_each_step_and_a_summary_of_all(finished):
     assert summary["settings"]["width_factor"] == 0.05
     for entry in summary["runs"]:
         assert 0 <= entry["top1"] <= 1
-        # Of ten held-back images.
+        # Of ten validation images.
         assert entry["top1"] * 10 == pytest.approx(round(entry["top1"] * 10))
         small = roadmap.reduced(roadmap.design(entry["step"]), 0.1, 0.05)
         assert entry["multiply_accumulates"] == roadmap.multiply_accumulates(

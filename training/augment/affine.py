@@ -37,7 +37,7 @@ def translate_y(image: tf.Tensor, share: tf.Tensor, fill: tf.Tensor) -> tf.Tenso
 
 
 def _middles(count: tf.Tensor) -> tf.Tensor:
-    """Returns where the middles of so many pixels in a row lie."""
+    """Returns the positions of the middles of so many pixels in a row."""
     return tf.cast(tf.range(count), tf.float32) + 0.5
 
 
@@ -145,7 +145,7 @@ def _taps(places: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
 
 
 def _weights(t: tf.Tensor) -> list[tf.Tensor]:
-    """Returns what the four pixels around a place count, `t` behind the second."""
+    """Returns the weights of the four pixels around a place, `t` after the second."""
     return [
         ((-t + 2.0) * t - 1.0) * t,
         (t - 2.0) * t * t + 1.0,

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 def _places(image: tf.Tensor) -> tf.Tensor:
-    """Returns where each level stands in the three channels' tables, one after another.
+    """Returns the index of each level in the joined tables of the three channels.
 
     int32 `(height, 3 * width)`.
     """

@@ -21,7 +21,7 @@ _STREAMS = ("crop", "flip", "shift", "rand_augment", "color_jitter", "erasing")
 
 
 def crop(seed: tf.Tensor, augmentation: Augmentation) -> Window | None:
-    """Returns what chooses the part of an image to decode; None for all of it.
+    """Returns the function that chooses the part to decode; None for the whole image.
 
     Args:
         seed: int64 `(2,)`, the one that `augment` gets.

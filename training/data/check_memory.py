@@ -37,7 +37,7 @@ def place_for(root: Path, folder: Path) -> Path:
 
 
 def read(place: Path, paths: Iterable[Path], copies: Path) -> dict[Path, CheckedImage]:
-    """Returns what is known about those files that have not changed since.
+    """Returns the stored results of files that have not changed since.
 
     Args:
         place: From `place_for`; a missing or a damaged file knows nothing.

@@ -56,7 +56,7 @@ def way_of(contents: tf.Tensor) -> tf.Tensor:
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
 @tf.autograph.experimental.do_not_convert
 def way_by_headers(contents: tf.Tensor) -> tf.Tensor:
-    """Returns what `way_of` does, by the headers of the whole file.
+    """Returns the result of `way_of`, from the headers of the whole file.
 
     Args:
         contents: The file, a scalar string.

@@ -150,7 +150,7 @@ def _checked(path: Path, copies: Path) -> CheckedImage:
 
 
 def copy_of(digest: str, copies: Path) -> Path:
-    """Returns where the copy of a file with that digest lies, if there is one."""
+    """Returns the path of the copy of a file with that digest, if there is one."""
     return copies / f"{digest}.png"
 
 

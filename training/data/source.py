@@ -188,7 +188,7 @@ def load(
             "array_record:FILES", or a name that tensorflow-datasets knows, with or
             without "tfds:" before it.
         size_px: Side of the square images.
-        validation_share: Part held back where the data has no split of its own.
+        validation_share: Part for validation if the data has no split of its own.
         seed: Of that split.
         skip_bad_images: Leave unreadable images out instead of refusing.
         preprocessing: How to evaluate; None for the way of the kind of data.
@@ -203,7 +203,7 @@ def load(
     """
     if not 0 < validation_share < 1:
         raise DataError(
-            f"A share of {validation_share} cannot be held back for evaluation; it "
+            f"A share of {validation_share} cannot be used for validation; it "
             "must lie between 0 and 1."
         )
     kind, rest = forms.parse(spec)
@@ -360,7 +360,7 @@ def _load_array(path: str, options: _Options) -> Source:
     if options.whole is not None:
         classes, images = arrays.load_whole(path, part=options.whole)
         return Source(path, classes, Pixels(*images), Pixels(*images), _WHOLE)
-    # The file says which images are held back.
+    # The file says which images are for validation.
     classes, training, validation = arrays.load(path)
     return Source(path, classes, Pixels(*training), Pixels(*validation), _WHOLE)
 

@@ -11,7 +11,7 @@ _WITHOUT_STREAM = ("array", "digits", "folder")
 
 
 def count_flawed_images(spec: str) -> contextlib.AbstractContextManager[None]:
-    """Returns what tells, once and at its end, of JPEGs in records that have flaws.
+    """Returns a context that reports the flawed JPEGs in records at its end.
 
     TensorFlow decodes records in threads of its own, which know no record's name.
 

@@ -55,7 +55,7 @@ def prepare(
 ) -> keras.callbacks.CallbackList:
     """Returns callbacks that are ready to be called.
 
-    Their `model` is the one that is judged and kept, the moving average where there
+    Their `model` is the one that is evaluated and kept, the moving average where there
     is one, and its `optimizer` is the train state's.
 
     Args:

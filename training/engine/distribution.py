@@ -138,7 +138,7 @@ def distribute(
 def gather(
     value: Any, strategy: tf.distribute.Strategy, cluster: Cluster
 ) -> np.ndarray:
-    """Returns what all devices of all workers hold of a value, as one array.
+    """Returns the parts of a value on all devices of all workers, as one array.
 
     Args:
         value: What `strategy.run` gave, or a part of a batch of `distribute`; its first
@@ -153,7 +153,7 @@ def gather(
 
 
 def any_worker(flag: bool, strategy: tf.distribute.Strategy, cluster: Cluster) -> bool:
-    """Returns whether the flag is set on any worker; all get the same answer."""
+    """Returns True if the flag is set on any worker; all get the same answer."""
     if cluster.workers == 1:
         return flag
     import tensorflow as tf
@@ -185,13 +185,13 @@ def explain_lost_workers(cluster: Cluster) -> Iterator[None]:
         reason = reason.partition(". ")[0][:120]
         raise UsageError(
             f"another of the {cluster.workers} workers is gone or cannot be reached "
-            f"({reason}); start the same command on all of them again, and they go on "
-            "from the newest checkpoint"
+            f"({reason}); start the same command on all of them again, and they "
+            "resume from the newest checkpoint"
         ) from error
 
 
 def is_of_processors(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether this process computes on processors, not on accelerators."""
+    """Returns True if this process computes on processors, not on accelerators."""
     return "CPU" in strategy.extended.worker_devices[0].upper()
 
 

@@ -108,7 +108,7 @@ def check_memory(recipe: Recipe, replicas: int) -> str | None:
 
 
 def bytes_of(recipe: Recipe, replicas: int = 1) -> tuple[int, int]:
-    """Returns what a step needs for each image, and beside them.
+    """Returns the memory that a step needs for each image, and besides.
 
     Args:
         recipe: The run's; its variant is one of the table.
@@ -154,7 +154,7 @@ def _meminfo() -> int | None:
 
 
 def _cgroup(limit: Path, used: Path) -> int | None:
-    """Returns what a container has left; None without a limit."""
+    """Returns the free memory of a container; None without a limit."""
     try:
         most, now = (file.read_text(encoding="ascii").strip() for file in (limit, used))
     except OSError:

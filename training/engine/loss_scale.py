@@ -45,7 +45,7 @@ class LossScale:
         )
 
     def variables(self) -> list[keras.Variable]:
-        """Returns what belongs into a checkpoint."""
+        """Returns the variables for the checkpoint."""
         return [self.factor, self.good_steps]
 
     def note(self, finite: tf.Tensor) -> None:

@@ -34,7 +34,7 @@ def file_of(named: str) -> Path | None:
 
 
 def changes(file: Path, variant: str) -> list[str]:
-    """Returns what a weights file says of the recipe, as `--set` has it.
+    """Returns the recipe fields that a weights file decides, as `--set` takes them.
 
     Args:
         file: The file. What a run left is asked by the `recipe.json` beside it, others

@@ -18,7 +18,7 @@ from . import own_weights
 
 
 def changes(named: str, variant: str = "") -> list[str]:
-    """Returns what `--weights` changes in a recipe, as `--set` has it.
+    """Returns the recipe fields that `--weights` changes, as `--set` takes them.
 
     Args:
         named: A published checkpoint, or a file or workdir of one's own, which bring

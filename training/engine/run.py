@@ -1,4 +1,4 @@
-"""One run: its parts, where it is, and how it begins or goes on."""
+"""One run: its parts, where it is, and how it begins or resumes."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Run:
         checkpoints: Of the train state.
         cluster: This process among those that train together.
         progress: Where the run is.
-        seconds_before: Time spent in earlier sittings.
-        began: When this sitting began, as `time.monotonic` has it.
+        seconds_before: Time spent in earlier sessions.
+        began: When this session began, as `time.monotonic` has it.
     """
 
     recipe: Recipe
@@ -67,11 +67,11 @@ class Run:
         return distribution.distribute(share, self.strategy, self.cluster)
 
     def collected(self, value: Any) -> np.ndarray:
-        """Returns what all devices hold of a value, as one array."""
+        """Returns the parts of a value on all devices, as one array."""
         return distribution.gather(value, self.strategy, self.cluster)
 
     def put_back_best(self) -> int:
-        """Gives the train state the weights that were judged best.
+        """Gives the train state the weights of the best epoch.
 
         Returns:
             The epoch that they are from, counted from 1.

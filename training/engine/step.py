@@ -163,7 +163,7 @@ def sum_over_parts(
 
 
 def _has_batch_norm(model: keras.Model) -> bool:
-    """Returns whether a layer, of a model inside it too, computes over the batch."""
+    """Returns True if a layer, of a model inside it too, computes over the batch."""
     return any(
         isinstance(layer, keras.layers.BatchNormalization)
         or (isinstance(layer, keras.Model) and _has_batch_norm(layer))

@@ -128,7 +128,7 @@ def make(
 
 
 def _in_one_line(text: str) -> str:
-    """Returns what does not fit on one line, with the first few tensors it names.
+    """Returns an error's text on one line, with the first few of its tensors.
 
     Two hundred are named where the variant differs, each on an indented line.
     """
@@ -165,7 +165,7 @@ def _frozen_steps(recipe: Recipe, steps: int) -> int:
 
 
 def is_head(path: str) -> bool:
-    """Returns whether the variable of that path learns while the backbone is frozen.
+    """Returns True if the variable of that path learns while the backbone is frozen.
 
     The last norm and the classifier: what layer-wise rates count as the last layer.
     """

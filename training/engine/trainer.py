@@ -61,7 +61,7 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
             "accuracy", "val_loss", "val_accuracy", "val_top5", "learning_rate",
             "seconds", "images_per_second" and "data_wait" (the share of the time in
             which the devices waited for data). Their `model` is the one that is
-            judged, the moving average where there is one. `model.stop_training` and a
+            evaluated, the moving average if there is one. `model.stop_training` and a
             number set as `model.optimizer.learning_rate` are heeded.
 
     Raises:
@@ -107,7 +107,7 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
 
 
 def _step_loops(run: Run) -> tuple[Any, Any]:
-    """Returns what takes steps that train all, and what trains the head alone."""
+    """Returns the step loops: for all variables, and for the head only."""
     settings = StepSettings(
         global_batch=run.recipe.global_batch,
         classes=len(run.source.classes),
@@ -129,7 +129,7 @@ def _epoch(
     """Takes the steps that an epoch still has, and returns the sums over all."""
     totals = Totals(**run.progress.totals)
     if run.progress.batch == run.steps_per_epoch:
-        # Stopped while it was judged.
+        # Stopped during the evaluation.
         return totals
     batches = _batches(run)
     saved_at = time.monotonic()
@@ -194,7 +194,7 @@ def _call(
 
 
 def _unreadable(run: Run, count: int, error: tf.errors.OpError) -> str:
-    """Returns what to say of an image that nobody had decoded before."""
+    """Returns the error for an image that cannot be decoded during training."""
     first = run.progress.batch + 1
     last = first + count - 1
     where = f"batch {first}" if first == last else f"batches {first} to {last}"
@@ -283,7 +283,7 @@ def _check_finite(run: Run, batch: int, results: dict[str, float]) -> None:
 
 
 def _stopping(run: Run, stop: StopRequest) -> bool:
-    """Returns whether any worker has been asked to stop; all get the same answer."""
+    """Returns True if any worker has been asked to stop; all get the same answer."""
     asked = stop.signal is not None
     return distribution.any_worker(asked, run.strategy, run.cluster)
 
@@ -299,7 +299,7 @@ def _interrupted(run: Run, stop: StopRequest) -> Interrupted:
     """Returns the word to go with; everything has been saved."""
     return Interrupted(
         f"stopped after step {run.progress.step} (epoch {run.progress.epoch + 1} of "
-        f"{run.recipe.epochs}); everything is saved. The same command goes on from "
-        "here.",
+        f"{run.recipe.epochs}); checkpoint saved; run the same command to "
+        "resume",
         stop.exit_code,
     )

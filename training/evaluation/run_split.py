@@ -1,4 +1,4 @@
-"""Which images a model is judged on: the validation images of its own run."""
+"""Which images a model is evaluated on: the validation images of its own run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_convnext._messages import UsageError
 
-# What a model may be judged on.
+# What a model may be evaluated on.
 SPLITS = ("validation", "train", "test", "all")
 _RECIPE = "recipe.json"
 # WORKDIR/export/saved_model/1 is as deep as anything of a run lies.
@@ -38,7 +38,7 @@ class RunSplit:
 
 @dataclass(frozen=True)
 class Choice:
-    """The split that a model is judged on.
+    """The split that a model is evaluated on.
 
     Attributes:
         split: One of `SPLITS`.
@@ -87,7 +87,7 @@ def choose(
     seed: int | None,
     run: RunSplit | None,
 ) -> Choice:
-    """Returns which images to judge; what is given wins over what the run did.
+    """Returns which images to evaluate on; what is given wins over what the run did.
 
     Args:
         split: What `--split` says.
@@ -96,14 +96,14 @@ def choose(
         run: From `read`.
 
     Raises:
-        UsageError: The share leaves nothing to judge.
+        UsageError: The share leaves nothing to evaluate on.
     """
     if validation_share == 1 and split == "validation":
         split, validation_share = "all", None
     if validation_share is not None and not 0 < validation_share < 1:
         raise UsageError(
             f"--validation_share={validation_share:g} must lie between 0 and 1, or be "
-            "1 to judge every image"
+            "1 to evaluate every image"
         )
     known = run.fields if run else _DEFAULTS
     given = {"validation_share": validation_share, "seed": seed}
@@ -119,7 +119,7 @@ def choose(
 
 
 def words(choice: Choice, source: Any, data: str) -> list[str]:
-    """Returns what to say of the images that are judged, a line each.
+    """Returns lines about the images that are used.
 
     Args:
         choice: From `choose`.
@@ -135,12 +135,12 @@ def words(choice: Choice, source: Any, data: str) -> list[str]:
     said = [
         f"the {what} split: {source.validation_examples:,}{total} images, drawn by "
         f"seed {choice.seed} and share {choice.validation_share:g}{_origin(choice)}; "
-        "--split=all judges every image"
+        "--split=all evaluates every image"
     ]
     if choice.differs:
         said.append(
             f"{' and '.join(choice.differs)}: images that the model was trained on may "
-            "be among those judged"
+            "be among them"
         )
     elif choice.run and choice.split == "validation":
         said += _changed_data(choice.run, source, data)
@@ -166,7 +166,7 @@ def _changed_data(run: RunSplit, source: Any, data: str) -> list[str]:
     return [
         f"the data had {sum(then):,} images when the run began and have "
         f"{sum(now):,} now: the split is another one, and images that the "
-        "model was trained on may be among those judged"
+        "model was trained on may be among them"
     ]
 
 

@@ -163,7 +163,7 @@ def download(
     max_bytes: int = MAX_DOWNLOAD_BYTES,
     seconds: float = DOWNLOAD_SECONDS,
 ) -> bytes:
-    """Returns what lies at an address.
+    """Returns the contents of a URL.
 
     Args:
         address: http:// or https://.
@@ -196,7 +196,7 @@ def _too_long(max_bytes: int) -> str:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Returns what opens http and https and, after a redirection, nothing else."""
+    """Returns an opener for http and https only, also after a redirection."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,

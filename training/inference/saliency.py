@@ -38,7 +38,7 @@ def explain(
     classes: Sequence[int] | None = None,
     layer: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what in images speaks for a class, by both means at once.
+    """Returns the Grad-CAM maps and input gradients of images for a class.
 
     What is explained is the class's logit, the score before softmax. (A probability
     hardly moves where the model is sure.) A single output speaks for the second of two

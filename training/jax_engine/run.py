@@ -72,7 +72,7 @@ class ArrayImages:
 
     @property
     def validation_examples(self) -> int:
-        """How many are held back."""
+        """How many validation images there are."""
         return len(self.validation[1])
 
     @property
@@ -122,7 +122,7 @@ def check(recipe: Recipe, data: str) -> None:
         changed.append(f"--data={data} (array:FILE.npz is)")
     if changed:
         raise UsageError(
-            f"not to be had under Keras' JAX backend: {', '.join(changed)}; change "
+            f"not supported with the JAX backend: {', '.join(changed)}; change "
             "that with --set, or unset KERAS_BACKEND and train with TensorFlow"
         )
 
@@ -265,7 +265,7 @@ def _epochs(run: Run, history: HistoryFile, stop: StopRequest) -> None:
         if stop.signal is not None and not last:
             raise Interrupted(
                 f"stopped after epoch {run.progress.epoch} of {recipe.epochs}; "
-                "everything is saved. The same command goes on from here.",
+                "checkpoint saved; run the same command to resume",
                 stop.exit_code,
             )
 

@@ -18,7 +18,7 @@ from ..engine.train_state import TrainState
 from ..recipes.recipe import Recipe
 from . import augment
 
-# Images that are judged at a time.
+# Images that are evaluated at a time.
 _AT_ONCE = 500
 # What changes from step to step: weights, the optimizer's variables, the moving
 # average, and the states of the layers' random numbers.
@@ -26,7 +26,7 @@ State = dict[str, list[Any]]
 
 
 def state_of(train_state: TrainState) -> State:
-    """Returns what a step changes, as JAX arrays; `put_back` is the way back."""
+    """Returns the arrays that a step changes; `put_back` does the reverse."""
     return {
         name: [jnp.copy(variable.value) for variable in variables]
         for name, variables in _variables(train_state).items()
@@ -169,7 +169,7 @@ def make_predict(
     """Returns a function from weights and images to probabilities.
 
     Args:
-        model: What is judged.
+        model: What is evaluated.
         finish: Makes probabilities of its outputs.
 
     Returns:

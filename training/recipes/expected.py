@@ -67,7 +67,7 @@ _OF_PAPERS = (
 
 
 def expect(recipe: Recipe) -> Expectation:
-    """Returns what to expect of a recipe of the table.
+    """Returns the expected accuracy and cost of a recipe of the table.
 
     Args:
         recipe: As it stands in `RECIPES`.

@@ -30,7 +30,7 @@ class Policy:
 
 
 def parse_policy(words: str) -> Policy:
-    """Returns what words such as "rand-m9-mstd0.5-inc1" mean.
+    """Returns the policy of words such as "rand-m9-mstd0.5-inc1".
 
     Raises:
         ValueError: They are not understood, or ask for another set of operations.

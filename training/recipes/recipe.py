@@ -70,9 +70,9 @@ class Recipe:
         steps_per_call: Steps that the devices take before Python looks at the results.
             The weights do not depend on it.
         precision: "float32", "mixed_bfloat16", or "mixed_float16" with loss scaling.
-        validation_share: Share held back where the data has no split of its own.
+        validation_share: Share for validation if the data has no split of its own.
         keep: Which epoch's weights are the run's result, "last" or "best" by
-            accuracy on the held-back images.
+            accuracy on the validation images.
         keep_checkpoints: How many of the newest checkpoints stay, beside the best.
         seed: Of the initial weights, the order, the augmentation and the split.
     """

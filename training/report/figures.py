@@ -34,9 +34,9 @@ def write_figures(
     Args:
         run: A run whose last epoch is done.
         model: The model that is left, with probabilities as outputs.
-        predictions: What it says of the held-back images, in their order.
+        predictions: What it says of the validation images, in their order.
         rows: The history.
-        names: File names of the held-back images, in their order.
+        names: File names of the validation images, in their order.
     """
     classes = run.source.classes
     images, labels = run.source.sample_images(_EMBEDDED_IMAGES)
@@ -66,7 +66,7 @@ def write_figures(
         wrong, truths = wrong[order], truths[order]
         _, said = _answers(model, wrong)
         number = int((predictions.top[:, 0] != predictions.labels).sum())
-        title = f"{len(wrong)} of {number} mistakes, the surest first"
+        title = f"{len(wrong)} of {number} errors, most confident first"
         drawn["mistakes.png"] = plots.sheet(
             wrong, truths, said, classes, title, [names[n] for n in mistakes]
         )
@@ -99,7 +99,7 @@ def _spread(total: int, count: int) -> np.ndarray:
 
 
 def _answers(model: keras.Model, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what the classifier weighs, and the probabilities that come of it."""
+    """Returns the features before the classifier, and the probabilities."""
     network = keras.Model(model.input, [model.layers[-1].input, model.output])
     parts = []
     for first in range(0, len(images), _BATCH):

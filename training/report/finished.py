@@ -17,7 +17,7 @@ _LEFT_OUT = ("name", "epochs", "weights", *_OF_LENGTH)
 
 
 def words(workdir: Workdir, wanted: Mapping[str, Any]) -> str | None:
-    """Returns what to say of a finished run, or None where it is not finished.
+    """Returns a message about a finished run, or None if it is not finished.
 
     Args:
         workdir: The run's.
@@ -39,8 +39,8 @@ def words(workdir: Workdir, wanted: Mapping[str, Any]) -> str | None:
     # A run under JAX leaves no report.
     shown = workdir.report if workdir.report.exists() else workdir.model
     said = (
-        f"{workdir.path} is finished: held-back accuracy {metrics['top1']:.2%}, "
-        f"{shown}. To train on from its weights, in a folder of its own: "
+        f"{workdir.path} is finished: validation accuracy {metrics['top1']:.2%}, "
+        f"{shown}. To train its weights further in a new folder: "
         f"{_further(workdir, there, wanted['epochs'])}"
     )
     if longer:
@@ -49,7 +49,7 @@ def words(workdir: Workdir, wanted: Mapping[str, Any]) -> str | None:
 
 
 def _further(workdir: Workdir, there: Mapping[str, Any], epochs: int) -> str:
-    """Returns the command that goes on from a finished run's weights."""
+    """Returns the command that trains a finished run's weights further."""
     from ..recipes import overrides, table
     from ..recipes import recipe as recipe_file
 

@@ -18,31 +18,34 @@ from .progress import clock
 
 # In the order of the page: the title and a word on how to read it.
 _IMAGES = {
-    "curves.png": ("How it learned", ""),
-    "confusion.png": ("What it mixes up", "A row is a class, a column an answer."),
+    "curves.png": ("Training curves", ""),
+    "confusion.png": (
+        "Confusion matrix",
+        "Rows are true labels, columns are predicted labels.",
+    ),
     "mistakes.png": (
-        "Its worst mistakes",
-        "The held-back images that it was surest of and wrong about: hard ones, odd "
-        "ones, and now and then one with a wrong label.",
+        "Most confident errors",
+        "Validation images with a wrong prediction, the highest confidence first: hard "
+        "or unusual images, and sometimes images with a wrong label.",
     ),
     "predictions.png": (
-        "What it says of images it has not seen",
-        "Taken evenly from the held-back images.",
+        "Predictions",
+        "Validation images at equal distances in their order.",
     ),
     "explained.png": (
-        "Where it looks",
-        "Grad-CAM: warm is what speaks for the answer, by region. Gradient: dark is "
-        "what the answer hangs on, by pixel. Mistakes first, where there are any.",
+        "Saliency",
+        "Grad-CAM: warm regions support the prediction. Gradient: dark pixels "
+        "influence it most. Wrong predictions come first.",
     ),
     "calibration.png": (
-        "How sure, how right",
-        "Bars on the dashed line: of the answers given with 80 % confidence, 80 % are "
-        "right.",
+        "Calibration",
+        "A bar that reaches the dashed line: of the predictions with 80 % confidence, "
+        "80 % are correct.",
     ),
     "embedding.png": (
-        "What looks alike to it",
-        "What the classifier sees of each image, on the two main axes (PCA). The "
-        "frame is the color of the class.",
+        "Feature embedding (PCA)",
+        "The features before the classifier on their two principal components. The "
+        "color of a frame is the class.",
     ),
 }
 _CLASSES_AFTER = "mistakes.png"
@@ -93,7 +96,7 @@ def page(
         rows: The history.
         predictions: Of the model as it is saved.
         images: PNGs by file name.
-        names: File names of the held-back images, in their order.
+        names: File names of the validation images, in their order.
     """
     title = f"{run.recipe.variant} on {run.source.name}"
     sections = []
@@ -107,9 +110,9 @@ def page(
             sections.append(_class_section(predictions, run))
     if run.source.skipped:
         sections.append(_left_out(run.source.skipped))
-    sections.append(_section("What to do with it", _next(run)))
-    sections.append(_section("The recipe", _recipe(asdict(run.recipe))))
-    sections.append(_section("Epoch by epoch", _history(rows)))
+    sections.append(_section("Next steps", _next(run)))
+    sections.append(_section("Recipe", _recipe(asdict(run.recipe))))
+    sections.append(_section("History", _history(rows)))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -123,13 +126,13 @@ def page(
 def _summary(metrics: Mapping[str, Any]) -> str:
     words = (
         f"Trained on {metrics['train_examples']:,} images of {metrics['classes']} "
-        f"classes for {metrics['epochs']} epochs; judged on "
-        f"{metrics['eval_examples']:,} images that it never saw."
+        f"classes for {metrics['epochs']} epochs; evaluated on "
+        f"{metrics['eval_examples']:,} validation images."
     )
     if metrics["kept_epoch"] != metrics["epochs"]:
         words += (
-            f" The weights are those of epoch {metrics['kept_epoch']}, which did best "
-            "on these images, so the figures are a little too good."
+            f" The weights are those of epoch {metrics['kept_epoch']}, the best "
+            "on these images, so the metrics are slightly optimistic."
         )
     return words
 
@@ -140,7 +143,7 @@ def _left_out(skipped: Sequence[tuple[str, str]]) -> str:
     what = "1 image" if len(skipped) == 1 else f"{len(skipped):,} images"
     words = f"{what} could not be read.{more}"
     rows = [(str(path), reason) for path, reason in shown]
-    return _section("Left out", _table(("image", "why"), rows, numbers=0), words)
+    return _section("Skipped images", _table(("image", "why"), rows, numbers=0), words)
 
 
 def _next(run: Any) -> str:
@@ -152,15 +155,15 @@ def _next(run: Any) -> str:
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:
-    top5 = ((f"{metrics['top5']:.2%}", "among the first five"),)
+    top5 = ((f"{metrics['top5']:.2%}", "Top-5 accuracy"),)
     shown = (
-        (f"{metrics['top1']:.2%}", "first answer right"),
+        (f"{metrics['top1']:.2%}", "Top-1 accuracy"),
         *(top5 if metrics["classes"] > TOP else ()),
-        (f"{metrics['mean_class_accuracy']:.2%}", "right, all classes alike"),
-        (f"{metrics['loss']:.4f}", "cross-entropy"),
-        (f"{metrics['calibration_error']:.2%}", "calibration error"),
-        (f"{metrics['parameters'] / 1e6:.2f} M", "parameters"),
-        (clock(metrics["train_seconds"]), "training time"),
+        (f"{metrics['mean_class_accuracy']:.2%}", "Mean per-class accuracy"),
+        (f"{metrics['loss']:.4f}", "Cross-entropy"),
+        (f"{metrics['calibration_error']:.2%}", "Calibration error"),
+        (f"{metrics['parameters'] / 1e6:.2f} M", "Parameters"),
+        (clock(metrics["train_seconds"]), "Training time"),
     )
     boxes = "".join(
         f"<div><b>{value}</b><span>{name}</span></div>" for value, name in shown
@@ -197,10 +200,10 @@ def _class_section(predictions: Predictions, run: Any) -> str:
     words = " ".join(f"{line[0].upper()}{line[1:]}." for line in notices(run.source))
     if len(run.source.classes) > _MOST_CLASSES:
         words += (
-            f" The {_MOST_CLASSES} of {len(run.source.classes):,} classes that it "
-            "knows least."
+            f" The {_MOST_CLASSES} of {len(run.source.classes):,} classes with the "
+            "lowest recall."
         )
-    return _section("Class by class", _classes(predictions, run), words)
+    return _section("Per-class results", _classes(predictions, run), words)
 
 
 def _classes(predictions: Predictions, run: Any) -> str:
@@ -227,11 +230,11 @@ def _classes(predictions: Predictions, run: Any) -> str:
         )
     head = (
         "class",
-        "most often taken for",
-        "to train on",
-        "held back",
-        "right",
-        "share",
+        "most often confused with",
+        "training images",
+        "validation images",
+        "correct",
+        "recall",
     )
     return _table(head, lines, numbers=4)
 
@@ -291,8 +294,8 @@ def _history(rows: Sequence[Mapping[str, float]]) -> str:
         "epoch",
         "loss",
         "accuracy",
-        "held back: loss",
-        "accuracy",
+        "val loss",
+        "val accuracy",
         "learning rate",
         "img/s",
     )

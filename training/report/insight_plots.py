@@ -91,13 +91,15 @@ def calibration(predictions: Predictions) -> bytes:
 
     figure = Figure(figsize=(8.2, 5.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    above.plot((0, 1), (0, 1), color=TRAIN, lw=1.5, ls="--", label="as sure as right")
+    above.plot(
+        (0, 1), (0, 1), color=TRAIN, lw=1.5, ls="--", label="perfect calibration"
+    )
     above.bar(
         middles[some],
         correct[some] / counts[some],
         width=0.9 / _BINS,
         color=VALIDATION,
-        label="share that is right",
+        label="accuracy",
     )
     above.plot(
         middles[some],
@@ -111,9 +113,9 @@ def calibration(predictions: Predictions) -> bytes:
     # Beside the bars, which may be anywhere.
     above.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     error = predictions.calibration_error()
-    dress(above, f"Confidence and truth are {error:.1%} apart", "")
+    dress(above, f"Calibration error {error:.1%}", "")
     below.bar(middles, counts, width=0.9 / _BINS, color=TRAIN)
-    dress(below, "Images", "confidence of the answer")
+    dress(below, "Images", "confidence")
     for axes in (above, below):
         axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     above.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
@@ -159,8 +161,8 @@ def embedding(
                 fontsize=9,
                 bbox={"fc": "white", "ec": palette(number % palette.N), "alpha": 0.85},
             )
-    dress(left, f"{len(labels)} held-back images by their features", "")
-    left.set_xlabel(f"two main axes, {share:.0%} of all variance", color=INK)
+    dress(left, f"{len(labels)} validation images by their features", "")
+    left.set_xlabel(f"first two components, {share:.0%} of the variance", color=INK)
     left.set_xticks([])
     left.set_yticks([])
     right.imshow(_sheet(places, images, colors))

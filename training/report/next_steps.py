@@ -15,7 +15,7 @@ from ..workdir.layout import Workdir
 
 
 def steps(workdir: Workdir) -> tuple[tuple[str, str], ...]:
-    """Returns what may be done with a finished run: in words, and the command.
+    """Returns the next steps after a finished run: a word and the command for each.
 
     Args:
         workdir: The run's.
@@ -31,9 +31,9 @@ def steps(workdir: Workdir) -> tuple[tuple[str, str], ...]:
     )
     ask, explain = program("training.predict_main"), program("training.explain_main")
     return (
-        ("to ask it", f"{ask} --model={place} IMAGE..."),
-        ("to see why", f"{explain} --model={place} --out={seen} IMAGE..."),
-        ("to export", f"{program('export.main')} --model={model} --out={exported}"),
+        ("predict", f"{ask} --model={place} IMAGE..."),
+        ("explain", f"{explain} --model={place} --out={seen} IMAGE..."),
+        ("export", f"{program('export.main')} --model={model} --out={exported}"),
     )
 
 

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-# One hue for what was trained on, one for what was held back; dark enough on white,
+# One hue for what was trained on, one for validation; dark enough on white,
 # and apart for eyes that do not tell red from green.
 TRAIN = "#8a94a6"
 VALIDATION = "#0b6bcb"
@@ -48,7 +48,7 @@ def curves(rows: Sequence[dict[str, float]]) -> bytes:
         marker = "o" if len(rows) < 3 else None
         for name, color, label in (
             (own, TRAIN, "training"),
-            (held, VALIDATION, "held back"),
+            (held, VALIDATION, "validation"),
         ):
             values = [row[name] for row in rows]
             axes.plot(epochs, values, color=color, lw=2, marker=marker, label=label)
@@ -94,14 +94,14 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> bytes:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     right = np.trace(counts) / max(counts.sum(), 1)
     axes.set_title(
-        f"{right:.2%} of {counts.sum():,} right",
+        f"Top-1 accuracy {right:.2%} of {counts.sum():,} images",
         loc="left",
         fontsize=11,
         color=INK,
         weight="bold",
     )
-    axes.set_xlabel("answered", color=INK)
-    axes.set_ylabel("is", color=INK)
+    axes.set_xlabel("predicted", color=INK)
+    axes.set_ylabel("true", color=INK)
     names = [shorten(name) for name in classes]
     ticks = np.arange(count) if written else np.arange(0, count, max(count // 20, 1))
     upright = max(map(len, names)) > 3
@@ -130,7 +130,7 @@ def sheet(
     title: str | None = None,
     names: Sequence[str] = (),
 ) -> bytes:
-    """Draws held-back images with what the model says of each.
+    """Draws validation images with the prediction for each.
 
     Args:
         images: uint8 `(count, height, width, 3)`.
@@ -171,8 +171,7 @@ def sheet(
         axes.text(0.5, -0.03, text, transform=place, ha="center", va="top", fontsize=6)
     wrong = int((answers != labels).sum())
     figure.suptitle(
-        title
-        or f"{len(images)} held-back images, {len(images) - wrong} answered right",
+        title or f"{len(images)} validation images, {len(images) - wrong} correct",
         x=0.01,
         y=1 - 0.1 / height,
         ha="left",
@@ -184,10 +183,10 @@ def sheet(
 
 
 def caption(answer: str, share: float, truth: str) -> str:
-    """Returns what stands above a small image; a second line where it is wrong."""
+    """Returns the caption of a small image; a second line if it is wrong."""
     text = f"{shorten(answer, _LONGEST_CAPTION)}  ({share:.0%})"
     if answer != truth:
-        text += f"\nis {shorten(truth, _LONGEST_CAPTION)}"
+        text += f"\ntrue: {shorten(truth, _LONGEST_CAPTION)}"
     return text
 
 

@@ -48,7 +48,7 @@ class _Few:
     def image(
         self, record: Any, window: Window | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns what the store makes of a record."""
+        """Returns the store's image and label of a record."""
         return self.store.image(record, window)
 
     def names(self) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ def sheet(source: Source, recipe: Recipe, count: int, draws: int) -> bytes:
 
 
 def in_words(augmentation: Augmentation) -> str:
-    """Returns what is done to images: the fields that do anything."""
+    """Returns the augmentations that are on, in words."""
     plain = Augmentation()
     changed = [
         f"{field.name}={getattr(augmentation, field.name)}"
@@ -113,7 +113,7 @@ def _first(examples: Examples, seed: int, count: int) -> _Few:
 
 
 def _plain(few: _Few, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what evaluation would see of the images, and their labels."""
+    """Returns the images' evaluation views, and their labels."""
 
     def view(*record: Any) -> tuple[tf.Tensor, tf.Tensor]:
         image, label = few.image(record if len(record) > 1 else record[0])

@@ -21,7 +21,7 @@ class Progress(keras.callbacks.Callback):
         epochs: Epochs of the whole run.
         steps_per_epoch: Steps of one epoch.
         global_batch: Images a step.
-        steps_done: Steps taken before, in earlier sittings.
+        steps_done: Steps taken before, in earlier sessions.
         stream: Where to write; stderr unless given.
     """
 
@@ -42,7 +42,7 @@ class Progress(keras.callbacks.Callback):
         self.live = self.stream.isatty()
         self._epoch = 0
         self._timed_steps = 0
-        self._sitting_started = self._last_shown = time.monotonic()
+        self._session_started = self._last_shown = time.monotonic()
         self._first_step_took = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -58,7 +58,7 @@ class Progress(keras.callbacks.Callback):
         self._timed_steps += 1
         if self._timed_steps == 1:
             # The first step builds the graph; it says nothing about the rest.
-            self._first_step_took = now - self._sitting_started
+            self._first_step_took = now - self._session_started
         pause = _REDRAW_SECONDS if self.live else _LINE_SECONDS
         if now - self._last_shown >= pause:
             self._last_shown = now
@@ -93,8 +93,8 @@ class Progress(keras.callbacks.Callback):
 
     @property
     def steps_per_second(self) -> float:
-        """Rate of this sitting, evaluation included, the first step left out."""
-        spent = time.monotonic() - self._sitting_started - self._first_step_took
+        """Rate of this session, evaluation included, the first step left out."""
+        spent = time.monotonic() - self._session_started - self._first_step_took
         return max(self._timed_steps - 1, 0) / spent if spent > 0 else 0.0
 
     def _time_left(self) -> str:
@@ -107,7 +107,7 @@ class Progress(keras.callbacks.Callback):
 
 
 def epoch_line(epoch: str, logs: dict[str, Any], left: str) -> str:
-    """Returns what is said of an epoch that is done.
+    """Returns the log line of a finished epoch.
 
     Args:
         epoch: Which, "epoch  3/25".
@@ -116,8 +116,8 @@ def epoch_line(epoch: str, logs: dict[str, Any], left: str) -> str:
     """
     return (
         f"{epoch}  loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.1%}"
-        f"  |  held back: loss {logs['val_loss']:.3f}"
-        f"  accuracy {logs['val_accuracy']:.2%}"
+        f"  |  val loss {logs['val_loss']:.3f}"
+        f"  val accuracy {logs['val_accuracy']:.2%}"
         f"  |  {logs['images_per_second']:,.0f} img/s{_wait_words(logs)}  {left}"
     )
 

@@ -23,12 +23,12 @@ def metrics(
     rows: Sequence[dict[str, float]],
     kept_epoch: int,
 ) -> dict[str, Any]:
-    """Returns what metrics.json holds.
+    """Returns the contents of metrics.json.
 
     Args:
         run: A `run.Run` or a `jax_run.Run` whose last epoch is done.
         model: As it is saved.
-        predictions: What it says of the held-back images.
+        predictions: What it says of the validation images.
         rows: The history.
         kept_epoch: The epoch that its weights are from, counted from 1.
     """

@@ -16,7 +16,7 @@ _WIDTH = 88
 
 
 def of_changes(recipe: Any, name: str | None, changes: Sequence[str]) -> list[str]:
-    """Returns what to say of a recipe before any work, a line each.
+    """Returns remarks on a recipe, a line each.
 
     Args:
         recipe: The run's.
@@ -32,9 +32,9 @@ def of_changes(recipe: Any, name: str | None, changes: Sequence[str]) -> list[st
         lines.append(f"epochs={recipe.epochs} is short for {name}: {words}, to fit")
     if recipe.frozen_epochs and recipe.weights is None:
         lines.append(
-            f"frozen_epochs={recipe.frozen_epochs} with random weights: the head alone "
-            "learns in these epochs, on features that mean nothing; --set "
-            "frozen_epochs=0, or --weights="
+            f"frozen_epochs={recipe.frozen_epochs} with random weights: these epochs "
+            "train only the head, on random features; use --set frozen_epochs=0 or "
+            "--weights="
         )
     return lines
 
@@ -46,13 +46,13 @@ def say_what_was_found(source: Any) -> None:
     for notice in (*source.notices, *class_balance.notices(source)):
         say(notice)
     if source.skipped:
-        say(f"left out {len(source.skipped)} unreadable images:")
+        say(f"skipped {len(source.skipped)} unreadable images:")
         for path, reason in source.skipped:
             say(f"  {path}: {reason}")
 
 
 def say_what_begins(run: Any, devices: str) -> None:
-    """Says what a run is, and from where it goes on.
+    """Says what a run is, and from where it resumes.
 
     Args:
         run: A `run.Run` or a `jax_run.Run`.
@@ -62,12 +62,13 @@ def say_what_begins(run: Any, devices: str) -> None:
         f"{devices}, {run.recipe.precision}, batch "
         f"{run.recipe.global_batch}, {run.recipe.variant} with "
         f"{run.train_state.model.count_params():,} parameters, "
-        f"{run.source.train_examples:,} images of {len(run.source.classes)} classes "
-        f"to train on and {run.source.validation_examples:,} held back"
+        f"{run.source.train_examples:,} training and "
+        f"{run.source.validation_examples:,} validation images of "
+        f"{len(run.source.classes)} classes"
     )
     say(of_recipe(run.recipe))
     if run.progress.step:
-        say(f"going on after step {run.progress.step} (epoch {run.progress.epoch + 1})")
+        say(f"resuming after step {run.progress.step} (epoch {run.progress.epoch + 1})")
 
 
 def say_what_came_out(
@@ -79,20 +80,20 @@ def say_what_came_out(
         run: As in `say_what_begins`.
         metrics: What metrics.json holds.
         shown: What to look at.
-        seconds: How long it took to judge the model and to draw that.
+        seconds: How long it took to evaluate the model and to draw that.
     """
     # Importing it loads Keras, which is to be done quietly before.
     from .progress import clock
 
     say(
-        f"held-back accuracy {metrics['top1']:.2%} "
+        f"validation accuracy {metrics['top1']:.2%} "
         f"({metrics['eval_examples']} images), trained in "
         f"{clock(metrics['train_seconds'])}, {shown.stem} made in {clock(seconds)}"
     )
     if metrics["kept_epoch"] != metrics["epochs"]:
         say(
-            f"kept the weights of epoch {metrics['kept_epoch']}, the best of "
-            f"{metrics['epochs']} on the held-back images"
+            f"kept the weights of epoch {metrics['kept_epoch']} of "
+            f"{metrics['epochs']}, the best on the validation images"
         )
     say(f"model {run.workdir.model}, {shown.stem} {shown}")
     for words, command in next_steps.steps(run.workdir):
@@ -121,7 +122,7 @@ def _in_short(recipe: Any) -> str:
     epochs = "epoch" if recipe.epochs == 1 else "epochs"
     frozen = ""
     if recipe.frozen_epochs:
-        frozen = f" (the head alone in the first {recipe.frozen_epochs})"
+        frozen = f" (only the head in the first {recipe.frozen_epochs})"
     return (
         f"{recipe.name}{start}, {recipe.epochs} {epochs}{frozen} at "
         f"{recipe.size_px} px, peak lr {recipe.peak_lr:g}, decay "

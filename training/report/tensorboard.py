@@ -35,7 +35,7 @@ class Summaries(keras.callbacks.Callback):
 
 
 class Profile(keras.callbacks.Callback):
-    """Records what the devices do during some steps of this sitting.
+    """Records what the devices do during some steps of this session.
 
     Args:
         folder: For the recording; TensorBoard's profile plugin shows it.

@@ -94,7 +94,7 @@ class Result:
     Attributes:
         step: One of `roadmap.STEPS`.
         seed: Of the initial weights, the order and the augmentation.
-        top1: Share of the held-back images answered right after the last epoch.
+        top1: Top-1 accuracy on the validation images after the last epoch.
         loss: Mean cross-entropy on them, in nats.
         training_loss: Mean over the last epoch, label smoothing included.
         parameters: Trainable parameters.
@@ -167,7 +167,7 @@ def recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
 
 
 def settings_of(road: Road, recipe: Recipe, data: str) -> dict[str, Any]:
-    """Returns what all results of a folder have in common, as JSON values."""
+    """Returns the settings that all results of a folder share, as JSON values."""
     return {**identity(recipe, data), "variant": None, **asdict(road)}
 
 
@@ -211,7 +211,7 @@ def train_missing(
 
     Raises:
         UsageError: The recipe makes no network, or the loss is no longer a number.
-        Interrupted: Ctrl-C or SIGTERM; the same call goes on from there.
+        Interrupted: Ctrl-C or SIGTERM; the same call resumes.
     """
     wanted = [(step, recipe.seed + seed) for seed in seeds for step in steps]
     for number, (step, seed) in enumerate(wanted, start=1):
@@ -232,7 +232,7 @@ def _run(
     strategy: tf.distribute.Strategy,
     step: str,
 ) -> None:
-    """Trains one network, or goes on with it, and writes its result."""
+    """Trains one network, or resumes its run, and writes its result."""
     workdir = Workdir(folder.run(step, recipe.seed))
     workdir.path.mkdir(parents=True, exist_ok=True)
     run = trainer.prepare(recipe, source, workdir, strategy, builder(road, step))
@@ -268,7 +268,7 @@ def _run(
 
 
 def builder(road: Road, step: str) -> Callable[..., keras.Model]:
-    """Returns what builds a step's network, in the form that the trainer wants.
+    """Returns the function that builds a step's network for the trainer.
 
     LayerScale is a setting of the recipe on the road: in every step or in none.
 

@@ -28,8 +28,8 @@ class TrainProgress:
         batch: The batch of that epoch that comes next, from 0.
         step: Steps taken since the start of the run.
         totals: What has been summed up so far in an unfinished epoch.
-        seconds: Time spent on the run so far, over all sittings.
-        score: What these weights were judged as, higher is better; None within an
+        seconds: Time spent on the run so far, over all sessions.
+        score: The validation accuracy of these weights; None within an
             epoch.
         learning_rate: What a callback has set in place of the schedule, or None.
     """
@@ -79,7 +79,7 @@ class Checkpoints:
         except OSError as error:
             raise UsageError(
                 f"cannot write the checkpoint {path} ({error.strerror or error}); once "
-                f"there is room, {self.way_on()}"
+                f"there is room, {self.resume_hint()}"
             ) from error
         self._remove_unwanted()
         return path
@@ -163,11 +163,12 @@ class Checkpoints:
         """Returns the newest checkpoint, None where there is none."""
         return next(self._newest_first(), None)
 
-    def way_on(self) -> str:
-        """Returns in words where the same command begins."""
+    def resume_hint(self) -> str:
+        """Returns in words how to continue the run."""
         newest = self.newest()
-        start = f"goes on from {newest}" if newest else "begins anew"
-        return f"the same command {start}"
+        if newest:
+            return f"run the same command to resume from {newest}"
+        return "run the same command to start again"
 
     def not_a_number(self, what: str) -> UsageError:
         """Returns the word on a loss or a gradient that is no number any more.

@@ -16,11 +16,11 @@ class HistoryFile(keras.callbacks.Callback):
     """Keeps `history.csv`, whole after every epoch.
 
     Args:
-        path: The file. Rows of an earlier sitting are kept.
+        path: The file. Rows of an earlier session are kept.
         epochs_done: Rows from this epoch on are dropped: the run does them again.
 
     Attributes:
-        rows: Figures by name, one entry an epoch, earlier sittings included.
+        rows: Figures by name, one entry an epoch, earlier sessions included.
     """
 
     def __init__(self, path: Path, epochs_done: int = 0) -> None:

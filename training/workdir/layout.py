@@ -1,4 +1,4 @@
-"""The folder of one run: what lies in it, and whether a run may go on there."""
+"""The folder of one run: what lies in it, and whether a run may use it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Workdir:
         return _read(self.metrics, "holds no figures")
 
     def stored(self) -> dict[str, Any] | None:
-        """Returns what `recipe.json` says of the run that lives here, None for none.
+        """Returns the contents of `recipe.json`, None if there is none.
 
         Raises:
             UsageError: The file cannot be read, or is no recipe.
@@ -109,7 +109,9 @@ class Workdir:
                 f"--workdir={self.path} cannot be a folder: {nearest} is a file"
             )
         if not os.access(nearest, os.W_OK | os.X_OK):
-            raise UsageError(f"--workdir={self.path} cannot be written: no right to")
+            raise UsageError(
+                f"--workdir={self.path} cannot be written: permission denied"
+            )
 
     def claim(self, identity: dict[str, Any], classes: Sequence[str] = ()) -> None:
         """Makes the folder this run's, or confirms that it is.
@@ -140,7 +142,7 @@ class Workdir:
             ) from error
 
     def release(self) -> None:
-        """Gives the folder back, where this run has left nothing in it to go on with.
+        """Gives the folder back, where this run has written nothing to resume from.
 
         A run that cannot begin, because its weights do not fit, say, would otherwise
         stand in the way of the next try.
@@ -158,7 +160,7 @@ class Workdir:
         _files.write_text(self.labels, "".join(f"{name}\n" for name in classes))
 
     def _check_classes(self, classes: Sequence[str]) -> None:
-        """Makes sure that a run goes on with the classes that it began with.
+        """Makes sure that a run resumes with the classes that it began with.
 
         Raises:
             UsageError: It does not; the text names the classes that differ.
@@ -205,7 +207,7 @@ class Workdir:
         if unlike:
             raise UsageError(
                 f"--workdir={self.path} holds another run ({'; '.join(unlike[:4])}); "
-                "take another --workdir, or ask for the same run to go on with it"
+                "use another --workdir, or the same recipe and data to resume it"
             )
 
 
@@ -215,7 +217,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _read(file: Path, otherwise: str) -> dict[str, Any] | None:
-    """Returns what a JSON file of a run holds, None where there is none."""
+    """Returns the contents of a JSON file of a run, None if there is none."""
     try:
         if not file.is_file():
             return None
@@ -232,7 +234,7 @@ def _read(file: Path, otherwise: str) -> dict[str, Any] | None:
 
 
 def _with_defaults(there: dict[str, Any]) -> dict[str, Any]:
-    """Returns what `recipe.json` says, with fields that are younger than it."""
+    """Returns the contents of `recipe.json`, with defaults for newer fields."""
     # Importing it loads TensorFlow.
     from ..recipes.recipe import DEFAULTS
 
@@ -245,7 +247,7 @@ def _with_defaults(there: dict[str, Any]) -> dict[str, Any]:
 
 
 def identity(recipe: Any, data: str) -> dict[str, Any]:
-    """Returns what makes a run this run and no other, as JSON values.
+    """Returns the values that identify a run, as JSON values.
 
     Args:
         recipe: The resolved `Recipe`.

@@ -60,7 +60,7 @@ class Tally:
 
 
 def is_same(answer: dict, expected: dict) -> bool:
-    """Returns whether two answers about an image are the same."""
+    """Returns True if two answers about an image are the same."""
     return bool(
         answer["status"] == expected["status"]
         and answer["classes"] == expected["classes"]

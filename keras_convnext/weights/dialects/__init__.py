@@ -97,7 +97,7 @@ def _best(tensors: Mapping[str, TensorInfo]) -> Match:
 
 
 def _prefixes(names: Collection[str]) -> list[str]:
-    """Returns what stands before each network among the names."""
+    """Returns the prefix of each network among the names."""
     stems = {table.stem_name for table in TABLES if table is not NATIVE}
     found = {
         name.removesuffix(stem)

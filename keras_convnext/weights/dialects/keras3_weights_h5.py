@@ -82,7 +82,7 @@ def match_store(tensors: Mapping[str, TensorInfo]) -> Match | None:
 
 
 def _stores(names: Iterable[str]) -> list[str]:
-    """Returns what stands before "layers/" in the names: where a store begins."""
+    """Returns the prefixes before "layers/" in the names: the starts of stores."""
     found: dict[str, None] = {}
     for name in names:
         for place in _INNER.finditer(name):

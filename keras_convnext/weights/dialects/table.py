@@ -150,7 +150,7 @@ class Table:
         return Match(self, found, ignored, tuple(unknown), tuple(beside))
 
     def write_names(self, paths: Collection[str]) -> dict[str, tuple[str, Form]]:
-        """Returns what the table calls our tensors, and the axes that it adds.
+        """Returns the table's names for our tensors, and the axes that it adds.
 
         Args:
             paths: Our names. Those that the table has no rule for are left out of

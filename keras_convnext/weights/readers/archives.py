@@ -62,7 +62,7 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 
 
 def stored_at(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
-    """Returns where in the file the bytes of an uncompressed member begin.
+    """Returns the offset of an uncompressed member's bytes in the file.
 
     Raises:
         BadWeightsFileError: It is compressed, or not where the archive says.

@@ -109,7 +109,7 @@ class Description:
 
 
 def read_pickle(stream: BinaryIO, source: str) -> Description:
-    """Returns what a pickle describes, having run nothing of it.
+    """Returns the contents of a pickle without running anything in it.
 
     Args:
         stream: The pickle; it is read up to the instruction that ends it.
@@ -174,7 +174,7 @@ class _Machine:
         self.memo[index] = self.stack[-1]
 
     def named(self, module: str, name: str) -> _Name:
-        """Returns what stands for a name of the pickle.
+        """Returns the stand-in for a name in the pickle.
 
         Raises:
             BadWeightsFileError: It is one that could do harm.
@@ -184,7 +184,7 @@ class _Machine:
         return _Name(module, name)
 
     def pass_over(self, what: Any) -> PassedOver:
-        """Returns what stands for a thing that is not made."""
+        """Returns the stand-in for an object that is not created."""
         # Writing out a nest of tuples can take for ever, as hashing it can.
         name = str(what) if isinstance(what, _Name | str) else type(what).__name__
         self.passed_over.setdefault(name)
@@ -359,5 +359,5 @@ _INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
 
 
 def read_pickle_bytes(data: bytes, source: str) -> Description:
-    """Returns what `read_pickle` returns, for a pickle in memory."""
+    """Returns the result of `read_pickle` for a pickle in memory."""
     return read_pickle(io.BytesIO(data), source)

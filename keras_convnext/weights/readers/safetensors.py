@@ -49,7 +49,7 @@ _LENGTH_BYTES, _METADATA = 8, "__metadata__"
 class SafetensorsFile(TensorFile):
     """Tensors of one safetensors file.
 
-    The library judges the file; the numbers are then looked at where they lie, in the
+    The library checks the file; the numbers are then looked at where they lie, in the
     file's own pages, because its numpy interface copies every tensor.
     """
 
@@ -103,7 +103,7 @@ def _check_count(path: Path) -> None:
 def _read_header(
     path: Path,
 ) -> tuple[dict[str, TensorInfo], dict[str, tuple[int, int]]]:
-    """Returns what a file that is sound holds, and where, from and to which byte."""
+    """Returns the tensors of a valid file, and their first and last bytes."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         header = json.loads(file.read(length))

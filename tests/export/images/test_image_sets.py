@@ -1,4 +1,4 @@
-"""Where images come from, and on which of them an export is judged."""
+"""Where images come from, and on which of them an export is evaluated."""
 
 import io
 import json
@@ -36,9 +36,9 @@ def test_calibration_learns_from_train_and_is_judged_on_val(divided):
     found = calibration.find(f"folder:{divided}")
     assert found.image_set.count == 120
     assert len(set(found.numbers.tolist())) == 120
-    judged = comparison.read(comparison.find(None, None, found.others), most=100)
-    assert judged.origin == str(divided / "val")
-    assert [image.label for image in judged.members] == 3 * ["cat"] + 3 * ["dog"]
+    evaluated = comparison.read(comparison.find(None, None, found.others), most=100)
+    assert evaluated.origin == str(divided / "val")
+    assert [image.label for image in evaluated.members] == 3 * ["cat"] + 3 * ["dog"]
 
 
 def test_a_class_is_named_as_training_names_it(tmp_path):
@@ -98,7 +98,9 @@ def test_an_array_file_gives_its_pixels_and_classes(array_file):
     assert calibration.find(f"array:{file}").others.count == 4
 
 
-def test_what_a_run_held_back_is_what_its_model_is_judged_on(array_file, tmp_path):
+def test_what_a_run_validated_on_is_what_its_model_is_evaluated_on(
+    array_file, tmp_path
+):
     file, _ = array_file
     workdir = tmp_path / "run"
     write_images(workdir / "pictures" / "samples", 2)
@@ -155,13 +157,13 @@ def test_what_is_missing_or_no_images_is_told(tmp_path, array_file):
     for spec, words in (
         ("photo:x", "expected digits, folder:PATH, array:PATH.npz, tfrecord:FILES"),
         ("folder:", "expected digits, folder:PATH"),
-        ("tulips", "tfds:tulips cannot be had"),
+        ("tulips", "tfds:tulips cannot be loaded"),
         (f"folder:{tmp_path / 'no'}", "there is no folder"),
         (f"folder:{tmp_path / 'empty'}", "holds no image file"),
         (f"array:{tmp_path / 'no.npz'}", "cannot be read as an .npz file"),
         (f"array:{wrong}", "train_images is float32"),
         (f"array:{other}", "neither train_images nor test_images"),
-        ("tfds:no_such_set_anywhere", "cannot be had"),
+        ("tfds:no_such_set_anywhere", "cannot be loaded"),
     ):
         with pytest.raises(UsageError, match=r"^--images") as caught:
             image_sets.find("images", spec)
@@ -225,8 +227,10 @@ def test_records_that_a_run_divided_are_divided_as_it_did(tmp_path):
     workdir.mkdir()
     run = {"data": data, "seed": 7, "validation_share": 0.2}
     (workdir / "recipe.json").write_text(json.dumps(run))
-    judged = comparison.find(None, workdir / "model.keras")
-    found = {int(pixels_of(one)[0, 0, 0]) for one in judged.read(range(judged.count))}
+    evaluated = comparison.find(None, workdir / "model.keras")
+    found = {
+        int(pixels_of(one)[0, 0, 0]) for one in evaluated.read(range(evaluated.count))
+    }
     trained = source.load(data, size_px=4, validation_share=0.2, seed=7)
     drawn = trained.validation
     assert found == {
@@ -269,8 +273,8 @@ def test_calibration_without_a_word_uses_what_the_run_learned_from(tmp_path):
     assert found.image_set.count == 116
     used = found.image_set.read(range(116))
     assert {image.name for image in used}.isdisjoint({"003.png", "005.png"})
-    judged = comparison.read(comparison.find(None, model, found.others), most=100)
-    assert [(one.label, one.name) for one in judged.members] == [
+    evaluated = comparison.read(comparison.find(None, model, found.others), most=100)
+    assert [(one.label, one.name) for one in evaluated.members] == [
         (label, f"{number:03d}.png") for label in ("cat", "dog") for number in (3, 5)
     ]
 
@@ -282,7 +286,7 @@ def test_a_run_whose_images_are_not_to_be_had_is_one_line(tmp_path):
         calibration.find(None, model)
     (model.parent / "validation.csv").unlink()
     with pytest.raises(
-        UsageError, match=r"no .*validation\.csv that says which images"
+        UsageError, match=r"no .*validation\.csv, which lists the validation images"
     ):
         calibration.find(None, model)
     (model.parent / "recipe.json").unlink()

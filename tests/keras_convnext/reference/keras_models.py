@@ -20,7 +20,7 @@ def variant(case: Case) -> Variant:
 
 
 def outputs_of_row(row: Variant) -> dict[str, np.ndarray]:
-    """Returns what `outputs` does for a row that no case names."""
+    """Returns the result of `outputs` for a row without a case."""
     found = dict(_outputs(row))
     del found["pooled"]
     return found

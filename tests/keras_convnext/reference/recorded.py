@@ -43,7 +43,7 @@ Recording = dict[str, dict[str, tuple[tuple[int, ...], np.ndarray]]]
 
 
 def read(oracle: str) -> tuple[dict[str, str], Recording]:
-    """Returns what a recording was made with, and its outputs.
+    """Returns the versions of a recording, and its outputs.
 
     Returns:
         The versions, and for each case's key its outputs' shapes and summaries.

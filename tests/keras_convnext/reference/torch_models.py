@@ -116,7 +116,7 @@ BUILDERS: dict[str, Callable[[Case], torch.nn.Module]] = {
 
 
 def missing(oracle: str) -> str | None:
-    """Returns what is missing for running an oracle's models, or None."""
+    """Returns the packages that an oracle's models lack, or None."""
     if oracle != "meta":
         found = importlib.util.find_spec(oracle)
         return None if found else f"{oracle} is not installed"

@@ -40,7 +40,7 @@ NORM = {
 
 
 def keras_path(name: str, tensor: torch.Tensor, tensors: dict) -> str:
-    """Returns what the Keras network calls a tensor of torchvision's."""
+    """Returns the Keras network's name of a tensor of torchvision."""
     owner, kind = name.rsplit(".", 1)
     if owner.startswith("layer"):
         stage, index, part = owner.removeprefix("layer").split(".", 2)

@@ -4,7 +4,7 @@ import re
 
 
 def meta_name(name: str) -> str:
-    """Returns what Meta calls the tensor that timm calls `name`."""
+    """Returns Meta's name of the tensor that timm calls `name`."""
     rules = (
         (r"^stem\.", "downsample_layers.0."),
         (r"^stages\.(\d)\.downsample\.", r"downsample_layers.\1."),

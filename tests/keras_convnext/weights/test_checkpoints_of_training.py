@@ -110,7 +110,7 @@ def prefixed(prefix: str, tensors: Tensors) -> Tensors:
 
 
 def as_module(tensors: Tensors) -> Module:
-    """Returns what `torch.save(model)` has for an object, instead of a state dict."""
+    """Returns an object as `torch.save(model)` stores it, instead of a state dict."""
 
     def empty() -> Module:
         return Module(_parameters={}, _buffers={}, _modules={}, training=False)

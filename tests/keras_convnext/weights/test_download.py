@@ -200,7 +200,7 @@ def get(server: Server, tmp_path: Path) -> Callable[..., Path]:
 
 
 def files(tmp_path: Path) -> list[str]:
-    """Returns what lies in the cache; the lock's file is allowed to stay."""
+    """Returns the files in the cache; the lock's file may remain."""
     return sorted(
         path.name
         for path in (tmp_path / "cache").iterdir()

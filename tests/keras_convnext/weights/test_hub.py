@@ -226,7 +226,7 @@ def test_two_processes_fetch_a_file_once(server: Server, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("hub_id", "words"),
-    [("gone/tiny", "no repository gone/tiny"), ("gated/tiny", "accepted its terms")],
+    [("gone/tiny", "no repository gone/tiny"), ("gated/tiny", "accept its terms")],
 )
 def test_a_refusal_is_one_clear_line(
     hub_id: str, words: str, server: Server, tmp_path: Path

@@ -26,7 +26,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> Path:
 
 @pytest.fixture
 def fill():
-    """Returns what writes images, no two alike, into a folder."""
+    """Returns a function that writes images, no two alike, into a folder."""
     generator = np.random.default_rng(0)
 
     def write(folder: Path | str, count: int, suffix: str = ".png") -> list[Path]:

@@ -257,7 +257,7 @@ def test_a_spec_that_names_no_data_is_refused_with_what_can_be_given(spec):
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
-def test_a_share_that_cannot_be_held_back_is_refused(share):
+def test_a_share_that_leaves_no_validation_images_is_refused(share):
     with pytest.raises(data.DataError, match="between 0 and 1"):
         data.load("digits", size_px=8, validation_share=share)
 

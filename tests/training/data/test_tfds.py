@@ -224,9 +224,9 @@ def test_imagenet_itself_takes_this_road(tmp_path: Path):
 )
 def test_a_split_is_judged_whole(data_dir: str, name: str, split: str, examples: int):
     source = data.load(name, size_px=8, data_dir=data_dir, split=split)
-    judged = list(source.validation_batches(4).as_numpy_iterator())
+    evaluated = list(source.validation_batches(4).as_numpy_iterator())
     assert source.validation_examples == examples
-    assert sum(int((weights > 0).sum()) for *_, weights in judged) == examples
+    assert sum(int((weights > 0).sum()) for *_, weights in evaluated) == examples
     assert not source.drawn
 
 

@@ -45,16 +45,16 @@ def accuracy_of(model, source):
     return np.mean(answers.argmax(axis=1) == labels)
 
 
-def test_callbacks_that_watch_see_what_was_judged(
+def test_callbacks_that_watch_see_what_was_evaluated(
     prepared, tiny_source, tmp_path, monkeypatch
 ):
     posted, tested = [], []
     monkeypatch.setattr(
         "requests.post", lambda path, **what: posted.append(what), raising=True
     )
-    judged = Figures()
+    evaluated = Figures()
     watchers = [
-        judged,
+        evaluated,
         keras.callbacks.ModelCheckpoint(f"{tmp_path}/{{epoch}}.keras"),
         keras.callbacks.CSVLogger(f"{tmp_path}/log.csv"),
         keras.callbacks.TensorBoard(f"{tmp_path}/board"),
@@ -65,17 +65,17 @@ def test_callbacks_that_watch_see_what_was_judged(
     ]
     run = prepared()
     trainer.train(run, watchers)
-    assert len(judged.rows) == 3
+    assert len(evaluated.rows) == 3
     average = run.train_state.averaged
     saved = keras.saving.load_model(tmp_path / "3.keras")
-    last = judged.rows[-1]["val_accuracy"]
+    last = evaluated.rows[-1]["val_accuracy"]
     assert accuracy_of(saved, tiny_source) == pytest.approx(last)
     for one, other in zip(saved.get_weights(), average.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     with (tmp_path / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["val_loss"]) for row in rows] == pytest.approx(
-        [row["val_loss"] for row in judged.rows]
+        [row["val_loss"] for row in evaluated.rows]
     )
     assert any((tmp_path / "board" / "validation").glob("events*"))
     assert len(posted) == 3
@@ -84,7 +84,7 @@ def test_callbacks_that_watch_see_what_was_judged(
 
 def test_a_scheduler_sets_the_rate_of_every_step(prepared):
     rates = iter([3e-3, 1e-3, 2e-3])
-    told, judged = [], Figures()
+    told, evaluated = [], Figures()
     scheduler = keras.callbacks.LearningRateScheduler(lambda epoch, rate: next(rates))
     run = prepared()
     steps = keras.callbacks.LambdaCallback(
@@ -92,9 +92,9 @@ def test_a_scheduler_sets_the_rate_of_every_step(prepared):
             float(run.train_state.optimizer.learning_rate)
         )
     )
-    trainer.train(run, [scheduler, steps, judged])
+    trainer.train(run, [scheduler, steps, evaluated])
     assert told == pytest.approx([3e-3] * 5 + [1e-3] * 5 + [2e-3] * 5)
-    assert [row["learning_rate"] for row in judged.rows] == pytest.approx(
+    assert [row["learning_rate"] for row in evaluated.rows] == pytest.approx(
         [3e-3, 1e-3, 2e-3]
     )
 
@@ -116,7 +116,7 @@ def test_a_plateau_halves_the_rate_and_a_resumed_run_keeps_it(prepared):
     plateau = keras.callbacks.ReduceLROnPlateau(
         monitor="val_loss", factor=0.5, patience=1, min_delta=100.0
     )
-    judged, stopper = Figures(), Figures()
+    evaluated, stopper = Figures(), Figures()
     stopper.on_epoch_begin = lambda epoch, logs=None: None
 
     def stop_after_two(epoch, logs=None):
@@ -125,16 +125,16 @@ def test_a_plateau_halves_the_rate_and_a_resumed_run_keeps_it(prepared):
 
     stopper.on_epoch_end = stop_after_two
     run = prepared()
-    trainer.train(run, [plateau, judged, stopper])
-    assert len(judged.rows) == 2
+    trainer.train(run, [plateau, evaluated, stopper])
+    assert len(evaluated.rows) == 2
     # Halved at the end of the second epoch, from where the cosine was by then.
     halved = run.train_state.rate.value
-    assert halved == pytest.approx(judged.rows[1]["learning_rate"] / 2, rel=0.2)
+    assert halved == pytest.approx(evaluated.rows[1]["learning_rate"] / 2, rel=0.2)
     again = prepared()
     assert again.progress.epoch == 2
     assert again.train_state.rate.value == pytest.approx(halved)
-    trainer.train(again, [judged])
-    assert judged.rows[2]["learning_rate"] == pytest.approx(halved)
+    trainer.train(again, [evaluated])
+    assert evaluated.rows[2]["learning_rate"] == pytest.approx(halved)
 
 
 def test_early_stopping_puts_back_the_best_average(prepared, tiny_source):

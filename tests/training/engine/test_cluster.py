@@ -135,7 +135,7 @@ def test_two_worker_processes_do_what_one_process_does(tmp_path, data):
     outputs = finish(start_two(data, tmp_path / "two"))
     # The chief speaks for both.
     assert outputs[0][0].startswith("1 CPU in each of 2 workers, float32, batch 8")
-    assert "held-back accuracy" in outputs[0][0]
+    assert "validation accuracy" in outputs[0][0]
     assert outputs[1] == ("", "")
 
     one, two = newest(tmp_path / "one"), newest(tmp_path / "two")
@@ -172,7 +172,7 @@ def test_who_is_left_says_in_a_line_that_another_is_gone(tmp_path, data, killed)
     assert left.returncode == 2
     *_, told = stderr.splitlines()
     assert told.startswith("train: error: another of the 2 workers is gone or cannot")
-    assert told.endswith("they go on from the newest checkpoint")
+    assert told.endswith("they resume from the newest checkpoint")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The loop: it stops, goes on, tells callbacks, and refuses what is no number."""
+"""The loop: it stops, resumes, tells callbacks, and refuses what is no number."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ from training.workdir.layout import Workdir, identity
 
 @pytest.fixture
 def prepared(tiny_recipe, tiny_source, one_device):
-    """Returns a function from a folder to a run that is ready to go on there."""
+    """Returns a function from a folder to a run that is ready to resume there."""
 
     def prepare(folder, **changes):
         recipe = dataclasses.replace(tiny_recipe, **changes)
@@ -155,7 +155,7 @@ def test_a_signal_ends_the_run_between_steps_with_a_checkpoint(
 ):
     before = signal.getsignal(number)
     run = prepared(tmp_path)
-    with pytest.raises(Interrupted, match="The same command goes on") as raised:
+    with pytest.raises(Interrupted, match="run the same command to resume") as raised:
         trainer.train(run, [At(7, stop(number))])
     assert raised.value.exit_code == code
     assert signal.getsignal(number) is before
@@ -169,10 +169,10 @@ def test_a_signal_ends_the_run_between_steps_with_a_checkpoint(
 def test_a_signal_while_it_is_judged_is_heeded_and_no_step_is_taken_again(
     prepared, tmp_path, without_network, monkeypatch
 ):
-    judged = trainer.make_evaluation_step
+    evaluated = trainer.make_evaluation_step
 
     def make_evaluation_step(forward, strategy):
-        step = judged(forward, strategy)
+        step = evaluated(forward, strategy)
 
         def evaluation_step(images, labels):
             os.kill(os.getpid(), signal.SIGTERM)
@@ -190,7 +190,7 @@ def test_a_signal_while_it_is_judged_is_heeded_and_no_step_is_taken_again(
     trainer.train(again, [told])
     assert told.batches == [0, 1, 2, 3, 4]
     assert [epoch for epoch, _ in told.epochs] == [0, 1]
-    # Of the steps that an earlier sitting took.
+    # Of the steps that an earlier session took.
     assert told.epochs[0][1]["loss"] == 0.5
     assert os.listdir(again.checkpoints.folder)
 

@@ -1,4 +1,4 @@
-"""Which images `evaluate` judges: the run's validation images, or those asked for."""
+"""Which images `evaluate` uses: the run's validation images, or those asked for."""
 
 import json
 
@@ -66,7 +66,7 @@ def run(network, tmp_path):
     return workdir
 
 
-def judged(run, tmp_path, *arguments):
+def evaluated(run, tmp_path, *arguments):
     out = tmp_path / "figures.json"
     given = ["evaluate", f"--model={run}", f"--out={out}", *arguments]
     assert evaluate_main.main(given) == 0
@@ -93,21 +93,21 @@ def split_of_run(tmp_path):
 def test_a_runs_model_is_judged_on_the_runs_own_validation_images(
     network, run, tmp_path, capsys
 ):
-    figures = judged(run, tmp_path)
+    figures = evaluated(run, tmp_path)
     files = split_of_run(tmp_path).validation.names()
     assert figures["examples"] == len(files) == 9
     # float32 sums in another order.
     assert figures["loss"] == pytest.approx(loss_of(network, files), rel=1e-5)
     said = capsys.readouterr().out
     assert "the validation split: 9 of 30 images, drawn by seed 7 and share 0.3" in said
-    assert "recipe.json; --split=all judges every image" in said
+    assert "recipe.json; --split=all evaluates every image" in said
 
 
 @pytest.mark.parametrize(
     ("split", "examples"), [("train", 21), ("validation", 9), ("all", 30)]
 )
 def test_each_split_is_judged_whole(network, run, tmp_path, split, examples):
-    figures = judged(run, tmp_path, f"--split={split}")
+    figures = evaluated(run, tmp_path, f"--split={split}")
     source = split_of_run(tmp_path)
     parts = {"train": source.training.names(), "validation": source.validation.names()}
     parts["all"] = parts["train"] + parts["validation"]
@@ -117,24 +117,24 @@ def test_each_split_is_judged_whole(network, run, tmp_path, split, examples):
 
 
 def test_a_seed_that_is_not_the_runs_wins_and_is_told(run, tmp_path, capsys):
-    figures = judged(run, tmp_path, "--seed=1", "--validation_share=0.5")
+    figures = evaluated(run, tmp_path, "--seed=1", "--validation_share=0.5")
     assert figures["examples"] == 15
     said = capsys.readouterr().out
     assert "--validation_share=0.5 where the run had 0.3" in said
     assert "--seed=1 where the run had 7" in said
-    assert "images that the model was trained on may be among those judged" in said
+    assert "images that the model was trained on may be among them" in said
 
 
 def test_images_added_since_the_run_are_told(run, tmp_path, capsys):
     noise = np.random.default_rng(3).integers(0, 256, (SIDE_PX, SIDE_PX, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "photos" / "cat" / "new.png")
-    judged(run, tmp_path)
+    evaluated(run, tmp_path)
     assert "had 30 images when the run began and have 31 now" in capsys.readouterr().out
 
 
 def test_a_model_without_a_run_says_that_nobody_knows_its_split(run, tmp_path, capsys):
     (run / "recipe.json").unlink()
-    figures = judged(run, tmp_path, f"--data=folder:{tmp_path}/photos")
+    figures = evaluated(run, tmp_path, f"--data=folder:{tmp_path}/photos")
     assert figures["examples"] == 6
     assert "no recipe.json beside the model says" in capsys.readouterr().out
     assert evaluate_main.main(["evaluate", f"--model={run}"]) == 2
@@ -148,7 +148,7 @@ def test_a_model_without_a_run_says_that_nobody_knows_its_split(run, tmp_path, c
 def test_a_folder_of_test_images_is_judged_whole(run, tmp_path, flag, classes):
     counts = dict.fromkeys(classes, 3) | ({"owl": 1} if "owl" in classes else {})
     write_images(tmp_path / "test", counts)
-    figures = judged(run, tmp_path, f"--data=folder:{tmp_path}/test", flag)
+    figures = evaluated(run, tmp_path, f"--data=folder:{tmp_path}/test", flag)
     assert figures["examples"] == sum(counts.values())
     seen = {row["class"]: row["examples"] for row in figures["classes"]}
     assert {name: seen[name] for name in counts} == counts
@@ -197,7 +197,7 @@ def test_images_that_cannot_be_split_are_told_of_the_flag_that_judges_all(
     assert evaluate_main.main(["evaluate", *given]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert words in line
-    assert line.endswith("--split=all judges every image.")
+    assert line.endswith("--split=all evaluates every image.")
 
 
 @pytest.mark.parametrize("share", [0.0, 1.5, -1.0])

@@ -180,12 +180,12 @@ def test_a_run_leaves_what_a_run_leaves_and_has_learned(bars_file, tmp_path, cap
     # Under TensorFlow the file gives the same answers.
     arguments = [f"--model={workdir}", f"--data=array:{bars_file}"]
     assert evaluate_main.main(["evaluate", *arguments]) == 0
-    share = re.search(r"first answer right +(\S+)%", capfd.readouterr().out)
+    share = re.search(r"top-1 accuracy +(\S+)%", capfd.readouterr().out)
     assert float(share[1]) == pytest.approx(100 * metrics["top1"], abs=0.01)
     # A finished run is not trained again.
     again = trained(bars_file, workdir, "epochs=12", "warmup_epochs=1", "ema_decay=0.8")
     assert again.returncode == 0
-    assert "is finished: held-back accuracy" in again.stdout
+    assert "is finished: validation accuracy" in again.stdout
 
 
 @pytest.mark.slow
@@ -206,12 +206,12 @@ def test_a_stopped_run_goes_on_to_the_same_weights(bars_file, tmp_path):
             break
     _, errors = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM, errors
-    assert "The same command goes on from here" in errors
+    assert "run the same command to resume" in errors
     rows = read(tmp_path / "stopped" / "history.csv")
     assert 1 <= len(rows) < 5
     second = trained(bars_file, tmp_path / "stopped", *changes)
     assert second.returncode == 0, second.stderr
-    assert f"going on after step {6 * len(rows)}" in second.stdout
+    assert f"resuming after step {6 * len(rows)}" in second.stdout
     newest = "checkpoints/step-000000030.ckpt"
     whole, stopped = (
         np.load(tmp_path / name / newest) for name in ("whole", "stopped")

@@ -32,7 +32,7 @@ METRICS = {
 
 
 def page_of(classes=("cat", "dog"), skipped=(), **figures):
-    """The page of a run with four held-back images, the last two answered wrong."""
+    """The page of a run with four validation images, the last two predicted wrong."""
     labels = np.array([0, 1, 0, 1])
     top = np.array([[0, 1], [1, 0], [1, 0], [0, 1]])
     shares = np.full(4, 0.7)
@@ -57,16 +57,16 @@ def words_of(page):
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
-def test_it_says_where_the_best_epoch_was_picked_by_the_images_that_judge_it():
-    assert "those of epoch 5, which did best on these images" in words_of(
+def test_it_says_where_the_best_epoch_was_picked_by_the_images_that_evaluate_it():
+    assert "those of epoch 5, the best on these images" in words_of(
         page_of(kept_epoch=5)
     )
-    assert "did best" not in words_of(page_of())
+    assert "optimistic" not in words_of(page_of())
 
 
 def test_the_first_five_are_told_from_six_classes_on():
-    assert "among the first five" not in page_of(classes=tuple("abcde"))
-    assert "among the first five" in page_of(classes=tuple("abcdef"))
+    assert "Top-5 accuracy" not in page_of(classes=tuple("abcde"))
+    assert "Top-5 accuracy" in page_of(classes=tuple("abcdef"))
 
 
 def test_it_lists_what_could_not_be_read():
@@ -87,8 +87,8 @@ def test_names_are_text_and_not_html():
 
 def test_of_many_classes_it_shows_some_and_says_so():
     words = words_of(page_of(classes=tuple(f"class {n}" for n in range(60))))
-    assert "The 50 of 60 classes that it knows least." in words
-    assert "knows least" not in words_of(page_of())
+    assert "The 50 of 60 classes with the lowest recall." in words
+    assert "lowest recall" not in words_of(page_of())
 
 
 def test_it_says_how_to_ask_and_export_the_model(monkeypatch):

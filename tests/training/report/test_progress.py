@@ -58,13 +58,13 @@ def test_elsewhere_there_are_whole_lines_once_a_minute(time):
     assert "\x1b" not in text
     lines = text.splitlines()
     assert [line.split()[3] for line in lines[:-1]] == ["3/10", "6/10", "9/10"]
-    assert "held back: loss 0.750  accuracy 81.25%" in lines[-1]
+    assert "val loss 0.750  val accuracy 81.25%" in lines[-1]
     assert "epoch 1/2  loss 1.250  accuracy 50.0%" in lines[-1]
     assert "1,234 img/s" in lines[-1]
     assert "4:10 left" in lines[-1]
 
 
-def test_time_left_counts_what_earlier_sittings_have_done(time):
+def test_time_left_counts_what_earlier_sessions_have_done(time):
     stream = io.StringIO()
     shown = Progress(3, 10, 32, steps_done=10, stream=stream)
     run_epoch(shown, time, 1.0, epoch=1)

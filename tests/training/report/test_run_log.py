@@ -7,7 +7,7 @@ from training.report import run_log
 def test_a_recipe_is_told_in_words_and_in_full():
     recipe = table.resolve("finetune_small", ["epochs=5", "augmentation.mixup=0.2"])
     words, *lines = run_log.of_recipe(recipe).splitlines()
-    assert words.startswith("recipe: finetune_small from imagenet, 5 epochs (the head")
+    assert words.startswith("recipe: finetune_small from imagenet, 5 epochs (only")
     assert all(line.startswith("  ") and len(line) <= 88 for line in lines)
     told = " ".join(lines).split()
     # Every one of them is what `--set` takes, and together they are the recipe.

@@ -70,8 +70,8 @@ def test_a_full_disk_loses_no_checkpoint_and_the_run_goes_on(tmp_path, data, sma
     kept = (tmp_path / "kept").read_text().split()
     assert kept == ["step-000000004.ckpt", "step-000000008.ckpt"]
     assert "step-000000012.ckpt (No space left on device)" in told
-    assert told.endswith(f"goes on from {small}/run/checkpoints/{kept[1]}")
-    assert "going on after step 8 (epoch 3)" in (tmp_path / "second").read_text()
+    assert told.endswith(f"resume from {small}/run/checkpoints/{kept[1]}")
+    assert "resuming after step 8 (epoch 3)" in (tmp_path / "second").read_text()
 
     whole = tmp_path / "whole"
     subprocess.run(command(data, whole), cwd=ROOT, check=True, capture_output=True)

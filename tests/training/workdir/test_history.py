@@ -1,4 +1,4 @@
-"""history.csv grows by a row an epoch and goes on after a stop."""
+"""history.csv grows by a row an epoch and resumes after a stop."""
 
 import csv
 

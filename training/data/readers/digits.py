@@ -21,7 +21,7 @@ NAME = "digits"
 SIZE_PX = 32
 # Scikit-learn counts ink from 0 to 16.
 _MOST_INK = 16
-# One image in five of every class is held back for testing.
+# One image in five of every class is for testing.
 _TEST_EVERY = 5
 
 
@@ -89,7 +89,7 @@ def test_rows(labels: np.ndarray) -> np.ndarray:
         labels: `(count,)`.
 
     Returns:
-        Booleans `(count,)`, true where the image is held back for testing.
+        Booleans `(count,)`, true where the image is for testing.
     """
     validation = np.zeros(len(labels), bool)
     for label in np.unique(labels):

@@ -108,7 +108,7 @@ def load(
 
 
 def load_whole(path: str, *, part: str, skip_bad_images: bool, cache: Path) -> Folder:
-    """Lists and checks images that are only judged: nothing is held back for training.
+    """Lists and checks images for evaluation only: none are for training.
 
     A single class, and a single image of a class, are enough.
 
@@ -247,7 +247,7 @@ def _unreadable(bad: Sequence[images.CheckedImage], total: int) -> str:
 def _checked(
     root: Path, files: Sequence[Path], cache: Path
 ) -> dict[Path, images.CheckedImage]:
-    """Returns what is known of each file, having decoded those that are new."""
+    """Returns the check of each file, after decoding those that are new."""
     copies = cache / "pictures"
     place = check_memory.place_for(root, cache / "checks")
     known = check_memory.read(place, files, copies)

@@ -72,7 +72,7 @@ def load(
             data set has neither a validation nor a test split.
         quiet: Show nothing of the download and the preparation.
         whole: "test" or "all": that part alone, for training and evaluation alike, to
-            judge a model on it. None looks for both.
+            evaluate on it. None looks for both.
 
     Raises:
         DataError: There is no such data set, it cannot be had, or it does not hold
@@ -93,7 +93,7 @@ def load(
 
 
 def is_known(name: str) -> bool:
-    """Returns whether there is a data set of that name, or prepared in that folder."""
+    """Returns True if there is a data set of that name, or prepared in that folder."""
     import tensorflow_datasets as tfds
 
     base = re.split("[/:]", name)[0]
@@ -290,7 +290,7 @@ def _records(
 
 
 def _names_reader(builder: Any, split: str) -> Callable[[], tuple[str, ...]] | None:
-    """Returns what reads the images' file names, None where there are none."""
+    """Returns the reader of the images' file names, None if there are none."""
     import tensorflow_datasets as tfds
 
     key = next((key for key in _NAME_KEYS if key in builder.info.features), None)
