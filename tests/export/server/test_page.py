@@ -112,7 +112,7 @@ def test_a_person_chooses_and_drops_images_and_sees_classes(
     with command(*flags, log=tmp_path / "log") as server:
         browser.do("/url", url=server.url + "/")
         browser.choose_file(image)
-        browser.said(lambda text: text.startswith("Answered in"))
+        browser.said(lambda text: text.startswith("Predicted in"))
         expected = [["dög", "75.0 %"], ["owl", "50.0 %"], ["cat", "25.0 %"]]
         assert browser.classes() == expected
         shown = browser.run("return document.getElementById('image').naturalWidth")
@@ -130,7 +130,7 @@ def test_a_person_chooses_and_drops_images_and_sees_classes(
         broken = tmp_path / "broken.png"
         broken.write_bytes(b"NaN")
         browser.choose_file(broken)
-        browser.said(lambda text: text == "The model answered NaN instead of a score.")
+        browser.said(lambda text: text == "The model returned NaN instead of a score.")
         assert browser.classes() == []
         asked = browser.run(
             "return performance.getEntriesByType('resource').map((e) => e.name)"
@@ -139,4 +139,4 @@ def test_a_person_chooses_and_drops_images_and_sees_classes(
         assert all(name.startswith((server.url, "blob:", "data:")) for name in asked)
         server.terminate()
         browser.choose_file(image)
-        browser.said(lambda text: text.startswith("No answer"))
+        browser.said(lambda text: text.startswith("Prediction failed"))

@@ -232,7 +232,7 @@ def test_mistakes_are_one_line(tmp_path, spec, words):
 @pytest.mark.parametrize(
     ("contents", "words"),
     [
-        (b"some text that is no record", "is no TFRecord file, or is cut off"),
+        (b"some text that is no record", "is not a TFRecord file, or is cut off"),
         (b"\x1f\x8b\x08\x00", "is compressed; unpack it first"),
         (b"", "There are no records in"),
     ],
