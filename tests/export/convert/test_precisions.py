@@ -234,7 +234,7 @@ def test_integers_without_images_are_refused(workdir, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = [f"--model={workdir}", f"--out={out}", "--precision=int8"]
     for calibration, words in (
-        ((), "need --calibration=folder:PATH, array:FILE.npz or tfds:NAME"),
+        ((), "need --calibration: real images, at least 100, given as"),
         ((f"--calibration=folder:{few}",), "holds 99 images, at least 100"),
         ((f"--calibration=folder:{tmp_path / 'no'}",), "there is no folder"),
         (
