@@ -1,6 +1,6 @@
 """What `import keras_convnext` gives; it loads Keras and registers every layer."""
 
-from keras_convnext import layers, roadmap
+from keras_convnext import layers, roadmap, segmentation
 from keras_convnext._pyramid import pyramid
 from keras_convnext.builders import (
     ConvNeXtAtto,
@@ -30,6 +30,7 @@ from keras_convnext.creation import create, describe
 from keras_convnext.folding import fold
 from keras_convnext.inference.classifier import load
 from keras_convnext.preprocessing import decode_predictions, preprocess_input
+from keras_convnext.segmentation import UPerNet
 from keras_convnext.variants import list_variants
 from keras_convnext.weights import list_weights, save_weights_as
 from keras_convnext.weights import load as load_weights
@@ -57,6 +58,7 @@ __all__ = [
     "ConvNeXtV2Tiny",
     "ConvNeXtXLarge",
     "ConvNeXtXXLarge",
+    "UPerNet",
     "create",
     "decode_predictions",
     "describe",
@@ -70,4 +72,5 @@ __all__ = [
     "pyramid",
     "roadmap",
     "save_weights_as",
+    "segmentation",
 ]

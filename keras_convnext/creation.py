@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_convnext.models import build
+from keras_convnext.segmentation.checkpoints import PREFIX as UPERNET
+from keras_convnext.segmentation.upernet import create_upernet
 from keras_convnext.variants import find_variant, multiply_accumulates
 
 if TYPE_CHECKING:
@@ -24,7 +26,9 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
         name: A variant ("convnext_nano_ols") with random weights, or a checkpoint
             ("convnext_tiny.fb_in1k") with that checkpoint's weights, head, input size
             and preprocessing; or "hf_hub:owner/name", a model that
-            `hub.push_to_hub` has uploaded, which takes no other arguments.
+            `hub.push_to_hub` has uploaded, which takes no other arguments; or a
+            UPerNet, "upernet_convnext_tiny" or "upernet_convnext_tiny.ade20k_512", with
+            the arguments of `UPerNet`.
         weights: `None` never loads any; a path or a tag loads that instead of what
             the name says.
         **overrides: Arguments of the builders, such as `classes`, `input_shape`,
@@ -48,6 +52,8 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
         (None, 10)
     """
     _check_name(name)
+    if name.startswith(UPERNET):
+        return create_upernet(name, weights, **overrides)
     _check_overrides(overrides)
     if name.startswith("hf_hub:"):
         from keras_convnext import hub

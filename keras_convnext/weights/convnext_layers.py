@@ -19,6 +19,7 @@ from keras_convnext.nested_layers import layers_by_name
 _LAYERS = re.compile(
     r"stem_(conv|norm)\d*|head_(norm|hidden|dense)|stage\d+_downsample_(norm|conv)"
     r"|stage\d+_block\d+_(dwconv|norm|expand|grn|project|layer_scale)"
+    r"|pyramid_norm_p[2-5]|(decode|auxiliary)_(\w+_)?(conv|norm|logits)"
 )
 
 
@@ -35,6 +36,9 @@ def convnext_layers(model: keras.Model, wanted: str) -> dict[str, keras.layers.L
         ValueError: It has no such layers, those of two ConvNeXts, or quantized ones.
     """
     check_floats(model, wanted)
+    auxiliary = getattr(model, "auxiliary", None)
+    if auxiliary is not None:
+        model = keras.Model(model.inputs, [*model.outputs, auxiliary], name=model.name)
     found: dict[str, keras.layers.Layer] = {}
     for layer in inner_layers(model):
         if not _LAYERS.fullmatch(layer.name) or not layer.weights:

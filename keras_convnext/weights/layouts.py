@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+
+# Layers whose kernels lie in four axes, the depthwise ones apart.
+_CONVOLUTIONS = re.compile(
+    r"stem_conv\d*|stage\d+_downsample_conv|(decode|auxiliary)_(\w+_)?(conv|logits)"
+)
 
 
 class Kind(enum.Enum):
@@ -35,7 +41,7 @@ def kind_of(path: str) -> Kind:
         return Kind.VECTOR
     if layer.endswith("_dwconv"):
         return Kind.DEPTHWISE
-    if layer.startswith("stem_conv") or layer.endswith("_downsample_conv"):
+    if _CONVOLUTIONS.fullmatch(layer):
         return Kind.CONV
     return Kind.DENSE
 

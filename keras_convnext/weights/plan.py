@@ -17,6 +17,9 @@ Shape = tuple[int, ...]
 _CLASSIFIER = ("head_dense/kernel", "head_dense/bias")
 _HIDDEN = ("head_hidden/kernel", "head_hidden/bias")
 _LAST_NORM = ("head_norm/gamma", "head_norm/beta")
+# How the names of layers begin that only segmentation has.
+HEAD_LAYERS = ("decode_", "auxiliary_", "pyramid_norm_")
+_PIXEL_CLASSIFIERS = ("decode_logits", "auxiliary_logits")
 _STEM = "stem_conv/kernel"
 _MOST_LISTED, _MOST_TOLD = 1000, 3
 # PEFT's and Keras' words.
@@ -81,6 +84,7 @@ def make_plan(file: TensorFile, match: Match, model: Mapping[str, Shape]) -> Pla
     misfits.unexpected = [ours for ours in shapes if ours not in model]
     _fill_zeros(plan, misfits)
     _settle_head(plan, misfits, shapes, model)
+    _settle_pixel_heads(plan, misfits)
     _settle_stem(plan, misfits, shapes, model)
     _raise_for(misfits, file, match, shapes, model)
     plan.dropped += [*match.ignored, *match.beside]
@@ -175,6 +179,40 @@ def _settle_head(
         plan.notes.append(
             "The weights have no last norm: the model's (head_norm) stays as it was "
             "built."
+        )
+
+
+def _settle_pixel_heads(plan: Plan, misfits: _Misfits) -> None:
+    """Lets the heads of segmentation be missing, left over, or of other classes."""
+    found = plan.match.found
+
+    def of_heads(names: list[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if name.startswith(HEAD_LAYERS))
+
+    left_over = _take(misfits.unexpected, of_heads(misfits.unexpected))
+    if of_heads([*plan.assign, *misfits.missing]):
+        # The levels' own norms stand in the place of the last one.
+        left_over += _take(misfits.unexpected, _LAST_NORM)
+    plan.dropped += [found[ours] for ours in left_over]
+    missing = _take(misfits.missing, of_heads(misfits.missing))
+    plan.kept += missing
+    if missing:
+        parts = sorted({name.partition("_")[0] for name in missing})
+        plan.notes.append(
+            f"The weights have none for {' and '.join(parts)} layers: the model's stay "
+            "as they were built."
+        )
+    classifiers = tuple(
+        name
+        for name in misfits.misshapen
+        if name.partition("/")[0] in _PIXEL_CLASSIFIERS
+    )
+    plan.kept += _take(misfits.misshapen, classifiers)
+    if classifiers:
+        plan.dropped += [found[ours] for ours in classifiers]
+        plan.notes.append(
+            "The weights are for other classes of pixels than the model's: its last "
+            "convolutions stay as they were built, everything else is loaded."
         )
 
 

@@ -66,6 +66,7 @@ OWN = {
     *(f"keras_convnext.{name}" for name in ("list_weights", "load_weights")),
     *("keras_convnext.save_weights_as", "keras_convnext.models.layers_by_name"),
     *("keras_convnext.preprocess_input", "keras_convnext.decode_predictions"),
+    "keras_convnext.segmentation.list_upernets",
     *("keras_convnext.fold", "keras_convnext.folding.folding_report"),
     *(f"keras_convnext.image.{name}" for name in ("decode", "evaluation_view")),
     *("keras_convnext.labels.class_names", "keras_convnext.optimizers.ParameterGroup"),

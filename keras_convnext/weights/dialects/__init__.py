@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from keras_convnext.weights.dialects import meta
+from keras_convnext.weights.dialects import meta, segmentation
 from keras_convnext.weights.dialects.huggingface import (
     HUGGING_FACE,
     HUGGING_FACE_DINOV3,
@@ -33,6 +33,8 @@ TABLES: tuple[Table, ...] = (
     *OPEN_CLIP,
     KERAS_APPLICATIONS,
 )
+# For models with UPerNet's heads, whose backbones start from the others' too.
+SEGMENTATION_TABLES = (*segmentation.UPERNETS, *TABLES)
 DIALECTS = tuple(dict.fromkeys(table.dialect for table in TABLES))
 
 
@@ -42,7 +44,9 @@ _AVERAGES = frozenset({"ema", "swa", "average", "averaged", "teacher", "shadow"}
 _MOST_PREFIXES = 8
 
 
-def detect_naming(tensors: Mapping[str, TensorInfo]) -> Match:
+def detect_naming(
+    tensors: Mapping[str, TensorInfo], tables: Sequence[Table] = TABLES
+) -> Match:
     """Returns the match of the table that knows most of a file's tensors.
 
     A network may stand under a name of somebody's own ("net.stem.0.weight"), and next
@@ -50,6 +54,7 @@ def detect_naming(tensors: Mapping[str, TensorInfo]) -> Match:
 
     Args:
         tensors: Names and shapes, as a `TensorFile` has them.
+        tables: Those that are tried.
 
     Raises:
         WeightsMismatchError: There are several networks and none is an average.
@@ -57,7 +62,7 @@ def detect_naming(tensors: Mapping[str, TensorInfo]) -> Match:
     stored = match_store(tensors)
     if stored is not None:
         return stored
-    whole = _best(tensors)
+    whole = _best(tensors, tables)
     others = whole.beside if whole.has_stem else tuple(tensors)
     matches = [whole] if whole.has_stem else []
     for prefix in _prefixes(others):
@@ -66,7 +71,7 @@ def detect_naming(tensors: Mapping[str, TensorInfo]) -> Match:
             for name in others
             if name.startswith(prefix)
         }
-        matches.append(_best(inner).within(prefix, tensors))
+        matches.append(_best(inner, tables).within(prefix, tensors))
     if not matches:
         return whole
     averages = [match for match in matches if _is_average(match)]
@@ -79,9 +84,9 @@ def detect_naming(tensors: Mapping[str, TensorInfo]) -> Match:
     return (averages or matches)[0]
 
 
-def _best(tensors: Mapping[str, TensorInfo]) -> Match:
+def _best(tensors: Mapping[str, TensorInfo], tables: Sequence[Table]) -> Match:
     matches = []
-    for table in TABLES:
+    for table in tables:
         matches.append(table.match(tensors))
         # No later table can know more, and `max` keeps the first of equals, so the
         # order above decides a tie.

@@ -61,11 +61,13 @@ def _convnext(prefix: str, *, scale: bool, grn: bool) -> Table:
     )
 
 
+# The body of UperNet too.
+HUGGING_FACE_BACKBONE = _convnext("backbone.", scale=True, grn=True)
 HUGGING_FACE = (
     _convnext("convnext.", scale=True, grn=False),
     _convnext("convnextv2.", scale=False, grn=True),
     _convnext("", scale=True, grn=True),
-    _convnext("backbone.", scale=True, grn=True),
+    HUGGING_FACE_BACKBONE,
 )
 
 _DINO_BLOCK = "stages.{s}.layers.{b}"

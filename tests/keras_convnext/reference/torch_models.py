@@ -57,10 +57,14 @@ def _timm(case: Case) -> torch.nn.Module:
     )
 
 
-def _transformers(case: Case) -> torch.nn.Module:
+def transformers_library() -> types.ModuleType:
+    """Returns transformers, which imports torchvision where that is installed."""
     _declare_torchvision_operators()
-    import transformers
+    return importlib.import_module("transformers")
 
+
+def _transformers(case: Case) -> torch.nn.Module:
+    transformers = transformers_library()
     family, _, size = case.model.rpartition("-")
     depths, widths = SIZES[size]
     shape = {"depths": list(case.depths or depths), "hidden_sizes": list(widths)}

@@ -1,0 +1,133 @@
+"""The heads of UPerNet: the decoder, and the auxiliary head that training adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_convnext.layers import BatchNormalization
+from keras_convnext.segmentation.pooling import AdaptiveAveragePooling2D
+from keras_convnext.segmentation.resizing import ResizeLike
+
+# Source: arXiv:1612.01105, section 3.2.
+POOL_SIZES = (1, 2, 3, 6)
+CHANNELS = 512
+AUXILIARY_CHANNELS = 256
+# Source: mmsegmentation 1.2.2, configs/_base_/models/upernet_convnext.py.
+DROPOUT_RATE = 0.1
+
+
+def upernet_head(
+    levels: Sequence[Any],
+    classes: int,
+    *,
+    channels: int = CHANNELS,
+    dropout_rate: float = DROPOUT_RATE,
+    dtype: Any = None,
+) -> Any:
+    """Decodes feature maps to logits at the size of the finest.
+
+    Args:
+        levels: Four maps, fine to coarse: `(batch, height / 2**i, width / 2**i, c_i)`.
+        classes: Number of classes.
+        channels: Of the maps inside.
+        dropout_rate: Share of the channels dropped before the classifier in training.
+        dtype: Dtype policy of the layers; the classifier computes in float32.
+
+    Returns:
+        Logits `(batch, height, width, classes)` of the finest map's size.
+
+    Source: arXiv:1807.10221, section 3.1, as mmsegmentation 1.2.2 has it.
+    """
+    *fine, coarse = levels
+    pooled = [coarse]
+    for size in POOL_SIZES:
+        x = AdaptiveAveragePooling2D(size, dtype=dtype, name=f"decode_pool{size}")(
+            coarse
+        )
+        x = conv_norm_relu(x, channels, 1, f"decode_pool{size}", dtype)
+        pooled.append(_resize(x, coarse, f"decode_pool{size}_resize", dtype))
+    x = keras.layers.Concatenate(dtype=dtype, name="decode_pools")(pooled)
+    top = conv_norm_relu(x, channels, 3, "decode_bottleneck", dtype)
+    maps = [top]
+    for index in reversed(range(len(fine))):
+        x = conv_norm_relu(fine[index], channels, 1, f"decode_lateral{index}", dtype)
+        above = _resize(maps[0], x, f"decode_lateral{index}_resize", dtype)
+        x = keras.layers.Add(dtype=dtype, name=f"decode_lateral{index}_add")([x, above])
+        maps.insert(0, x)
+    # The coarsest goes on as it is.
+    for index in range(len(fine)):
+        maps[index] = conv_norm_relu(
+            maps[index], channels, 3, f"decode_fpn{index}", dtype
+        )
+    resized = [
+        _resize(x, maps[0], f"decode_fpn{index}_resize", dtype)
+        for index, x in enumerate(maps[1:], start=1)
+    ]
+    x = keras.layers.Concatenate(dtype=dtype, name="decode_levels")([maps[0], *resized])
+    x = conv_norm_relu(x, channels, 3, "decode_fuse", dtype)
+    return _classifier(x, classes, dropout_rate, "decode")
+
+
+def fcn_head(
+    level: Any,
+    classes: int,
+    *,
+    channels: int = AUXILIARY_CHANNELS,
+    dropout_rate: float = DROPOUT_RATE,
+    dtype: Any = None,
+) -> Any:
+    """Decodes one feature map to logits of its size.
+
+    Args:
+        level: A map `(batch, height, width, c)`; UPerNet's auxiliary head takes the
+            third of four.
+        classes: Number of classes.
+        channels: Of the map inside.
+        dropout_rate: Share of the channels dropped before the classifier in training.
+        dtype: Dtype policy of the layers; the classifier computes in float32.
+
+    Returns:
+        Logits `(batch, height, width, classes)`.
+
+    Source: arXiv:1411.4038, as mmsegmentation 1.2.2 has it.
+    """
+    x = conv_norm_relu(level, channels, 3, "auxiliary", dtype)
+    return _classifier(x, classes, dropout_rate, "auxiliary")
+
+
+def conv_norm_relu(x: Any, channels: int, kernel: int, name: str, dtype: Any) -> Any:
+    """Applies a convolution without bias, batch normalization and ReLU."""
+    x = keras.layers.Conv2D(
+        channels,
+        kernel,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(
+            2.0, "fan_out", "untruncated_normal"
+        ),
+        dtype=dtype,
+        name=f"{name}_conv",
+    )(x)
+    # torch's momentum 0.1 and epsilon; Keras' are 0.99 and 1e-3.
+    x = BatchNormalization(
+        momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_norm"
+    )(x)
+    return keras.layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
+
+
+def _classifier(x: Any, classes: int, dropout_rate: float, name: str) -> Any:
+    x = keras.layers.SpatialDropout2D(dropout_rate, name=f"{name}_dropout")(x)
+    return keras.layers.Conv2D(
+        classes,
+        1,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        dtype="float32",
+        name=f"{name}_logits",
+    )(x)
+
+
+def _resize(x: Any, like: Any, name: str, dtype: Any) -> Any:
+    return ResizeLike(dtype=dtype, name=name)(x, like)

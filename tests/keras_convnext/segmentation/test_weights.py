@@ -1,0 +1,149 @@
+"""UPerNet's weights under other projects' names, and the table of published ones.
+
+The names are written out here as mmsegmentation and Meta write them.
+"""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import keras_convnext
+from keras_convnext.segmentation import UPerNet, checkpoints, list_upernets
+
+DEPTHS, WIDTHS = (2, 2, 6, 2), (40, 80, 160, 320)
+HEADS = {
+    **{f"decode_head.psp_modules.{i}.1": (512, 320, 1) for i in range(4)},
+    "decode_head.bottleneck": (512, 320 + 4 * 512, 3),
+    **{f"decode_head.lateral_convs.{i}": (512, WIDTHS[i], 1) for i in range(3)},
+    **{f"decode_head.fpn_convs.{i}": (512, 512, 3) for i in range(3)},
+    "decode_head.fpn_bottleneck": (512, 4 * 512, 3),
+    "auxiliary_head.convs.0": (256, 160, 3),
+}
+WORDS = {
+    "openmmlab": ("depthwise_conv", "pointwise_conv1", "pointwise_conv2"),
+    "meta": ("dwconv", "pwconv1", "pwconv2"),
+}
+
+
+def shapes_of(project):
+    """Every tensor of a UPerNet with ConvNeXt-Atto's widths and five classes."""
+    depthwise, expand, project_back = WORDS[project]
+    found = {}
+
+    def linear(name, *shape):
+        found[f"{name}.weight"], found[f"{name}.bias"] = shape, shape[:1]
+
+    for stage, (depth, width) in enumerate(zip(DEPTHS, WIDTHS, strict=True)):
+        down = f"backbone.downsample_layers.{stage}"
+        if stage == 0:
+            linear(f"{down}.0", width, 3, 4, 4)
+            linear(f"{down}.1", width)
+        else:
+            linear(f"{down}.0", WIDTHS[stage - 1])
+            linear(f"{down}.1", width, WIDTHS[stage - 1], 2, 2)
+        linear(f"backbone.norm{stage}", width)
+        for index in range(depth):
+            block = f"backbone.stages.{stage}.{index}"
+            found[f"{block}.gamma"] = (width,)
+            linear(f"{block}.{depthwise}", width, 1, 7, 7)
+            linear(f"{block}.norm", width)
+            linear(f"{block}.{expand}", 4 * width, width)
+            linear(f"{block}.{project_back}", width, 4 * width)
+    for name, (outputs, inputs, side) in HEADS.items():
+        found[f"{name}.conv.weight"] = (outputs, inputs, side, side)
+        linear(f"{name}.bn", outputs)
+        found[f"{name}.bn.running_mean"] = found[f"{name}.bn.running_var"] = (outputs,)
+    linear("decode_head.conv_seg", 5, 512, 1, 1)
+    linear("auxiliary_head.conv_seg", 5, 256, 1, 1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def model():
+    # Both projects' networks have layer scale in every size.
+    return UPerNet(
+        "convnext_atto", 5, input_shape=(64, 64, 3), layer_scale_init_value=1.0
+    )
+
+
+@pytest.mark.parametrize("project", WORDS)
+def test_every_tensor_of_the_names_of_others_finds_its_place(model, project, tmp_path):
+    random = np.random.default_rng(0)
+    tensors = {
+        name: random.uniform(0.5, 1.5, shape).astype("float32")
+        for name, shape in shapes_of(project).items()
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    report = keras_convnext.load_weights(model, tmp_path / "model.safetensors")
+    assert (report.dialect, report.kept, report.dropped) == (project, (), ())
+    assert report.tensors == len(tensors)
+    kernel = model.get_layer("decode_lateral1_conv").kernel
+    theirs = tensors["decode_head.lateral_convs.1.conv.weight"]
+    np.testing.assert_array_equal(kernel[0, 0], theirs[:, :, 0, 0].T)
+    kernel = model.get_layer("decode_fuse_conv").kernel
+    theirs = tensors["decode_head.fpn_bottleneck.conv.weight"]
+    np.testing.assert_array_equal(kernel[2, 1], theirs[:, :, 2, 1].T)
+    norm = model.get_layer("decode_pool3_norm")
+    theirs = "decode_head.psp_modules.2.1.bn"
+    for variable, suffix in (
+        *((norm.gamma, "weight"), (norm.beta, "bias")),
+        *((norm.moving_mean, "running_mean"), (norm.moving_variance, "running_var")),
+    ):
+        np.testing.assert_array_equal(variable, tensors[f"{theirs}.{suffix}"])
+    level = model.get_layer("pyramid_norm_p5").gamma
+    np.testing.assert_array_equal(level, tensors["backbone.norm3.weight"])
+
+
+def test_other_classes_keep_the_last_convolutions_and_say_so(tmp_path):
+    tensors = {
+        name: np.ones(shape, "float32") for name, shape in shapes_of("meta").items()
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    model = UPerNet(
+        "convnext_atto", 2, input_shape=(64, 64, 3), layer_scale_init_value=1.0
+    )
+    with pytest.warns(UserWarning, match="other classes of pixels"):
+        report = keras_convnext.load_weights(model, tmp_path / "model.safetensors")
+    assert {name.partition("/")[0] for name in report.kept} == {
+        *("decode_logits", "auxiliary_logits")
+    }
+
+
+def test_a_classifier_takes_the_backbone_of_a_upernet(tmp_path):
+    tensors = {
+        name: np.full(shape, 0.5, "float32")
+        for name, shape in shapes_of("meta").items()
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    classifier = keras_convnext.ConvNeXtAtto(
+        weights=None, include_top=False, layer_scale_init_value=1.0
+    )
+    keras_convnext.load_weights(classifier, tmp_path / "model.safetensors")
+    assert float(classifier.get_layer("stage3_block1_dwconv").kernel[0, 0, 0, 0]) == 0.5
+
+
+def test_the_table_has_metas_mmsegmentations_and_hugging_faces_models():
+    # ADE20K, one scale. Source: the READMEs of both repositories.
+    published = {
+        "upernet_convnext_tiny.ade20k_512": (46.11, "apache-2.0"),
+        "upernet_convnext_xlarge.ade20k_640": (53.58, "apache-2.0"),
+        "upernet_convnext_tiny.meta_ade20k_512": (46.0, "mit"),
+        "upernet_convnext_xlarge.meta_ade20k_640": (53.6, "mit"),
+        "upernet_convnext_large.hf_ade20k": (None, "mit"),
+    }
+    for name, (miou, license_name) in published.items():
+        record = checkpoints.find(name)
+        assert (record.miou, record.weights.license) == (miou, license_name)
+    assert len(list_upernets("*.ade20k_*")) == len(list_upernets("*.meta_*")) == 6
+    assert len(list_upernets("*.hf_ade20k")) == 5
+    for record in checkpoints.records().values():
+        if record.weights.checksum:
+            digits = record.weights.checksum.removeprefix("sha256:")
+            assert record.weights.files[0].endswith(f"-{digits}.pth")
+
+
+def test_a_name_that_is_not_there_gets_the_closest_ones():
+    with pytest.raises(ValueError, match=r"upernet_convnext_tiny\.ade20k_512"):
+        keras_convnext.create("upernet_convnext_tiny.ade20k")
+    with pytest.raises(ValueError, match="no ConvNeXt variant called 'resnet50'"):
+        keras_convnext.create("upernet_resnet50")
