@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_convnext import _cli, _files
 from keras_convnext._messages import UsageError, checked, say
 
-from .evaluation import run_split
+from .data import run_split
+from .data.run_split import SPLITS
 from .evaluation.metrics import TOP
-from .evaluation.run_split import SPLITS
+
+if TYPE_CHECKING:
+    # Importing it loads Keras, which is to be done quietly.
+    from .data.source import Source
 
 COMMAND = "evaluate"
 SUMMARY = """Evaluates a model on the validation images of its own run, or on others.
@@ -110,7 +114,7 @@ def _source(
     """
     from keras_convnext._data.data_error import SplitError
 
-    from .data import source as data
+    from . import data
 
     try:
         return checked(
@@ -173,7 +177,7 @@ def _order(classes: Sequence[str], model: Any) -> np.ndarray:
 
 
 def _right_classes(
-    path: str | None, source: Any, order: np.ndarray
+    path: str | None, source: Source, order: np.ndarray
 ) -> list[list[int]] | None:
     """Returns the model's numbers of the right classes of each image; None for none.
 
@@ -203,7 +207,7 @@ def _real_figures(predictions: Any, right: list[list[int]] | None) -> dict[str, 
     return {"real_top1": share, "real_examples": count}
 
 
-def _predictions(model: Any, source: Any, order: np.ndarray, batch: int) -> Any:
+def _predictions(model: Any, source: Source, order: np.ndarray, batch: int) -> Any:
     from .evaluation.metrics import join, predictions_from_probabilities
 
     # Batch by batch: all probabilities of very many classes would fill the memory.

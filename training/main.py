@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_convnext import _cli
 from keras_convnext._messages import (
@@ -23,7 +23,16 @@ from keras_convnext._stderr import hold_stderr
 from .engine import cluster, distribution
 from .recipes import flag_hints
 from .report import finished, run_log
-from .workdir.layout import Workdir, counts, identity
+from .workdir.layout import Workdir, identity
+
+if TYPE_CHECKING:
+    # Importing them loads Keras, which is to be done quietly.
+    from keras.callbacks import Callback
+
+    from .engine.run import Backend, Run
+    from .recipes.recipe import Recipe
+
+    OpenBackend = Callable[[Recipe], Backend]
 
 COMMAND = "train"
 # Full, above a quota, read-only, broken; or a limit on the length of files.
@@ -65,70 +74,83 @@ def _train(chosen: _cli.FlagValues) -> int:
     workdir.check_writable()
     # The run that lives there says what is not given.
     chosen.data = chosen.data or stored.get("data")
-    if os.environ.get("KERAS_BACKEND") == "jax":
-        return _train_under_jax(chosen, workdir, stored)
-    devices = checked(distribution.parse, chosen.devices)
-    processes = checked(cluster.read)
-
-    _cli.import_tensorflow()
+    processes = cluster.ALONE
+    if _is_under_jax():
+        open_backend = _jax(chosen)
+    else:
+        processes = checked(cluster.read)
+        open_backend = _tensorflow(chosen, processes)
     from .data import stream_flaws
 
     with stream_flaws.count_flawed_images(chosen.data):
-        return _train_with_tensorflow(chosen, workdir, stored, devices, processes)
+        return _train_with(open_backend, processes, chosen, workdir, stored)
 
 
-def _train_with_tensorflow(
+def _train_with(
+    open_backend: OpenBackend,
+    processes: cluster.Cluster,
     chosen: _cli.FlagValues,
     workdir: Workdir,
     stored: dict[str, Any],
-    devices: Any,
-    processes: Any,
 ) -> int:
+    from .engine.run import begin
+    from .tasks import TASKS
+
     recipe = checked(_recipe, chosen, stored)
     watchers = checked(_watchers, chosen)
+    task = TASKS[recipe.task]
     run_identity = identity(recipe, chosen.data)
-    done = checked(finished.words, workdir, run_identity)
+    done = checked(finished.words, workdir, run_identity, task.metric)
     if done is not None:
         say(done)
         return 0
     for line in run_log.of_changes(recipe, chosen.recipe, chosen.set):
         if processes.is_chief:
             say(line)
-    from .data import source as data
-    from .engine import first_step, pretrained
-
-    # First of all: logical processors cannot be made once TensorFlow has run.
-    strategy = checked(distribution.make_strategy, devices, processes)
-    if processes.workers == 1 and distribution.is_of_processors(strategy):
-        tight = first_step.check_memory(recipe, strategy.num_replicas_in_sync)
-        if tight:
-            say(tight)
-    with warnings_as_lines(say if processes.is_chief else None):
-        pretrained.fetch(recipe)
-    source = checked(
-        data.load,
-        chosen.data,
-        size_px=recipe.size_px,
-        validation_share=recipe.validation_share,
-        seed=recipe.seed,
-        skip_bad_images=chosen.skip_bad_images,
-    )
-    source = pretrained.match_preprocessing(source, recipe)
-    if processes.is_chief:
+    backend = open_backend(recipe)
+    source = checked(backend.load, task, chosen.data, recipe, chosen.skip_bad_images)
+    if backend.is_chief:
         run_log.say_what_was_found(source)
         # A folder may have got or lost images since the run began.
-        workdir.claim({**run_identity, **counts(source)}, source.classes)
+        workdir.claim({**run_identity, **source.counts()}, source.classes)
     with distribution.explain_lost_workers(processes):
-        run = _begun(recipe, source, workdir, strategy, processes)
-        if not processes.is_chief:
+        with _given_back(workdir, backend):
+            run = begin(recipe, task, source, workdir, backend)
+        if not backend.is_chief:
             return _follow(run)
         with _resume_hint(run):
             return _lead(run, watchers(workdir))
 
 
-def _train_under_jax(
-    chosen: _cli.FlagValues, workdir: Workdir, stored: dict[str, Any]
-) -> int:
+def _is_under_jax() -> bool:
+    return os.environ.get("KERAS_BACKEND") == "jax"
+
+
+def _tensorflow(chosen: _cli.FlagValues, processes: cluster.Cluster) -> OpenBackend:
+    """Loads TensorFlow, and returns what opens the devices."""
+    devices = checked(distribution.parse, chosen.devices)
+    _cli.import_tensorflow()
+
+    def open_backend(recipe: Recipe) -> Backend:
+        from .engine import first_step, pretrained
+        from .engine.tensorflow_backend import TensorFlowBackend
+
+        # First of all: logical processors cannot be made once TensorFlow has run.
+        strategy = checked(distribution.make_strategy, devices, processes)
+        backend = TensorFlowBackend(strategy, processes)
+        if processes.workers == 1 and distribution.is_of_processors(strategy):
+            tight = first_step.check_memory(recipe, backend.replicas)
+            if tight:
+                say(tight)
+        with warnings_as_lines(say if processes.is_chief else None):
+            pretrained.fetch(recipe)
+        return backend
+
+    return open_backend
+
+
+def _jax(chosen: _cli.FlagValues) -> OpenBackend:
+    """Loads JAX, and returns what opens the device."""
     asked = [
         f"--{name}"
         for name in ("devices", "skip_bad_images", "tensorboard", "profile_steps")
@@ -137,38 +159,34 @@ def _train_under_jax(
     if asked:
         raise UsageError(f"{', '.join(asked)} is not supported with the JAX backend")
     _cli.import_jax()
-    from .jax_engine import run as jax_run
 
-    recipe = checked(_recipe, chosen, stored)
-    jax_run.check(recipe, chosen.data)
-    done = checked(finished.words, workdir, identity(recipe, chosen.data))
-    if done is not None:
-        say(done)
-        return 0
-    for line in run_log.of_changes(recipe, chosen.recipe, chosen.set):
-        say(line)
-    run = checked(jax_run.prepare, recipe, chosen.data, workdir)
-    with _resume_hint(run):
-        return jax_run.train(run)
+    def open_backend(recipe: Recipe) -> Backend:
+        from .jax_engine import backend
+
+        backend.check(recipe, chosen.data)
+        return backend.JaxBackend()
+
+    return open_backend
 
 
-def _begun(
-    recipe: Any, source: Any, workdir: Workdir, strategy: Any, processes: Any
-) -> Any:
-    """Returns the run, ready to start; gives the folder back where it cannot."""
-    from .engine import trainer
+@contextlib.contextmanager
+def _given_back(workdir: Workdir, backend: Backend) -> Iterator[None]:
+    """Gives the folder back where a run cannot begin in it.
 
+    Raises:
+        UsageError: It cannot; the text says why.
+    """
     try:
-        with warnings_as_lines(say if processes.is_chief else None):
-            return trainer.prepare(recipe, source, workdir, strategy, cluster=processes)
+        with warnings_as_lines(say if backend.is_chief else None):
+            yield
     except UsageError:
-        if processes.is_chief:
+        if backend.is_chief:
             workdir.release()
         raise
 
 
 @contextlib.contextmanager
-def _resume_hint(run: Any) -> Iterator[None]:
+def _resume_hint(run: Run) -> Iterator[None]:
     """Makes a line of what ends a run from outside; its checkpoints stay as they are.
 
     Raises:
@@ -188,7 +206,7 @@ def _resume_hint(run: Any) -> Iterator[None]:
         ) from error
 
 
-def _recipe(chosen: _cli.FlagValues, stored: dict[str, Any]) -> Any:
+def _recipe(chosen: _cli.FlagValues, stored: dict[str, Any]) -> Recipe:
     """Returns the recipe that the flags describe; `--set` has the last word.
 
     Args:
@@ -217,14 +235,16 @@ def _recipe(chosen: _cli.FlagValues, stored: dict[str, Any]) -> Any:
     return recipe
 
 
-def _watchers(chosen: _cli.FlagValues) -> Callable[[Workdir], list[Any]]:
+def _watchers(chosen: _cli.FlagValues) -> Callable[[Workdir], list[Callback]]:
     """Returns the function that makes the callbacks of the flags."""
+    if not (chosen.tensorboard or chosen.profile_steps):
+        return lambda workdir: []
     from .report import tensorboard
 
     steps = chosen.profile_steps and tensorboard.parse_steps(chosen.profile_steps)
 
-    def make(workdir: Workdir) -> list[Any]:
-        made: list[Any] = []
+    def make(workdir: Workdir) -> list[Callback]:
+        made: list[Callback] = []
         if chosen.tensorboard:
             made.append(tensorboard.Summaries(workdir.tensorboard))
         if steps:
@@ -234,34 +254,48 @@ def _watchers(chosen: _cli.FlagValues) -> Callable[[Workdir], list[Any]]:
     return make
 
 
-def _follow(run: Any) -> int:
+def _follow(run: Run) -> int:
     """Takes part in the steps; the chief writes and speaks for all."""
-    from .engine import trainer
-    from .report import finish
+    from .engine import finish, trainer
 
     trainer.train(run)
-    finish.write_outputs(run, [])
+    finish.leave(run, [])
     return 0
 
 
-def _lead(run: Any, watchers: list[Any]) -> int:
-    from .engine import trainer
-    from .report import finish
-    from .report.progress import Progress
+def _lead(run: Run, watchers: list[Callback]) -> int:
+    from .engine import finish, trainer
     from .workdir.history import HistoryFile
 
-    recipe, workdir = run.recipe, run.workdir
-    run_log.say_what_begins(run, distribution.describe(run.strategy))
-    history = HistoryFile(workdir.history, run.progress.epoch)
-    progress = Progress(
-        recipe.epochs, run.steps_per_epoch, recipe.global_batch, run.progress.step
+    run_log.say_what_begins(
+        run.recipe,
+        run.source,
+        run.progress,
+        run.train_state.model.count_params(),
+        run.backend.describe(),
     )
-    trainer.train(run, [history, *watchers, progress])
+    history = HistoryFile(run.workdir.history, run.progress.epoch)
+    trainer.train(run, [history, *watchers, _progress(run)])
     started = time.monotonic()
-    metrics = finish.write_outputs(run, history.rows)
+    metrics = finish.leave(run, history.rows)
     seconds = time.monotonic() - started
-    run_log.say_what_came_out(run, metrics, workdir.report, seconds)
+    run_log.say_what_came_out(run.workdir, run.task.metric, metrics, seconds)
     return 0
+
+
+def _progress(run: Run) -> Callback:
+    """Returns what says how far the run is."""
+    from .report.progress import EpochLines, Progress
+
+    if _is_under_jax():
+        return EpochLines(run.recipe.epochs, run.task.metric)
+    return Progress(
+        run.recipe.epochs,
+        run.steps_per_epoch,
+        run.recipe.global_batch,
+        run.progress.step,
+        metric=run.task.metric,
+    )
 
 
 command = _cli.Command(COMMAND, SUMMARY, options, _train, suggest=flag_hints.suggest)

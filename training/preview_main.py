@@ -42,7 +42,7 @@ def _preview(chosen: _cli.FlagValues) -> int:
         )
     _cli.import_tensorflow()
 
-    from .data import source as data
+    from . import data
     from .data import stream_flaws
     from .engine import pretrained
     from .recipes import table

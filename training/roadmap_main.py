@@ -42,7 +42,7 @@ def _roadmap(chosen: _cli.FlagValues) -> int:
     devices = checked(distribution.parse, chosen.devices)
 
     _cli.import_tensorflow()
-    from .data import source as data
+    from . import data
     from .data import stream_flaws
     from .roadmap import runs
 

@@ -14,6 +14,8 @@ from contestants import with_keras
 from keras_convnext import optimizers
 from training.engine.step import StepSettings, make_train_step
 from training.engine.train_state import TrainState
+from training.recipes import resolve
+from training.tasks import CLASSIFICATION
 
 STEPS = 1_000_000
 
@@ -51,7 +53,8 @@ def training(case: dict[str, Any], **arguments: Any) -> Callable[[], Any]:
     optimizer.build(model.trainable_variables)
     step = make_train_step(
         TrainState(model, optimizer),
-        StepSettings(global_batch=case["batch"], classes=case["classes"]),
+        CLASSIFICATION.make_losses(resolve("demo", ["label_smoothing=0"])),
+        StepSettings(global_batch=case["batch"]),
         tf.distribute.get_strategy(),
     )
     batch, labels = with_keras.images(case), with_keras.labels(case)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.data import source
+from training import data
 from training.recipes.augmentation import Augmentation
 from training.recipes.table import Recipe
 
@@ -25,9 +25,7 @@ def bars(count, seed):
 @pytest.fixture(scope="session")
 def tiny_source():
     """40 training and 13 validation images, in three classes."""
-    return source.from_arrays(
-        *bars(40, seed=1), *bars(13, seed=2), CLASSES, name="bars"
-    )
+    return data.from_arrays(*bars(40, seed=1), *bars(13, seed=2), CLASSES, name="bars")
 
 
 @pytest.fixture

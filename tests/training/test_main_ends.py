@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from training import main
-from training.engine import trainer
-from training.report import finish
+from training.engine import finish, trainer
 
 
 @pytest.fixture
@@ -78,7 +77,7 @@ def test_while_the_report_is_made_it_resumes_from_the_last_step(
         run.save()
 
     monkeypatch.setattr(trainer, "train", train)
-    monkeypatch.setattr(finish, "write_outputs", raising(error))
+    monkeypatch.setattr(finish, "leave", raising(error))
     assert main.main(command) == code
     newest = tmp_path / "run" / "checkpoints" / "step-000000000.ckpt"
     told = capfd.readouterr().err.splitlines()[-1]

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .source import Source
+
+if TYPE_CHECKING:
+    from .examples import Examples
 
 # From here on accuracy says little of the smaller classes.
 _UNEVEN = 3.0
 
 
-def counts(examples: Any, classes: int) -> np.ndarray | None:
+def counts(examples: Examples, classes: int) -> np.ndarray | None:
     """Returns how many examples each class has, or None where nobody has counted.
 
     Args:
-        examples: Training or evaluation examples of a `training.data.Source`; only
-            those that come one after the other do not know.
+        examples: Only those that come one after the other do not know.
         classes: How many classes there are.
     """
     labels = getattr(examples, "labels", None)
     return None if labels is None else np.bincount(labels, minlength=classes)
 
 
-def notices(source: Any) -> tuple[str, ...]:
-    """Returns a line on the classes of a `training.data.Source` that are uneven."""
+def notices(source: Source) -> tuple[str, ...]:
+    """Returns a line on the classes of the data that are uneven."""
+    if not source.classes:
+        return ()
     number = counts(source.training, len(source.classes))
     if number is None or number.max() < _UNEVEN * number.min():
         return ()

@@ -20,10 +20,11 @@ import tensorflow as tf
 
 from ..augment.random_crop import Window
 from . import decoding
+from .pixels import Numbered, epoch_key
 
 
 class Examples(Protocol):
-    """Labeled images in some store."""
+    """Images in some store, each with what is joined to it: its label, for one."""
 
     @property
     def count(self) -> int:
@@ -35,22 +36,14 @@ class Examples(Protocol):
     def shuffled(self, seed: int, epoch: int) -> tf.data.Dataset:
         """Returns every record once, in the order that the two numbers give."""
 
-    def image(
-        self, record: Any, window: Window | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns an image, or the part of it in a window, and its label.
+    def image(self, record: Any, window: Window | None = None) -> tuple[tf.Tensor, Any]:
+        """Returns an image, or the part of it in a window, and what is joined to it.
 
-        uint8 `(height, width, 3)` and an int32 scalar.
+        uint8 `(height, width, 3)`, and for labeled images an int32 scalar.
         """
 
     def names(self) -> tuple[str, ...]:
         """Returns the images' file names in order; none where nobody kept them."""
-
-
-def epoch_key(seed: int, epoch: int) -> int:
-    """Returns 63 bits that stand for this epoch of this run."""
-    state = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
-    return int(state >> np.uint64(1))
 
 
 @contextlib.contextmanager
@@ -61,60 +54,8 @@ def _host() -> Iterator[None]:
         yield
 
 
-class _Numbered:
-    """Records that are row numbers, for stores that any row can be had from."""
-
-    labels: np.ndarray | None
-
-    @property
-    def count(self) -> int:
-        """How many examples there are."""
-        assert self.labels is not None  # whoever does not know them says how many
-        return len(self.labels)
-
-    def in_order(self) -> tf.data.Dataset:
-        """Returns the row numbers from 0 on."""
-        return tf.data.Dataset.range(self.count)
-
-    def shuffled(self, seed: int, epoch: int) -> tf.data.Dataset:
-        """Returns the row numbers in a random order."""
-        generator = np.random.default_rng(epoch_key(seed, epoch))
-        return tf.data.Dataset.from_tensor_slices(generator.permutation(self.count))
-
-
 @dataclass(frozen=True, eq=False)
-class Pixels(_Numbered):
-    """Decoded images of one size, in memory.
-
-    Attributes:
-        images: uint8 `(count, height, width, 3)`.
-        labels: int32 `(count,)`.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-
-    @cached_property
-    def _tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
-        # Kept over epochs, so never part of the function that asks first; and an
-        # accelerator's memory is for the model.
-        with tf.init_scope(), tf.device("cpu:0"):
-            return tf.constant(self.images), tf.constant(self.labels)
-
-    def image(
-        self, record: tf.Tensor, window: Window | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the image and the label of a row."""
-        images, labels = self._tensors
-        return decoding.cut_out(images[record], window), labels[record]
-
-    def names(self) -> tuple[str, ...]:
-        """Returns nothing: pixels come from no file."""
-        return ()
-
-
-@dataclass(frozen=True, eq=False)
-class Files(_Numbered):
+class Files(Numbered):
     """Image files.
 
     Attributes:
@@ -154,7 +95,7 @@ class Files(_Numbered):
 
 
 @dataclass(frozen=True, eq=False)
-class Records(_Numbered):
+class Records(Numbered):
     """Encoded images in files of many, any of which can be had by its number.
 
     Attributes:

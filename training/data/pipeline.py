@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
 from keras_convnext._data.data_error import DataError
-from keras_convnext.image import evaluation_view
-from keras_convnext.preprocessing import Preprocessing
 
-from ..augment.mixup_cutmix import mixup_cutmix
-from ..augment.transforms import augment, crop
-from ..recipes.augmentation import Augmentation
-from .examples import Examples, epoch_key
+from .examples import Examples
+from .pixels import epoch_key
 
-# Evaluation images are kept in memory after the first pass up to so many bytes.
+# Evaluation examples are kept in memory after the first pass up to so many bytes.
 _CACHE_BYTES = 2**30
 
 
@@ -70,39 +67,41 @@ class WorkerShard:
 def training_batches(
     examples: Examples,
     shard: WorkerShard,
+    view: Callable[[Any, tf.Tensor], Any],
     *,
     epoch: int,
     seed: int,
-    augmentation: Augmentation,
-    preprocessing: Preprocessing,
-    classes: int,
-    drop_remainder: bool,
-    start_batch: int,
+    drop_remainder: bool = True,
+    start_batch: int = 0,
+    repeats: int = 1,
+    mix: Callable[[Any, tf.Tensor], Any] | None = None,
 ) -> tf.data.Dataset:
     """Returns one epoch of augmented batches from `start_batch` on.
 
-    Returns:
-        (images uint8 `(batch, size, size, 3)`, labels): int32 `(batch,)`, or float32
-        `(batch, classes)` where the augmentation mixes images.
+    Args:
+        examples: What is read.
+        shard: Which rows of every batch are made.
+        view: From a record and a seed, int64 `(2,)`, to a training example: an image
+            with what is joined to it, both changed alike. Run in parallel.
+        epoch: From 0.
+        seed: Of the order and of the views.
+        drop_remainder: Leave the last batch out where it is not full.
+        start_batch: Batches of the epoch to pass over.
+        repeats: How often an example comes up in a row, in an epoch that is no longer.
+        mix: Changes a whole batch by a seed of its own; None leaves it.
 
     Raises:
-        DataError: Several workers are to share a last batch that is not full, or
-            images are to be shifted out of sight.
+        DataError: Several workers are to share a last batch that is not full.
     """
     if shard.workers > 1 and not drop_remainder:
         raise DataError(
             "Several workers need full batches: the rows of a smaller last one would "
             "not reach all of them."
         )
-    if augmentation.shift_px >= preprocessing.size_px:
-        raise DataError(
-            f"A shift of up to {augmentation.shift_px} pixels leaves nothing of "
-            f"images of {preprocessing.size_px} pixels."
-        )
     key = epoch_key(seed, epoch)
     records = examples.shuffled(seed, epoch)
-    if augmentation.repeats > 1:
-        records = _repeated(records, augmentation.repeats).take(examples.count)
+    if repeats > 1:
+        records = _repeated(records, repeats).take(examples.count)
     if examples.count < shard.global_batch:
         # Fewer images than one batch are shown again to fill it.
         records = records.repeat().take(shard.global_batch)
@@ -110,63 +109,65 @@ def training_batches(
         whole = examples.count // shard.global_batch
         records = records.take(whole * shard.global_batch)
     records = records.enumerate().skip(start_batch * shard.global_batch)
-
-    def view(position: tf.Tensor, record: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        seed_pair = tf.stack([key, position])
-        image, label = examples.image(record, crop(seed_pair, augmentation))
-        image = augment(image, seed_pair, augmentation, preprocessing)
-        return tf.ensure_shape(image, _shape(preprocessing)), label
-
     batches = (
         shard.of(records)
-        .map(view, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(
+            lambda position, record: view(record, tf.stack([key, position])),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
         .batch(shard.rows, drop_remainder=drop_remainder)
     )
-    if augmentation.mixes:
+    if mix is not None:
         # Keyed apart from the examples' own draws, and differently for each worker.
         mixing_key = epoch_key(key, shard.worker)
-
-        def mix(number: tf.Tensor, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
-            images, labels = batch
-            seed_pair = tf.stack([mixing_key, number])
-            return mixup_cutmix(images, labels, seed_pair, classes, augmentation)
-
         batches = batches.enumerate(start_batch).map(
-            mix, num_parallel_calls=tf.data.AUTOTUNE
+            lambda number, batch: mix(batch, tf.stack([mixing_key, number])),
+            num_parallel_calls=tf.data.AUTOTUNE,
         )
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 
 def evaluation_batches(
-    examples: Examples, shard: WorkerShard, preprocessing: Preprocessing
+    examples: Examples, shard: WorkerShard, view: Callable[[Any], tuple[tf.Tensor, Any]]
 ) -> tf.data.Dataset:
     """Returns every example once; the last batch is filled with rows of weight 0.
 
+    Args:
+        examples: What is read.
+        shard: Which rows of every batch are made.
+        view: From a record to an image and what is joined to it. Sizes that differ
+            are filled up with zeros to the largest of a batch.
+
     Returns:
-        (images float32 `(batch, size, size, 3)`, labels int32 `(batch,)`, weights
-        float32 `(batch,)`).
+        (image, what is joined to it, weight float32), each `(batch, ...)`.
     """
-    shape = _shape(preprocessing)
-
-    def view(_: tf.Tensor, record: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        image, label = examples.image(record)
-        seen = evaluation_view(image, preprocessing)
-        return tf.ensure_shape(seen, shape), label, tf.constant(1.0)
-
-    filler = tf.data.Dataset.from_tensors(
-        (tf.zeros(shape), tf.constant(0), tf.constant(0.0))
-    )
     own = shard.of(examples.in_order().enumerate())
-    rows = own.map(view, num_parallel_calls=tf.data.AUTOTUNE)
+    rows = own.map(
+        lambda _, record: (*view(record), tf.constant(1.0)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    specs = tf.nest.flatten(rows.element_spec)
+    are_alike = all(spec.shape.is_fully_defined() for spec in specs)
+    filler = tf.data.Dataset.from_tensors(
+        tf.nest.map_structure(
+            lambda spec: tf.zeros([size or 1 for size in spec.shape], spec.dtype),
+            rows.element_spec,
+        )
+    )
     batches = -(-examples.count // shard.global_batch)
     padded = rows.concatenate(filler.repeat()).take(batches * shard.rows)
-    if 4 * examples.count * preprocessing.size_px**2 * 3 <= _CACHE_BYTES:
+    if are_alike and examples.count * _bytes_of(specs) <= _CACHE_BYTES:
         padded = padded.cache()
+    batch = padded.batch if are_alike else padded.padded_batch
     return (
-        padded.batch(shard.rows, drop_remainder=True)
+        batch(shard.rows, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
         .with_options(_options())
     )
+
+
+def _bytes_of(specs: Sequence[tf.TensorSpec]) -> int:
+    return sum(spec.shape.num_elements() * spec.dtype.size for spec in specs)
 
 
 def _repeated(records: tf.data.Dataset, times: int) -> tf.data.Dataset:
@@ -177,10 +178,6 @@ def _repeated(records: tf.data.Dataset, times: int) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensors(one).repeat(times)
 
     return records.flat_map(copies)
-
-
-def _shape(preprocessing: Preprocessing) -> tuple[int, int, int]:
-    return preprocessing.size_px, preprocessing.size_px, 3
 
 
 def _options() -> tf.data.Options:

@@ -28,6 +28,9 @@ class Cluster:
         return self.worker == 0
 
 
+ALONE = Cluster()
+
+
 def read(environment: Mapping[str, str] = os.environ) -> Cluster:
     """Reads TF_CONFIG; a single process where it is not set.
 
@@ -36,7 +39,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Cluster:
     """
     text = environment.get(VARIABLE, "")
     if not text:
-        return Cluster()
+        return ALONE
     try:
         config = json.loads(text)
         jobs = config["cluster"]

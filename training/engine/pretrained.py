@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from keras_convnext import weights
 from keras_convnext._messages import UsageError, checked
@@ -13,6 +12,7 @@ from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.weights.fetch import describe_manual_fetch
 from keras_convnext.weights.fetch import fetch as fetch_file
 
+from ..data.source import Source
 from ..recipes.recipe import Recipe
 from . import own_weights
 
@@ -60,18 +60,18 @@ def fetch(recipe: Recipe) -> None:
         ) from error
 
 
-def match_preprocessing(source: Any, recipe: Recipe) -> Any:
+def match_preprocessing(source: Source, recipe: Recipe) -> Source:
     """Returns the data with their images made as the weights are used to.
 
     Mean and deviation are the weights' own. The crop is theirs too where they are for
     the same size and the data are photographs, not images that were made small.
 
     Args:
-        source: A `training.data.Source`.
+        source: The data.
         recipe: Whose weights; a file's are read from the preprocessing.json beside
             it, where there is one. Its `evaluation_crop` has the last word.
     """
-    seen: Preprocessing = source.preprocessing
+    seen = source.preprocessing
     used_to = _used_to(recipe)
     if used_to is not None:
         seen = replace(seen, mean=used_to.mean, std=used_to.std)

@@ -3,24 +3,78 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from keras_convnext._messages import say
 
+from ..data.source import Source
 from ..recipes.recipe import Recipe
+from ..tasks.task import Evaluation, Measure, Rows, Task
 from ..workdir.checkpoints import Checkpoints, TrainProgress
 from ..workdir.layout import Workdir
-from . import distribution, first_step, model, train_state
-from .cluster import Cluster
+from . import first_step, train_state
 from .train_state import TrainState
 
-ALONE = Cluster()
+# Called where a run may stop: raises Interrupted where it is to.
+Check = Callable[[], None]
+TakeEpoch = Callable[[keras.callbacks.CallbackList, Check], None]
+
+
+class Backend(Protocol):
+    """What takes the steps of a run: all in which TensorFlow and JAX differ."""
+
+    @property
+    def replicas(self) -> int:
+        """Devices that share a batch."""
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """How long the end of an epoch goes without a checkpoint, at most."""
+
+    def describe(self) -> str:
+        """Returns the devices in a few words."""
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Returns a context in which variables are made."""
+
+    def any_worker(self, flag: bool) -> bool:
+        """Returns whether the flag is set in any process; all get the same answer."""
+
+    def load(
+        self, task: Task, data: str, recipe: Recipe, skip_bad_images: bool
+    ) -> Source:
+        """Returns the data, made as the recipe's weights are used to; see `Task.load`.
+
+        Raises:
+            DataError: They cannot be used; says all that is wrong.
+        """
+
+    def make_epoch(self, run: Run) -> TakeEpoch:
+        """Returns a function that takes the steps that the run's epoch still has.
+
+        It notes them with `run.note_steps`, tells the callbacks, and calls the check
+        where the run may stop within an epoch.
+        """
+
+    def make_evaluation(
+        self, run: Run, model: keras.Model, measure: Measure
+    ) -> Callable[[Check], Iterator[Rows]]:
+        """Returns a function that gives the rows of every validation example.
+
+        Args:
+            run: Its source and batch are used.
+            model: What is evaluated, with the weights of the moment.
+            measure: From the model's outputs and the truth to rows.
+        """
 
 
 @dataclass
@@ -29,46 +83,68 @@ class Run:
 
     Attributes:
         recipe: Its numbers.
-        source: Its data, a `training.data.Source`.
+        task: What it is trained for.
+        source: Its data.
         workdir: Where it leaves everything.
-        strategy: What it is spread by.
+        backend: What takes its steps.
         train_state: What learns.
         checkpoints: Of the train state.
-        cluster: This process among those that train together.
         progress: Where the run is.
         seconds_before: Time spent in earlier sessions.
         began: When this session began, as `time.monotonic` has it.
+        saved: When its newest checkpoint was written, or it began.
     """
 
     recipe: Recipe
-    source: Any
+    task: Task
+    source: Source
     workdir: Workdir
-    strategy: tf.distribute.Strategy
+    backend: Backend
     train_state: TrainState
     checkpoints: Checkpoints
-    cluster: Cluster = ALONE
     progress: TrainProgress = field(default_factory=TrainProgress)
     seconds_before: float = 0.0
     began: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps that one epoch takes."""
         return self.source.steps_per_epoch(self.recipe.global_batch)
 
-    def validation_batches(self) -> Iterable[Any]:
-        """Returns the evaluation batches, a part for each device."""
+    def make_evaluation(
+        self, model: keras.Model, measure: Measure
+    ) -> Callable[[Check], Evaluation]:
+        """Returns a function that evaluates a model on the validation examples."""
+        rows_of = self.backend.make_evaluation(self, model, measure)
+        return lambda check: self.task.evaluate(rows_of(check), self.source)
 
-        def share(worker: int, workers: int) -> tf.data.Dataset:
-            return self.source.validation_batches(
-                self.recipe.global_batch, worker=worker, workers=workers
-            )
+    def note_steps(self, count: int, sums: Mapping[str, float]) -> None:
+        """Notes steps that were taken, and adds sums over them to the epoch's."""
+        before = self.progress.totals
+        self.progress = replace(
+            self.progress,
+            batch=self.progress.batch + count,
+            step=self.progress.step + count,
+            totals={name: before.get(name, 0.0) + sums[name] for name in sums},
+            # Of other weights than these.
+            score=None,
+        )
 
-        return distribution.distribute(share, self.strategy, self.cluster)
+    def finish_epoch(self, evaluation: Evaluation) -> None:
+        """Goes on to the next epoch."""
+        metric = self.task.metric
+        self.progress = replace(
+            self.progress,
+            epoch=self.progress.epoch + 1,
+            batch=0,
+            totals={},
+            score=metric.score(evaluation.figures[metric.figure]),
+        )
 
-    def collected(self, value: Any) -> np.ndarray:
-        """Returns the parts of a value on all devices, as one array."""
-        return distribution.gather(value, self.strategy, self.cluster)
+    def seconds_since_saved(self) -> float:
+        """Returns how old the newest checkpoint of this session is."""
+        return time.monotonic() - self.saved
 
     def put_back_best(self) -> int:
         """Gives the train state the weights of the best epoch.
@@ -77,7 +153,7 @@ class Run:
             The epoch that they are from, counted from 1.
         """
         # Wait for the chief: it may still be writing the last checkpoint.
-        distribution.any_worker(False, self.strategy, self.cluster)
+        self.backend.any_worker(False)
         best = self.checkpoints.best()
         if best is None:
             return self.progress.epoch
@@ -85,58 +161,50 @@ class Run:
 
     def save(self) -> None:
         """Writes a checkpoint; the chief does, for all workers."""
-        seconds = self.seconds_before + time.monotonic() - self.began
+        self.saved = time.monotonic()
         rate = self.train_state.rate
         self.progress = replace(
             self.progress,
-            seconds=seconds,
+            seconds=self.seconds_before + self.saved - self.began,
             learning_rate=None if rate is None else rate.value,
         )
-        if self.cluster.is_chief:
+        if self.backend.is_chief:
             self.checkpoints.save(self.progress)
 
 
-def prepare(
-    recipe: Recipe,
-    source: Any,
-    workdir: Workdir,
-    strategy: tf.distribute.Strategy,
-    trainable: Callable[..., keras.Model] = model.build_training_model,
-    cluster: Cluster = ALONE,
+def begin(
+    recipe: Recipe, task: Task, source: Source, workdir: Workdir, backend: Backend
 ) -> Run:
-    """Builds the network and the optimizer, and finds the newest checkpoint.
+    """Builds what learns, and puts the newest checkpoint back where there is one.
 
     Args:
         recipe: The run's numbers.
-        source: The data, a `training.data.Source`.
+        task: What it is trained for.
+        source: The data.
         workdir: The run's folder, already claimed.
-        strategy: What to spread the work by.
-        trainable: Builds the network, as `network.trainable` does.
-        cluster: This process among those that train together.
+        backend: What takes the steps.
 
     Raises:
         UsageError: The recipe makes no network, or does not fit the devices.
     """
-    larger = first_step.check_batch(
-        recipe, source.train_examples, strategy.num_replicas_in_sync
-    )
-    if larger and cluster.is_chief:
+    larger = first_step.check_batch(recipe, source.train_examples, backend.replicas)
+    if larger and backend.is_chief:
         say(larger)
     steps = recipe.epochs * source.steps_per_epoch(recipe.global_batch)
-    with strategy.scope():
-        learning = train_state.make(recipe, source, steps, trainable)
+    with backend.scope():
+        made = train_state.make(recipe, task, source, steps)
     checkpoints = Checkpoints(
-        workdir.checkpoints, learning.variables(), recipe.keep_checkpoints
+        workdir.checkpoints, made.variables(), recipe.keep_checkpoints
     )
-    if cluster.is_chief:
+    if backend.is_chief:
         checkpoints.tidy()
-    run = Run(recipe, source, workdir, strategy, learning, checkpoints, cluster)
+    run = Run(recipe, task, source, workdir, backend, made, checkpoints)
     restored = run.checkpoints.restore()
     if restored is not None:
         run.progress, notices = restored
         run.seconds_before = run.progress.seconds
-        if learning.rate is not None:
-            learning.rate.set(run.progress.learning_rate)
-        for notice in notices if cluster.is_chief else ():
+        if made.rate is not None:
+            made.rate.set(run.progress.learning_rate)
+        for notice in notices if backend.is_chief else ():
             say(notice)
     return run

@@ -9,8 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..evaluation.metrics import TOP
-from . import losses as objective
+from ..tasks.task import Measure, Rows
 from .train_state import TrainState
 
 # XLA runs a depthwise convolution on a processor many times slower than
@@ -24,20 +23,12 @@ class StepSettings:
 
     Attributes:
         global_batch: Images a step over all devices.
-        classes: Outputs of the model.
-        label_smoothing: Share of the target spread over all classes.
-        loss: Key in `objective.LOSSES`.
-        target_threshold: Above it a target is 1, else 0; or None.
         clip_norm: Largest norm of all gradients together, or None.
         ema_decay: Decay of the moving average, or None.
         accumulation_steps: Parts that a device's share of a batch is taken in.
     """
 
     global_batch: int
-    classes: int
-    label_smoothing: float = 0.0
-    loss: str = "softmax"
-    target_threshold: float | None = None
     clip_norm: float | None = None
     ema_decay: float | None = None
     accumulation_steps: int = 1
@@ -45,20 +36,23 @@ class StepSettings:
 
 def make_train_step(
     train_state: TrainState,
+    losses: Measure,
     settings: StepSettings,
     strategy: tf.distribute.Strategy,
     trains: Callable[[str], bool] = lambda path: True,
 ) -> Callable[[Any, Any], dict[str, tf.Tensor]]:
     """Returns the training step.
 
-    It takes a batch as `strategy.experimental_distribute_dataset` gives it and
-    returns, summed over the devices: "loss" (mean over the batch), "correct"
-    (images whose highest logit is the label's), and "gradient_norm" (of the whole
-    batch's gradient, before clipping). Where the train state has a loss scale, a
-    gradient that is not finite changes nothing but the scale.
+    It takes images and truth as `strategy.experimental_distribute_dataset` gives them
+    and returns, summed over the devices: "loss" (mean over the batch), the sum over the
+    batch of whatever else `losses` gives, and "gradient_norm" (of the whole batch's
+    gradient, before clipping). Where the train state has a loss scale, a gradient that
+    is not finite changes nothing but the scale.
 
     Args:
         train_state: What is changed.
+        losses: From the model's outputs and the truth to "loss" and others, each
+            float32 `(batch,)`.
         settings: What the step does beside the update.
         strategy: What the batch is spread by.
         trains: From a variable's path to whether this step changes it. Nothing is
@@ -69,28 +63,22 @@ def make_train_step(
     scale = train_state.loss_scale
     exchanges = strategy.num_replicas_in_sync > 1 and _has_batch_norm(train_state.model)
 
-    def backward(images: tf.Tensor, targets: tf.Tensor) -> list[tf.Tensor]:
-        """Returns loss, correct count and gradients of some of a device's images."""
+    def backward(images: tf.Tensor, truth: Any) -> tuple[Any, list[tf.Tensor]]:
+        """Returns sums and the gradients of some of a device's examples."""
         # Watching nothing else, it computes nothing for what stands still.
         with tf.GradientTape(watch_accessed_variables=all(chosen)) as tape:
             tape.watch(variables)
-            logits = train_state.model(tf.cast(images, tf.float32), training=True)
-            logits = tf.cast(logits, tf.float32)
-            desired = objective.apply_threshold(targets, settings.target_threshold)
-            losses = objective.LOSSES[settings.loss](desired, logits)
+            outputs = train_state.model(tf.cast(images, tf.float32), training=True)
+            rows = losses(outputs, truth)
             # Each part is a share of the batch: shares of its mean add up.
-            loss = tf.reduce_sum(losses) / settings.global_batch
+            loss = tf.reduce_sum(rows["loss"]) / settings.global_batch
             scaled = loss if scale is None else loss * scale.factor
-        is_correct = tf.argmax(logits, axis=1) == tf.argmax(targets, axis=1)
-        correct = tf.reduce_sum(tf.cast(is_correct, tf.float32))
-        return [loss, correct, *tape.gradient(scaled, variables)]
+        sums = {name: tf.reduce_sum(values) for name, values in rows.items()}
+        return {**sums, "loss": loss}, tape.gradient(scaled, variables)
 
-    def on_replica(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        targets = objective.soft_targets(
-            labels, settings.classes, settings.label_smoothing
-        )
-        loss, correct, *gradients = sum_over_parts(
-            backward, images, targets, settings.accumulation_steps, exchanges
+    def on_replica(images: tf.Tensor, truth: Any) -> dict[str, tf.Tensor]:
+        sums, gradients = sum_over_parts(
+            backward, images, truth, settings.accumulation_steps, exchanges
         )
         context = tf.distribute.get_replica_context()
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
@@ -101,15 +89,11 @@ def make_train_step(
         gradients, norm = clip_by_global_norm(gradients, settings.clip_norm)
         finite = tf.math.is_finite(norm)
         update(train_state, gradients, settings.ema_decay, finite, chosen)
-        return {
-            "loss": loss,
-            "correct": correct,
-            "gradient_norm": norm / strategy.num_replicas_in_sync,
-        }
+        return {**sums, "gradient_norm": norm / strategy.num_replicas_in_sync}
 
     @tf.function(jit_compile=_COMPILE, autograph=False)
-    def train_step(images: Any, labels: Any) -> dict[str, tf.Tensor]:
-        parts = strategy.run(on_replica, args=(images, labels))
+    def train_step(images: Any, truth: Any) -> dict[str, tf.Tensor]:
+        parts = strategy.run(on_replica, args=(images, truth))
         return {
             name: strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None)
             for name, part in parts.items()
@@ -119,41 +103,46 @@ def make_train_step(
 
 
 def sum_over_parts(
-    function: Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]],
+    function: Callable[[tf.Tensor, Any], Any],
     images: tf.Tensor,
-    targets: tf.Tensor,
+    truth: Any,
     parts: int,
     exchanges: bool = False,
-) -> list[tf.Tensor]:
+) -> Any:
     """Returns the sums of a function's results over equal parts of a batch.
 
     One part after another: only one part's activations are in memory.
 
     Args:
-        function: From some images and targets to float32 tensors.
+        function: From some images and their truth to a nest of float32 tensors.
         images: `(batch, height, width, 3)`.
-        targets: `(batch, classes)`.
+        truth: A nest of tensors `(batch, ...)`.
         parts: How many; they divide the batch.
         exchanges: Whether the function exchanges tensors between replicas, as batch
             norm does. No loop of a graph may hold that, so the parts are written out.
     """
     if parts == 1:
-        return function(images, targets)
+        return function(images, truth)
     rows = images.shape[0] // parts
 
-    def add(part: Any, sums: list[tf.Tensor]) -> tuple[Any, list[Any]]:
-        taken = slice(part * rows, (part + 1) * rows)
-        results = function(
-            tf.ensure_shape(images[taken], (rows, *images.shape[1:])),
-            tf.ensure_shape(targets[taken], (rows, *targets.shape[1:])),
+    def part_of(part: Any) -> tuple[tf.Tensor, Any]:
+        taken: tuple[tf.Tensor, Any] = tf.nest.map_structure(
+            lambda whole: tf.ensure_shape(
+                whole[part * rows : (part + 1) * rows], (rows, *whole.shape[1:])
+            ),
+            (images, truth),
         )
-        return part + 1, [a + b for a, b in zip(sums, results, strict=True)]
+        return taken
 
-    first = function(images[:rows], targets[:rows])
+    def add(part: Any, sums: Any) -> tuple[Any, Any]:
+        results = function(*part_of(part))
+        return part + 1, tf.nest.map_structure(lambda a, b: a + b, sums, results)
+
+    first = function(*part_of(0))
     if exchanges:
         sums = first
         for part in range(1, parts):
-            with tf.control_dependencies(sums):
+            with tf.control_dependencies(tf.nest.flatten(sums)):
                 _, sums = add(part, sums)
         return sums
     _, sums = tf.while_loop(
@@ -268,32 +257,21 @@ def _if_true(condition: tf.Tensor, action: Callable[[], None]) -> None:
 
 
 def make_evaluation_step(
-    forward: Callable[[tf.Tensor], tf.Tensor], strategy: tf.distribute.Strategy
-) -> Callable[[Any, Any], Any]:
-    """Returns a function from distributed images to what is said of each.
+    model: keras.Model, measure: Measure, strategy: tf.distribute.Strategy
+) -> Callable[[Any, Any], dict[str, Any]]:
+    """Returns a function from distributed images and truth to rows on each device.
 
     Args:
-        forward: From float32 images to log-probabilities `(batch, classes)`.
+        model: What is evaluated.
+        measure: From its outputs and the truth to rows.
         strategy: What the images are spread by.
-
-    Returns:
-        A function of images and labels whose result has, on each device, "top"
-        (class numbers of the highest probabilities, `(batch, 5)` or fewer),
-        "confidence" (the highest probability) and "loss" (minus the logarithm of
-        the label's probability), both `(batch,)`.
     """
 
-    def on_replica(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        scores = tf.cast(forward(tf.cast(images, tf.float32)), tf.float32)
-        values, classes = tf.math.top_k(scores, k=min(TOP, scores.shape[-1]))
-        return {
-            "top": classes,
-            "confidence": tf.exp(values[:, 0]),
-            "loss": -tf.gather(scores, labels, axis=1, batch_dims=1),
-        }
+    def on_replica(images: tf.Tensor, truth: Any) -> Rows:
+        return measure(model(tf.cast(images, tf.float32), training=False), truth)
 
     @tf.function(jit_compile=_COMPILE, autograph=False)
-    def evaluation_step(images: Any, labels: Any) -> Any:
-        return strategy.run(on_replica, args=(images, labels))
+    def evaluation_step(images: Any, truth: Any) -> Any:
+        return strategy.run(on_replica, args=(images, truth))
 
     return evaluation_step

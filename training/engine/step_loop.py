@@ -7,8 +7,6 @@ from typing import Any
 
 import tensorflow as tf
 
-_FIGURES = ("loss", "correct", "gradient_norm", "waited")
-
 
 def make_step_loop(
     train_step: Callable[[Any, Any], dict[str, tf.Tensor]],
@@ -28,31 +26,29 @@ def make_step_loop(
     def one_step(batches: Any) -> dict[str, tf.Tensor]:
         asked = tf.timestamp()
         with tf.control_dependencies([asked]):
-            images, labels = next(batches)
+            images, truth = next(batches)
         with tf.control_dependencies(strategy.experimental_local_results(images)):
             arrived = tf.timestamp()
         # A step that began before the clock was read would be taken for waiting: on a
         # single core it is one thread that does both.
         with tf.control_dependencies([arrived]):
-            results = train_step(images, labels)
+            results = train_step(images, truth)
         return {**results, "waited": tf.cast(arrived - asked, tf.float32)}
 
     @tf.function(autograph=False)
     def take(batches: Any, count: tf.Tensor) -> dict[str, tf.Tensor]:
-        def add(number: tf.Tensor, kept: list[Any]) -> tuple[tf.Tensor, list[Any]]:
-            results = one_step(batches)
-            written = [
-                array.write(number, results[name])
-                for name, array in zip(_FIGURES, kept, strict=True)
-            ]
-            return number + 1, written
+        names: list[str] = []
 
-        arrays = [tf.TensorArray(tf.float32, count) for _ in _FIGURES]
-        _, arrays = tf.while_loop(
-            lambda number, _: number < count, add, (0, arrays), parallel_iterations=1
+        def add(number: tf.Tensor, kept: Any) -> tuple[tf.Tensor, Any]:
+            results = one_step(batches)
+            names[:] = results
+            return number + 1, kept.write(number, tf.stack(list(results.values())))
+
+        steps = tf.TensorArray(tf.float32, count)
+        _, steps = tf.while_loop(
+            lambda number, _: number < count, add, (0, steps), parallel_iterations=1
         )
-        return {
-            name: array.stack() for name, array in zip(_FIGURES, arrays, strict=True)
-        }
+        columns = tf.unstack(steps.stack(), num=len(names), axis=1)
+        return dict(zip(names, columns, strict=True))
 
     return take

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,9 @@ import keras
 from keras_convnext import optimizers, weights
 from keras_convnext._messages import UsageError
 
+from ..data.source import Source
 from ..recipes.recipe import Recipe
-from . import model as network
+from ..tasks.task import Task
 from .settable_rate import SettableRate
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class TrainState:
 
     Attributes:
         model: Takes float32 images `(batch, height, width, 3)` in 0..255, gives
-            logits `(batch, classes)`.
+            the outputs that the task's losses take.
         optimizer: Already built on the model's trainable variables.
         averaged: A model like `model` whose weights are the moving average, or
             None.
@@ -67,25 +67,20 @@ class TrainState:
         return kept
 
 
-def make(
-    recipe: Recipe,
-    source: Any,
-    steps: int,
-    build: Callable[..., keras.Model] = network.build_training_model,
-) -> TrainState:
+def make(recipe: Recipe, task: Task, source: Source, steps: int) -> TrainState:
     """Builds what learns; to be called in the strategy's scope.
 
     Args:
         recipe: The run's numbers.
-        source: The data, a `training.data.Source`.
+        task: Builds the model that learns.
+        source: The data.
         steps: Steps of the whole run.
-        build: Builds the model, as `network.build_training_model` does.
 
     Raises:
         UsageError: The recipe's fields make no network.
     """
     try:
-        model = build(recipe, len(source.classes), source.preprocessing)
+        model = task.build_training_model(recipe, source)
         groups = optimizers.parameter_groups(
             model, recipe.layer_decay, recipe.layer_assignment
         )
@@ -103,7 +98,9 @@ def make(
     frozen_steps = _frozen_steps(recipe, steps)
     if frozen_steps:
         groups = {
-            path: group if is_head(path) else replace(group, first_step=frozen_steps)
+            path: group
+            if task.is_head(path)
+            else replace(group, first_step=frozen_steps)
             for path, group in groups.items()
         }
     rate = schedule(recipe, steps)
@@ -162,11 +159,3 @@ def schedule(recipe: Recipe, steps: int) -> optimizers.WarmupCosine:
 
 def _frozen_steps(recipe: Recipe, steps: int) -> int:
     return recipe.frozen_epochs * steps // recipe.epochs
-
-
-def is_head(path: str) -> bool:
-    """Returns True if the variable of that path learns while the backbone is frozen.
-
-    The last norm and the classifier: what layer-wise rates count as the last layer.
-    """
-    return path.split("/")[-2].startswith("head_")

@@ -1,291 +1,158 @@
-"""The training loop: epochs of steps, evaluation, checkpoints, and how it stops."""
+"""The story of a run, and its loop.
+
+1. A run starts from the newest whole checkpoint of its workdir; where there is none,
+   from the recipe's weights; where it names none, from random ones (`run.begin`).
+2. An epoch is a fixed number of steps. Its order and augmentation come from seed and
+   epoch alone, so that a run that was stopped goes on with the batch that comes next.
+3. A step (`step.make_train_step`): each device takes its part of the batch in
+   `accumulation_steps` parts, from outputs to losses to gradients; the parts are
+   summed, then the devices; the sum is clipped, the optimizer changes the weights, and
+   the moving average follows them. In float16 a gradient that is not finite changes
+   nothing but the loss scale.
+4. After each epoch the model that will be kept, the moving average where there is one,
+   is evaluated; callbacks are told, and a checkpoint holds all that the next step
+   needs. The best epoch is the one with the best metric of the task.
+5. Ctrl-C and SIGTERM end a run between two steps, with a checkpoint.
+6. When the last epoch is done, `finish` writes the inference model of the last or the
+   best epoch, its metrics and the report.
+
+What is trained for is the run's task, and who takes the steps its backend; this page
+knows neither.
+"""
 
 from __future__ import annotations
 
 import functools
-import math
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
 
-from keras_convnext._messages import Interrupted, UsageError
+from keras_convnext._messages import Interrupted
 
-from ..evaluation.metrics import Predictions, evaluate
+from .. import tasks
+from ..data.source import Source
+from ..recipes.recipe import Recipe
+from ..tasks.task import Evaluation, Task
+from ..workdir.layout import Workdir
 from . import callbacks as callbacks_of_keras
-from . import distribution
-from .run import Run, prepare
-from .step import StepSettings, make_evaluation_step, make_train_step
-from .step_loop import make_step_loop
+from .cluster import ALONE, Cluster
+from .run import Run, begin
 from .stop_signal import StopRequest
-from .train_state import is_head
 
-__all__ = ["Run", "Totals", "prepare", "train"]
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-# A power cut costs at most this much of an epoch that takes hours.
-_CHECKPOINT_SECONDS = 900.0
-# Gradients that overflow float16 even so are not a matter of scale.
-_LEAST_LOSS_SCALE = 2.0**-10
+__all__ = ["Run", "begin", "prepare", "train"]
+
+# Sums of an epoch that every task has; the others are the task's own.
+_OF_EPOCH = ("steps", "images", "seconds", "waited", "loss")
 
 
-@dataclass
-class Totals:
-    """Sums over the steps of an epoch that is under way.
+def prepare(
+    recipe: Recipe,
+    source: Source,
+    workdir: Workdir,
+    strategy: tf.distribute.Strategy,
+    task: Task | None = None,
+    cluster: Cluster = ALONE,
+) -> Run:
+    """Returns a run on TensorFlow, ready to go on; `run.begin` says how it starts.
 
-    Attributes:
-        loss: Of each step's mean loss.
-        correct: Images whose highest logit was the label's.
-        steps: Steps taken.
-        images: Images seen.
-        seconds: Time taken.
-        waited: Part of it in which the devices waited for data.
+    Args:
+        recipe: The run's numbers.
+        source: The data.
+        workdir: The run's folder, already claimed.
+        strategy: What to spread the work by.
+        task: What it is trained for; the recipe's, unless given.
+        cluster: This process among those that train together.
+
+    Raises:
+        UsageError: The recipe makes no network, or does not fit the devices.
     """
+    from .tensorflow_backend import TensorFlowBackend
 
-    loss: float = 0.0
-    correct: float = 0.0
-    steps: float = 0.0
-    images: float = 0.0
-    seconds: float = 0.0
-    waited: float = 0.0
+    backend = TensorFlowBackend(strategy, cluster)
+    return begin(recipe, task or tasks.TASKS[recipe.task], source, workdir, backend)
 
 
 def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
     """Goes on with a run until its last epoch is done.
 
     Args:
-        run: From `prepare`.
-        callbacks: Ordinary Keras callbacks. `on_epoch_end` gets "loss",
-            "accuracy", "val_loss", "val_accuracy", "val_top5", "learning_rate",
-            "seconds", "images_per_second" and "data_wait" (the share of the time in
-            which the devices waited for data). Their `model` is the one that is
-            evaluated, the moving average if there is one. `model.stop_training` and a
-            number set as `model.optimizer.learning_rate` are heeded.
+        run: From `prepare` or `begin`.
+        callbacks: Ordinary Keras callbacks. `on_epoch_end` gets "loss" and what else
+            the task shows of training ("accuracy"), the figures of its evaluation with
+            "val_" before them ("val_loss", "val_accuracy", "val_top5"),
+            "learning_rate", "seconds", "images_per_second" and "data_wait" (the share
+            of the time in which the devices waited for data). Their `model` is the one
+            that is evaluated, the EMA model where there is one.
+            `model.stop_training` and a number set as `model.optimizer.learning_rate`
+            take effect.
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
         UsageError: The loss is no longer a number, the disk is full, or a callback
             cannot work here.
     """
+    epochs, kept = run.recipe.epochs, run.train_state.eval_model
     listeners = callbacks_of_keras.prepare(
-        callbacks, run.train_state, run.recipe.epochs, run.steps_per_epoch
+        callbacks, run.train_state, epochs, run.steps_per_epoch
     )
-    take, take_frozen = _step_loops(run)
-    kept = run.train_state.eval_model
-    evaluation_step = make_evaluation_step(
-        lambda images: tf.nn.log_softmax(kept(images, training=False)), run.strategy
-    )
-    validation = run.validation_batches()
+    evaluate = run.make_evaluation(kept, run.task.measure)
     listeners.on_train_begin()
     with StopRequest() as stop:
-        while run.progress.epoch < run.recipe.epochs:
+        # JAX compiles here, which takes a while, too.
+        take_epoch = run.backend.make_epoch(run)
+        check = functools.partial(_check_stop, run, stop)
+        while run.progress.epoch < epochs:
             epoch = run.progress.epoch
             listeners.on_epoch_begin(epoch)
-            is_frozen = epoch < run.recipe.frozen_epochs
-            totals = _epoch(run, take_frozen if is_frozen else take, listeners, stop)
+            # Stopped during its evaluation, an epoch has no steps left.
+            if run.progress.batch < run.steps_per_epoch:
+                take_epoch(listeners, check)
             listeners.on_test_begin()
-            predictions = evaluate(
-                validation,
-                evaluation_step,
-                run.collected,
-                len(run.source.classes),
-                after_batch=functools.partial(_check_stop, run, stop),
-            )
-            logs = _figures(run, totals, predictions)
-            listeners.on_test_end(
-                {"loss": predictions.loss, "accuracy": predictions.top1}
-            )
+            evaluation = evaluate(check)
+            logs = _figures(run, evaluation)
+            listeners.on_test_end(dict(evaluation.figures))
             listeners.on_epoch_end(epoch, logs)
-            _finish_epoch(run, predictions)
+            run.finish_epoch(evaluation)
+            stops = _stopping(run, stop)
+            if stops or kept.stop_training or _is_due(run):
+                run.save()
             if kept.stop_training:
                 break
-            if run.progress.epoch < run.recipe.epochs and _stopping(run, stop):
+            if stops and run.progress.epoch < epochs:
                 raise _interrupted(run, stop)
     listeners.on_train_end()
 
 
-def _step_loops(run: Run) -> tuple[Any, Any]:
-    """Returns the step loops: for all variables, and for the head only."""
-    settings = StepSettings(
-        global_batch=run.recipe.global_batch,
-        classes=len(run.source.classes),
-        label_smoothing=run.recipe.label_smoothing,
-        loss=run.recipe.loss,
-        target_threshold=run.recipe.target_threshold,
-        clip_norm=run.recipe.clip_norm,
-        ema_decay=run.recipe.ema_decay,
-        accumulation_steps=run.recipe.accumulation_steps,
-    )
-    whole = make_train_step(run.train_state, settings, run.strategy)
-    head = make_train_step(run.train_state, settings, run.strategy, is_head)
-    return make_step_loop(whole, run.strategy), make_step_loop(head, run.strategy)
-
-
-def _epoch(
-    run: Run, take: Any, listeners: keras.callbacks.CallbackList, stop: StopRequest
-) -> Totals:
-    """Takes the steps that an epoch still has, and returns the sums over all."""
-    totals = Totals(**run.progress.totals)
-    if run.progress.batch == run.steps_per_epoch:
-        # Stopped during the evaluation.
-        return totals
-    batches = _batches(run)
-    saved_at = time.monotonic()
-    while True:
-        _call(run, take, batches, totals, listeners)
-        if run.progress.batch == run.steps_per_epoch:
-            return totals
-        _check_stop(run, stop)
-        if time.monotonic() - saved_at > _CHECKPOINT_SECONDS:
-            run.save()
-            saved_at = time.monotonic()
-
-
-def _call(
-    run: Run,
-    take: Any,
-    batches: Iterator[Any],
-    totals: Totals,
-    listeners: keras.callbacks.CallbackList,
-) -> None:
-    """Takes some steps in one call, and then looks at each of them."""
-    left = run.steps_per_epoch - run.progress.batch
-    count = min(run.recipe.steps_per_call, left)
-    listeners.on_train_batch_begin(run.progress.batch)
-    began = time.monotonic()
-    try:
-        results = {
-            name: values.numpy()
-            for name, values in take(batches, tf.constant(count)).items()
-        }
-    except tf.errors.OutOfRangeError as error:
-        raise UsageError(
-            f"the data ended before batch {run.steps_per_epoch} of epoch "
-            f"{run.progress.epoch + 1}: there are fewer images than it says"
-        ) from error
-    except tf.errors.ResourceExhaustedError as error:
-        raise UsageError(
-            f"the memory of the devices is full in a step of {run.recipe.global_batch} "
-            f"images of {run.recipe.size_px} px; in a new --workdir, --set "
-            f"accumulation_steps={2 * run.recipe.accumulation_steps} takes a batch in "
-            "more parts, and a smaller --set global_batch= or size_px= needs less"
-        ) from error
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
-        if "IteratorGetNext" not in str(error):
-            raise
-        raise UsageError(_unreadable(run, count, error)) from error
-    seconds = (time.monotonic() - began) / count
-    for number in range(count):
-        batch = run.progress.batch
-        if number:
-            listeners.on_train_batch_begin(batch)
-        result = {name: float(values[number]) for name, values in results.items()}
-        _check_finite(run, batch, result)
-        totals.loss += result["loss"]
-        totals.correct += result["correct"]
-        totals.waited += result["waited"]
-        totals.steps += 1
-        totals.images += run.recipe.global_batch
-        totals.seconds += seconds
-        listeners.on_train_batch_end(batch, _progress_of(totals))
-        _advance(run, batch, totals)
-
-
-def _unreadable(run: Run, count: int, error: tf.errors.OpError) -> str:
-    """Returns the error for an image that cannot be decoded during training."""
-    first = run.progress.batch + 1
-    last = first + count - 1
-    where = f"batch {first}" if first == last else f"batches {first} to {last}"
-    # TensorFlow's own words stand above the first node that it names.
-    reason = error.message.partition("[[")[0].strip().rpartition("\n")[2][:200]
-    return (
-        f"an image of {where} of epoch {run.progress.epoch + 1} cannot be read "
-        f"({reason}); class folders are checked beforehand, and --skip_bad_images "
-        "leaves such images of theirs out"
-    )
-
-
-def _batches(run: Run) -> Iterator[Any]:
-    def share(worker: int, workers: int) -> tf.data.Dataset:
-        return run.source.train(
-            run.recipe.global_batch,
-            epoch=run.progress.epoch,
-            seed=run.recipe.seed,
-            augment=run.recipe.augmentation,
-            start_batch=run.progress.batch,
-            worker=worker,
-            workers=workers,
-        )
-
-    return iter(distribution.distribute(share, run.strategy, run.cluster))
-
-
-def _advance(run: Run, batch: int, totals: Totals) -> None:
-    run.progress = replace(
-        run.progress,
-        batch=batch + 1,
-        step=run.progress.step + 1,
-        totals=vars(totals).copy(),
-        # Of other weights than these.
-        score=None,
-    )
-
-
-def _finish_epoch(run: Run, predictions: Predictions) -> None:
-    run.progress = replace(
-        run.progress,
-        epoch=run.progress.epoch + 1,
-        batch=0,
-        totals={},
-        score=predictions.top1,
-    )
-    run.save()
-
-
-def _figures(run: Run, totals: Totals, predictions: Predictions) -> dict[str, float]:
-    schedule = run.train_state.optimizer.learning_rate
+def _figures(run: Run, evaluation: Evaluation) -> dict[str, float]:
+    """Returns what is told of an epoch."""
+    totals = run.progress.totals
+    rate: Any = run.train_state.optimizer.learning_rate
+    own = {name: value for name, value in totals.items() if name not in _OF_EPOCH}
     return {
-        "loss": totals.loss / totals.steps,
-        "accuracy": totals.correct / totals.images,
-        "val_loss": predictions.loss,
-        "val_accuracy": predictions.top1,
-        "val_top5": predictions.top5,
-        "learning_rate": float(keras.ops.convert_to_numpy(schedule)),
-        "seconds": totals.seconds,
-        "images_per_second": totals.images / max(totals.seconds, 1e-9),
-        "data_wait": _progress_of(totals)["data_wait"],
+        "loss": totals["loss"] / totals["steps"],
+        **{name: value / totals["images"] for name, value in own.items()},
+        **{f"val_{name}": value for name, value in evaluation.figures.items()},
+        "learning_rate": float(keras.ops.convert_to_numpy(rate)),
+        "seconds": totals["seconds"],
+        "images_per_second": totals["images"] / max(totals["seconds"], 1e-9),
+        "data_wait": totals["waited"] / max(totals["seconds"], 1e-9),
     }
 
 
-def _progress_of(totals: Totals) -> dict[str, float]:
-    return {
-        "loss": totals.loss / totals.steps,
-        "data_wait": totals.waited / max(totals.seconds, 1e-9),
-    }
-
-
-def _check_finite(run: Run, batch: int, results: dict[str, float]) -> None:
-    """Raises UsageError where the loss or its gradient is no longer a number."""
-    names = ["loss", "gradient_norm"]
-    scale = run.train_state.loss_scale
-    if scale is not None and scale.factor.numpy() > _LEAST_LOSS_SCALE:
-        # The step was not taken, and the next one is with half the factor.
-        names.remove("gradient_norm")
-    for name in names:
-        if not math.isfinite(results[name]):
-            raise run.checkpoints.not_a_number(
-                f"the {name.replace('_', ' ')} is {results[name]} at step "
-                f"{run.progress.step + 1} (epoch {run.progress.epoch + 1}, batch "
-                f"{batch + 1})"
-            )
+def _is_due(run: Run) -> bool:
+    """Returns whether the epoch that is done is to have a checkpoint."""
+    if run.progress.epoch == run.recipe.epochs or run.recipe.keep == "best":
+        return True
+    return run.seconds_since_saved() >= run.backend.checkpoint_seconds
 
 
 def _stopping(run: Run, stop: StopRequest) -> bool:
     """Returns True if any worker has been asked to stop; all get the same answer."""
-    asked = stop.signal is not None
-    return distribution.any_worker(asked, run.strategy, run.cluster)
+    return run.backend.any_worker(stop.signal is not None)
 
 
 def _check_stop(run: Run, stop: StopRequest) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -128,46 +127,26 @@ class Predictions:
         return np.bincount(answers, minlength=self.classes)
 
 
-def evaluate(
-    batches: Iterable[Any],
-    step: Callable[[Any, Any], Any],
-    collect: Callable[[Any], np.ndarray],
-    classes: int,
-    after_batch: Callable[[], None] = lambda: None,
-) -> Predictions:
-    """Runs an evaluation step over every batch.
+def gathered(rows: Iterable[Mapping[str, np.ndarray]], classes: int) -> Predictions:
+    """Returns the predictions of several batches as those of one set of images.
 
     Args:
-        batches: Distributed (images, labels, weights); weight 0 is padding.
-        step: From `step.make_evaluation_step`.
-        collect: Makes one array of what the devices hold, in their order.
+        rows: Of each batch, arrays by the names of the attributes of `Predictions`.
         classes: How many classes there are.
-        after_batch: Called after each.
     """
     parts: dict[str, list[np.ndarray]] = {}
-    for images, labels, weights in batches:
-        answers = {**step(images, labels), "labels": labels, "weights": weights}
-        for name, value in answers.items():
-            parts.setdefault(name, []).append(collect(value))
-        after_batch()
+    for some in rows:
+        for name, values in some.items():
+            parts.setdefault(name, []).append(values)
     whole = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    real = whole["weights"] > 0
-    return Predictions(
-        labels=whole["labels"][real],
-        top=whole["top"][real],
-        confidence=whole["confidence"][real],
-        losses=whole["loss"][real],
-        classes=classes,
-    )
+    return Predictions(**whole, classes=classes)
 
 
 def join(parts: Sequence[Predictions]) -> Predictions:
     """Returns the predictions of several batches as those of one set of images."""
-    arrays = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("labels", "top", "confidence", "losses")
-    }
-    return Predictions(**arrays, classes=parts[0].classes)
+    names = ("labels", "top", "confidence", "losses")
+    rows = ({name: getattr(part, name) for name in names} for part in parts)
+    return gathered(rows, parts[0].classes)
 
 
 def predictions_from_probabilities(

@@ -51,21 +51,24 @@ def shift(images: Any, key: Any, shift_px: int) -> Any:
 
 
 def mixup_cutmix(
-    images: Any, targets: Any, key: Any, augmentation: Augmentation
+    images: Any, labels: Any, key: Any, classes: int, augmentation: Augmentation
 ) -> tuple[Any, Any]:
     """Returns a batch mixed with itself in reverse order; one draw serves all of it.
 
     Args:
         images: uint8 `(batch, height, width, 3)`.
-        targets: float32 `(batch, classes)`, each row summing to 1.
+        labels: Class numbers `(batch,)`.
         key: Of JAX; the same key mixes the same way.
+        classes: How many there are.
         augmentation: Its `mixup`, `cutmix` and two probabilities are used.
 
     Returns:
-        (images uint8, targets), of the same shapes.
+        (images uint8, labels float32 `(batch, classes)`, each row summing to 1), or
+        both as they are where nothing is to be mixed.
     """
     if not augmentation.mixes:
-        return images, targets
+        return images, labels
+    targets = jax.nn.one_hot(labels, classes)
     whether, which, share_key, place_key = jax.random.split(key, 4)
     cuts = jnp.asarray(augmentation.cutmix > 0)
     if augmentation.mixup > 0 and augmentation.cutmix > 0:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..engine.train_state import TrainState
 from ..recipes.recipe import Recipe
+from ..tasks.task import Measure, Rows
 from . import augment
 
 # Images that are evaluated at a time.
@@ -51,42 +52,40 @@ def _variables(train_state: TrainState) -> dict[str, Any]:
 
 
 def make_train_step(
-    train_state: TrainState, recipe: Recipe, classes: int
-) -> Callable[[State, Any, Any, Any], tuple[State, Any, Any]]:
+    train_state: TrainState, losses: Measure, recipe: Recipe, classes: int
+) -> Callable[[State, Any, Any, Any], tuple[State, Rows]]:
     """Returns the function that one training step is; `step` is TensorFlow's.
 
     It takes a state, uint8 images `(batch, size, size, 3)`, class numbers `(batch,)`
     and a key that decides what happens to the images. It returns the state after
-    the step, the mean loss, and the share of images whose highest logit is their
-    label's.
+    the step, the mean loss, and the sum over the batch of what else `losses` gives.
 
     Args:
         train_state: Gives the model and the optimizer; its variables do not change.
+        losses: From the network's outputs and the truth to "loss" and others, each
+            float32 `(batch,)`.
         recipe: The run's numbers.
         classes: Outputs of the network.
     """
     model, optimizer = train_state.model, train_state.optimizer
-    smooth, follow = recipe.label_smoothing, 1.0 - (recipe.ema_decay or 0.0)
+    follow = 1.0 - (recipe.ema_decay or 0.0)
 
     def step(state: State, images: Any, labels: Any, key: Any) -> Any:
         view_key, mix_key = jax.random.split(key)
         images = augment.augment(images, view_key, recipe.augmentation)
-        targets = jax.nn.one_hot(labels, classes)
-        images, targets = augment.mixup_cutmix(
-            images, targets, mix_key, recipe.augmentation
+        images, truth = augment.mixup_cutmix(
+            images, labels, mix_key, classes, recipe.augmentation
         )
-        desired = targets * (1.0 - smooth) + smooth / classes
 
         def loss_of(trained: list[Any]) -> Any:
-            logits, others = model.stateless_call(
+            outputs, others = model.stateless_call(
                 trained, state["others"], images.astype(jnp.float32), training=True
             )
-            logits = logits.astype(jnp.float32)
-            loss = -jnp.mean(jnp.sum(desired * jax.nn.log_softmax(logits), axis=1))
-            return loss, (logits, others)
+            rows = losses(outputs, truth)
+            return jnp.mean(rows["loss"]), (rows, others)
 
         gradient = jax.value_and_grad(loss_of, has_aux=True)
-        (loss, (logits, others)), gradients = gradient(state["trained"])
+        (loss, (rows, others)), gradients = gradient(state["trained"])
         trained, slots = optimizer.stateless_apply(
             state["slots"],
             clip_by_global_norm(gradients, recipe.clip_norm),
@@ -98,29 +97,29 @@ def make_train_step(
                 average + (value - average) * follow
                 for average, value in zip(averaged, trained, strict=True)
             ]
-        is_correct = logits.argmax(axis=1) == targets.argmax(axis=1)
         after = {
             "trained": trained,
             "others": others,
             "slots": slots,
             "averaged": averaged,
         }
-        return after, loss, jnp.mean(is_correct, dtype=jnp.float32)
+        sums = {name: jnp.sum(values) for name, values in rows.items()}
+        return after, {**sums, "loss": loss}
 
     return step
 
 
 def compiled_epoch(
-    step: Callable[[State, Any, Any, Any], tuple[State, Any, Any]],
+    step: Callable[[State, Any, Any, Any], tuple[State, Rows]],
     batch: int,
     state: State,
     images: Any,
     labels: Any,
-) -> Callable[[State, Any, Any, Any], tuple[State, Any, Any]]:
+) -> Callable[[State, Any, Any, Any], tuple[State, Rows]]:
     """Returns a function that takes every step of an epoch.
 
     It takes and returns what a step does, with all images instead of a batch of
-    them, means over the steps, and a key that decides the order too. It uses up the
+    them, sums over the steps, and a key that decides the order too. It uses up the
     state that it is given. What is left of the images, less than a batch, is another
     part in every epoch.
 
@@ -140,12 +139,11 @@ def compiled_epoch(
 
         def one(state: State, given: Any) -> Any:
             rows, key = given
-            state, loss, right = step(state, images[rows], labels[rows], key)
-            return state, (loss, right)
+            return step(state, images[rows], labels[rows], key)
 
         each = (order.reshape(steps, batch), jax.random.split(steps_key, steps))
-        state, (losses, rights) = jax.lax.scan(one, state, each)
-        return state, jnp.mean(losses), jnp.mean(rights)
+        state, sums = jax.lax.scan(one, state, each)
+        return state, {name: jnp.sum(values) for name, values in sums.items()}
 
     lowered = jax.jit(epoch, donate_argnums=0).lower(
         state, images, labels, jax.random.key(0)
@@ -163,32 +161,45 @@ def clip_by_global_norm(gradients: list[Any], clip_norm: float | None) -> list[A
     return [each * factor for each in gradients]
 
 
-def make_predict(
-    model: keras.Model, finish: Callable[[Any], Any] = lambda outputs: outputs
-) -> Callable[[Any, Any, Any], np.ndarray]:
-    """Returns a function from weights and images to probabilities.
+def make_measure(
+    model: keras.Model, measure: Measure
+) -> Callable[[Any, Any, Any, Any], Rows]:
+    """Returns a function from weights, images and truth to the rows of each image.
 
     Args:
         model: What is evaluated.
-        finish: Makes probabilities of its outputs.
+        measure: From its outputs and the truth to rows.
 
     Returns:
-        A function of the trained weights, the other variables and uint8 images
-        `(count, size, size, 3)`; its result is float32 `(count, classes)`.
+        A function of the trained weights, the other variables, uint8 images
+        `(count, size, size, 3)` and their truth; its result are NumPy arrays
+        `(count, ...)`.
     """
 
-    def whole(trained: Any, others: Any, images: Any) -> Any:
-        def some(images: Any) -> Any:
+    def whole(trained: Any, others: Any, images: Any, truth: Any) -> Any:
+        def some(given: Any) -> Any:
+            images, truth = given
             outputs, _ = model.stateless_call(
                 trained, others, images.astype(jnp.float32), training=False
             )
-            return finish(outputs.astype(jnp.float32))
+            return measure(outputs, truth)
 
         count = len(images)
-        more = [(0, -count % _AT_ONCE), (0, 0), (0, 0), (0, 0)]
-        parts = jnp.pad(images, more).reshape(-1, _AT_ONCE, *images.shape[1:])
-        probabilities = jax.lax.map(some, parts)
-        return probabilities.reshape(-1, probabilities.shape[-1])[:count]
+
+        def in_parts(values: Any) -> Any:
+            more = [(0, -count % _AT_ONCE), *[(0, 0)] * (values.ndim - 1)]
+            return jnp.pad(values, more).reshape(-1, _AT_ONCE, *values.shape[1:])
+
+        rows = jax.lax.map(some, jax.tree.map(in_parts, (images, truth)))
+        return {
+            name: values.reshape(-1, *values.shape[2:])[:count]
+            for name, values in rows.items()
+        }
 
     compiled = jax.jit(whole)
-    return lambda *arguments: np.asarray(compiled(*arguments))
+
+    def measured(*arguments: Any) -> Rows:
+        rows = compiled(*arguments)
+        return {name: np.asarray(values) for name, values in rows.items()}
+
+    return measured

@@ -15,6 +15,8 @@ NO_AUGMENTATION = Augmentation()
 KEPT = ("last", "best")
 # Those of `objective`, which needs TensorFlow; a recipe does not.
 LOSSES = ("softmax", "sigmoid")
+# Those of `tasks`.
+KINDS = ("classification",)
 CROP_MODES = ("center", "squash")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -26,6 +28,7 @@ class Recipe:
     Attributes:
         name: Key in `RECIPES`.
         variant: Name in `keras_convnext.list_variants()`.
+        task: The kind of work, one of `KINDS`.
         weights: What training starts from, as the builders take it ("imagenet", a
             tag, a path); None starts from random weights.
         size_px: Side of the square images, training and evaluation alike.
@@ -83,6 +86,7 @@ class Recipe:
     epochs: int
     global_batch: int
     peak_lr: float
+    task: str = "classification"
     lr_batch: int | None = None
     weights: str | None = None
     patch_size: int | None = None
@@ -205,6 +209,7 @@ _LIMITS = {
         lambda _, value: value is None or value in CROP_MODES,
         f"one of {', '.join(CROP_MODES)} or none",
     ),
+    "task": (lambda _, value: value in KINDS, f"one of {', '.join(KINDS)}"),
     "keep": (lambda _, value: value in KEPT, f"one of {', '.join(KEPT)}"),
     "precision": (
         lambda _, value: value in PRECISIONS,

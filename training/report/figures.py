@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from keras_convnext import _files
 
-from ..engine.run import Run
 from ..evaluation.metrics import Predictions
 from ..inference import saliency
 from . import insight_plots, plots
+from .outcome import Outcome
 
 _SHEET_IMAGES = 40
 _SAMPLE_IMAGES = 8
@@ -22,35 +22,29 @@ _EXPLAINED_IMAGES = 6
 _BATCH = 32
 
 
-def write_figures(
-    run: Run,
-    model: keras.Model,
-    predictions: Predictions,
-    rows: list[dict[str, float]],
-    names: Sequence[str],
-) -> dict[str, bytes]:
-    """Draws all of it, writes it into the workdir, and returns PNGs by file name.
+def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
+    """Draws what a classifier says and sees, and leaves some images as samples.
 
     Args:
-        run: A run whose last epoch is done.
-        model: The model that is left, with probabilities as outputs.
-        predictions: What it says of the validation images, in their order.
-        rows: The history.
+        outcome: Of classification: its model has probabilities as outputs, and its
+            details are predictions.
         names: File names of the validation images, in their order.
+
+    Returns:
+        PNGs by file name.
     """
-    classes = run.source.classes
-    images, labels = run.source.sample_images(_EMBEDDED_IMAGES)
+    source, model = outcome.source, outcome.model
+    predictions: Predictions = outcome.details
+    classes = source.classes
+    images, labels = source.sample_images(_EMBEDDED_IMAGES)
     features, probabilities = _answers(model, images)
     few = _spread(len(images), _SHEET_IMAGES)
     drawn = {
-        "curves.png": plots.curves(rows),
         "predictions.png": plots.sheet(
             images[few], labels[few], probabilities[few], classes
         ),
         "calibration.png": insight_plots.calibration(predictions),
     }
-    if len(classes) <= plots.MOST_CONFUSION_CLASSES:
-        drawn["confusion.png"] = plots.confusion(predictions.confusion(), classes)
     if len(images) > 2:
         drawn["embedding.png"] = insight_plots.embedding(
             features, images, labels, classes
@@ -60,7 +54,7 @@ def write_figures(
     shown, truths_shown = images[right], labels[right]
     mistakes = predictions.worst_mistakes()
     if len(mistakes):
-        wrong, truths = run.source.validation_images(np.sort(mistakes))
+        wrong, truths = source.validation_images(np.sort(mistakes))
         # Fetched in their order in the data, shown the worst first.
         order = np.argsort(np.argsort(mistakes))
         wrong, truths = wrong[order], truths[order]
@@ -79,12 +73,8 @@ def write_figures(
     drawn["explained.png"] = _explained(
         model, shown, truths_shown[: len(shown)], classes
     )
-    folder = run.workdir.images
-    for name, png in drawn.items():
-        with _files.replacing(folder / name) as partial:
-            partial.write_bytes(png)
     few = few[_spread(len(few), _SAMPLE_IMAGES)]
-    _write_samples(run, images[few], labels[few])
+    _write_samples(outcome, images[few], labels[few])
     return drawn
 
 
@@ -129,11 +119,11 @@ def _explained(
     )
 
 
-def _write_samples(run: Run, images: np.ndarray, labels: np.ndarray) -> None:
-    folder = run.workdir.images / "samples"
+def _write_samples(outcome: Outcome, images: np.ndarray, labels: np.ndarray) -> None:
+    folder = outcome.workdir.images / "samples"
     folder.mkdir(exist_ok=True)
     _files.remove_partial(folder)
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        name = plots.file_name(number, run.source.classes[label])
+        name = plots.file_name(number, outcome.source.classes[label])
         with _files.replacing(folder / name) as partial:
             partial.write_bytes(tf.io.encode_png(image).numpy())

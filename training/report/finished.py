@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_convnext._messages import UsageError
 
+from ..evaluation.metric import Metric
 from ..workdir.layout import Workdir
 from . import next_steps
 
@@ -16,12 +17,13 @@ _OF_LENGTH = ("warmup_epochs", "frozen_epochs")
 _LEFT_OUT = ("name", "epochs", "weights", *_OF_LENGTH)
 
 
-def words(workdir: Workdir, wanted: Mapping[str, Any]) -> str | None:
+def words(workdir: Workdir, wanted: Mapping[str, Any], metric: Metric) -> str | None:
     """Returns a message about a finished run, or None if it is not finished.
 
     Args:
         workdir: The run's.
         wanted: What was asked for, as `workdir.identity` has it.
+        metric: The task's.
 
     Raises:
         UsageError: Another run lives in the folder, or this one is finished and was
@@ -39,8 +41,9 @@ def words(workdir: Workdir, wanted: Mapping[str, Any]) -> str | None:
     # A run under JAX leaves no report.
     shown = workdir.report if workdir.report.exists() else workdir.model
     said = (
-        f"{workdir.path} is finished: validation accuracy {metrics['top1']:.2%}, "
-        f"{shown}. To train its weights further in a new folder: "
+        f"{workdir.path} is finished: validation {metric.words} "
+        f"{metric.show(metrics[metric.name])}, {shown}. To train its weights further "
+        "in a new folder: "
         f"{_further(workdir, there, wanted['epochs'])}"
     )
     if longer:

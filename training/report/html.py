@@ -10,10 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from keras_convnext import _files
+
 from ..data.class_balance import counts as class_counts
 from ..data.class_balance import notices
+from ..data.source import Source
 from ..evaluation.metrics import TOP, Predictions
+from ..workdir.layout import Workdir
 from .next_steps import steps
+from .outcome import Outcome
 from .progress import clock
 
 # In the order of the page: the title and a word on how to read it.
@@ -80,39 +85,31 @@ code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 """
 
 
-def page(
-    run: Any,
-    metrics: Mapping[str, Any],
-    rows: Sequence[Mapping[str, float]],
-    predictions: Predictions,
-    images: Mapping[str, bytes],
-    names: Sequence[str],
-) -> str:
+def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) -> str:
     """Returns the report as one HTML file that needs nothing beside it.
 
     Args:
-        run: The `trainer.Run`.
-        metrics: What metrics.json holds.
-        rows: The history.
-        predictions: Of the model as it is saved.
+        outcome: Of classification: its details are predictions.
         images: PNGs by file name.
         names: File names of the validation images, in their order.
     """
-    title = f"{run.recipe.variant} on {run.source.name}"
+    source, metrics = outcome.source, outcome.metrics
+    predictions: Predictions = outcome.details
+    title = f"{outcome.recipe.variant} on {source.name}"
     sections = []
     for name, (heading, words) in _IMAGES.items():
         if name in images:
             body = _image(heading, images[name])
             if name == "mistakes.png":
-                body += _mistakes(predictions, run.source.classes, names)
+                body += _mistakes(predictions, source.classes, names)
             sections.append(_section(heading, body, words))
         if name == _CLASSES_AFTER:
-            sections.append(_class_section(predictions, run))
-    if run.source.skipped:
-        sections.append(_left_out(run.source.skipped))
-    sections.append(_section("Next steps", _next(run)))
-    sections.append(_section("Recipe", _recipe(asdict(run.recipe))))
-    sections.append(_section("History", _history(rows)))
+            sections.append(_class_section(predictions, source))
+    if source.skipped:
+        sections.append(_left_out(source.skipped))
+    sections.append(_section("Next steps", _next(outcome.workdir)))
+    sections.append(_section("Recipe", _recipe(asdict(outcome.recipe))))
+    sections.append(_section("History", _history(outcome.history)))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -121,6 +118,11 @@ def page(
         f'<p class="quiet">{escape(_summary(metrics))}</p>\n'
         f"{_figures(metrics)}\n{''.join(sections)}\n</main>\n</body>\n</html>\n"
     )
+
+
+def write(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) -> None:
+    """Writes the report into the workdir; it takes what `page` does."""
+    _files.write_text(outcome.workdir.report, page(outcome, images, names))
 
 
 def _summary(metrics: Mapping[str, Any]) -> str:
@@ -146,10 +148,10 @@ def _left_out(skipped: Sequence[tuple[str, str]]) -> str:
     return _section("Skipped images", _table(("image", "why"), rows, numbers=0), words)
 
 
-def _next(run: Any) -> str:
+def _next(workdir: Workdir) -> str:
     lines = "".join(
         f"<tr><td>{escape(words)}</td><td><code>{escape(command)}</code></td></tr>\n"
-        for words, command in steps(run.workdir)
+        for words, command in steps(workdir)
     )
     return f"<table>\n{lines}</table>"
 
@@ -196,31 +198,31 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], numbers: int) -> 
     return f"<table>\n<tr>{line(head, 'th')}</tr>\n{lines}</table>"
 
 
-def _class_section(predictions: Predictions, run: Any) -> str:
-    words = " ".join(f"{line[0].upper()}{line[1:]}." for line in notices(run.source))
-    if len(run.source.classes) > _MOST_CLASSES:
+def _class_section(predictions: Predictions, source: Source) -> str:
+    words = " ".join(f"{line[0].upper()}{line[1:]}." for line in notices(source))
+    if len(source.classes) > _MOST_CLASSES:
         words += (
-            f" The {_MOST_CLASSES} of {len(run.source.classes):,} classes with the "
+            f" The {_MOST_CLASSES} of {len(source.classes):,} classes with the "
             "lowest recall."
         )
-    return _section("Per-class results", _classes(predictions, run), words)
+    return _section("Per-class results", _classes(predictions, source), words)
 
 
-def _classes(predictions: Predictions, run: Any) -> str:
+def _classes(predictions: Predictions, source: Source) -> str:
     counts = predictions.by_class()
     recall = counts.correct / np.maximum(counts.images, 1)
-    trained = class_counts(run.source.training, len(run.source.classes))
+    trained = class_counts(source.training, len(source.classes))
     lines = []
     for number in np.argsort(recall, kind="stable")[:_MOST_CLASSES]:
         row = predictions.confusion_row(number)
         total, right = int(counts.images[number]), int(counts.correct[number])
         row[number] = 0
-        taken_for = run.source.classes[row.argmax()] if row.any() else ""
+        taken_for = source.classes[row.argmax()] if row.any() else ""
         share = f"{right / total:.1%}" if total else "-"
         learned = "" if trained is None else f"{trained[number]:,}"
         lines.append(
             (
-                run.source.classes[number],
+                source.classes[number],
                 taken_for,
                 learned,
                 f"{total:,}",

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from ..augment.random_crop import Window, evaluation_pixels
 from ..data.examples import Examples
 from ..data.source import Source
 from ..recipes.augmentation import Augmentation
@@ -45,9 +44,7 @@ class _Few:
         del seed, epoch
         return self.in_order()
 
-    def image(
-        self, record: Any, window: Window | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def image(self, record: Any, window: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the store's image and label of a record."""
         return self.store.image(record, window)
 
@@ -72,7 +69,7 @@ def sheet(source: Source, recipe: Recipe, count: int, draws: int) -> bytes:
         A PNG.
     """
     few = _first(source.training, recipe.seed, count)
-    plain, labels = _plain(few, source)
+    plain, labels = replace(source, validation=few).validation_images(range(few.count))
     # Repeats would show the first images several times and the last not at all.
     augment = replace(recipe.augmentation, repeats=1)
     drawn = [
@@ -110,17 +107,6 @@ def _first(examples: Examples, seed: int, count: int) -> _Few:
     count = min(count, examples.count)
     records = examples.shuffled(seed, 0).take(count).batch(count)
     return _Few(examples, records.get_single_element(), count)
-
-
-def _plain(few: _Few, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the images' evaluation views, and their labels."""
-
-    def view(*record: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        image, label = few.image(record if len(record) > 1 else record[0])
-        return evaluation_pixels(image, source.preprocessing), label
-
-    images, labels = zip(*few.in_order().map(view).as_numpy_iterator(), strict=True)
-    return np.stack(images), np.array(labels)
 
 
 def _mixture(target: np.ndarray, classes: Sequence[str]) -> str:

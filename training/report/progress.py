@@ -8,6 +8,10 @@ from typing import Any, TextIO
 
 import keras
 
+from keras_convnext._messages import say
+
+from ..evaluation.metric import Metric
+
 _REDRAW_SECONDS = 0.2
 _LINE_SECONDS = 60.0
 _BAR_WIDTH = 22
@@ -23,6 +27,7 @@ class Progress(keras.callbacks.Callback):
         global_batch: Images a step.
         steps_done: Steps taken before, in earlier sessions.
         stream: Where to write; stderr unless given.
+        metric: Of the task, shown beside the loss.
     """
 
     def __init__(
@@ -32,12 +37,14 @@ class Progress(keras.callbacks.Callback):
         global_batch: int,
         steps_done: int = 0,
         stream: TextIO | None = None,
+        metric: Metric | None = None,
     ) -> None:
         super().__init__()
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
         self.global_batch = global_batch
         self.steps = steps_done
+        self.metric = metric
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
         self._epoch = 0
@@ -65,8 +72,8 @@ class Progress(keras.callbacks.Callback):
             self._show_step(batch + 1, logs or {})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        line = epoch_line(self._epoch_words(), logs or {}, self._time_left())
-        self._write(line, done=True)
+        words, left = self._epoch_words(), self._time_left()
+        self._write(epoch_line(words, logs or {}, left, self.metric), done=True)
         self._last_shown = time.monotonic()
 
     def _show_step(self, batch: int, logs: dict[str, Any]) -> None:
@@ -106,18 +113,49 @@ class Progress(keras.callbacks.Callback):
         return f"{clock(left / self.steps_per_second)} left"
 
 
-def epoch_line(epoch: str, logs: dict[str, Any], left: str) -> str:
+class EpochLines(keras.callbacks.Callback):
+    """Says the figures of every epoch on stdout, for a run that tells of no steps.
+
+    Args:
+        epochs: Epochs of the whole run.
+        metric: The task's.
+    """
+
+    def __init__(self, epochs: int, metric: Metric) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self.metric = metric
+        self._began = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        seconds = (time.monotonic() - self._began) * (self.epochs - epoch - 1)
+        words = f"epoch {epoch + 1}/{self.epochs}"
+        say(epoch_line(words, logs or {}, f"{clock(seconds)} left", self.metric))
+
+
+def epoch_line(
+    epoch: str, logs: dict[str, Any], left: str, metric: Metric | None = None
+) -> str:
     """Returns the log line of a finished epoch.
 
     Args:
         epoch: Which, "epoch  3/25".
         logs: Its figures, as callbacks get them.
         left: How long the rest will take.
+        metric: Of the task, shown beside the loss.
     """
+    trained, validation = f"loss {logs['loss']:.3f}", f"val loss {logs['val_loss']:.3f}"
+    if metric is not None:
+        if metric.figure in logs:
+            share = metric.show(logs[metric.figure], digits=1)
+            trained += f"  {metric.words} {share}"
+        value = metric.show(logs[f"val_{metric.figure}"])
+        validation += f"  val {metric.words} {value}"
     return (
-        f"{epoch}  loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.1%}"
-        f"  |  val loss {logs['val_loss']:.3f}"
-        f"  val accuracy {logs['val_accuracy']:.2%}"
+        f"{epoch}  {trained}  |  {validation}"
         f"  |  {logs['images_per_second']:,.0f} img/s{_wait_words(logs)}  {left}"
     )
 

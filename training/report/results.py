@@ -1,81 +1,45 @@
-"""The figures of a finished run, and its model as files."""
+"""What a finished run leaves as files beside its report."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import keras
 
 from keras_convnext import _files
 
+from ..data.source import Source
 from ..evaluation.metrics import Predictions
 from ..workdir.layout import Workdir
 
 
-def metrics(
-    run: Any,
-    model: keras.Model,
-    predictions: Predictions,
-    rows: Sequence[dict[str, float]],
-    kept_epoch: int,
-) -> dict[str, Any]:
-    """Returns the contents of metrics.json.
-
-    Args:
-        run: A `run.Run` or a `jax_run.Run` whose last epoch is done.
-        model: As it is saved.
-        predictions: What it says of the validation images.
-        rows: The history.
-        kept_epoch: The epoch that its weights are from, counted from 1.
-    """
-    best = max(rows, key=lambda row: row["val_accuracy"], default=None)
-    return {
-        "top1": predictions.top1,
-        "top5": predictions.top5,
-        "loss": predictions.loss,
-        "mean_class_accuracy": predictions.mean_class_accuracy(),
-        "calibration_error": predictions.calibration_error(),
-        "train_examples": run.source.train_examples,
-        "eval_examples": run.source.validation_examples,
-        "skipped_examples": len(run.source.skipped),
-        "classes": len(run.source.classes),
-        "parameters": model.count_params(),
-        "epochs": run.progress.epoch,
-        "steps": run.progress.step,
-        "train_seconds": round(run.progress.seconds, 1),
-        "best_epoch": int(best["epoch"]) if best else None,
-        "best_top1": best["val_accuracy"] if best else None,
-        "kept_epoch": kept_epoch,
-    }
-
-
-def write_model(workdir: Workdir, model: keras.Model, source: Any) -> None:
+def write_model(workdir: Workdir, model: keras.Model, source: Source) -> None:
     """Writes the model, the names of its classes, and how it sees an image.
 
     Args:
         workdir: Of the run.
         model: With probabilities as outputs.
-        source: The run's images: their `classes` and `preprocessing` are used.
+        source: The run's: its `classes` and `preprocessing` are used.
     """
     with _files.replacing(workdir.model) as partial:
         model.save(partial)
-    workdir.write_labels(source.classes)
+    if source.classes:
+        workdir.write_labels(source.classes)
     _files.write_json(workdir.preprocessing, asdict(source.preprocessing))
 
 
-def image_names(source: Any) -> tuple[str, ...]:
+def image_names(source: Source) -> tuple[str, ...]:
     """Returns the file names of the validation images, in order.
 
     Args:
-        source: The run's images. Those that keep no names are called by number.
+        source: The run's. Images that keep no names are called by number.
     """
-    validation = source.validation
-    names = validation.names() if hasattr(validation, "names") else ()
-    return names or tuple(map(str, range(source.validation_examples)))
+    return source.validation.names() or tuple(
+        map(str, range(source.validation_examples))
+    )
 
 
 def write_validation(
@@ -105,3 +69,10 @@ def write_validation(
     for name, label, answer, probability in answers:
         writer.writerow((name, classes[label], classes[answer], f"{probability:.6g}"))
     _files.write_text(workdir.validation, text.getvalue())
+
+
+def write_images(workdir: Workdir, drawn: Mapping[str, bytes]) -> None:
+    """Writes PNGs by their file names."""
+    for name, png in drawn.items():
+        with _files.replacing(workdir.images / name) as partial:
+            partial.write_bytes(png)

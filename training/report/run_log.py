@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_convnext._messages import say
 
+from ..evaluation.metric import Metric
+from ..workdir.layout import Workdir
 from . import next_steps
+
+if TYPE_CHECKING:
+    # Importing them loads Keras, which is to be done quietly before.
+    from ..data.source import Source
+    from ..recipes.recipe import Recipe
+    from ..workdir.checkpoints import TrainProgress
 
 _INDENT = "  "
 _WIDTH = 88
 
 
-def of_changes(recipe: Any, name: str | None, changes: Sequence[str]) -> list[str]:
+def of_changes(recipe: Recipe, name: str | None, changes: Sequence[str]) -> list[str]:
     """Returns remarks on a recipe, a line each.
 
     Args:
@@ -39,8 +46,8 @@ def of_changes(recipe: Any, name: str | None, changes: Sequence[str]) -> list[st
     return lines
 
 
-def say_what_was_found(source: Any) -> None:
-    """Says what is to be known of a `training.data.Source`, a line each."""
+def say_what_was_found(source: Source) -> None:
+    """Says what is to be known of the data, a line each."""
     from ..data import class_balance
 
     for notice in (*source.notices, *class_balance.notices(source)):
@@ -51,42 +58,52 @@ def say_what_was_found(source: Any) -> None:
             say(f"  {path}: {reason}")
 
 
-def say_what_begins(run: Any, devices: str) -> None:
+def say_what_begins(
+    recipe: Recipe,
+    source: Source,
+    progress: TrainProgress,
+    parameters: int,
+    devices: str,
+) -> None:
     """Says what a run is, and from where it resumes.
 
     Args:
-        run: A `run.Run` or a `jax_run.Run`.
+        recipe: Its numbers.
+        source: Its data.
+        progress: Where it is.
+        parameters: Of the network that learns.
         devices: What it runs on, in words.
     """
+    classes = f" of {len(source.classes)} classes" if source.classes else ""
     say(
-        f"{devices}, {run.recipe.precision}, batch "
-        f"{run.recipe.global_batch}, {run.recipe.variant} with "
-        f"{run.train_state.model.count_params():,} parameters, "
-        f"{run.source.train_examples:,} training and "
-        f"{run.source.validation_examples:,} validation images of "
-        f"{len(run.source.classes)} classes"
+        f"{devices}, {recipe.precision}, batch {recipe.global_batch}, "
+        f"{recipe.variant} with {parameters:,} parameters, "
+        f"{source.train_examples:,} training and "
+        f"{source.validation_examples:,} validation images{classes}"
     )
-    say(of_recipe(run.recipe))
-    if run.progress.step:
-        say(f"resuming after step {run.progress.step} (epoch {run.progress.epoch + 1})")
+    say(of_recipe(recipe))
+    if progress.step:
+        say(f"resuming after step {progress.step} (epoch {progress.epoch + 1})")
 
 
 def say_what_came_out(
-    run: Any, metrics: Mapping[str, Any], shown: Path, seconds: float
+    workdir: Workdir, metric: Metric, metrics: Mapping[str, Any], seconds: float
 ) -> None:
     """Says how good the model is, where it lies, and what to type next.
 
     Args:
-        run: As in `say_what_begins`.
+        workdir: Of the run.
+        metric: The task's.
         metrics: What metrics.json holds.
-        shown: What to look at.
-        seconds: How long it took to evaluate the model and to draw that.
+        seconds: How long it took to evaluate the model and to draw the report.
     """
     # Importing it loads Keras, which is to be done quietly before.
     from .progress import clock
 
+    # A run under JAX leaves no report.
+    shown = workdir.report if workdir.report.exists() else workdir.curves
     say(
-        f"validation accuracy {metrics['top1']:.2%} "
+        f"validation {metric.words} {metric.show(metrics[metric.name])} "
         f"({metrics['eval_examples']} images), trained in "
         f"{clock(metrics['train_seconds'])}, {shown.stem} made in {clock(seconds)}"
     )
@@ -95,12 +112,12 @@ def say_what_came_out(
             f"kept the weights of epoch {metrics['kept_epoch']} of "
             f"{metrics['epochs']}, the best on the validation images"
         )
-    say(f"model {run.workdir.model}, {shown.stem} {shown}")
-    for words, command in next_steps.steps(run.workdir):
+    say(f"model {workdir.model}, {shown.stem} {shown}")
+    for words, command in next_steps.steps(workdir):
         say(f"{words:<11} {command}")
 
 
-def of_recipe(recipe: Any) -> str:
+def of_recipe(recipe: Recipe) -> str:
     """Returns a recipe in words, and below all of it that is not at its default."""
     from ..recipes import overrides
 
@@ -115,7 +132,7 @@ def of_recipe(recipe: Any) -> str:
     return f"recipe: {_in_short(recipe)}\n{told}"
 
 
-def _in_short(recipe: Any) -> str:
+def _in_short(recipe: Recipe) -> str:
     """Returns a recipe's most telling fields on one line."""
     ema = f", EMA {recipe.ema_decay}" if recipe.ema_decay is not None else ""
     start = f" from {recipe.weights}" if recipe.weights else ""

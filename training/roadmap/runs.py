@@ -16,14 +16,15 @@ import tensorflow as tf
 
 from keras_convnext import _files, roadmap
 from keras_convnext._messages import UsageError, say
-from keras_convnext.preprocessing import Preprocessing
 
+from ..data.source import Source
 from ..engine import trainer
 from ..recipes import overrides
 from ..recipes import table as recipes
 from ..recipes.augmentation import Augmentation
 from ..recipes.table import Recipe
 from ..report.progress import Progress, clock
+from ..tasks import CLASSIFICATION
 from ..workdir.history import HistoryFile
 from ..workdir.layout import Workdir, identity
 
@@ -193,7 +194,7 @@ def train_missing(
     folder: RoadFolder,
     road: Road,
     recipe: Recipe,
-    source: Any,
+    source: Source,
     strategy: tf.distribute.Strategy,
     steps: Sequence[str],
     seeds: Sequence[int],
@@ -204,7 +205,7 @@ def train_missing(
         folder: Already claimed.
         road: Which networks.
         recipe: How all of them are trained.
-        source: What on, a `training.data.Source`.
+        source: What on.
         strategy: What to spread the work by.
         steps: Some of `roadmap.STEPS`.
         seeds: Added to the recipe's.
@@ -228,17 +229,22 @@ def _run(
     folder: RoadFolder,
     road: Road,
     recipe: Recipe,
-    source: Any,
+    source: Source,
     strategy: tf.distribute.Strategy,
     step: str,
 ) -> None:
     """Trains one network, or resumes its run, and writes its result."""
     workdir = Workdir(folder.run(step, recipe.seed))
     workdir.path.mkdir(parents=True, exist_ok=True)
-    run = trainer.prepare(recipe, source, workdir, strategy, builder(road, step))
+    task = replace(CLASSIFICATION, build_training_model=builder(road, step))
+    run = trainer.prepare(recipe, source, workdir, strategy, task)
     history = HistoryFile(workdir.history, run.progress.epoch)
     progress = Progress(
-        recipe.epochs, run.steps_per_epoch, recipe.global_batch, run.progress.step
+        recipe.epochs,
+        run.steps_per_epoch,
+        recipe.global_batch,
+        run.progress.step,
+        metric=task.metric,
     )
     trainer.train(run, [history, progress])
     last = history.rows[-1]
@@ -267,8 +273,8 @@ def _run(
     say(f"{step}, seed {recipe.seed}: {result.top1:.2%} in {clock(result.seconds)}")
 
 
-def builder(road: Road, step: str) -> Callable[..., keras.Model]:
-    """Returns the function that builds a step's network for the trainer.
+def builder(road: Road, step: str) -> Callable[[Recipe, Source], keras.Model]:
+    """Returns the function that builds a step's network for a task.
 
     LayerScale is a setting of the recipe on the road: in every step or in none.
 
@@ -277,14 +283,12 @@ def builder(road: Road, step: str) -> Callable[..., keras.Model]:
         step: One of `roadmap.STEPS`.
     """
 
-    def trainable(
-        recipe: Recipe, classes: int, preprocessing: Preprocessing
-    ) -> keras.Model:
+    def build_training_model(recipe: Recipe, source: Source) -> keras.Model:
         return roadmap.build(
             step,
             road.regime,
             input_shape=(recipe.size_px, recipe.size_px, 3),
-            classes=classes,
+            classes=len(source.classes),
             classifier_activation=None,
             patch_size=recipe.patch_size or 4,
             depth_factor=road.depth_factor,
@@ -293,12 +297,12 @@ def builder(road: Road, step: str) -> Callable[..., keras.Model]:
             layer_scale_init_value=recipe.layer_scale_init_value,
             head_init_scale=recipe.head_init_scale,
             dropout_rate=recipe.dropout_rate,
-            preprocessing=preprocessing,
+            preprocessing=source.preprocessing,
             seed=recipe.seed,
             dtype=recipe.precision,
         )
 
-    return trainable
+    return build_training_model
 
 
 def results(folder: RoadFolder) -> list[Result]:

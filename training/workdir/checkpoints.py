@@ -6,7 +6,7 @@ import json
 import math
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from keras_convnext._messages import UsageError
 
 _POSITION = "position.json"
 SUFFIX = ".ckpt"
+# Totals of an unfinished epoch, as checkpoints before 0.2 name them.
+_RENAMED = {"correct": "accuracy"}
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,9 @@ class Checkpoints:
 
 
 def _position(archive: zipfile.ZipFile) -> TrainProgress:
-    return TrainProgress(**json.loads(archive.read(_POSITION)))
+    progress = TrainProgress(**json.loads(archive.read(_POSITION)))
+    totals = {_RENAMED.get(name, name): n for name, n in progress.totals.items()}
+    return replace(progress, totals=totals)
 
 
 def _score(path: Path) -> float:

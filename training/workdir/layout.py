@@ -79,6 +79,11 @@ class Workdir:
         """The folder of images."""
         return self.path / "pictures"
 
+    @property
+    def curves(self) -> Path:
+        """Losses and metric over the epochs, drawn."""
+        return self.images / "curves.png"
+
     def finished(self) -> dict[str, Any] | None:
         """Returns the figures of a finished run, or None.
 
@@ -254,16 +259,3 @@ def identity(recipe: Any, data: str) -> dict[str, Any]:
         data: What `--data` says.
     """
     return {**asdict(recipe), "data": data}
-
-
-def counts(source: Any) -> dict[str, int]:
-    """Returns how much data a run has, which makes it this run too.
-
-    Args:
-        source: A `training.data.Source` or a `jax_run.Images`.
-    """
-    return {
-        "train_examples": source.train_examples,
-        "eval_examples": source.validation_examples,
-        "classes": len(source.classes),
-    }

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from training.augment import mixup_cutmix
-from training.engine import losses
 from training.recipes.augmentation import Augmentation
+from training.tasks import losses
 
 RECORDED = np.load(Path(__file__).parent / "references" / "mixing.npz")
 SMOOTHING = float(RECORDED["smoothing"])

@@ -10,8 +10,8 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance
 
 from keras_convnext.preprocessing import Preprocessing
+from training import data
 from training.augment import color_jitter, random_erasing
-from training.data import source as data
 from training.recipes.augmentation import Augmentation
 
 BOXES = json.loads(

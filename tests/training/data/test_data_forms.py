@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data import source
+from training import data
 
 
 def refusal(spec: str) -> str:
-    with pytest.raises(source.DataError) as caught:
-        source.load(spec, size_px=16)
+    with pytest.raises(data.DataError) as caught:
+        data.load(spec, size_px=16)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

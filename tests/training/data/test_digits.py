@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data import source as data
+from training import data
 from training.data.readers import digits
 from training.recipes.augmentation import Augmentation
 

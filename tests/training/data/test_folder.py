@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.data import source as data
+from training import data
 from training.recipes.augmentation import Augmentation
 
 SIZE_PX = 16

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from keras_convnext._messages import UsageError
+from training import data
 from training.data import image_files
-from training.data import source as data
 from training.workdir.layout import Workdir
 
 SIZE_PX = 16

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from keras_convnext._data import example_proto
 from keras_convnext.decoder_lines import name_decoded, report_decoder_lines
 from keras_convnext.image import evaluation_view
-from training.data import source as data
+from training import data
 from training.data import stream_flaws
 from training.recipes.augmentation import Augmentation
 

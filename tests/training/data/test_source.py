@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_convnext.preprocessing import Preprocessing
-from training.data import source as data
+from training import data
 from training.recipes.augmentation import Augmentation
 
 NOTHING = Augmentation()

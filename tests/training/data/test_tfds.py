@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from training.data import source as data
+from training import data
 from training.recipes.augmentation import Augmentation
 
 

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from keras_convnext._messages import Interrupted
-from training.engine import trainer
-from training.engine.train_state import is_head
-from training.report import finish
+from training.engine import finish, trainer
+from training.tasks.classification import is_head
 from training.workdir.checkpoints import TrainProgress
 from training.workdir.layout import Workdir, identity
 
@@ -133,7 +132,7 @@ def test_the_best_epoch_is_what_is_left(prepared, tmp_path):
         ["loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"], 0.5
     )
     rows = [{"epoch": 1.0, "images_per_second": 1.0, **row}]
-    assert finish.write_outputs(run, rows)["kept_epoch"] == 2
+    assert finish.leave(run, rows)["kept_epoch"] == 2
     kept = keras.saving.load_model(tmp_path / "model.keras")
     for value, expected in zip(kept.get_weights(), written[2], strict=True):
         np.testing.assert_array_equal(value, expected)

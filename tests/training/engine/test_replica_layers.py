@@ -23,6 +23,9 @@ import tensorflow as tf
 from keras_convnext import optimizers
 from keras_convnext.layers import BatchNormalization, Dropout
 from training.engine import distribution, step, train_state
+from training.recipes import resolve
+from training.tasks import CLASSIFICATION
+losses = CLASSIFICATION.make_losses(resolve("demo", ["label_smoothing=0"]))
 two = distribution.make_strategy(distribution.parse("cpu:2"))
 made = {}
 with two.scope():
@@ -52,9 +55,9 @@ for name, strategy, parts in (
         model = keras.Model(inputs, dense(x))
         optimizer = optimizers.LayerwiseAdamW(0.01, weight_decay=0.0)
         optimizer.build(model.trainable_variables)
-    settings = step.StepSettings(12, 3, accumulation_steps=parts)
+    settings = step.StepSettings(12, accumulation_steps=parts)
     train_step = step.make_train_step(
-        train_state.TrainState(model, optimizer), settings, strategy
+        train_state.TrainState(model, optimizer), losses, settings, strategy
     )
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(12)
     results = [

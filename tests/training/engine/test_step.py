@@ -16,7 +16,10 @@ from training.engine import step
 from training.engine.loss_scale import LossScale
 from training.engine.step import StepSettings
 from training.engine.train_state import TrainState
+from training.recipes import resolve
+from training.tasks import CLASSIFICATION
 
+LOSSES = CLASSIFICATION.make_losses(resolve("demo", ["label_smoothing=0"]))
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -59,7 +62,7 @@ def test_the_step_reports_the_batchs_loss_hits_and_gradient_norm(one_device):
     images = np.random.default_rng(1).integers(0, 5, (4, 1, 2, 3)).astype(np.uint8)
     labels = np.array([0, 1, 1, 0], np.int32)
 
-    train_step = step.make_train_step(train_state, StepSettings(4, 2), one_device)
+    train_step = step.make_train_step(train_state, LOSSES, StepSettings(4), one_device)
     result = train_step(tf.constant(images), tf.constant(labels))
 
     flat = images.reshape(4, 6).astype(np.float64)
@@ -73,7 +76,7 @@ def test_the_step_reports_the_batchs_loss_hits_and_gradient_norm(one_device):
     assert float(result["gradient_norm"]) == pytest.approx(
         np.linalg.norm(gradient), rel=1e-5
     )
-    assert float(result["correct"]) == (logits.argmax(axis=1) == labels).sum()
+    assert float(result["accuracy"]) == (logits.argmax(axis=1) == labels).sum()
     # Adam's first step is the rate times the gradient's sign.
     moved = train_state.model.get_weights()[0] - weights
     np.testing.assert_allclose(moved, -0.01 * np.sign(gradient), atol=1e-5)
@@ -83,8 +86,8 @@ def test_the_step_reports_the_batchs_loss_hits_and_gradient_norm(one_device):
 def test_the_average_follows_the_weights_after_every_step(one_device):
     train_state = linear_train_state(one_device, ema_decay=0.75)
     expected = train_state.model.get_weights()[0]
-    settings = StepSettings(2, 2, ema_decay=0.75)
-    train_step = step.make_train_step(train_state, settings, one_device)
+    settings = StepSettings(2, ema_decay=0.75)
+    train_step = step.make_train_step(train_state, LOSSES, settings, one_device)
     images = tf.constant(np.arange(12).reshape(2, 1, 2, 3), tf.uint8)
     for _ in range(3):
         train_step(images, tf.constant([0, 1]))
@@ -102,13 +105,13 @@ def test_a_gradient_beyond_float16_changes_nothing_but_the_scale(one_device):
         scale = LossScale(first=8.0, steps_to_grow=2)
     train_state = dataclasses.replace(train_state, loss_scale=scale)
     train_step = step.make_train_step(
-        train_state, StepSettings(2, 2, ema_decay=0.5), one_device
+        train_state, LOSSES, StepSettings(2, ema_decay=0.5), one_device
     )
     plain = linear_train_state(one_device, ema_decay=0.5)
     plain.model.set_weights(train_state.model.get_weights())
     plain.averaged.set_weights(train_state.model.get_weights())
     plain_step = step.make_train_step(
-        plain, StepSettings(2, 2, ema_decay=0.5), one_device
+        plain, LOSSES, StepSettings(2, ema_decay=0.5), one_device
     )
     images = tf.constant(np.arange(12).reshape(2, 1, 2, 3), tf.float32)
     labels = tf.constant([0, 1])
@@ -163,6 +166,8 @@ import tensorflow as tf
 import keras_convnext
 from keras_convnext import optimizers
 from training.engine import distribution, step, train_state
+from training.recipes import resolve
+from training.tasks import CLASSIFICATION
 devices, parts, steps, out = *map(int, sys.argv[1:4]), sys.argv[4]
 strategy = distribution.make_strategy(distribution.parse(f"cpu:{devices}"))
 assert strategy.num_replicas_in_sync == devices
@@ -180,10 +185,13 @@ with strategy.scope():
     )
     optimizer.build(models[0].trainable_variables)
 settings = step.StepSettings(
-    8, 3, 0.1, clip_norm=0.5, ema_decay=0.9, accumulation_steps=parts
+    8, clip_norm=0.5, ema_decay=0.9, accumulation_steps=parts
 )
 train_step = step.make_train_step(
-    train_state.TrainState(models[0], optimizer, models[1]), settings, strategy
+    train_state.TrainState(models[0], optimizer, models[1]),
+    CLASSIFICATION.make_losses(resolve("demo")),
+    settings,
+    strategy,
 )
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (8 * steps, 16, 16, 3)).astype(np.uint8)

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from keras_convnext._messages import Interrupted, UsageError
-from training.data import source as data
+from training import data
 from training.data.examples import Records
-from training.engine import trainer
+from training.engine import tensorflow_backend, trainer
 from training.workdir.layout import Workdir, identity
 
 
@@ -97,29 +97,32 @@ def test_an_interrupted_run_in_larger_calls_ends_as_a_whole_one(prepared, tmp_pa
 @pytest.fixture
 def without_network(monkeypatch):
     """Steps that cost nothing, for tests of the loop around them."""
-    figures = {"loss": 0.5, "correct": 6.0, "gradient_norm": 1.0}
+    figures = {"loss": 0.5, "accuracy": 6.0, "gradient_norm": 1.0}
     results = {name: tf.Variable(value) for name, value in figures.items()}
 
-    def make_train_step(train_state, settings, strategy, *trains):
-        def train_step(images, labels):
+    def make_train_step(train_state, losses, settings, strategy, *trains):
+        def train_step(images, truth):
             train_state.optimizer.iterations.assign_add(1)
             return {name: value.read_value() for name, value in results.items()}
 
         return train_step
 
-    def make_evaluation_step(forward, strategy):
+    def make_evaluation_step(model, measure, strategy):
         def evaluation_step(images, labels):
             guess = tf.zeros_like(labels)
             return {
+                "labels": labels,
                 "top": tf.stack([guess, guess + 1], axis=1),
                 "confidence": tf.fill(labels.shape, 0.5),
-                "loss": tf.cast(labels, tf.float32),
+                "losses": tf.cast(labels, tf.float32),
             }
 
         return evaluation_step
 
-    monkeypatch.setattr(trainer, "make_train_step", make_train_step)
-    monkeypatch.setattr(trainer, "make_evaluation_step", make_evaluation_step)
+    monkeypatch.setattr(tensorflow_backend, "make_train_step", make_train_step)
+    monkeypatch.setattr(
+        tensorflow_backend, "make_evaluation_step", make_evaluation_step
+    )
     return results
 
 
@@ -169,10 +172,10 @@ def test_a_signal_ends_the_run_between_steps_with_a_checkpoint(
 def test_a_signal_while_it_is_judged_is_heeded_and_no_step_is_taken_again(
     prepared, tmp_path, without_network, monkeypatch
 ):
-    evaluated = trainer.make_evaluation_step
+    evaluated = tensorflow_backend.make_evaluation_step
 
-    def make_evaluation_step(forward, strategy):
-        step = evaluated(forward, strategy)
+    def make_evaluation_step(model, measure, strategy):
+        step = evaluated(model, measure, strategy)
 
         def evaluation_step(images, labels):
             os.kill(os.getpid(), signal.SIGTERM)
@@ -181,7 +184,9 @@ def test_a_signal_while_it_is_judged_is_heeded_and_no_step_is_taken_again(
         return evaluation_step
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer, "make_evaluation_step", make_evaluation_step)
+        patched.setattr(
+            tensorflow_backend, "make_evaluation_step", make_evaluation_step
+        )
         with pytest.raises(Interrupted, match=r"stopped after step 5 \(epoch 1 of 2"):
             trainer.train(prepared(tmp_path))
     again = prepared(tmp_path)
@@ -200,13 +205,13 @@ def test_a_step_that_went_wrong_within_a_call_is_named(
 ):
     def make_step_loop(step, strategy):
         losses = np.float32([0.5, math.inf, math.nan, 0.5])
-        figures = dict.fromkeys(("correct", "gradient_norm", "waited"), np.ones(4))
+        figures = dict.fromkeys(("accuracy", "gradient_norm", "waited"), np.ones(4))
         return lambda batches, count: {
             name: tf.constant(values[: int(count)])
             for name, values in {**figures, "loss": losses}.items()
         }
 
-    monkeypatch.setattr(trainer, "make_step_loop", make_step_loop)
+    monkeypatch.setattr(tensorflow_backend, "make_step_loop", make_step_loop)
     run = prepared(tmp_path, steps_per_call=4)
     with pytest.raises(UsageError, match=r"loss is inf at step 2 \(epoch 1, batch 2"):
         trainer.train(run)

@@ -1,13 +1,16 @@
 """Figures made of a model's answers."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.engine import distribution
-from training.engine.cluster import Cluster
-from training.engine.step import make_evaluation_step
+from training.engine.tensorflow_backend import TensorFlowBackend
 from training.evaluation import metrics
+from training.recipes import resolve
+from training.tasks import CLASSIFICATION
 
 # Four images, three classes; the answers are 0, 2, 1, 1.
 PROBABILITIES = np.array(
@@ -56,18 +59,17 @@ def test_padding_counts_for_nothing(one_device):
         (images, np.int32([*LABELS, 0, 0]), np.float32([1, 1, 1, 1, 0, 0]))
     ).batch(3)
 
-    def forward(images):
+    def model(images, training):
         return tf.gather(
             tf.constant(scores, tf.float32), tf.cast(images[:, 0, 0, 0], tf.int32)
         )
 
-    alone = Cluster()
-    predictions = metrics.evaluate(
-        distribution.distribute(lambda worker, workers: batches, one_device, alone),
-        make_evaluation_step(forward, one_device),
-        lambda value: distribution.gather(value, one_device, alone),
-        classes=3,
+    task = dataclasses.replace(
+        CLASSIFICATION, validation_batches=lambda source, recipe, share: batches
     )
+    run = SimpleNamespace(task=task, source=None, recipe=resolve("demo"))
+    rows_of = TensorFlowBackend(one_device).make_evaluation(run, model, task.measure)
+    predictions = metrics.gathered(rows_of(lambda: None), classes=3)
     at_hand = metrics.predictions_from_probabilities(LABELS, PROBABILITIES)
     np.testing.assert_array_equal(predictions.labels, LABELS)
     np.testing.assert_array_equal(predictions.top[:, 0], [0, 2, 1, 1])

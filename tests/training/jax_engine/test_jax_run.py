@@ -20,7 +20,7 @@ from keras_convnext._messages import UsageError
 from tests.training.conftest import CLASSES, bars
 from training import evaluate_main, main
 from training.engine import step
-from training.jax_engine import run
+from training.jax_engine import backend as jax_backend
 from training.jax_engine import step as jax_trainer
 from training.recipes.table import resolve
 from training.workdir.history import read
@@ -81,23 +81,25 @@ STEPS = """
 import sys
 from dataclasses import replace
 import keras, numpy as np
+from keras_convnext.preprocessing import IMAGENET
+from training.data.source import Source
 from training.engine import train_state
 from training.recipes.augmentation import Augmentation
 from training.recipes import resolve
+from training.tasks import CLASSIFICATION
 
 recipe = replace(
     resolve("scratch_small"), variant="test_convnext2", size_px=16, global_batch=6,
     layer_scale_init_value=0.5, stochastic_depth_rate=0.0, ema_decay=0.9,
     clip_norm=0.5, augmentation=Augmentation(), epochs=4, warmup_epochs=1)
 
-class Source:
-    classes = ("a", "b", "c")
-    from keras_convnext.preprocessing import IMAGENET as preprocessing
+source = Source("none", ("a", "b", "c"), None, None, IMAGENET)
 
 random = np.random.default_rng(0)
 images = random.integers(0, 256, (4, 6, 16, 16, 3)).astype("uint8")
 labels = random.integers(0, 3, (4, 6)).astype("int32")
-made = train_state.make(recipe, Source, 4)
+made = train_state.make(recipe, CLASSIFICATION, source, 4)
+losses_of = CLASSIFICATION.make_losses(recipe)
 for v in made.model.trainable_variables:
     if len(v.shape) == 1:
         v.assign(random.normal(size=v.shape) * 0.1 + v.numpy())
@@ -106,21 +108,20 @@ losses = []
 if keras.backend.backend() == "jax":
     import jax
     from training.jax_engine import step as jax_trainer
-    step = jax.jit(jax_trainer.make_train_step(made, recipe, 3))
+    step = jax.jit(jax_trainer.make_train_step(made, losses_of, recipe, 3))
     state = jax_trainer.state_of(made)
     for some in zip(images, labels):
-        state, loss, right = step(state, *some, jax.random.key(0))
-        losses.append([float(loss), float(right)])
+        state, told = step(state, *some, jax.random.key(0))
+        losses.append([float(told["loss"]), float(told["accuracy"]) / 6])
     jax_trainer.put_back(made, state)
 else:
     import tensorflow as tf
     from training.engine.step import StepSettings, make_train_step
-    settings = StepSettings(6, 3, recipe.label_smoothing, clip_norm=recipe.clip_norm,
-                            ema_decay=recipe.ema_decay)
-    step = make_train_step(made, settings, tf.distribute.get_strategy())
+    settings = StepSettings(6, clip_norm=recipe.clip_norm, ema_decay=recipe.ema_decay)
+    step = make_train_step(made, losses_of, settings, tf.distribute.get_strategy())
     for some, known in zip(images, labels):
         told = step(tf.constant(some), tf.constant(known))
-        losses.append([float(told["loss"]), float(told["correct"]) / 6])
+        losses.append([float(told["loss"]), float(told["accuracy"]) / 6])
 np.savez(sys.argv[1], losses=losses, **{
     f"{kind}/{v.path}": v.numpy()
     for kind, model in (("model", made.model), ("average", made.averaged))
@@ -237,13 +238,13 @@ def test_what_is_not_here_is_named_all_at_once():
     )
     recipe = replace(recipe, weights="imagenet")
     with pytest.raises(UsageError) as caught:
-        run.check(recipe, "digits")
+        jax_backend.check(recipe, "digits")
     for words in ("rand_augment", "mixed_float16", "weights", "--data=digits"):
         assert words in str(caught.value)
 
 
 def test_the_recipe_for_small_images_asks_for_nothing_that_is_not_here():
-    run.check(resolve("scratch_small"), "array:cifar10.npz")
+    jax_backend.check(resolve("scratch_small"), "array:cifar10.npz")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,7 @@ def test_the_recipe_for_small_images_asks_for_nothing_that_is_not_here():
 )
 def test_images_that_do_not_fit_the_recipe_are_a_mistake(bars_file, changes, words):
     with pytest.raises(UsageError, match=words):
-        run.load(f"array:{bars_file}", resolve("scratch_small", changes))
+        jax_backend.load(f"array:{bars_file}", resolve("scratch_small", changes))
 
 
 @pytest.mark.parametrize("flag", ["--devices=cpu:2", "--tensorboard"])
@@ -275,7 +276,7 @@ def test_flags_that_are_not_here_are_a_mistake(flag, monkeypatch, capfd, tmp_pat
 def test_nothing_of_it_needs_tensorflow():
     program = (
         "import sys; sys.modules['tensorflow'] = None; "
-        "from training import main, recipes; from training.jax_engine import run; "
+        "from training import main, recipes; from training.jax_engine import backend; "
         "print(len(recipes.RECIPES))"
     )
     done = ran([sys.executable, "-c", program])

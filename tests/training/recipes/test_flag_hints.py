@@ -10,7 +10,10 @@ from keras_convnext._messages import UsageError
 from training import main, preview_main
 from training.recipes import flag_hints, overrides, recipe, table
 from training.report import finished
+from training.tasks import CLASSIFICATION
 from training.workdir.layout import Workdir, identity
+
+METRIC = CLASSIFICATION.metric
 
 
 def parse(argv):
@@ -102,7 +105,7 @@ def test_the_command_that_trains_on_has_all_that_was_changed(tmp_path):
     run.metrics.write_text('{"top1": 0.5}')
     longer = dataclasses.replace(whole, epochs=20, warmup_epochs=3)
     with pytest.raises(UsageError, match="is finished") as raised:
-        finished.words(run, identity(longer, "folder:my photos"))
+        finished.words(run, identity(longer, "folder:my photos"), METRIC)
     said = str(raised.value)
     assert "'--data=folder:my photos'" in said
     assert f"'--weights={tmp_path}/a run' '--workdir={tmp_path}/a run-2'" in said
@@ -110,7 +113,9 @@ def test_the_command_that_trains_on_has_all_that_was_changed(tmp_path):
     assert sorted(sets) == ["ema_decay=none", "epochs=20", "size_px=48"]
     with pytest.raises(UsageError, match=r"holds another run .seed=0 there"):
         finished.words(
-            run, identity(dataclasses.replace(longer, seed=1), "folder:my photos")
+            run,
+            identity(dataclasses.replace(longer, seed=1), "folder:my photos"),
+            METRIC,
         )
 
 

@@ -13,6 +13,7 @@ from training.evaluation.metrics import Predictions
 from training.recipes import table
 from training.report import html as report
 from training.report import next_steps
+from training.report.outcome import Outcome
 from training.workdir.layout import Workdir
 
 METRICS = {
@@ -43,14 +44,17 @@ def page_of(classes=("cat", "dog"), skipped=(), **figures):
         skipped=skipped,
         training=SimpleNamespace(labels=np.arange(len(classes))),
     )
-    run = SimpleNamespace(
+    outcome = Outcome(
         recipe=table.resolve("finetune_small"),
         source=source,
         workdir=Workdir(Path("runs/my photos")),
+        model=None,
+        metrics={**METRICS, "classes": len(classes), **figures},
+        history=[],
+        details=predictions,
     )
     names = ("cat/0.jpg", "dog/1.jpg", "cat/2.jpg", "dog/3.jpg")
-    told = {**METRICS, "classes": len(classes), **figures}
-    return report.page(run, told, [], predictions, {"mistakes.png": b"x"}, names)
+    return report.page(outcome, {"mistakes.png": b"x"}, names)
 
 
 def words_of(page):

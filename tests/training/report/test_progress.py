@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from training.evaluation.metric import Metric
 from training.report import progress
 from training.report.progress import Progress, clock
 
@@ -29,6 +30,9 @@ def time(monkeypatch):
     return now
 
 
+METRIC = Metric("top1", figure="accuracy", words="accuracy")
+
+
 def run_epoch(shown, time, seconds_a_step, epoch=0, steps=10):
     shown.on_epoch_begin(epoch)
     for batch in range(steps):
@@ -52,7 +56,7 @@ def test_a_terminal_gets_a_bar_that_is_drawn_over(time):
 
 def test_elsewhere_there_are_whole_lines_once_a_minute(time):
     stream = io.StringIO()
-    run_epoch(Progress(2, 10, 32, stream=stream), time, 25.0)
+    run_epoch(Progress(2, 10, 32, stream=stream, metric=METRIC), time, 25.0)
     text = stream.getvalue()
     assert "\r" not in text
     assert "\x1b" not in text

@@ -21,7 +21,8 @@ import tensorflow as tf
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._data.forms import prepared_in
 
-from ..examples import Encoded, Examples, Pixels, Records
+from ..examples import Encoded, Examples, Records
+from ..pixels import Pixels
 
 # Sets of equally large images are read into memory up to so many bytes.
 _MEMORY_BYTES = 2**30

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.engine import losses as objective
 from training.recipes import recipe
+from training.tasks import TASKS
+from training.tasks import losses as objective
 
 LOGITS = np.array([[2.0, -1.0, 0.0], [0.5, 30.0, -40.0]], np.float32)
 TARGETS = np.array([[0.7, 0.3, 0.0], [0.05, 0.9, 0.05]], np.float32)
@@ -69,3 +70,8 @@ def test_no_loss_mixes_images(name):
 
 def test_recipes_name_the_losses_that_there_are():
     assert tuple(objective.LOSSES) == recipe.LOSSES
+
+
+def test_recipes_name_the_tasks_that_there_are():
+    assert tuple(TASKS) == recipe.KINDS
+    assert all(task.name == name for name, task in TASKS.items())

@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_convnext._messages import UsageError
+
+if TYPE_CHECKING:
+    from .source import Source
 
 # What a model may be evaluated on.
 SPLITS = ("validation", "train", "test", "all")
@@ -118,12 +121,12 @@ def choose(
     return Choice(split, run=run, differs=differs, **values)
 
 
-def words(choice: Choice, source: Any, data: str) -> list[str]:
+def words(choice: Choice, source: Source, data: str) -> list[str]:
     """Returns lines about the images that are used.
 
     Args:
         choice: From `choose`.
-        source: What was loaded by it, a `training.data.Source`.
+        source: What was loaded by it.
         data: What `--data` says.
     """
     if choice.split in ("test", "all") or not source.drawn:
@@ -155,7 +158,7 @@ def _origin(choice: Choice) -> str:
     return " (no recipe.json beside the model says how its run split them)"
 
 
-def _changed_data(run: RunSplit, source: Any, data: str) -> list[str]:
+def _changed_data(run: RunSplit, source: Source, data: str) -> list[str]:
     """Returns a line where the data are no longer as the run split them."""
     then = [run.fields.get(name, 0) for name in ("train_examples", "eval_examples")]
     now = [source.train_examples, source.validation_examples]

@@ -9,9 +9,8 @@ from PIL import Image
 
 import keras_convnext
 from keras_convnext._messages import UsageError
-from training import evaluate_main
-from training.data import source as data
-from training.evaluation import run_split
+from training import data, evaluate_main
+from training.data import run_split
 
 SIDE_PX = 16
 CLASSES = ("cat", "dog", "owl")

@@ -1,0 +1,220 @@
+"""Finds the images that `--data` names: checked, and split where they are not split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from keras_convnext._data import arrays, forms, records
+from keras_convnext._data.data_error import DataError
+from keras_convnext._files import cache_home
+from keras_convnext.preprocessing import IMAGENET, Preprocessing
+
+from .examples import Records
+from .pixels import Pixels
+from .readers import folder, tfds
+from .source import WHOLE, Source
+
+
+def load(
+    spec: str,
+    *,
+    size_px: int,
+    validation_share: float = 0.2,
+    seed: int = 0,
+    skip_bad_images: bool = False,
+    preprocessing: Preprocessing | None = None,
+    data_dir: str | None = None,
+    split: str = "validation",
+) -> Source:
+    """Finds the data, checks all of it, and splits it where it is not split.
+
+    Args:
+        spec: "digits", "folder:PATH", "array:PATH.npz", "tfrecord:FILES",
+            "array_record:FILES", or a name that tensorflow-datasets knows, with or
+            without "tfds:" before it.
+        size_px: Side of the square images.
+        validation_share: Part for validation if the data has no split of its own.
+        seed: Of that split.
+        skip_bad_images: Leave unreadable images out instead of refusing.
+        preprocessing: How to evaluate; None for the way of the kind of data.
+        data_dir: Where tensorflow-datasets' data sets lie. None is its own place,
+            and the user's cache for the digits.
+        split: Which examples are `validation`, "validation", "train", "test" or
+            "all". With the last two `training` is the same examples: the data need no
+            part to train on.
+
+    Raises:
+        DataError: The data cannot be used; says all that is wrong.
+    """
+    if not 0 < validation_share < 1:
+        raise DataError(
+            f"A share of {validation_share} cannot be used for validation; it "
+            "must lie between 0 and 1."
+        )
+    kind, rest = forms.parse(spec)
+    whole = split if split in ("test", "all") else None
+    options = _Options(validation_share, seed, skip_bad_images, data_dir, whole)
+    loader = _KINDS.get(kind)
+    is_path = (
+        ":" not in spec and Path(spec).expanduser().exists() and not tfds.is_known(spec)
+    )
+    if loader is None or is_path or not (rest or kind == "digits"):
+        hint = forms.proposal(spec)
+        raise DataError(f"No data under {spec!r}. Give {forms.FORMS}. {hint}".strip())
+    try:
+        source = loader(rest, options)
+    except DataError as error:
+        hint = forms.proposal(rest)
+        if not hint or f"--data={kind}:" in hint:
+            raise
+        raise DataError(f"{error} {hint}") from error
+    if split == "train":
+        source = replace(source, validation=source.training)
+    chosen = preprocessing or replace(source.preprocessing, size_px=size_px)
+    return replace(source, name=spec, preprocessing=chosen)
+
+
+def from_arrays(
+    train_images: Any,
+    train_labels: Any,
+    eval_images: Any,
+    eval_labels: Any,
+    classes: Sequence[str],
+    *,
+    name: str = "array",
+    size_px: int | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Source:
+    """Returns images that are in memory already.
+
+    Args:
+        train_images: uint8 `(count, height, width, 3)`.
+        train_labels: Whole numbers `(count,)`.
+        eval_images: As train_images.
+        eval_labels: As train_labels.
+        classes: Names in the order of the labels.
+        name: What to call it.
+        size_px: Side of the square images; None is their height.
+        preprocessing: How to evaluate; None takes the whole image.
+
+    Raises:
+        DataError: The arrays have other shapes or types, or labels without a class.
+    """
+    count = len(classes)
+    training = Pixels(*arrays.checked(train_images, train_labels, count, "training"))
+    validation = Pixels(*arrays.checked(eval_images, eval_labels, count, "evaluation"))
+    source = Source(name, tuple(classes), training, validation, WHOLE)
+    size_px = size_px or training.images.shape[1]
+    chosen = preprocessing or replace(WHOLE, size_px=size_px)
+    return replace(source, preprocessing=chosen)
+
+
+@dataclass(frozen=True)
+class _Options:
+    validation_share: float
+    seed: int
+    skip_bad_images: bool
+    data_dir: str | None
+    whole: str | None
+
+
+def _load_digits(_: str, options: _Options) -> Source:
+    # Importing it registers its builder with tensorflow-datasets.
+    from .readers import digits
+
+    digits.require_scikit_learn()
+    data_dir = options.data_dir or str(cache_home() / "datasets")
+    return _load_named(digits.NAME, replace(options, data_dir=data_dir), quiet=True)
+
+
+def _load_named(name: str, options: _Options, quiet: bool = False) -> Source:
+    found = tfds.load(
+        name,
+        data_dir=options.data_dir,
+        validation_share=options.validation_share,
+        quiet=quiet,
+        whole=options.whole,
+    )
+    return Source(
+        name,
+        found.classes,
+        found.train,
+        found.validation,
+        WHOLE if found.is_small else IMAGENET,
+        drawn=found.drawn,
+    )
+
+
+def _load_folder(path: str, options: _Options) -> Source:
+    cache, skip = cache_home(), options.skip_bad_images
+    if options.whole is not None:
+        found = folder.load_whole(
+            path, part=options.whole, skip_bad_images=skip, cache=cache
+        )
+    else:
+        found = folder.load(
+            path,
+            validation_share=options.validation_share,
+            seed=options.seed,
+            skip_bad_images=skip,
+            cache=cache,
+        )
+    return Source(
+        path,
+        found.classes,
+        found.train,
+        found.validation,
+        IMAGENET,
+        found.skipped,
+        found.notices,
+        found.drawn,
+    )
+
+
+def _load_records(spec: str, options: _Options, store: str) -> Source:
+    if options.whole is not None:
+        found = records.load_whole(spec, store=store, part=options.whole)
+    else:
+        found = records.load(
+            spec,
+            store=store,
+            validation_share=options.validation_share,
+            seed=options.seed,
+        )
+    training, validation = (
+        Records(part.count, part.read, part.labels, part.names)
+        for part in (found.train, found.validation)
+    )
+    return Source(
+        spec, found.classes, training, validation, IMAGENET, drawn=found.drawn
+    )
+
+
+def _load_array_records(path: str, options: _Options) -> Source:
+    prepared = forms.prepared_in(path)
+    if prepared is None:
+        return _load_records(path, options, "array_record")
+    return _load_named(prepared, options)
+
+
+def _load_array(path: str, options: _Options) -> Source:
+    if options.whole is not None:
+        classes, images = arrays.load_whole(path, part=options.whole)
+        return Source(path, classes, Pixels(*images), Pixels(*images), WHOLE)
+    # The file says which images are for validation.
+    classes, training, validation = arrays.load(path)
+    return Source(path, classes, Pixels(*training), Pixels(*validation), WHOLE)
+
+
+_KINDS: dict[str, Callable[[str, _Options], Source]] = {
+    "digits": _load_digits,
+    "folder": _load_folder,
+    "array": _load_array,
+    "tfrecord": partial(_load_records, store="tfrecord"),
+    "array_record": _load_array_records,
+    "tfds": _load_named,
+}

@@ -1,0 +1,228 @@
+"""The steps of a run on TensorFlow, on every device of a strategy at once."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_convnext._messages import UsageError
+
+from ..data.pipeline import WorkerShard
+from ..data.source import Source
+from ..recipes.recipe import Recipe
+from ..tasks.task import Measure, Rows, Task
+from . import distribution, pretrained
+from .cluster import ALONE, Cluster
+from .run import Check, Run, TakeEpoch
+from .step import StepSettings, make_evaluation_step, make_train_step
+from .step_loop import make_step_loop
+
+# A power cut costs at most this much of an epoch that takes hours.
+_CHECKPOINT_SECONDS = 900.0
+# Gradients that overflow float16 even so are not a matter of scale.
+_LEAST_LOSS_SCALE = 2.0**-10
+
+
+@dataclass(frozen=True)
+class TensorFlowBackend:
+    """A strategy and this process among those that train together.
+
+    Attributes:
+        strategy: What the work is spread by.
+        cluster: This process among those that train together.
+        checkpoint_seconds: The end of every epoch has a checkpoint.
+    """
+
+    strategy: tf.distribute.Strategy
+    cluster: Cluster = ALONE
+    checkpoint_seconds: float = 0.0
+
+    @property
+    def replicas(self) -> int:
+        """Devices that share a batch."""
+        return int(self.strategy.num_replicas_in_sync)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.cluster.is_chief
+
+    def describe(self) -> str:
+        """Returns the devices in a few words."""
+        return distribution.describe(self.strategy)
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Returns a context in which variables are made on every device."""
+        scope: AbstractContextManager[Any] = self.strategy.scope()
+        return scope
+
+    def any_worker(self, flag: bool) -> bool:
+        """Returns True if the flag is set on any worker; all get the same answer."""
+        return distribution.any_worker(flag, self.strategy, self.cluster)
+
+    def load(
+        self, task: Task, data: str, recipe: Recipe, skip_bad_images: bool
+    ) -> Source:
+        """Returns the data, made as the recipe's weights are used to."""
+        source = task.load(data, recipe, skip_bad_images)
+        return pretrained.match_preprocessing(source, recipe)
+
+    def make_epoch(self, run: Run) -> TakeEpoch:
+        """Returns a function that takes the steps that the run's epoch still has."""
+        settings = StepSettings(
+            global_batch=run.recipe.global_batch,
+            clip_norm=run.recipe.clip_norm,
+            ema_decay=run.recipe.ema_decay,
+            accumulation_steps=run.recipe.accumulation_steps,
+        )
+        make = partial(
+            make_train_step,
+            run.train_state,
+            run.task.make_losses(run.recipe),
+            settings,
+            self.strategy,
+        )
+        whole = make_step_loop(make(), self.strategy)
+        head = make_step_loop(make(run.task.is_head), self.strategy)
+
+        def take_epoch(listeners: keras.callbacks.CallbackList, check: Check) -> None:
+            is_frozen = run.progress.epoch < run.recipe.frozen_epochs
+            batches = iter(self._spread(partial(_training_share, run)))
+            while True:
+                _call(run, head if is_frozen else whole, batches, listeners)
+                if run.progress.batch == run.steps_per_epoch:
+                    return
+                check()
+                if run.seconds_since_saved() > _CHECKPOINT_SECONDS:
+                    run.save()
+
+        return take_epoch
+
+    def make_evaluation(
+        self, run: Run, model: keras.Model, measure: Measure
+    ) -> Callable[[Check], Iterator[Rows]]:
+        """Returns a function that gives the rows of every validation example."""
+        step = make_evaluation_step(model, measure, self.strategy)
+        batches = self._spread(partial(_validation_share, run))
+
+        def evaluate(check: Check) -> Iterator[Rows]:
+            for images, truth, weights in batches:
+                rows = step(images, truth)
+                is_real = self._collected(weights) > 0
+                yield {
+                    name: self._collected(values)[is_real]
+                    for name, values in rows.items()
+                }
+                check()
+
+        return evaluate
+
+    def _spread(self, share: Callable[[int, int], tf.data.Dataset]) -> Iterable[Any]:
+        return distribution.distribute(share, self.strategy, self.cluster)
+
+    def _collected(self, value: Any) -> Any:
+        return distribution.gather(value, self.strategy, self.cluster)
+
+
+def _training_share(run: Run, worker: int, workers: int) -> tf.data.Dataset:
+    share = WorkerShard(run.recipe.global_batch, worker, workers)
+    return run.task.training_batches(
+        run.source, run.recipe, share, run.progress.epoch, run.progress.batch
+    )
+
+
+def _validation_share(run: Run, worker: int, workers: int) -> tf.data.Dataset:
+    share = WorkerShard(run.recipe.global_batch, worker, workers)
+    return run.task.validation_batches(run.source, run.recipe, share)
+
+
+def _call(
+    run: Run,
+    take: Callable[[Any, tf.Tensor], dict[str, tf.Tensor]],
+    batches: Iterator[Any],
+    listeners: keras.callbacks.CallbackList,
+) -> None:
+    """Takes some steps in one call, and then looks at each of them."""
+    left = run.steps_per_epoch - run.progress.batch
+    count = min(run.recipe.steps_per_call, left)
+    listeners.on_train_batch_begin(run.progress.batch)
+    began = time.monotonic()
+    try:
+        results = {
+            name: values.numpy()
+            for name, values in take(batches, tf.constant(count)).items()
+        }
+    except tf.errors.OutOfRangeError as error:
+        raise UsageError(
+            f"the data ended before batch {run.steps_per_epoch} of epoch "
+            f"{run.progress.epoch + 1}: there are fewer images than it says"
+        ) from error
+    except tf.errors.ResourceExhaustedError as error:
+        raise UsageError(
+            f"the memory of the devices is full in a step of {run.recipe.global_batch} "
+            f"images of {run.recipe.size_px} px; in a new --workdir, --set "
+            f"accumulation_steps={2 * run.recipe.accumulation_steps} takes a batch in "
+            "more parts, and a smaller --set global_batch= or size_px= needs less"
+        ) from error
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+        if "IteratorGetNext" not in str(error):
+            raise
+        raise UsageError(_unreadable(run, count, error)) from error
+    seconds = (time.monotonic() - began) / count
+    for number in range(count):
+        batch = run.progress.batch
+        if number:
+            listeners.on_train_batch_begin(batch)
+        result = {name: float(values[number]) for name, values in results.items()}
+        _check_finite(run, batch, result)
+        del result["gradient_norm"]
+        images = float(run.recipe.global_batch)
+        run.note_steps(
+            1, {**result, "steps": 1.0, "images": images, "seconds": seconds}
+        )
+        totals = run.progress.totals
+        listeners.on_train_batch_end(
+            batch,
+            {
+                "loss": totals["loss"] / totals["steps"],
+                "data_wait": totals["waited"] / max(totals["seconds"], 1e-9),
+            },
+        )
+
+
+def _unreadable(run: Run, count: int, error: tf.errors.OpError) -> str:
+    """Returns the error for an image that cannot be decoded during training."""
+    first = run.progress.batch + 1
+    last = first + count - 1
+    where = f"batch {first}" if first == last else f"batches {first} to {last}"
+    # TensorFlow's own words stand above the first node that it names.
+    reason = error.message.partition("[[")[0].strip().rpartition("\n")[2][:200]
+    return (
+        f"an image of {where} of epoch {run.progress.epoch + 1} cannot be read "
+        f"({reason}); class folders are checked beforehand, and --skip_bad_images "
+        "leaves such images of theirs out"
+    )
+
+
+def _check_finite(run: Run, batch: int, results: dict[str, float]) -> None:
+    """Raises UsageError where the loss or its gradient is no longer a number."""
+    names = ["loss", "gradient_norm"]
+    scale = run.train_state.loss_scale
+    if scale is not None and scale.factor.numpy() > _LEAST_LOSS_SCALE:
+        # The step was not taken, and the next one is with half the factor.
+        names.remove("gradient_norm")
+    for name in names:
+        if not math.isfinite(results[name]):
+            raise run.checkpoints.not_a_number(
+                f"the {name.replace('_', ' ')} is {results[name]} at step "
+                f"{run.progress.step + 1} (epoch {run.progress.epoch + 1}, batch "
+                f"{batch + 1})"
+            )

@@ -1,0 +1,8 @@
+"""The kinds of work that a run may train for; a recipe names its own."""
+
+from .classification import CLASSIFICATION
+from .task import Task
+
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION,)}
+
+__all__ = ["CLASSIFICATION", "TASKS", "Task"]

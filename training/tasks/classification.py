@@ -1,0 +1,240 @@
+"""Classification: an image has one label, or shares of several where it is mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import keras
+from keras import ops
+
+import keras_convnext
+
+from ..data.source import Source
+from ..evaluation.metric import Metric
+from ..evaluation.metrics import LEAST_PROBABILITY, TOP, gathered
+from ..recipes.recipe import Recipe
+from ..report import plots, results
+from ..report.outcome import Outcome
+from . import losses
+from .task import Evaluation, Measure, Rows, Task
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from ..data.pipeline import WorkerShard
+
+
+def load(data: str, recipe: Recipe, skip_bad_images: bool) -> Source:
+    """Returns labeled images.
+
+    Args:
+        data: What `--data` says.
+        recipe: Its size, split and seed are used.
+        skip_bad_images: Leave unreadable images out instead of refusing.
+
+    Raises:
+        DataError: The data cannot be used; says all that is wrong.
+    """
+    from ..data import loading  # TensorFlow's decoders, which JAX does without
+
+    return loading.load(
+        data,
+        size_px=recipe.size_px,
+        validation_share=recipe.validation_share,
+        seed=recipe.seed,
+        skip_bad_images=skip_bad_images,
+    )
+
+
+def training_batches(
+    source: Source, recipe: Recipe, share: WorkerShard, epoch: int, start_batch: int
+) -> tf.data.Dataset:
+    """Returns batches (images uint8, labels), as `Source.train` has them."""
+    return source.train(
+        share.global_batch,
+        epoch=epoch,
+        seed=recipe.seed,
+        augment=recipe.augmentation,
+        start_batch=start_batch,
+        worker=share.worker,
+        workers=share.workers,
+    )
+
+
+def validation_batches(
+    source: Source, recipe: Recipe, share: WorkerShard
+) -> tf.data.Dataset:
+    """Returns batches (images float32, labels, weights), as `Source.evaluation`."""
+    return source.validation_batches(
+        share.global_batch, worker=share.worker, workers=share.workers
+    )
+
+
+def build_training_model(recipe: Recipe, source: Source) -> keras.Model:
+    """Builds the model that learns; it gives logits.
+
+    Raises:
+        ValueError: The recipe's fields make no model.
+    """
+    return _build(
+        recipe,
+        len(source.classes),
+        source,
+        weights=recipe.weights,
+        classifier_activation=None,
+        stochastic_depth_rate=recipe.stochastic_depth_rate,
+        dropout_rate=recipe.dropout_rate,
+        head_init_scale=recipe.head_init_scale,
+        dtype=recipe.precision,
+    )
+
+
+def build_inference_model(
+    recipe: Recipe, trained: keras.Model, source: Source
+) -> keras.Model:
+    """Builds the model that `model.keras` holds.
+
+    Probabilities instead of logits, float32 whatever the training's precision,
+    and nothing in it that is only for training.
+
+    Args:
+        recipe: The run's.
+        trained: A model of `build_training_model`, whose weights it gets.
+        source: The run's.
+    """
+    model = _build(
+        recipe,
+        trained.output_shape[-1],
+        source,
+        weights=None,
+        classifier_activation="softmax",
+        dtype="float32",
+    )
+    model.set_weights(trained.get_weights())
+    return model
+
+
+def _build(
+    recipe: Recipe, classes: int, source: Source, **arguments: Any
+) -> keras.Model:
+    if recipe.layer_scale_init_value is not None:
+        arguments["layer_scale_init_value"] = recipe.layer_scale_init_value
+    return keras_convnext.create(
+        recipe.variant,
+        input_shape=(recipe.size_px, recipe.size_px, 3),
+        classes=classes,
+        patch_size=recipe.patch_size,
+        preprocessing=source.preprocessing,
+        seed=recipe.seed,
+        **arguments,
+    )
+
+
+def is_head(path: str) -> bool:
+    """Returns True if the variable of that path learns while the backbone is frozen.
+
+    The last norm and the classifier: what layer-wise rates count as the last layer.
+    """
+    return path.split("/")[-2].startswith("head_")
+
+
+def make_losses(recipe: Recipe) -> Measure:
+    """Returns a function from logits and labels to "loss" and "accuracy".
+
+    Args:
+        recipe: Its `loss`, `label_smoothing` and `target_threshold` are used.
+    """
+
+    def losses_of(outputs: Any, labels: Any) -> Rows:
+        logits = ops.cast(outputs, "float32")
+        targets = losses.soft_targets(labels, logits.shape[-1], recipe.label_smoothing)
+        desired = losses.apply_threshold(targets, recipe.target_threshold)
+        correct = ops.argmax(logits, axis=1) == ops.argmax(targets, axis=1)
+        return {
+            "loss": losses.LOSSES[recipe.loss](desired, logits),
+            "accuracy": ops.cast(correct, "float32"),
+        }
+
+    return losses_of
+
+
+def measure(outputs: Any, labels: Any) -> Rows:
+    """Returns what `evaluate` needs, of logits `(batch, classes)`."""
+    return _rows(ops.log_softmax(outputs), labels)
+
+
+def measure_inference(outputs: Any, labels: Any) -> Rows:
+    """Returns what `evaluate` needs, of probabilities `(batch, classes)`."""
+    return _rows(ops.log(ops.maximum(outputs, LEAST_PROBABILITY)), labels)
+
+
+def _rows(scores: Any, labels: Any) -> Rows:
+    """Returns the most probable classes, the confidence and the loss of each image."""
+    scores = ops.cast(scores, "float32")
+    values, top = ops.top_k(scores, k=min(TOP, scores.shape[-1]))
+    losses = -ops.take_along_axis(scores, ops.expand_dims(labels, 1), axis=1)
+    return {
+        "labels": labels,
+        "top": top,
+        "confidence": ops.exp(values[:, 0]),
+        "losses": ops.squeeze(losses, axis=1),
+    }
+
+
+def evaluate(rows: Iterable[Rows], source: Source) -> Evaluation:
+    """Returns accuracies, loss and calibration; the predictions are its details."""
+    predictions = gathered(rows, len(source.classes))
+    return Evaluation(
+        figures={
+            "loss": predictions.loss,
+            "accuracy": predictions.top1,
+            "top5": predictions.top5,
+        },
+        metrics={
+            "top1": predictions.top1,
+            "top5": predictions.top5,
+            "loss": predictions.loss,
+            "mean_class_accuracy": predictions.mean_class_accuracy(),
+            "calibration_error": predictions.calibration_error(),
+        },
+        details=predictions,
+    )
+
+
+def write_report(outcome: Outcome) -> None:
+    """Writes validation.csv, drawings and, under TensorFlow, the page."""
+    source, workdir = outcome.source, outcome.workdir
+    predictions = outcome.details
+    names = results.image_names(source)
+    results.write_validation(workdir, names, source.classes, predictions)
+    drawn = {"curves.png": plots.curves(outcome.history)}
+    if len(source.classes) <= plots.MOST_CONFUSION_CLASSES:
+        drawn["confusion.png"] = plots.confusion(
+            predictions.confusion(), source.classes
+        )
+    if keras.backend.backend() != "tensorflow":
+        results.write_images(workdir, drawn)
+        return
+    from ..report import figures, html  # TensorFlow's gradients, which JAX does without
+
+    drawn |= figures.draw(outcome, names)
+    results.write_images(workdir, drawn)
+    html.write(outcome, drawn, names)
+
+
+CLASSIFICATION = Task(
+    name="classification",
+    metric=Metric("top1", figure="accuracy", words="accuracy"),
+    load=load,
+    training_batches=training_batches,
+    validation_batches=validation_batches,
+    build_training_model=build_training_model,
+    build_inference_model=build_inference_model,
+    is_head=is_head,
+    make_losses=make_losses,
+    measure=measure,
+    measure_inference=measure_inference,
+    evaluate=evaluate,
+    write_report=write_report,
+)

@@ -1,0 +1,97 @@
+"""What a kind of work supplies: the one thing that a run does not know by itself.
+
+The loop, its distribution, accumulation, the moving average, checkpoints, exact resume
+and watching are written once, in `engine`, and know no task. A task is a value of
+functions. Those that compute with tensors are written with `keras.ops`, so that one
+text serves TensorFlow and JAX.
+
+Three words are used for all tasks. The truth is what is joined to an image: a label, a
+mask, boxes, or nothing, as any nest of tensors whose first axis is the batch. Outputs
+are what a model gives for a batch of images, any nest too: logits, and those of an
+auxiliary head. Rows are a mapping of names to tensors whose first axis is the batch:
+what is to be known of each example, small enough to be gathered from all devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from ..data.source import Source
+from ..evaluation.metric import Metric
+from ..recipes.recipe import Recipe
+from ..report.outcome import Outcome
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from ..data.pipeline import WorkerShard
+
+Rows = dict[str, Any]
+# From outputs and truth to rows.
+Measure = Callable[[Any, Any], Rows]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results of a model on the validation examples.
+
+    Attributes:
+        figures: What an epoch's logs hold, without the "val_" before each name.
+        metrics: What metrics.json holds.
+        details: What the task's own report needs: predictions, a histogram, boxes.
+    """
+
+    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
+    details: Any
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of work.
+
+    Attributes:
+        name: Key in `TASKS`, and what a recipe's `task` says.
+        metric: What decides the best epoch.
+        load: From what `--data` says, a recipe, and whether unreadable images are left
+            out, to the data. Raises DataError where they cannot be used.
+        training_batches: From source, recipe, share, epoch and first batch to one epoch
+            of batches (images, truth), image and truth changed alike. The same
+            arguments give the same batches: resuming is exact by that.
+        validation_batches: From source, recipe and share to batches (images, truth,
+            weights) of every validation example once; weight 0 is padding.
+        build_training_model: From recipe and source to the model that learns, float32
+            images `(batch, height, width, 3)` in 0..255 to outputs. May raise
+            ValueError.
+        build_inference_model: From recipe, trained model and source to the model that
+            `model.keras` holds.
+        is_head: From a variable's path to whether it learns while the rest is frozen.
+        make_losses: From a recipe to a function of outputs and truth; its rows have
+            "loss", whose mean over a batch is made small, and what else is shown of
+            training, each `(batch,)`.
+        measure: From the training model's outputs and the truth to the rows that
+            `evaluate` needs.
+        measure_inference: The same for the inference model's.
+        evaluate: From the rows of the validation examples, NumPy arrays of some
+            examples at a time, to an evaluation. Large sets are summed up on the way.
+        write_report: Writes what shows a finished run into its workdir, beside model
+            and metrics.json.
+    """
+
+    name: str
+    metric: Metric
+    load: Callable[[str, Recipe, bool], Source]
+    training_batches: Callable[[Source, Recipe, WorkerShard, int, int], tf.data.Dataset]
+    validation_batches: Callable[[Source, Recipe, WorkerShard], tf.data.Dataset]
+    build_training_model: Callable[[Recipe, Source], keras.Model]
+    build_inference_model: Callable[[Recipe, keras.Model, Source], keras.Model]
+    is_head: Callable[[str], bool]
+    make_losses: Callable[[Recipe], Measure]
+    measure: Measure
+    measure_inference: Measure
+    evaluate: Callable[[Iterable[Rows], Source], Evaluation]
+    write_report: Callable[[Outcome], None]
