@@ -218,7 +218,7 @@ def test_records_are_read_by_number_with_their_classes(tmp_path):
 
 
 def test_records_that_a_run_divided_are_divided_as_it_did(tmp_path):
-    from training.data import source
+    from training.data import load
 
     write_records(tmp_path / "all.tfrecord", 130)
     data = f"tfrecord:{tmp_path}/all.tfrecord"
@@ -231,7 +231,7 @@ def test_records_that_a_run_divided_are_divided_as_it_did(tmp_path):
     found = {
         int(pixels_of(one)[0, 0, 0]) for one in evaluated.read(range(evaluated.count))
     }
-    trained = source.load(data, size_px=4, validation_share=0.2, seed=7)
+    trained = load(data, size_px=4, validation_share=0.2, seed=7)
     drawn = trained.validation
     assert found == {
         int(Image.open(io.BytesIO(drawn.read(n)[0])).getpixel((0, 0))[0])
