@@ -77,8 +77,8 @@ def find(
     apart = (_validation(model.parent) if model else None) or others
     if apart is not None:
         return apart
-    files = image_sets.files_in(model.parent / "pictures" / "samples") if model else []
-    if files:
+    samples = model.parent / "pictures" / "samples" if model else None
+    if samples and samples.is_dir() and (files := image_sets.files_in(samples)):
         return image_sets.of_files(
             f"samples beside the model: {files[0].parent}", files
         )

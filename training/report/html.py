@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from html import escape
 from typing import Any
 
 import numpy as np
 
-from keras_convnext import _files
+from keras_convnext import _files, _page
 
 from ..data.class_balance import counts as class_counts
 from ..data.class_balance import notices
@@ -57,33 +55,6 @@ _CLASSES_AFTER = "mistakes.png"
 _MOST_CLASSES = 50
 _MOST_LEFT_OUT = 50
 
-_STYLE = """
-:root { --ink: #1f2733; --quiet: #5b6675; --line: #e4e8ee; --key: #0b6bcb; }
-* { box-sizing: border-box; }
-body { margin: 0; background: #f6f7f9; color: var(--ink);
-  font: 16px/1.5 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
-h2 { font-size: 1.15rem; margin: 0 0 1rem; }
-p { margin: 0 0 1rem; } .quiet { color: var(--quiet); }
-section { background: white; border: 1px solid var(--line); border-radius: 10px;
-  padding: 1.5rem; margin-top: 1.5rem; overflow-x: auto; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr));
-  gap: .8rem; margin-top: 1.5rem; }
-.figures div { background: white; border: 1px solid var(--line); border-radius: 10px;
-  padding: .9rem 1rem; }
-.figures b { display: block; font-size: 1.35rem; line-height: 1.3; color: var(--key); }
-.figures span { color: var(--quiet); font-size: .85rem; line-height: 1.3;
-  display: block; }
-img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
-table { border-collapse: collapse; width: 100%; font-size: .95rem; }
-th, td { text-align: left; padding: .35rem 1rem .35rem 0;
-  border-bottom: 1px solid var(--line); vertical-align: top; }
-th { color: var(--quiet); font-weight: 500; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
-"""
-
 
 def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) -> str:
     """Returns the report as one HTML file that needs nothing beside it.
@@ -99,25 +70,18 @@ def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) ->
     sections = []
     for name, (heading, words) in _IMAGES.items():
         if name in images:
-            body = _image(heading, images[name])
+            body = _page.image(heading, images[name])
             if name == "mistakes.png":
                 body += _mistakes(predictions, source.classes, names)
-            sections.append(_section(heading, body, words))
+            sections.append(_page.section(heading, body, words))
         if name == _CLASSES_AFTER:
             sections.append(_class_section(predictions, source))
     if source.skipped:
         sections.append(_left_out(source.skipped))
-    sections.append(_section("Next steps", _next(outcome.workdir)))
-    sections.append(_section("Recipe", _recipe(asdict(outcome.recipe))))
-    sections.append(_section("History", _history(outcome.history)))
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<main>\n<h1>{escape(title)}</h1>\n"
-        f'<p class="quiet">{escape(_summary(metrics))}</p>\n'
-        f"{_figures(metrics)}\n{''.join(sections)}\n</main>\n</body>\n</html>\n"
-    )
+    sections.append(_page.section("Next steps", _next(outcome.workdir)))
+    sections.append(_page.section("Recipe", _recipe(asdict(outcome.recipe))))
+    sections.append(_page.section("History", _history(outcome.history)))
+    return _page.page(title, _summary(metrics), _figures(metrics) + "".join(sections))
 
 
 def write(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) -> None:
@@ -145,15 +109,13 @@ def _left_out(skipped: Sequence[tuple[str, str]]) -> str:
     what = "1 image" if len(skipped) == 1 else f"{len(skipped):,} images"
     words = f"{what} could not be read.{more}"
     rows = [(str(path), reason) for path, reason in shown]
-    return _section("Skipped images", _table(("image", "why"), rows, numbers=0), words)
+    return _page.section("Skipped images", _page.table(("image", "why"), rows), words)
 
 
 def _next(workdir: Workdir) -> str:
-    lines = "".join(
-        f"<tr><td>{escape(words)}</td><td><code>{escape(command)}</code></td></tr>\n"
-        for words, command in steps(workdir)
+    return _page.table(
+        (), [(words, _page.code(command)) for words, command in steps(workdir)]
     )
-    return f"<table>\n{lines}</table>"
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:
@@ -167,35 +129,7 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         (f"{metrics['parameters'] / 1e6:.2f} M", "Parameters"),
         (clock(metrics["train_seconds"]), "Training time"),
     )
-    boxes = "".join(
-        f"<div><b>{value}</b><span>{name}</span></div>" for value, name in shown
-    )
-    return f'<div class="figures">{boxes}</div>'
-
-
-def _section(title: str, body: str, words: str = "") -> str:
-    said = f'<p class="quiet">{escape(words)}</p>\n' if words else ""
-    return f"<section>\n<h2>{escape(title)}</h2>\n{said}{body}\n</section>\n"
-
-
-def _image(title: str, png: bytes) -> str:
-    data = base64.b64encode(png).decode("ascii")
-    return f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]], numbers: int) -> str:
-    """Returns a table whose last `numbers` columns are numbers."""
-
-    def line(cells: Sequence[str], kind: str) -> str:
-        first_number = len(cells) - numbers
-        return "".join(
-            f"<{kind}{' class=number' if column >= first_number else ''}>"
-            f"{escape(cell)}</{kind}>"
-            for column, cell in enumerate(cells)
-        )
-
-    lines = "".join(f"<tr>{line(cells, 'td')}</tr>\n" for cells in body)
-    return f"<table>\n<tr>{line(head, 'th')}</tr>\n{lines}</table>"
+    return _page.figures(shown)
 
 
 def _class_section(predictions: Predictions, source: Source) -> str:
@@ -205,7 +139,7 @@ def _class_section(predictions: Predictions, source: Source) -> str:
             f" The {_MOST_CLASSES} of {len(source.classes):,} classes with the "
             "lowest recall."
         )
-    return _section("Per-class results", _classes(predictions, source), words)
+    return _page.section("Per-class results", _classes(predictions, source), words)
 
 
 def _classes(predictions: Predictions, source: Source) -> str:
@@ -238,7 +172,7 @@ def _classes(predictions: Predictions, source: Source) -> str:
         "correct",
         "recall",
     )
-    return _table(head, lines, numbers=4)
+    return _page.table(head, lines, numbers=4)
 
 
 def _mistakes(
@@ -253,7 +187,7 @@ def _mistakes(
         )
         for number in predictions.worst_mistakes()
     ]
-    return _table(("image", "true", "predicted", "probability"), lines, numbers=1)
+    return _page.table(("image", "true", "predicted", "probability"), lines, numbers=1)
 
 
 def _recipe(fields: Mapping[str, Any]) -> str:
@@ -265,7 +199,7 @@ def _recipe(fields: Mapping[str, Any]) -> str:
             ]
         else:
             lines.append((name, _value(value)))
-    return _table(("field", "value"), lines, numbers=0)
+    return _page.table(("field", "value"), lines)
 
 
 def _value(value: object) -> str:
@@ -301,4 +235,4 @@ def _history(rows: Sequence[Mapping[str, float]]) -> str:
         "learning rate",
         "img/s",
     )
-    return _table(head, lines, numbers=7)
+    return _page.table(head, lines, numbers=7)
