@@ -44,7 +44,7 @@ share = lambda worker, workers: source.train(
     count, epoch=0, seed=0, augment=Augmentation(mixup=0.8, cutmix=1.0),
     worker=worker, workers=workers,
 )
-_, labels = next(iter(distribution.spread(share, strategy, processes)))
+_, labels = next(iter(distribution.distribute(share, strategy, processes)))
 parts = strategy.experimental_local_results(labels)
 alike = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3)).astype(np.float32)
 outputs = tf.function(lambda: strategy.run(lambda: model(alike, training=True)))()
