@@ -171,7 +171,7 @@ DAY = (
         "--recipe=scratch_small --data=folder:photos --workdir=run "
         "--set=variant=test_convnext2 --set=epochs=1 --set=warmup_epochs=0 "
         "--set=global_batch=8",
-        r"to export +\S*keras-convnext-export --model=run/model\.keras "
+        r"export +\S*keras-convnext-export --model=run/model\.keras "
         r"--out=run/export",
     ),
     (
@@ -200,6 +200,7 @@ DAY = (
 )
 
 
+@pytest.mark.slow
 def test_a_day_outside_the_checkout_goes_well_and_quietly(
     installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
