@@ -21,7 +21,7 @@ PYTEST = $(VENV)/bin/python -m pytest
 SIDE_BY_SIDE = --numprocesses=2 --dist=worksteal
 
 # What breaks first when the library changes, chosen by time: a minute on two quiet cores.
-QUICK_TESTS = $(addprefix tests/keras_convnext/, test_dense.py folding/test_fold.py \
+QUICK_TESTS = $(addprefix tests/keras_convnext/, folding/test_fold.py kernels/test_dense.py \
     test_initializers.py test_inputs.py test_layer_decay.py test_layers.py test_models.py \
     test_models_page.py test_parity_recorded.py test_preprocessing.py test_variants.py \
     inference/test_outputs.py inference/test_sidecars.py weights/test_assign.py \

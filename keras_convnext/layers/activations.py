@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_convnext.layers import fused, lean
-
-_INVERSE_SQRT_2 = 1.0 / math.sqrt(2.0)
+from keras_convnext import kernels
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
@@ -33,9 +29,9 @@ def gelu(x: Any) -> Any:
         >>> np.round(layers.gelu(np.array([-1.0, 0.0, 1.0], "float32")), 4)
         array([-0.1587,  0.    ,  0.8413], dtype=float32)
     """
-    if lean.is_supported(x):
-        return lean.gelu(x)
-    return 0.5 * x * (1.0 + ops.erf(x * _INVERSE_SQRT_2))
+    if kernels.support.can_recompute(x):
+        return kernels.gelu.recompute(x)
+    return kernels.gelu.plain(x)
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
@@ -70,6 +66,6 @@ class Activation(keras.layers.Activation):
     """
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if self.activation is gelu and fused.is_supported(inputs, training):
-            return fused.gelu(inputs)
+        if self.activation is gelu and kernels.support.can_compile(inputs, training):
+            return kernels.gelu.compiled(inputs)
         return super().call(inputs)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_convnext.layers import fused
+from keras_convnext import kernels
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
@@ -51,14 +51,11 @@ class GlobalResponseNormalization(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         gamma, beta = (ops.cast(each, dtype) for each in (self.gamma, self.beta))
-        if fused.is_supported(inputs, training):
-            return fused.grn(inputs, gamma, beta, self.epsilon, self.compute_dtype)
-        x = ops.cast(inputs, dtype)
-        squares = ops.sum(ops.square(x), axis=(1, 2), keepdims=True)
-        norms = ops.sqrt(squares + fused.SQRT_GUARD)
-        share = norms / (ops.mean(norms, axis=-1, keepdims=True) + self.epsilon)
-        # gamma * share is one number a channel: one pass over x, not three.
-        outputs = x * (1.0 + gamma * share) + beta
+        if kernels.support.can_compile(inputs, training):
+            return kernels.grn.compiled(
+                inputs, gamma, beta, self.epsilon, self.compute_dtype
+            )
+        outputs = kernels.grn.plain(ops.cast(inputs, dtype), gamma, beta, self.epsilon)
         return ops.cast(outputs, self.compute_dtype)
 
     def compute_output_shape(

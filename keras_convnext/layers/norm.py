@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_convnext.layers import fused, lean
+from keras_convnext import kernels
 
 
 class _ChannelNorm(keras.layers.Layer):
@@ -79,24 +79,19 @@ class LayerNorm(_ChannelNorm):
         )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if fused.is_supported(inputs, training):
+        if kernels.support.can_compile(inputs, training):
             dtype = keras.backend.result_type(inputs.dtype, "float32")
             gamma, beta = (ops.cast(each, dtype) for each in (self.gamma, self.beta))
-            return fused.layer_norm(
+            return kernels.layer_norm.compiled(
                 inputs, gamma, beta, self.epsilon, self.compute_dtype
             )
         return super().call(inputs)
 
     def normalize(self, x: Any) -> Any:
         gamma, beta = (ops.cast(each, x.dtype) for each in (self.gamma, self.beta))
-        if lean.is_supported(x):
-            return lean.layer_norm(x, gamma, beta, self.epsilon)
-        centered = x - ops.mean(x, axis=-1, keepdims=True)
-        # A product and not `ops.square`: TFLite would make one operator of difference
-        # and square that its 16-bit integer kernels do not have.
-        variance = ops.mean(centered * centered, axis=-1, keepdims=True)
-        scale = ops.rsqrt(variance + self.epsilon)
-        return centered * scale * gamma + beta
+        if kernels.support.can_recompute(x):
+            return kernels.layer_norm.recompute(x, gamma, beta, self.epsilon)
+        return kernels.layer_norm.plain(x, gamma, beta, self.epsilon)
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_convnext.layers import Dense, dense
+from keras_convnext.kernels import dense
+from keras_convnext.layers import Dense
 
 RANDOM = np.random.default_rng(0)
 

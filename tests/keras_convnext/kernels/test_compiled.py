@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keras_convnext import builders, layers, variants
-from keras_convnext.layers import fused, lean
+from keras_convnext import builders, kernels, layers, variants
+from keras_convnext.kernels import gelu, grn, layer_norm, support, xla
 from tests.checks import check_equal, derive
 
 RANDOM = np.random.default_rng(0)
@@ -25,10 +25,10 @@ def test_gelu_agrees_with_its_plain_form_forward_and_backward():
     def plain(x):
         return 0.5 * x * (1.0 + tf.math.erf(x / np.sqrt(2.0)))
 
-    check_equal(derive(fused.gelu, x), derive(plain, x), 1e-7)
+    check_equal(derive(gelu.compiled, x), derive(plain, x), 1e-7)
     # float32's resolution of numbers up to 9 times 3.
     single = tf.cast(x, tf.float32)
-    check_equal(derive(fused.gelu, single), derive(plain, single), 5e-6)
+    check_equal(derive(gelu.compiled, single), derive(plain, single), 5e-6)
 
 
 def plain_layer_norm(x, gamma, beta):
@@ -45,11 +45,11 @@ def plain_grn(x, gamma, beta):
 @pytest.mark.parametrize(
     ("function", "plain", "shape"),
     [
-        (fused.layer_norm, plain_layer_norm, (6, 16)),
-        (fused.layer_norm, plain_layer_norm, (3, 4, 5, 16)),
-        (fused.grn, plain_grn, (3, 4, 5, 6)),
-        (fused.grn, plain_grn, (2, 1, 1, 6)),
-        (fused.grn, plain_grn, (1, 7, 3, 6)),
+        (layer_norm.compiled, plain_layer_norm, (6, 16)),
+        (layer_norm.compiled, plain_layer_norm, (3, 4, 5, 16)),
+        (grn.compiled, plain_grn, (3, 4, 5, 6)),
+        (grn.compiled, plain_grn, (2, 1, 1, 6)),
+        (grn.compiled, plain_grn, (1, 7, 3, 6)),
     ],
 )
 def test_a_norm_agrees_with_its_plain_form_forward_and_backward(function, plain, shape):
@@ -66,7 +66,7 @@ def test_a_norm_agrees_with_its_plain_form_forward_and_backward(function, plain,
 
 def test_grn_has_no_infinite_gradient_where_there_is_no_response():
     arguments = tf.zeros((2, 3, 3, 4)), random(4), random(4)
-    for one in derive(lambda *all: fused.grn(*all, 1e-6, "float32"), *arguments):
+    for one in derive(lambda *all: grn.compiled(*all, 1e-6, "float32"), *arguments):
         assert np.isfinite(one).all()
 
 
@@ -75,7 +75,7 @@ def test_grn_takes_images_of_a_size_that_a_graph_does_not_know(shape):
     arguments = random(3, 4, 5, 6), random(6), random(6)
 
     def ours(*all):
-        return derive(lambda *all: fused.grn(*all, 1e-6, "float32"), *all)
+        return derive(lambda *all: grn.compiled(*all, 1e-6, "float32"), *all)
 
     given = tf.TensorSpec(shape), tf.TensorSpec((6,)), tf.TensorSpec((6,))
     graph = tf.function(ours, autograph=False).get_concrete_function(*given)
@@ -97,7 +97,7 @@ def test_grn_takes_images_of_a_size_that_a_graph_does_not_know(shape):
     ],
 )
 def test_a_part_is_what_fits_into_the_cache_and_divides_all(shape, positions):
-    assert fused.positions_of_a_part(shape) == positions
+    assert xla.positions_of_a_part(shape) == positions
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -109,7 +109,7 @@ def test_the_gradients_of_many_parts_are_those_of_one(dtype, static, monkeypatch
         @tf.function(autograph=False)
         def found(x, gamma, beta):
             def function(*all):
-                return fused.layer_norm(*all, epsilon, "float32")
+                return layer_norm.compiled(*all, epsilon, "float32")
 
             return derive(function, x, gamma, beta)
 
@@ -119,7 +119,7 @@ def test_the_gradients_of_many_parts_are_those_of_one(dtype, static, monkeypatch
         return found.get_concrete_function(*given)(*arguments)
 
     whole = gradients(1e-3)
-    monkeypatch.setattr(fused, "_PART_NUMBERS", 16 * 32)
+    monkeypatch.setattr(xla, "_PART_NUMBERS", 16 * 32)
     # Another epsilon, so that the function is made anew; too small to be seen.
     # Sums of 192 float32 numbers of about 10, in another order.
     check_equal(gradients(1.0000001e-3), whole, 1e-2 if dtype == "bfloat16" else 1e-4)
@@ -131,15 +131,15 @@ def test_sixteen_bit_numbers_are_computed_in_float32_and_rounded_once(name):
     upstream = random(2, 4, 5, 16, dtype="bfloat16")
     gamma, beta = random(16), random(16)
     function, wide, *others = {
-        "gelu": (fused.gelu, lean.gelu),
+        "gelu": (gelu.compiled, gelu.recompute),
         "layer_norm": (
-            lambda *all: fused.layer_norm(*all, 1e-6, "bfloat16"),
-            lambda *all: lean.layer_norm(*all, 1e-6),
+            lambda *all: layer_norm.compiled(*all, 1e-6, "bfloat16"),
+            lambda *all: layer_norm.recompute(*all, 1e-6),
             gamma,
             beta,
         ),
         "grn": (
-            lambda *all: fused.grn(*all, 1e-6, "bfloat16"),
+            lambda *all: grn.compiled(*all, 1e-6, "bfloat16"),
             plain_grn,
             gamma,
             beta,
@@ -168,7 +168,7 @@ def test_gelu_differentiates_twice():
         outer.watch(x)
         with tf.GradientTape() as inner:
             inner.watch(x)
-            y = fused.gelu(x)
+            y = gelu.compiled(x)
         first = inner.gradient(y, x)
     # (2 - x^2) times the normal density.
     density = np.exp(-(x.numpy() ** 2) / 2) / np.sqrt(2 * np.pi)
@@ -179,7 +179,7 @@ def test_gelu_differentiates_twice():
 
 @pytest.mark.parametrize(
     ("function", "plain"),
-    [(fused.layer_norm, plain_layer_norm), (fused.grn, plain_grn)],
+    [(layer_norm.compiled, plain_layer_norm), (grn.compiled, plain_grn)],
 )
 def test_a_norm_differentiates_twice(function, plain):
     x, gamma, beta = (
@@ -205,10 +205,11 @@ def test_a_norm_differentiates_twice(function, plain):
 def test_layers_use_the_compiled_loops_while_training_and_only_then(monkeypatch):
     called = []
     for name in ("gelu", "layer_norm", "grn"):
-        function = getattr(fused, name)
+        kernel = getattr(kernels, name)
+        function = kernel.compiled
         monkeypatch.setattr(
-            fused,
-            name,
+            kernel,
+            "compiled",
             lambda *all, name=name, function=function: (
                 called.append(name) or function(*all)
             ),
@@ -237,23 +238,23 @@ def compiled_by_xla(graph):
     return sum(each.attr["_XlaMustCompile"].b for each in graph.library.function)
 
 
-def small_model(grn=False, **arguments):
+def small_model(with_grn=False, **arguments):
     row = dataclasses.replace(
         variants.find_variant("test_convnext"),
         depths=(1, 2),
         widths=(24, 32),
         activation="gelu",
-        grn=grn,
+        grn=with_grn,
     )
     return builders.build(row, input_shape=(32, 32, 3), classes=3, seed=0, **arguments)
 
 
-@pytest.mark.parametrize("grn", [False, True])
+@pytest.mark.parametrize("with_grn", [False, True])
 @pytest.mark.parametrize("remat", [False, True])
 def test_a_model_has_the_gradients_that_plain_operators_give_it(
-    remat, grn, monkeypatch
+    remat, with_grn, monkeypatch
 ):
-    model = small_model(grn, remat=remat)
+    model = small_model(with_grn, remat=remat)
     for variable in model.trainable_variables:
         # Layer scale and GRN begin with values that let next to nothing through.
         if len(variable.shape) == 1:
@@ -273,7 +274,7 @@ def test_a_model_has_the_gradients_that_plain_operators_give_it(
 
     compiled, ours = gradients()
     assert compiled
-    monkeypatch.setattr(fused, "is_supported", lambda x, training: False)
+    monkeypatch.setattr(support, "can_compile", lambda x, training: False)
     compiled, plain = gradients()
     assert not compiled
     for one, other in zip(ours, plain, strict=True):
