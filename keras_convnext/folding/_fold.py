@@ -6,6 +6,7 @@ and can be done to the matrices beforehand, once, in float64:
 - the input's normalization goes into the stem's kernel and bias,
 - a norm's scale, offset and mean subtraction go into the dense layer or convolution
   behind it, which leaves the division by the deviation (`ScaleByInverseStd`),
+- batch normalization goes into the dense layer or convolution before it,
 - layer scale goes into the projection, the offset of Global Response Normalization
   into the projection's bias,
 - what only trains (stochastic depth, dropout, random augmentation) goes, and what LoRA
@@ -22,13 +23,14 @@ from typing import Any
 
 import keras
 
-from keras_convnext.folding._algebra import NORMS, copy, fuse
+from keras_convnext.folding._algebra import copy
 from keras_convnext.folding._flattening import IDLE_AT_INFERENCE
 from keras_convnext.folding._graph import Key, Step, keys_in, map_keys, read
+from keras_convnext.folding._rules import BATCH_NORMS, NORMS, fuse
 from keras_convnext.layers import LayerScale, Rematerialized
 from keras_convnext.merged_weights import check_floats, merged_values, own_variables
 
-_FOLDABLE = (keras.layers.Normalization, LayerScale, *NORMS)
+_FOLDABLE = (keras.layers.Normalization, LayerScale, *NORMS, *BATCH_NORMS)
 
 
 def fold(model: keras.Model) -> keras.Model:
@@ -142,7 +144,7 @@ class _Walk:
             followers = self._consumers.get(key, [])
             if key in self._outputs or len(followers) != 1:
                 return chain
-            if len(followers[0].inputs) != 1:
+            if len(followers[0].inputs) != 1 or followers[0].kwargs.get("training"):
                 return chain
             chain.append(followers[0])
 
