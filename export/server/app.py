@@ -25,8 +25,9 @@ from ..export_error import ExportError
 from . import servable
 from .batching import Batcher, Parameters
 from .grpc_service import ModelService, PredictionService
+from .header_timeout import make_protocol
 from .inference_service import InferenceService
-from .limits import Limits, protocol
+from .limits import Limits
 from .metrics import Metrics
 from .polling import Poller
 from .rest import Rest
@@ -80,7 +81,7 @@ class _HttpServer:
         self._socket = listening
         config = uvicorn.Config(
             rest.app,
-            http=protocol(settings.limits),
+            http=make_protocol(settings.limits),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -7,6 +7,7 @@ import time
 from typing import Any, TextIO
 
 import keras
+import tqdm  # type: ignore[import-untyped]
 
 from keras_convnext._messages import say
 
@@ -14,7 +15,8 @@ from ..evaluation.metric import Metric
 
 _REDRAW_SECONDS = 0.2
 _LINE_SECONDS = 60.0
-_BAR_WIDTH = 22
+# tqdm's own figures count this process' steps alone, not those of the whole run.
+_BAR_FORMAT = "{bar:22}  {desc}"
 _NOTABLE_WAIT = 0.1
 
 
@@ -46,7 +48,14 @@ class Progress(keras.callbacks.Callback):
         self.steps = steps_done
         self.metric = metric
         self.stream = stream or sys.stderr
-        self.live = self.stream.isatty()
+        self._bar = tqdm.tqdm(
+            total=steps_per_epoch,
+            file=self.stream,
+            disable=not self.stream.isatty(),
+            bar_format=_BAR_FORMAT,
+            leave=False,
+            delay=_REDRAW_SECONDS,
+        )
         self._epoch = 0
         self._timed_steps = 0
         self._session_started = self._last_shown = time.monotonic()
@@ -54,8 +63,8 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
-        if self.live and not self._timed_steps:
-            self._write(f"{self._epoch_words()}  building the graph ...", done=False)
+        if not self._timed_steps:
+            self._draw(0, "building the graph ...")
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
@@ -66,32 +75,37 @@ class Progress(keras.callbacks.Callback):
         if self._timed_steps == 1:
             # The first step builds the graph; it says nothing about the rest.
             self._first_step_took = now - self._session_started
-        pause = _REDRAW_SECONDS if self.live else _LINE_SECONDS
+        pause = _LINE_SECONDS if self._bar.disable else _REDRAW_SECONDS
         if now - self._last_shown >= pause:
             self._last_shown = now
             self._show_step(batch + 1, logs or {})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         words, left = self._epoch_words(), self._time_left()
-        self._write(epoch_line(words, logs or {}, left, self.metric), done=True)
+        self._bar.clear()
+        self._write_line(epoch_line(words, logs or {}, left, self.metric))
         self._last_shown = time.monotonic()
 
     def _show_step(self, batch: int, logs: dict[str, Any]) -> None:
-        filled = round(_BAR_WIDTH * batch / self.steps_per_epoch)
-        bar = "━" * filled + "─" * (_BAR_WIDTH - filled)
-        position = bar if self.live else f"step {batch}/{self.steps_per_epoch}"
         rate = self.steps_per_second * self.global_batch
         speed = f"{rate:,.0f}" if rate else "-"
-        self._write(
-            f"{self._epoch_words()}  {position}  {speed} img/s"
-            f"  loss {logs['loss']:.3f}{_wait_words(logs)}  {self._time_left()}",
-            done=not self.live,
+        figures = (
+            f"{speed} img/s  loss {logs['loss']:.3f}{_wait_words(logs)}"
+            f"  {self._time_left()}"
         )
+        if self._bar.disable:
+            step = f"step {batch}/{self.steps_per_epoch}"
+            self._write_line(f"{self._epoch_words()}  {step}  {figures}")
+        else:
+            self._draw(batch, figures)
 
-    def _write(self, line: str, done: bool) -> None:
-        if self.live:
-            line = f"\r\x1b[K{line}"
-        self.stream.write(line + ("\n" if done else ""))
+    def _draw(self, batch: int, figures: str) -> None:
+        if not self._bar.disable:
+            self._bar.n = batch
+            self._bar.set_description_str(f"{self._epoch_words()}  {figures}")
+
+    def _write_line(self, line: str) -> None:
+        self.stream.write(line + "\n")
         self.stream.flush()
 
     def _epoch_words(self) -> str:

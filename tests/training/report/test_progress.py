@@ -44,10 +44,10 @@ def run_epoch(shown, time, seconds_a_step, epoch=0, steps=10):
 def test_a_terminal_gets_a_bar_that_is_drawn_over(time):
     stream = Terminal()
     run_epoch(Progress(2, 10, 32, stream=stream), time, 1.0)
-    building, *drawn = stream.getvalue().split("\r\x1b[K")[1:]
+    building, *drawn = stream.getvalue().split("\r")[1:]
     assert "building the graph" in building
     # Nine steps of one second after the first; 32 images a second.
-    assert "━" * 11 + "─" * 11 in drawn[4]
+    assert drawn[4].startswith("#" * 11 + " " * 11)
     assert "32 img/s" in drawn[4]
     # Five steps of this epoch and ten of the next.
     assert "0:15 left" in drawn[4]
