@@ -57,7 +57,7 @@ def fill_variables(
 
 
 def _no_graph() -> contextlib.AbstractContextManager[None]:
-    """Returns what has TensorFlow assign now, also while a function is traced."""
+    """Makes TensorFlow assign now, also while a function is traced."""
     if keras.backend.backend() != "tensorflow":
         return contextlib.nullcontext()
     import tensorflow as tf
@@ -93,7 +93,7 @@ def _run(task: Task) -> Future[Any]:
 
 
 def empty(shape: tuple[int, ...], dtype: str) -> tuple[Any, np.ndarray]:
-    """Returns what a variable can be assigned, zeros, and the numbers in it to fill.
+    """Returns zeros that a variable can be assigned, and the numbers in them to fill.
 
     Much memory comes with zeros from the system, which writes none until it is used.
 

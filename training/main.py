@@ -284,7 +284,7 @@ def _lead(run: Run, watchers: list[Callback]) -> int:
 
 
 def _progress(run: Run) -> Callback:
-    """Returns what says how far the run is."""
+    """Returns the callback that shows progress."""
     from .report.progress import EpochLines, Progress
 
     if _is_under_jax():

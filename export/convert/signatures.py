@@ -64,7 +64,7 @@ def _views(
         preprocessing: What is done with their pixels.
 
     Returns:
-        float32 `(batch, size_px, size_px, 3)`, black where a file is no image, and
+        float32 `(batch, size_px, size_px, 3)`, black where a file is not an image, and
         bool `(batch,)`: whether it was one.
     """
     count = tf.size(image_bytes, out_type=tf.int64)
@@ -123,7 +123,7 @@ def _from_bytes(
 
 
 def _from_examples(classify: Callable) -> Callable:
-    """Returns what TensorFlow Serving's Classify asks, of serialized examples."""
+    """Returns TensorFlow Serving's Classify signature, of serialized examples."""
 
     def classify_examples(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         image = {EXAMPLE_IMAGE: tf.io.FixedLenFeature([], tf.string)}

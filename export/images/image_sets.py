@@ -35,7 +35,7 @@ class EncodedImage:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images that can be had.
+    """Images of a data source.
 
     Attributes:
         words: What they are, for people.
@@ -100,7 +100,7 @@ def find(
         split: Share and seed with which a run drew validation examples from records.
 
     Raises:
-        UsageError: There is no such thing, or it holds something else.
+        UsageError: It does not exist, or holds something else.
     """
     kind, rest = forms.parse(spec)
     is_path = ":" not in spec and Path(spec).expanduser().exists()

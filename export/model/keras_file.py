@@ -30,7 +30,7 @@ def find(named: str) -> Path:
         named: A .keras file, or a folder with a `model.keras`.
 
     Raises:
-        UsageError: There is no such file, or it is no .keras file.
+        UsageError: The file does not exist or is not a .keras file.
     """
     path = Path(named).expanduser()
     if path.is_dir():

@@ -33,7 +33,7 @@ def load(
         normalization: What it expects of images, where it does not tell.
 
     Raises:
-        UsageError: The model cannot be read or is no image classifier, what its
+        UsageError: The model cannot be read or is not an image classifier, what its
             numbers mean stays open, or what lies beside it does not fit it.
     """
     try:

@@ -84,7 +84,7 @@ def read(file: Path) -> Parameters:
             What is only about TensorFlow's sessions is read and left.
 
     Raises:
-        Refusal: It is no such file.
+        Refusal: The file is not a batching configuration.
     """
     try:
         text = file.read_text(encoding="utf-8")

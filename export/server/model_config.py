@@ -20,7 +20,7 @@ def read(file: Path) -> list[ModelConfig]:
             for beside the file.
 
     Raises:
-        Refusal: It is no such file, or asks for something that is not there.
+        Refusal: It is not a model configuration, or asks for what is not there.
     """
     try:
         text = file.read_text(encoding="utf-8")

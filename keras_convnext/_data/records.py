@@ -3,7 +3,7 @@
 The features are those of the ImageNet files that TensorFlow's own scripts write:
 image/encoded, image/class/label and image/filename; others can be named. Every record
 is looked at once, for its label and for where its image lies, so that any of them
-can be had by its number: the order of an epoch is a permutation of all of them, and
+can be read by its number: the order of an epoch is a permutation of all of them, and
 going on in the middle of one passes over nothing.
 """
 

@@ -65,7 +65,7 @@ def sliding_logits(
 
 
 def _starts(length: int, window: int, stride: int) -> list[int]:
-    """Returns where windows begin; the last one ends with the image."""
+    """Returns the windows' first positions; the last one ends with the image."""
     count = max(length - window + stride - 1, 0) // stride + 1
     last = max(length - window, 0)
     return [min(index * stride, last) for index in range(count)]

@@ -62,7 +62,7 @@ def _metrics(
     rows: Sequence[dict[str, float]],
     kept_epoch: int,
 ) -> dict[str, Any]:
-    """Returns what metrics.json holds."""
+    """Returns the contents of metrics.json."""
     metric = run.task.metric
     figure = f"val_{metric.figure}"
     best = max(rows, key=lambda row: metric.score(row[figure]), default=None)

@@ -47,7 +47,7 @@ class Backend(Protocol):
         """Returns a context in which variables are made."""
 
     def any_worker(self, flag: bool) -> bool:
-        """Returns whether the flag is set in any process; all get the same answer."""
+        """Returns True if the flag is set in any process; all get the same answer."""
 
     def load(
         self, task: Task, data: str, recipe: Recipe, skip_bad_images: bool

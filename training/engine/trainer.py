@@ -128,7 +128,7 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
 
 
 def _figures(run: Run, evaluation: Evaluation) -> dict[str, float]:
-    """Returns what is told of an epoch."""
+    """Returns an epoch's figures for callbacks."""
     totals = run.progress.totals
     rate: Any = run.train_state.optimizer.learning_rate
     own = {name: value for name, value in totals.items() if name not in _OF_EPOCH}
@@ -144,7 +144,7 @@ def _figures(run: Run, evaluation: Evaluation) -> dict[str, float]:
 
 
 def _is_due(run: Run) -> bool:
-    """Returns whether the epoch that is done is to have a checkpoint."""
+    """Returns True if the finished epoch is to have a checkpoint."""
     if run.progress.epoch == run.recipe.epochs or run.recipe.keep == "best":
         return True
     return run.seconds_since_saved() >= run.backend.checkpoint_seconds

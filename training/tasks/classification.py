@@ -160,12 +160,12 @@ def make_losses(recipe: Recipe) -> Measure:
 
 
 def measure(outputs: Any, labels: Any) -> Rows:
-    """Returns what `evaluate` needs, of logits `(batch, classes)`."""
+    """Returns the rows for `evaluate`, from logits `(batch, classes)`."""
     return _rows(ops.log_softmax(outputs), labels)
 
 
 def measure_inference(outputs: Any, labels: Any) -> Rows:
-    """Returns what `evaluate` needs, of probabilities `(batch, classes)`."""
+    """Returns the rows for `evaluate`, from probabilities `(batch, classes)`."""
     return _rows(ops.log(ops.maximum(outputs, LEAST_PROBABILITY)), labels)
 
 

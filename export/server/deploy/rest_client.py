@@ -31,8 +31,8 @@ def predict(url: str, model: str, files: list[bytes], timeout_s: float = 30) -> 
         empty unless the file could not be classified.
 
     Raises:
-        RuntimeError: The server refuses, or what answers is no such server; the text is
-            what it says.
+        RuntimeError: The server refuses, or is of another kind; the text is its
+            answer.
         OSError: There is no server.
         ValueError: The URL is none.
     """
