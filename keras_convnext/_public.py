@@ -28,7 +28,7 @@ from keras_convnext.builders import (
 )
 from keras_convnext.creation import create, describe
 from keras_convnext.folding import fold
-from keras_convnext.inference.classifier import load
+from keras_convnext.inference._load import load
 from keras_convnext.preprocessing import decode_predictions, preprocess_input
 from keras_convnext.segmentation import UPerNet
 from keras_convnext.variants import list_variants

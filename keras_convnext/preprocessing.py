@@ -7,6 +7,13 @@ from typing import Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+CROP_MODES = ("center", "squash", "keep_ratio")
+# Of "keep_ratio": the longest side, in shortest ones. Source: mmsegmentation 1.2.2, its
+# scale (2048, 512).
+LONGEST_TO_SHORTEST = 4
+# Of "keep_ratio": below one step of a network's coarsest feature map there is nothing
+# to predict from.
+SMALLEST_PX = 32
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,8 @@ class Preprocessing:
             image.
         crop_mode: "center": resize the shorter side to size_px / crop_fraction
             and cut out the middle; "squash": resize to the square, whatever the
-            aspect.
+            aspect; "keep_ratio", of segmentation: resize the whole image until its
+            shorter side has size_px or its longer one four times as many.
         interpolation: "bicubic" or "bilinear".
         antialias: Whether an image that is made smaller is smoothed first, as Pillow
             does; Keras' own loader takes single pixels.
@@ -48,8 +56,10 @@ class Preprocessing:
             problems.append("mean and std are not one number a channel, std above 0")
         if not 0 < self.crop_fraction <= 1:
             problems.append(f"crop_fraction is {self.crop_fraction}, not in (0, 1]")
-        if self.crop_mode not in ("center", "squash"):
-            problems.append(f"crop_mode is {self.crop_mode!r}, not center or squash")
+        if self.crop_mode not in CROP_MODES:
+            problems.append(
+                f"crop_mode is {self.crop_mode!r}, not {' or '.join(CROP_MODES)}"
+            )
         if self.interpolation not in ("bicubic", "bilinear"):
             problems.append(
                 f"interpolation is {self.interpolation!r}, not bicubic or bilinear"
@@ -76,6 +86,14 @@ IMAGENET = Preprocessing()
 # What keras.utils.image_dataset_from_directory makes of an image.
 KERAS_LOADER = Preprocessing(
     crop_fraction=1.0, crop_mode="squash", interpolation="bilinear", antialias=False
+)
+# What segmentation is evaluated on. Source: mmsegmentation 1.2.2's ade20k.py.
+WHOLE_IMAGE = Preprocessing(
+    size_px=512,
+    crop_fraction=1.0,
+    crop_mode="keep_ratio",
+    interpolation="bilinear",
+    antialias=False,
 )
 
 

@@ -71,7 +71,7 @@ def _evaluate(chosen: _cli.FlagValues) -> int:
 def _evaluate_on(spec: str, choice: run_split.Choice, chosen: _cli.FlagValues) -> int:
     from .inference import models
 
-    model = models.open_model(chosen, COMMAND)
+    model = models.open_classifier(chosen, COMMAND)
     _require_classes(model)
     source = _source(spec, choice, model.preprocessing, chosen.skip_bad_images)
     for line in (*source.notices, *run_split.words(choice, source, spec)):

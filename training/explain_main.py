@@ -34,7 +34,7 @@ def _explain(chosen: _cli.FlagValues, named: list[str]) -> int:
     from .inference import inputs, models, saliency
 
     names = inputs.list_images(named)
-    model = models.open_model(chosen, COMMAND)
+    model = models.open_classifier(chosen, COMMAND)
     if model.model is None:
         raise UsageError(
             f"--model={chosen.model} is a {model.kind} file, which has no gradients; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ SUMMARY = """Predicts the classes of images, the most probable first.
 
 IMAGE is a file, a folder, an address (https://...), or a .txt file with one
 of these a line. Class names and preprocessing are read from beside the model.
-Unreadable images are reported and skipped; the exit code is 2 if there is no
-prediction at all."""
+A segmentation model writes label maps (PNG), colored overlays and
+predictions.json into the folder --out. Unreadable images are reported and
+skipped; the exit code is 2 if there is no prediction at all."""
 _FORMATS = ("table", "csv", "json")
 
 
@@ -27,7 +29,7 @@ def options() -> _cli.FlagValues:
     flags.model()
     flags.integer("top", 3, "classes per image", 1)
     flags.choice("format", "table", _FORMATS, "output format")
-    flags.text("out", None, "output file [stdout]")
+    flags.text("out", None, "output file [stdout]; the folder for label maps")
     flags.integer("batch", 32, "images at a time", 1)
     return flags.values
 
@@ -41,6 +43,8 @@ def _predict(chosen: _cli.FlagValues, named: list[str]) -> int:
 
     names = inputs.list_images(named)
     model = models.open_model(chosen, COMMAND)
+    if model.meaning.kind == "label_map":
+        return _label_pixels(chosen, names, model)
     write = predictions.FORMATS[chosen.format]
     given: list[predictions.Answer] = []
     for part in _answers(names, model, chosen.top, chosen.batch):
@@ -57,6 +61,50 @@ def _predict(chosen: _cli.FlagValues, named: list[str]) -> int:
     return 0 if answered else UsageError.exit_code
 
 
+def _label_pixels(chosen: _cli.FlagValues, names: list[str], model: Any) -> int:
+    """Writes label maps; what each image shows goes to stdout."""
+    from .inference import inputs, label_maps, predictions
+
+    if not chosen.out:
+        raise UsageError(
+            f"{model.name} labels pixels: say --out=FOLDER, where label maps and "
+            "overlays are to be written"
+        )
+    if chosen.format == "csv":
+        raise UsageError("--format=csv is for classifiers; table and json are for both")
+    out = Path(chosen.out)
+    given: list[label_maps.LabeledImage] = []
+    with _cli.writes_file("out", chosen.out):
+        folder = label_maps.LabelMapFolder(out, model.labels, model.palette)
+    # Whole images are large: one at a time.
+    for [view] in inputs.views(names, None, 1):
+        _note(view)
+        if view.image is None:
+            given.append(folder.problem(view.name, view.problem))
+            continue
+        found = model.label_map(view.image)
+        with _cli.writes_file("out", chosen.out):
+            given.append(folder.write(view.name, view.image, found))
+        if chosen.format == "table":
+            answer = given[-1].answer(model.labels, chosen.top)
+            say(predictions.as_table([answer]))
+    record = folder.record(given)
+    with _cli.writes_file("out", chosen.out):
+        _files.write_json(out / label_maps.RECORD, record)
+    if chosen.format == "json":
+        say(json.dumps(record, indent=2, ensure_ascii=False))
+    answered = any(not each.problem for each in given)
+    return 0 if answered else UsageError.exit_code
+
+
+def _note(view: Any) -> None:
+    """Tells stderr what there is to know of an image."""
+    if view.problem:
+        note(COMMAND, f"error: {view.problem}")
+    if view.remark:
+        note(COMMAND, f"{view.name} {view.remark}")
+
+
 def _answers(
     names: Sequence[str], model: Any, top: int, batch: int
 ) -> Iterator[list[Any]]:
@@ -69,10 +117,7 @@ def _answers(
 
     for views in inputs.views(names, model.preprocessing, batch):
         for view in views:
-            if view.problem:
-                note(COMMAND, f"error: {view.problem}")
-            if view.remark:
-                note(COMMAND, f"{view.name} {view.remark}")
+            _note(view)
         seen = [view.image for view in views if view.image is not None]
         rows = iter(model.probabilities(np.stack(seen)) if seen else ())
         yield [

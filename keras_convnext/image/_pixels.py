@@ -15,7 +15,11 @@ from keras_convnext.image import _bmp as image_bmp
 from keras_convnext.image import _first_frame as first_frame
 from keras_convnext.image import _headers as headers
 from keras_convnext.image._orientation import orientation_of, upright
-from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.preprocessing import (
+    LONGEST_TO_SHORTEST,
+    SMALLEST_PX,
+    Preprocessing,
+)
 
 # A larger image would take over 300 MB before it is resized; a file of a few bytes
 # can announce one.
@@ -233,9 +237,20 @@ def _resized_sides_px(
     )
 
 
+def _keeping_ratio(image: tf.Tensor, size_px: int) -> tf.Tensor:
+    """Returns the whole image as segmentation sees it, whole numbers in 0..255."""
+    sides = tf.cast(tf.shape(image)[:2], tf.float64)
+    factor = tf.minimum(
+        LONGEST_TO_SHORTEST * size_px / tf.reduce_max(sides),
+        size_px / tf.reduce_min(sides),
+    )
+    resized_px = tf.maximum(tf.cast(sides * factor + 0.5, tf.int32), SMALLEST_PX)
+    return tf.round(tf.image.resize(image, resized_px))
+
+
 @tf.autograph.experimental.do_not_convert
 def evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    """Returns the square of an image that a network is evaluated on.
+    """Returns what a network is evaluated on: a square of an image, or all of it.
 
     "center" resizes the shorter side to size_px / crop_fraction, keeps the aspect
     and cuts out the middle; "squash" resizes both sides to size_px. Antialiased, it is
@@ -244,13 +259,15 @@ def evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor
     of `tf.image.resize`, which Keras' loader of image folders calls. Pillow 13 resizes
     the height first in tall images ("squash", and "center" from about 2.2 times as high
     as wide), which moves noise by up to 24 of 255, black and white noise by up to 31.
+    "keep_ratio" is `tf.image.resize`, bilinear and not antialiased.
 
     Args:
         image: `(height, width, 3)`, 0..255.
         preprocessing: The record that goes with the weights.
 
     Returns:
-        float32 `(size_px, size_px, 3)`, whole numbers in 0..255, not normalized.
+        float32 `(size_px, size_px, 3)`, whole numbers in 0..255, not normalized; of
+        "keep_ratio" `(height, width, 3)`, resized.
 
     Example:
         >>> import numpy as np
@@ -261,6 +278,8 @@ def evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor
         (224, 224, 3)
     """
     size_px = preprocessing.size_px
+    if preprocessing.crop_mode == "keep_ratio":
+        return _keeping_ratio(image, size_px)
     shape = tf.shape(image)
     height, width = shape[0], shape[1]
     height_px, width_px = _resized_sides_px(shape, preprocessing)

@@ -1,8 +1,7 @@
-"""Trained models of any kind behind one face: images in, names and scores out."""
+"""Trained classifiers of any kind behind one face: images in, names and scores out."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,30 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from keras_convnext import weights
 from keras_convnext.inference.images import view_image
-from keras_convnext.inference.loaded_model import (
-    WEIGHTS_ENDINGS,
-    LoadedModel,
-    assume_geometry,
-    load_model_file,
-    load_published,
-)
+from keras_convnext.inference.loaded_model import LoadedModel, assume_geometry
 from keras_convnext.inference.outputs import Kind, OutputMeaning
-from keras_convnext.inference.readers import (
-    ExportedModel,
-    read_saved_model,
-    read_tflite,
-)
+from keras_convnext.inference.readers import ExportedModel
 from keras_convnext.inference.sidecars import (
     find_labels,
     find_preprocessing,
     find_record,
 )
-from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.preprocessing import KERAS_LOADER, Preprocessing
 
-_SAVED_MODEL = "saved_model.pb"
-_READERS = {"": read_saved_model, ".tflite": read_tflite}
 # A step of an integer file's output, and half a step more.
 _ROUNDING = 0.02
 _AT_ONCE = 32
@@ -124,113 +110,19 @@ def name_best(
     return [(labels[number], float(scores[number])) for number in order]
 
 
-def load(
-    source: str | os.PathLike[str],
-    *,
-    output: str | None = None,
-    normalization: str | None = None,
-) -> Classifier:
-    """Returns a trained model that answers for images with names and scores.
+def from_keras(loaded: LoadedModel, kind: str) -> Classifier:
+    """Returns a Keras model, ready to answer.
 
     Args:
-        source: A .keras or .tflite file, a SavedModel, a folder as training or export
-            leave it, a file of weights of a known variant, or a published checkpoint
-            ("convnext_tiny.fb_in1k"), which is downloaded where it is not yet.
-        output: What a .keras file's outputs are, where its graph and its loss do not
-            tell: "logits", "probabilities" or "sigmoid".
-        normalization: What it expects of images where it does not normalize them
-            itself and no preprocessing.json says it: "imagenet", "unit" (0..1),
-            "symmetric" (-1..1) or "none" (0..255).
+        loaded: The model.
+        kind: "keras" or "checkpoint".
 
     Raises:
-        FileNotFoundError: There is no such model.
-        ValueError: It is no classifier of square images, what its numbers mean stays
-            open, or what lies beside it does not fit; one line.
-        OSError: It cannot be fetched.
-
-    Example:
-        >>> import os
-        >>> from pathlib import Path
-        >>> import numpy as np
-        >>> import keras_convnext
-        >>> model = keras_convnext.create("convnext_atto", classes=2)
-        >>> model.save("pets.keras")
-        >>> _ = Path("labels.txt").write_text("cat" + os.linesep + "dog")
-        >>> pets = keras_convnext.load("pets.keras")
-        >>> sorted(name for name, score in pets(np.zeros((99, 80, 3), "uint8")))
-        ['cat', 'dog']
+        ValueError: It gives features, and no classes.
     """
-    named = os.fspath(source)
-    if not Path(named).expanduser().exists() and _is_published(named):
-        return _from_keras(load_published(named), "checkpoint")
-    path = find_model(named)
-    if path.suffix in (".keras", *WEIGHTS_ENDINGS):
-        loaded = load_model_file(path, output=output, normalization=normalization)
-        return _from_keras(loaded, "keras")
-    if output or normalization:
-        raise ValueError(
-            f"{path} is an exported file, which normalizes images and gives "
-            "probabilities by itself: leave out what its output or normalization is"
-        )
-    return _from_export(path)
-
-
-def _is_published(named: str) -> bool:
-    try:
-        weights.find(named)
-    except ValueError:
-        return False
-    return True
-
-
-def find_model(named: str) -> Path:
-    """Returns the file, or the SavedModel's folder, that a name stands for.
-
-    Args:
-        named: A .keras or .tflite file, a SavedModel, the folder of its versions, or
-            a folder that holds one of these as training and export leave them.
-
-    Raises:
-        FileNotFoundError: There is nothing there.
-        ValueError: What is there is no model.
-    """
-    path = Path(named).expanduser()
-    if path.is_file() and path.suffix in (".keras", ".tflite", *WEIGHTS_ENDINGS):
-        return path
-    if path.is_dir() and (found := _find_in_folder(path)):
-        return found
-    wanted = (
-        "a model is a .keras file, a .tflite file, a SavedModel, a folder with one of "
-        "these, a file of weights, or a published checkpoint"
-    )
-    if not path.exists():
-        raise FileNotFoundError(f"there is nothing at {named}: {wanted}")
-    if (path / "recipe.json").is_file():
-        raise ValueError(f"the run in {named} has not finished: it has no model yet")
-    raise ValueError(f"{named} is none of them: {wanted}")
-
-
-def _find_in_folder(path: Path) -> Path | None:
-    if (path / _SAVED_MODEL).is_file():
-        return path
-    versions = [p for p in path.glob("*/" + _SAVED_MODEL) if p.parent.name.isdecimal()]
-    if versions:
-        return max(versions, key=lambda p: int(p.parent.name)).parent
-    if (path / "model.keras").is_file():
-        return path / "model.keras"
-    if (path / "saved_model").is_dir():
-        return _find_in_folder(path / "saved_model")
-    files = sorted(path.glob("*.tflite"))
-    if len(files) > 1:
-        names = ", ".join(file.name for file in files)
-        raise ValueError(f"{path} holds several models ({names}): name one of them")
-    return files[0] if files else None
-
-
-def _from_keras(loaded: LoadedModel, kind: str) -> Classifier:
     if loaded.meaning.kind == "features":
         raise ValueError(f"{loaded.name} gives features, and no classes")
-    model = loaded.model if loaded.normalizes else _normalize_first(loaded)
+    model = loaded.model if loaded.normalizes else normalize_first(loaded)
     forward = make_forward(model, loaded.meaning)
     outputs = model.outputs[0].shape[-1]
     return Classifier(
@@ -247,7 +139,7 @@ def _from_keras(loaded: LoadedModel, kind: str) -> Classifier:
     )
 
 
-def _normalize_first(loaded: LoadedModel) -> Any:
+def normalize_first(loaded: LoadedModel) -> Any:
     """Returns a model that takes images in 0..255, made of one that does not."""
     import keras
 
@@ -293,17 +185,26 @@ def make_forward(
     )
 
 
-def _from_export(path: Path) -> Classifier:
-    exported = _read_export(path)
-    labels, notices = find_labels(path, exported.outputs)
+def from_export(path: Path, exported: ExportedModel) -> Classifier:
+    """Returns an exported file, ready to answer.
+
+    Args:
+        path: The file, or the SavedModel's folder.
+        exported: What was read from it.
+
+    Raises:
+        ValueError: What lies beside it does not fit; one line.
+    """
+    outputs = exported.outputs or 0
+    labels, notices = find_labels(path, outputs)
     preprocessing = find_preprocessing(path, exported.size_px)
     if preprocessing is None:
-        preprocessing, notice = assume_geometry(path, exported.size_px, False)
+        preprocessing, notice = assume_geometry(path, exported.size_px, KERAS_LOADER)
         notices = (*notices, notice)
-    meaning = _find_meaning(path, exported.outputs)
+    meaning = _find_meaning(path, outputs)
 
     def probabilities(images: np.ndarray) -> np.ndarray:
-        rows = exported.answer(images)
+        rows = np.asarray(exported.answer(images), np.float32)
         if not (rows.min() >= -_ROUNDING and rows.max() <= 1 + _ROUNDING):
             raise ValueError(
                 f"{path} answers with {rows.min():.3g}..{rows.max():.3g}, which are no "
@@ -317,7 +218,7 @@ def _from_export(path: Path) -> Classifier:
         labels,
         preprocessing,
         meaning,
-        _are_exclusive(meaning, exported.outputs, labels),
+        _are_exclusive(meaning, outputs, labels),
         notices,
         probabilities,
     )
@@ -330,15 +231,6 @@ def _find_meaning(path: Path, outputs: int) -> OutputMeaning:
     if found is not None and found[1].get("kind") == "sigmoid":
         kind = "sigmoid"
     return OutputMeaning(kind, True, "it was exported so")
-
-
-def _read_export(path: Path) -> ExportedModel:
-    try:
-        return _READERS["" if path.is_dir() else path.suffix](path)
-    # TensorFlow and LiteRT let through whatever they raise.
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise ValueError(f"{path} cannot be read as a model: {reason}") from error
 
 
 def _are_exclusive(

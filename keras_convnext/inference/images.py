@@ -30,9 +30,21 @@ def view_image(given: Any, preprocessing: Preprocessing) -> np.ndarray:
 
     from keras_convnext.image import evaluation_view
 
+    return np.asarray(evaluation_view(tf.constant(pixels_of(given)), preprocessing))
+
+
+def pixels_of(given: Any) -> np.ndarray:
+    """Returns an image's pixels, uint8 or float32 `(height, width, 3)` in 0..255.
+
+    Args:
+        given: A file's path, or what NumPy makes such an array of.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no image.
+    """
     is_path = isinstance(given, str | os.PathLike)
-    pixels = read_image(Path(given)) if is_path else check_pixels(given)
-    return np.asarray(evaluation_view(tf.constant(pixels), preprocessing))
+    return read_image(Path(given)) if is_path else check_pixels(given)
 
 
 def read_image(path: Path) -> np.ndarray:

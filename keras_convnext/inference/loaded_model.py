@@ -13,6 +13,7 @@ from keras_convnext.inference.inputs import normalizes_images
 from keras_convnext.inference.outputs import (
     OutputMeaning,
     find_output_meaning,
+    labels_pixels,
     read_recorded_loss,
 )
 from keras_convnext.inference.sidecars import (
@@ -26,8 +27,11 @@ from keras_convnext.preprocessing import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     KERAS_LOADER,
+    WHOLE_IMAGE,
     Preprocessing,
 )
+from keras_convnext.segmentation import checkpoints as upernets
+from keras_convnext.segmentation.palette import ade20k_classes
 from keras_convnext.weights.fetch import describe_manual_fetch
 from keras_convnext.weights.identify import identify
 
@@ -121,23 +125,27 @@ def _find_names(path: Path, model: Any) -> tuple[tuple[str, ...], tuple[str, ...
 
 
 def load_published(name: str) -> LoadedModel:
-    """Fetches a published classifier and builds its model.
+    """Fetches a published classifier or UPerNet and builds its model.
 
     Args:
-        name: "arch.tag", one of `keras_convnext.list_weights()`.
+        name: "arch.tag", one of `keras_convnext.list_weights()` or `list_upernets()`.
 
     Raises:
         ValueError: There is no such checkpoint, or it gives features only.
         OSError: It cannot be fetched.
     """
-    record = weights.find(name)
-    if not record.classes or record.classifier_activation is None:
+    is_upernet = name.startswith(upernets.PREFIX)
+    record = upernets.find(name).weights if is_upernet else weights.find(name)
+    if not is_upernet and not (record.classes and record.classifier_activation):
         raise ValueError(f"{name} has no classifier: it gives features only")
+    options: dict[str, Any] = {"input_shape": (None, None, 3)} if is_upernet else {}
     try:
-        model = create(record.name)
+        model = create(record.name, **options)
     except OSError as error:
         raise OSError(f"{error} {describe_manual_fetch(record, '--model')}") from error
-    synsets, names = zip(*class_names(record.classes), strict=True)
+    synsets, names = (), ade20k_classes()
+    if not is_upernet:
+        synsets, names = zip(*class_names(record.classes or 0), strict=True)
     return LoadedModel(
         record.name,
         model,
@@ -220,7 +228,7 @@ def _find_preprocessing(
     if found is None:
         if not normalizes and normalization is None:
             raise ValueError(_ask_for_normalization(path, normalizes))
-        found, notice = assume_geometry(path, size_px, _is_imagenet_classifier(model))
+        found, notice = assume_geometry(path, size_px, _usual_preprocessing(model))
         notices = (notice,)
     if normalization is not None:
         mean, std = NORMALIZATIONS[normalization]
@@ -261,30 +269,40 @@ def _ask_for_normalization(path: Path, seen: bool | None) -> str:
 
 
 def assume_geometry(
-    path: Path, size_px: int | None, as_imagenet: bool
+    path: Path, size_px: int | None, assumed: Preprocessing
 ) -> tuple[Preprocessing, str]:
     """Returns the assumed preprocessing of images, and a line about it.
 
     Args:
         path: The model's.
         size_px: Side of its input; None for any.
-        as_imagenet: Whether it is a published kind of ImageNet classifier, which are
-            evaluated on the middle of an image; anybody else's data most likely come
-            from Keras' loader of image folders.
+        assumed: What is usual, but for the size of a model that takes one alone.
     """
-    size_px = size_px or IMAGENET.size_px
-    assumed = IMAGENET if as_imagenet else KERAS_LOADER
+    size_px = size_px or assumed.size_px
     words = {
         "center": f"cropped to their middle ({assumed.crop_fraction:g}), as ImageNet's",
         "squash": "squashed whole, as Keras' image_dataset_from_directory does",
+        "keep_ratio": "keep their ratio: that is their shorter side",
     }
-    other = "squash" if assumed.crop_mode == "center" else "center"
+    other = {
+        "center": '{"crop_mode": "squash"}',
+        "squash": '{"crop_mode": "center"}',
+        "keep_ratio": '{"size_px": 640, "resize": "keep_ratio"}',
+    }
     return dataclasses.replace(assumed, size_px=size_px), (
         f"no {PREPROCESSING} beside {path}: images are resized to {size_px} px and "
-        f'{words[assumed.crop_mode]}; {{"crop_mode": "{other}"}} in it says otherwise'
+        f"{words[assumed.crop_mode]}; {other[assumed.crop_mode]} in it says otherwise"
     )
 
 
-def _is_imagenet_classifier(model: Any) -> bool:
+def _usual_preprocessing(model: Any) -> Preprocessing:
+    """Returns how models of a kind see images.
+
+    A published kind of ImageNet classifier is evaluated on the middle of an image;
+    anybody else's data most likely come from Keras' loader of image folders.
+    """
+    if labels_pixels(model):
+        return WHOLE_IMAGE
     names = {layer.name for layer in model.layers}
-    return "head_dense" in names and model.outputs[0].shape[-1] in _IMAGENET_CLASSES
+    of_imagenet = model.outputs[0].shape[-1] in _IMAGENET_CLASSES
+    return IMAGENET if "head_dense" in names and of_imagenet else KERAS_LOADER

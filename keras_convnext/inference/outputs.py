@@ -16,11 +16,11 @@ from keras_convnext.inference.graph import Origin, Tensor, outputs_of, trace
 
 OUTPUTS = ("logits", "probabilities", "sigmoid", "features")
 
-Kind = Literal["softmax", "sigmoid", "features"]
+Kind = Literal["softmax", "sigmoid", "features", "label_map"]
 
 _ASK = "say what they are with --output=logits, probabilities, sigmoid or features"
 
-# What leaves every number as it is, by class name.
+# What leaves every number as it is or resizes maps of them, by class name.
 _UNCHANGED = {
     "ActivityRegularization",
     "AlphaDropout",
@@ -33,10 +33,13 @@ _UNCHANGED = {
     "GaussianNoise",
     "Identity",
     "Reshape",
+    "ResizeLike",
+    "Resizing",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "Squeeze",
     "StopGradient",
+    "UpSampling2D",
 }
 # Means of distributions are distributions, means of logits are logits.
 _AVERAGES = {"Average", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "Mean"}
@@ -63,6 +66,9 @@ _FUNCTIONS = {
     "Sigmoid": "sigmoid",
     "Softmax": "softmax",
 }
+_SIDES = ("inputs", "outputs")
+# For models of any size; no sides that a network would give to anything else.
+_ANY_SIZE = (64, 96)
 # Losses by their names in lower case without underscores, and what they are for.
 _LOSSES: dict[str, Kind] = {
     "binarycrossentropy": "sigmoid",
@@ -81,7 +87,8 @@ class OutputMeaning:
     Attributes:
         kind: "softmax": probabilities of classes of which an image has one;
             "sigmoid": the probability of each label by itself, or of the second of two
-            classes; "features": no classes at all.
+            classes; "features": no classes at all; "label_map": probabilities of
+            classes of which each pixel has one.
         applied: Whether the model itself computes that activation; otherwise its
             outputs are logits.
         origin: How it is known, for people: "its graph ends in a softmax".
@@ -96,7 +103,7 @@ class OutputMeaning:
         """The activation that is still to be applied to get probabilities."""
         if self.applied or self.kind == "features":
             return None
-        return self.kind
+        return "sigmoid" if self.kind == "sigmoid" else "softmax"
 
 
 def find_output_meaning(
@@ -109,7 +116,8 @@ def find_output_meaning(
     (`head_dense`) without a loss are logits of a softmax.
 
     Args:
-        model: A model with one output `(batch, classes)`.
+        model: A model with one output `(batch, classes)`, or `(batch, height, width,
+            classes)` of its images' size.
         loss: The loss as a .keras file records it (`read_recorded_loss`); that of the
             compiled model unless given.
         told: One of `OUTPUTS`, or `None`.
@@ -129,6 +137,8 @@ def find_output_meaning(
         raise ValueError(f"--output={told} is none of {', '.join(OUTPUTS)}")
     if told == "features":
         return OutputMeaning("features", True, "--output=features")
+    if labels_pixels(model):
+        return _of_pixels(model)
     classes = _count_classes(model)
     ending = _find_ending(model)
     if ending == "softmax" and classes == 1:
@@ -140,6 +150,38 @@ def find_output_meaning(
         return _as_told(told, ending, classes)
     loss = read_compiled_loss(model) if loss is None else loss
     return _by_graph_and_loss(model, ending, classes, loss)
+
+
+def labels_pixels(model: keras.Model) -> bool:
+    """Returns True if a model gives classes of pixels: a map of its images' size.
+
+    Args:
+        model: Any Keras model.
+
+    Example:
+        >>> labels_pixels(keras_convnext.UPerNet("convnext_atto", 2))
+        True
+    """
+    inputs, outputs = (getattr(model, name, None) or [] for name in _SIDES)
+    if [len(each.shape) for each in (*inputs, *outputs)] != [4, 4]:
+        return False
+    size = tuple(inputs[0].shape[1:3])
+    if None not in size:
+        return tuple(outputs[0].shape[1:3]) == size
+    shape = model.compute_output_shape((1, *_ANY_SIZE, inputs[0].shape[-1]))
+    return tuple(shape[1:3]) == _ANY_SIZE
+
+
+def _of_pixels(model: keras.Model) -> OutputMeaning:
+    ending = _find_ending(model)
+    if model.outputs[0].shape[-1] == 1:
+        raise ValueError(
+            "its output has one channel, but a label map needs a channel for each "
+            "class: two classes are a softmax over two channels"
+        )
+    is_softmax = ending == "softmax"
+    what = f"ends in a {ending}" if is_softmax else "gives logits"
+    return OutputMeaning("label_map", is_softmax, f"its graph {what} for each pixel")
 
 
 def _count_classes(model: keras.Model) -> int:

@@ -1,6 +1,7 @@
 """Readers of exported files: each gives a function to ask.
 
-Exported files of ours take images in 0..255 and answer with probabilities.
+Exported files of ours take images in 0..255 and answer with probabilities, or with the
+class of each pixel.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ import numpy as np
 
 from keras_convnext._stderr import hold_stderr
 
+# Which of a SavedModel's signatures is asked, by its output.
+_SIGNATURES = {"probabilities": "tensors", "classes": "images"}
+# What a TFLite file gives, by the number of its output's dimensions.
+_OUTPUTS = {2: "probabilities", 3: "classes"}
+
 
 @dataclass(frozen=True)
 class ExportedModel:
@@ -21,15 +27,18 @@ class ExportedModel:
 
     Attributes:
         kind: "saved_model" or "tflite".
+        output: "probabilities" or "classes".
         size_px: Side of the images that it takes; None for any.
-        outputs: How many it has.
+        outputs: How many classes it has; None where it does not show.
         answer: Maps float32 images `(batch, size_px, size_px, 3)` in 0..255 to
-            float32 `(batch, outputs)`.
+            probabilities, float32 `(batch, outputs)`, or to the class of each pixel,
+            integers `(batch, size_px, size_px)`.
     """
 
     kind: str
+    output: str
     size_px: int | None
-    outputs: int
+    outputs: int | None
     answer: Callable[[np.ndarray], np.ndarray]
 
 
@@ -37,35 +46,45 @@ def read_saved_model(path: Path) -> ExportedModel:
     """Reads a SavedModel's folder.
 
     Raises:
-        ValueError: It has no signature `tensors` that gives `probabilities`.
+        ValueError: It has no signature of `_SIGNATURES`.
         OSError: It cannot be read.
     """
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
-    signature = loaded.signatures.get("tensors")
-    if signature is None or "probabilities" not in signature.structured_outputs:
+    found = [
+        (output, called, loaded.signatures[called])
+        for output, called in _SIGNATURES.items()
+        if called in loaded.signatures
+        and output in loaded.signatures[called].structured_outputs
+        # The signature for encoded images tells classes by their names.
+        and loaded.signatures[called].structured_outputs[output].dtype != tf.string
+    ]
+    if not found:
         raise ValueError(
             "it has no signature tensors that gives probabilities, as exports of this "
-            "project have"
+            "project have, and none for images that gives classes of pixels"
         )
+    output, called, signature = found[0]
     [(name, spec)] = signature.structured_input_signature[1].items()
 
     def answer(images: np.ndarray) -> np.ndarray:
+        if spec.dtype == tf.uint8:
+            images = np.rint(images).astype(np.uint8)
         # By way of `loaded`: a signature alone does not keep its variables alive.
-        tensors = {name: tf.constant(images, tf.float32)}
-        found = loaded.signatures["tensors"](**tensors)["probabilities"].numpy()
-        return np.asarray(found, np.float32)
+        tensors = {name: tf.constant(images, spec.dtype)}
+        return np.asarray(loaded.signatures[called](**tensors)[output])
 
-    outputs = signature.structured_outputs["probabilities"].shape[-1]
-    return ExportedModel("saved_model", spec.shape[1], outputs, answer)
+    outputs = signature.structured_outputs[output].shape[-1]
+    outputs = outputs if output == "probabilities" else None
+    return ExportedModel("saved_model", output, spec.shape[1], outputs, answer)
 
 
 def read_tflite(path: Path) -> ExportedModel:
     """Reads a TFLite file.
 
     Raises:
-        ValueError: It is none, or does not map images to scores.
+        ValueError: It is none, or maps images neither to scores nor to label maps.
     """
     # The runtime announces on stderr which kernels it uses.
     with hold_stderr():
@@ -75,11 +94,12 @@ def read_tflite(path: Path) -> ExportedModel:
         interpreter.allocate_tensors()
     given, made = interpreter.get_input_details(), interpreter.get_output_details()
     shapes = [tuple(map(int, each["shape_signature"])) for each in (*given, *made)]
-    fits = len(given) == len(made) == 1 and [len(shape) for shape in shapes] == [4, 2]
+    sizes = [len(shape) for shape in shapes]
+    fits = len(given) == len(made) == 1 and sizes[0] == 4 and sizes[1] in _OUTPUTS
     if not fits or shapes[0][-1] != 3 or shapes[0][1] != shapes[0][2]:
         raise ValueError(
             f"it maps {shapes[: len(given)]} to {shapes[len(given) :]}, not one square "
-            "RGB image to scores"
+            "RGB image to scores or to classes of its pixels"
         )
     batch, side = shapes[0][:2]
 
@@ -102,8 +122,9 @@ def read_tflite(path: Path) -> ExportedModel:
             rows.append(ask(filled)[: len(part)])
         return np.concatenate(rows)
 
-    outputs = int(made[0]["shape"][-1])
-    return ExportedModel("tflite", side if side > 0 else None, outputs, answer)
+    output = _OUTPUTS[sizes[1]]
+    outputs = int(made[0]["shape"][-1]) if output == "probabilities" else None
+    return ExportedModel("tflite", output, side if side > 0 else None, outputs, answer)
 
 
 def _quantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:

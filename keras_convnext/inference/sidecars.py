@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext._text_files import decode_text
-from keras_convnext.preprocessing import IMAGENET, Preprocessing
+from keras_convnext.preprocessing import IMAGENET, WHOLE_IMAGE, Preprocessing
 
 LABELS = "labels.txt"
 PREPROCESSING = "preprocessing.json"
@@ -30,14 +30,16 @@ def sidecar_folders(path: Path) -> Iterator[Path]:
     yield path.parent
 
 
-def find_labels(path: Path, outputs: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def find_labels(
+    path: Path, outputs: int | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the class names of a model, and what there is to say about them.
 
     Args:
         path: The model's file, or a SavedModel's folder.
         outputs: How many outputs it has. A model with one tells two classes apart: it
             has two names, the second of which its output is the probability of, or
-            that one alone.
+            that one alone. None where it does not show; then any number fits.
 
     Returns:
         The names, by number where there is no labels.txt; and notices, a line each.
@@ -46,8 +48,10 @@ def find_labels(path: Path, outputs: int) -> tuple[tuple[str, ...], tuple[str, .
         ValueError: The file cannot be read, or does not fit the model.
     """
     found = _read_labels(path)
+    if found is None and outputs is None:
+        raise ValueError(f"there is no {LABELS} beside {path}, which names its classes")
     if found is None:
-        classes = max(outputs, 2)
+        classes = max(outputs or 0, 2)
         notice = (
             f"no {LABELS} beside {path}: the classes are called class 0 to "
             f"class {classes - 1}"
@@ -56,7 +60,7 @@ def find_labels(path: Path, outputs: int) -> tuple[tuple[str, ...], tuple[str, .
     place, contents = found
     text = decode_text(contents, place)
     fitting = (1, 2) if outputs == 1 else (outputs,)
-    if len(text.lines) not in fitting:
+    if outputs is not None and len(text.lines) not in fitting:
         raise ValueError(
             f"{place} has {len(text.lines)} lines, but the model has {outputs} "
             f"output{'s' * (outputs != 1)}: give {' or '.join(map(str, fitting))} "
@@ -163,6 +167,8 @@ def parse_preprocessing(
         raise ValueError(_describes_none(file, "; ".join(problems)))
     for name in {"mean", "std"} & set(given):
         given[name] = tuple(given[name])
+    if mode := given.pop("resize", None):
+        given = {**_GEOMETRY_OF[mode], **given}
     try:
         preprocessing = Preprocessing(**given)
     except ValueError as error:
@@ -206,4 +212,14 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "crop_mode": ("a word", lambda value: isinstance(value, str)),
     "interpolation": ("a word", lambda value: isinstance(value, str)),
     "antialias": ("true or false", lambda value: isinstance(value, bool)),
+    "resize": ("keep_ratio", lambda value: value in _GEOMETRY_OF),
+}
+# What the word "resize" stands for, in files of segmentation.
+_GEOMETRY_OF: dict[Any, dict[str, Any]] = {
+    WHOLE_IMAGE.crop_mode: {
+        "crop_mode": WHOLE_IMAGE.crop_mode,
+        "crop_fraction": WHOLE_IMAGE.crop_fraction,
+        "interpolation": WHOLE_IMAGE.interpolation,
+        "antialias": WHOLE_IMAGE.antialias,
+    }
 }

@@ -10,10 +10,10 @@ import difflib
 import fnmatch
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 
-from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.preprocessing import WHOLE_IMAGE
 from keras_convnext.weights.pretrained import PretrainedWeights
 
 PREFIX = "upernet_"
@@ -82,7 +82,7 @@ def find(name: str) -> PublishedUPerNet:
 def _record(row: Mapping[str, str]) -> PublishedUPerNet:
     is_hub = row["source"].startswith("hub:")
     crop_px = int(row["crop_px"])
-    preprocessing = Preprocessing(size_px=crop_px)
+    preprocessing = replace(WHOLE_IMAGE, size_px=crop_px)
     return PublishedUPerNet(
         weights=PretrainedWeights(
             name=row["name"],

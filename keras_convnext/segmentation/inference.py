@@ -13,12 +13,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_convnext.preprocessing import LONGEST_TO_SHORTEST, SMALLEST_PX
 from keras_convnext.segmentation.sliding import sliding_logits
 
-# The longest side, in shortest ones. Source: mmsegmentation 1.2.2, (2048, 512).
-LONGEST_TO_SHORTEST = 4
-# Below one step of the coarsest feature map there is nothing to predict from.
-SMALLEST_PX = 32
 # Source: mmsegmentation 1.2.2, configs/_base_/datasets/ade20k.py.
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 # Logits that are resized at a time: 64 MB, however large the image.
@@ -61,7 +58,7 @@ def resize_image(image: np.ndarray, size_px: int) -> np.ndarray:
         size_px: Side of the crops that the network was trained on.
 
     Returns:
-        float32 `(resized height, resized width, channels)`.
+        float32 `(resized height, resized width, channels)`, whole numbers in 0..255.
 
     Example:
         >>> import numpy as np
@@ -70,7 +67,8 @@ def resize_image(image: np.ndarray, size_px: int) -> np.ndarray:
         (96, 128, 3)
     """
     height, width = image.shape[:2]
-    return _resize(image.astype(np.float32), resized_shape(height, width, size_px))
+    shape = resized_shape(height, width, size_px)
+    return np.asarray(np.rint(_resize(image.astype(np.float32), shape)))
 
 
 def logits_model(model: keras.Model) -> keras.Model:
@@ -103,6 +101,43 @@ def _is_softmax(layer: Any) -> bool:
         return bool(layer.axis == -1)
     is_activation = isinstance(layer, keras.layers.Activation)
     return is_activation and bool(layer.activation is keras.activations.softmax)
+
+
+def with_open_size(model: keras.Model) -> keras.Model:
+    """Returns a model of the same weights that takes images of any height and width.
+
+    Args:
+        model: Any that labels pixels, functional.
+
+    Raises:
+        ValueError: It holds something that one size was made for.
+
+    Example:
+        >>> import keras_convnext
+        >>> from keras_convnext.segmentation.inference import with_open_size
+        >>> model = keras_convnext.UPerNet("convnext_atto", 2, input_shape=(64, 64, 3))
+        >>> with_open_size(model).input_shape
+        (None, None, None, 3)
+    """
+    if model.inputs[0].shape[1:3] == (None, None):
+        return model
+    config = model.get_config()
+    for layer in config["layers"]:
+        if layer["class_name"] == "InputLayer":
+            batch, *_, channels = layer["config"]["batch_shape"]
+            layer["config"]["batch_shape"] = (batch, None, None, channels)
+    height, width = model.inputs[0].shape[1:3]
+    try:
+        opened = type(model).from_config(config)
+        opened.set_weights(model.get_weights())
+        if opened.outputs[0].shape[1:3] == (None, None):
+            return opened
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"it is made for {height} x {width} pixels alone: build it with "
+        "input_shape=(None, None, 3), so that it takes whole images"
+    )
 
 
 def predict_logits(

@@ -50,8 +50,8 @@ def sliding_logits(
     height, width = images.shape[1:3]
     total: np.ndarray | None = None
     counts = np.zeros((1, height, width, 1), np.float32)
-    for top in _starts(height, window[0], stride[0]):
-        for left in _starts(width, window[1], stride[1]):
+    for top in window_starts(height, window[0], stride[0]):
+        for left in window_starts(width, window[1], stride[1]):
             rows = slice(top, min(top + window[0], height))
             columns = slice(left, min(left + window[1], width))
             logits = np.asarray(predict(images[:, rows, columns]), np.float32)
@@ -64,8 +64,14 @@ def sliding_logits(
     return total / counts
 
 
-def _starts(length: int, window: int, stride: int) -> list[int]:
-    """Returns the windows' first positions; the last one ends with the image."""
+def window_starts(length: int, window: int, stride: int) -> list[int]:
+    """Returns the windows' first positions; the last one ends with the image.
+
+    Args:
+        length: Of the side, in pixels.
+        window: Its length along the side.
+        stride: Between windows.
+    """
     count = max(length - window + stride - 1, 0) // stride + 1
     last = max(length - window, 0)
     return [min(index * stride, last) for index in range(count)]

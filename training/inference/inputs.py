@@ -31,11 +31,12 @@ _THREADS = 4
 
 @dataclass(frozen=True)
 class View:
-    """An image as evaluation sees it, or why there is none.
+    """An image as it was asked for, or why there is none.
 
     Attributes:
         name: What it was named.
-        image: float32 `(size, size, 3)` in 0..255; None where there is a problem.
+        image: float32 `(size, size, 3)` in 0..255 as evaluation sees it, or uint8
+            `(height, width, 3)` as it is; None where there is a problem.
         problem: A line that names the image; empty where there is none.
         remark: What to know of it, such as "is black throughout"; empty for most.
         is_suspect: Whether a decoder complained meanwhile, of it or of another file.
@@ -97,13 +98,13 @@ def _in_list(path: Path) -> list[str]:
 
 
 def views(
-    names: Sequence[str], preprocessing: Preprocessing, batch: int
+    names: Sequence[str], preprocessing: Preprocessing | None, batch: int
 ) -> Iterator[list[View]]:
     """Reads images in threads, some at a time, in their order.
 
     Args:
         names: From `list_images`.
-        preprocessing: What the model expects.
+        preprocessing: What the model expects; None for images as they are.
         batch: How many at a time.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -122,7 +123,7 @@ def view(name: str, preprocessing: Preprocessing) -> View:
     return _read(name, preprocessing)[0]
 
 
-def _settled(seen: View, contents: bytes, preprocessing: Preprocessing) -> View:
+def _settled(seen: View, contents: bytes, preprocessing: Preprocessing | None) -> View:
     """Returns a view with a remark where its file, decoded alone, draws complaints."""
     if not seen.is_suspect or seen.image is None:
         return seen
@@ -131,7 +132,7 @@ def _settled(seen: View, contents: bytes, preprocessing: Preprocessing) -> View:
     return replace(again, remark=flawed) if again.is_suspect else again
 
 
-def _read(name: str, preprocessing: Preprocessing) -> tuple[View, bytes]:
+def _read(name: str, preprocessing: Preprocessing | None) -> tuple[View, bytes]:
     """Returns the view of a file or an address, and its contents."""
     shown = legible(name)
     if problem := image_files.named_problem(Path(name)):
@@ -146,14 +147,16 @@ def _read(name: str, preprocessing: Preprocessing) -> tuple[View, bytes]:
     return _decoded(shown, contents, preprocessing), contents
 
 
-def _decoded(name: str, contents: bytes, preprocessing: Preprocessing) -> View:
+def _decoded(name: str, contents: bytes, preprocessing: Preprocessing | None) -> View:
     before = held_bytes()
     try:
         found = image_files.decode_file(contents)
     except image_files.Unreadable as error:
         return View(name, None, f"{name}: {error}")
     is_suspect = held_bytes() > before
-    pixels = evaluation_view(tf.constant(found.pixels), preprocessing).numpy()
+    pixels = found.pixels
+    if preprocessing is not None:
+        pixels = evaluation_view(tf.constant(pixels), preprocessing).numpy()
     remark, _ = image_files.REMARKS.get(found.remark, ("", ""))
     return View(name, pixels, remark=remark, is_suspect=is_suspect)
 

@@ -7,9 +7,10 @@ from typing import Any
 import keras_convnext
 from keras_convnext._messages import UsageError, note
 from keras_convnext.inference.classifier import Classifier
+from keras_convnext.inference.segmenter import Segmenter
 
 
-def open_model(chosen: Any, command: str) -> Classifier:
+def open_model(chosen: Any, command: str) -> Classifier | Segmenter:
     """Returns the model; what was taken for granted about it goes to stderr.
 
     Args:
@@ -27,4 +28,22 @@ def open_model(chosen: Any, command: str) -> Classifier:
         raise UsageError(str(error)) from error
     for notice in model.notices:
         note(command, notice)
+    return model
+
+
+def open_classifier(chosen: Any, command: str) -> Classifier:
+    """Returns the model, for a command of classifiers alone.
+
+    Args:
+        chosen: The command's flags: model, output, normalization.
+        command: What the command is called in messages.
+
+    Raises:
+        UsageError: It is no classifier, or as for `open_model`.
+    """
+    model = open_model(chosen, command)
+    if isinstance(model, Segmenter):
+        raise UsageError(
+            f"--model={chosen.model} labels pixels, and {command} is for classifiers"
+        )
     return model
