@@ -61,12 +61,14 @@ TENSORS = r"x|images?|preds|contents|inputs"
 # What is nobody's but this project's: names of things, files, and Keras' own means.
 OWN = {
     "keras_convnext.inference.classifier.Classifier",
+    "keras_convnext.inference.segmenter.Segmenter",
     "keras_convnext.load",
     *(f"keras_convnext.{name}" for name in ("create", "describe", "list_variants")),
     *(f"keras_convnext.{name}" for name in ("list_weights", "load_weights")),
     *("keras_convnext.save_weights_as", "keras_convnext.models.layers_by_name"),
     *("keras_convnext.preprocess_input", "keras_convnext.decode_predictions"),
     "keras_convnext.segmentation.list_upernets",
+    *(f"keras_convnext.segmentation.{name}" for name in ("overlay", "to_label_map")),
     *("keras_convnext.fold", "keras_convnext.folding.folding_report"),
     *(f"keras_convnext.image.{name}" for name in ("decode", "evaluation_view")),
     *("keras_convnext.labels.class_names", "keras_convnext.optimizers.ParameterGroup"),
