@@ -25,7 +25,7 @@ Predict = Callable[[np.ndarray], Any]
 
 
 def resized_shape(height: int, width: int, size_px: int) -> tuple[int, int]:
-    """Returns the height and width in which the network sees an image.
+    """Returns the height and width, in pixels, in which the network sees an image.
 
     The ratio is kept: the longer side has at most `4 * size_px` pixels and the shorter
     one at most `size_px`, and one of them has as many. No side is shorter than 32.
@@ -35,7 +35,7 @@ def resized_shape(height: int, width: int, size_px: int) -> tuple[int, int]:
         width: Of the image, in pixels.
         size_px: Side of the crops that the network was trained on.
 
-    Source: mmcv 2.1, its imrescale; mmsegmentation 1.2.2's scale (2048, 512).
+    Source: github.com/open-mmlab/mmcv 2.1, its imrescale with the scale (2048, 512).
 
     Example:
         >>> from keras_convnext.segmentation import resized_shape
@@ -190,7 +190,7 @@ def predict_label_map(
     Returns:
         `(height, width)` of class numbers: uint8, or int32 for more than 255 classes.
 
-    Source: mmsegmentation 1.2.2, its EncoderDecoder; 0.30's MultiScaleFlipAug.
+    Source: github.com/open-mmlab/mmsegmentation 1.2.2, its EncoderDecoder.
 
     Example:
         >>> import keras_convnext
@@ -233,6 +233,8 @@ def to_label_map(logits: np.ndarray, height: int, width: int) -> np.ndarray:
 
     Returns:
         `(height, width)`: uint8, or int32 for more than 255 classes.
+
+    Source: github.com/open-mmlab/mmsegmentation 1.2.2, its EncoderDecoder.
 
     Example:
         >>> import numpy as np

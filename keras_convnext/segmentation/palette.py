@@ -44,7 +44,8 @@ def palette_for(classes: Sequence[str]) -> np.ndarray:
     Returns:
         uint8 `(classes, 3)`, red, green, blue.
 
-    Source: the development kit of Pascal VOC 2012, its VOClabelcolormap.
+    Source: the development kit of Pascal VOC 2012, its VOClabelcolormap; ADE20K's are
+    those of github.com/open-mmlab/mmsegmentation 1.2.2.
 
     Example:
         >>> from keras_convnext.segmentation import palette_for
