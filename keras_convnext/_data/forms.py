@@ -10,6 +10,8 @@ FORMS = (
     "digits, folder:PATH, array:PATH.npz, tfrecord:FILES, array_record:FILES or the "
     "name of a tensorflow-datasets data set such as imagenet2012"
 )
+# Of images with masks, for recipes that segment.
+MASK_FORMS = "masks:DIR, with images/ and annotations/ in it, or tfds:scene_parse150"
 PREFIXES = "folder:, array:, tfrecord:, array_record: or tfds:"
 # In the order in which they are looked for, at the end of a file's name.
 _KIND_BY_ENDING = {
