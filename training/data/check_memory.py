@@ -10,8 +10,9 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import PIL
 import tensorflow as tf
@@ -45,18 +46,38 @@ def read(place: Path, paths: Iterable[Path], copies: Path) -> dict[Path, Checked
         copies: Folder for the copies of what only Pillow reads.
     """
     try:
+        known = {}
+        for path, (stamp, row) in read_rows(place, paths).items():
+            digest, is_copied, way, problem, remark = row
+            readable = copy_of(digest, copies) if is_copied else path
+            if readable.exists():
+                known[path] = CheckedImage(
+                    path, readable, way, problem, remark, digest, stamp
+                )
+        return known
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def read_rows(
+    place: Path, paths: Iterable[Path]
+) -> dict[Path, tuple[Stamp, Sequence[Any]]]:
+    """Returns the stamp and the row of each file that has not changed since.
+
+    Args:
+        place: From `place_for`; a missing or a damaged file knows nothing.
+        paths: The files of interest.
+    """
+    try:
         kept = json.loads(place.read_text(encoding="ascii"))
         rows = kept["files"] if kept["decided_by"] == _DECIDED_BY else {}
         known = {}
         for path in paths:
-            if (row := rows.get(_key(path))) is None:
+            if (found := rows.get(_key(path))) is None:
                 continue
-            stamp, digest, is_copied, way, problem, remark = row
-            readable = copy_of(digest, copies) if is_copied else path
-            if Stamp(*stamp) == stamp_of(path) and readable.exists():
-                known[path] = CheckedImage(
-                    path, readable, way, problem, remark, digest, Stamp(*stamp)
-                )
+            stamp = Stamp(*found[0])
+            if stamp == stamp_of(path):
+                known[path] = (stamp, found[1:])
         return known
     except (OSError, ValueError, TypeError, KeyError):
         return {}
@@ -70,7 +91,7 @@ def write(place: Path, images: Iterable[CheckedImage]) -> None:
         images: Answers of the check. Files that could not be opened are left out.
     """
     rows = {
-        _key(image.path): (
+        image.path: (
             image.stamp,
             image.digest,
             image.readable != image.path,
@@ -81,9 +102,20 @@ def write(place: Path, images: Iterable[CheckedImage]) -> None:
         for image in images
         if image.stamp is not None and not image.is_suspect
     }
+    write_rows(place, rows)
+
+
+def write_rows(place: Path, rows: Mapping[Path, Sequence[Any]]) -> None:
+    """Keeps rows; where nothing can be written, nothing is kept.
+
+    Args:
+        place: From `place_for`.
+        rows: Of each file its stamp, and what JSON holds.
+    """
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"decided_by": _DECIDED_BY, "files": rows})
+        files = {_key(path): row for path, row in rows.items()}
+        text = json.dumps({"decided_by": _DECIDED_BY, "files": files})
         _files.write_text(place, text)
 
 

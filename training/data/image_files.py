@@ -158,11 +158,16 @@ def _copied(pixels: np.ndarray, digest: str, copies: Path) -> Path:
     """Returns the copy of a file, which is made where there is none yet."""
     copy = copy_of(digest, copies)
     if not copy.exists():
-        _write_copy(Image.fromarray(pixels), copy)
+        write_copy(Image.fromarray(pixels), copy)
     return copy
 
 
-def _write_copy(pixels: Image.Image, copy: Path) -> None:
+def write_copy(pixels: Image.Image, copy: Path) -> None:
+    """Writes the PNG file that is read instead of another one.
+
+    Raises:
+        DataError: It cannot be written.
+    """
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(suffix=".png", dir=copy.parent)

@@ -7,11 +7,9 @@ PATH/train/roses/*.jpg ... with val/, validation/, valid/ or test/ beside train/
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
@@ -19,18 +17,12 @@ from keras_convnext._data import class_folders
 from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._files import legible
-from keras_convnext._stderr import hold_stderr
-from keras_convnext.image import files as image_files
 
-from .. import check_memory
 from .. import image_files as images
 from ..examples import Files
+from ..file_check import check_files, remarks, unreadable
 from . import same_images
 
-# Images that take longer to check than this get a line that counts them.
-_QUIET_SECONDS = 2.0
-# Between two such lines in a log file.
-_LOG_SECONDS = 30.0
 _ByClass = Mapping[str, tuple[Path, ...]]
 
 
@@ -79,10 +71,10 @@ def load(
     """
     root = _existing(path)
     parts = _parts(root)
-    checked = _checked(root, [file for part in parts for file in part.files], cache)
+    checked = check_files(root, [file for part in parts for file in part.files], cache)
     bad = [image for image in checked.values() if image.problem]
     if bad and not skip_bad_images:
-        raise DataError(_unreadable(bad, len(checked)))
+        raise DataError(unreadable(bad, len(checked)))
 
     usable = [_usable(part.by_class, checked) for part in parts]
     why = " that can be read" if bad else ""
@@ -100,7 +92,7 @@ def load(
         (
             *class_folders.left_over(root),
             *(line for part in parts for line in part.notices()),
-            *_remarks(checked),
+            *remarks(checked),
             *same_images.notices(usable[0], usable[1], digests),
         ),
         drawn=len(parts) == 1,
@@ -132,10 +124,10 @@ def load_whole(path: str, *, part: str, skip_bad_images: bool, cache: Path) -> F
     files = [file for part in parts for file in part.files]
     if not files:
         raise DataError(f"{root} has no images in class folders.")
-    checked = _checked(root, files, cache)
+    checked = check_files(root, files, cache)
     bad = [image for image in checked.values() if image.problem]
     if bad and not skip_bad_images:
-        raise DataError(_unreadable(bad, len(checked)))
+        raise DataError(unreadable(bad, len(checked)))
     by_class: dict[str, tuple[Path, ...]] = {}
     for part_found in parts:
         for name, found in _usable(part_found.by_class, checked).items():
@@ -151,7 +143,7 @@ def load_whole(path: str, *, part: str, skip_bad_images: bool, cache: Path) -> F
         images,
         images,
         tuple((legible(image.path), image.problem) for image in bad),
-        (*notices, *_remarks(checked)),
+        (*notices, *remarks(checked)),
     )
 
 
@@ -223,66 +215,6 @@ def _parts(root: Path) -> list[class_folders.ClassFolders]:
 def _refuse(found: Sequence[str], kind: type[DataError] = DataError) -> None:
     if found:
         raise kind("\n".join(found))
-
-
-def _remarks(checked: Mapping[Path, images.CheckedImage]) -> list[str]:
-    """Returns a line for each thing to know of files that are used all the same."""
-    found = [
-        ([file for file, image in checked.items() if image.remark == kind], words)
-        for kind, words in image_files.REMARKS.items()
-    ]
-    return [class_folders.remark(files, *words) for files, words in found if files]
-
-
-def _unreadable(bad: Sequence[images.CheckedImage], total: int) -> str:
-    lines = first_few(
-        (f"{image.path}: {image.problem}" for image in bad), separator="\n  "
-    )
-    return (
-        f"{len(bad)} of {total} images cannot be used (--skip_bad_images leaves "
-        f"them out):\n  {lines}"
-    )
-
-
-def _checked(
-    root: Path, files: Sequence[Path], cache: Path
-) -> dict[Path, images.CheckedImage]:
-    """Returns the check of each file, after decoding those that are new."""
-    copies = cache / "pictures"
-    place = check_memory.place_for(root, cache / "checks")
-    known = check_memory.read(place, files, copies)
-    new = [file for file in files if file not in known]
-    # Decoders print their opinion of a file, without a word on which one they mean.
-    with hold_stderr() as stderr:
-        try:
-            answers = images.check(new, copies)
-            for answer in _counted(answers, len(new), stderr):
-                known[answer.path] = answer
-            for suspect in [each for each in known.values() if each.is_suspect]:
-                known[suspect.path] = images.settle(suspect, copies)
-        finally:
-            # What an interrupted check has found out is not found out again.
-            if new:
-                check_memory.write(place, known.values())
-    return {file: known[file] for file in files}
-
-
-def _counted(
-    answers: Iterable[images.CheckedImage], total: int, stderr: TextIO
-) -> Iterator[images.CheckedImage]:
-    """Passes the answers on; where that takes long, lines on stderr count them."""
-    is_terminal = stderr.isatty()
-    start, end, pause = ("\r", "", 0.5) if is_terminal else ("", "\n", _LOG_SECONDS)
-    shown_at = time.monotonic() + (_QUIET_SECONDS if is_terminal else _LOG_SECONDS)
-    shown = False
-    for done, answer in enumerate(answers, 1):
-        yield answer
-        if time.monotonic() > shown_at:
-            words = f"{start}Checking images: {done:,} of {total:,}"
-            print(words, end=end, file=stderr, flush=True)
-            shown_at, shown = time.monotonic() + pause, True
-    if shown:
-        print(f"{start}Checked {total:,} images.{' ' * 20}".rstrip(), file=stderr)
 
 
 def _usable(
