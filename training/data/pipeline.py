@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -62,6 +62,18 @@ class WorkerShard:
                 position % self.global_batch // self.rows == self.worker
             )
         )
+
+
+class Filling(NamedTuple):
+    """What fills up batches of examples of several sizes.
+
+    Attributes:
+        example: An image and what is joined to it, for rows of weight 0.
+        padding: A value for each, right of and below what is smaller than others.
+    """
+
+    example: tuple[Any, Any]
+    padding: tuple[Any, Any]
 
 
 def training_batches(
@@ -128,7 +140,10 @@ def training_batches(
 
 
 def evaluation_batches(
-    examples: Examples, shard: WorkerShard, view: Callable[[Any], tuple[tf.Tensor, Any]]
+    examples: Examples,
+    shard: WorkerShard,
+    view: Callable[[Any], tuple[tf.Tensor, Any]],
+    filling: Filling | None = None,
 ) -> tf.data.Dataset:
     """Returns every example once; the last batch is filled with rows of weight 0.
 
@@ -136,7 +151,8 @@ def evaluation_batches(
         examples: What is read.
         shard: Which rows of every batch are made.
         view: From a record to an image and what is joined to it. Sizes that differ
-            are filled up with zeros to the largest of a batch.
+            are filled up to the largest of a batch.
+        filling: What is filled up with; None for zeros.
 
     Returns:
         (image, what is joined to it, weight float32), each `(batch, ...)`.
@@ -148,22 +164,25 @@ def evaluation_batches(
     )
     specs = tf.nest.flatten(rows.element_spec)
     are_alike = all(spec.shape.is_fully_defined() for spec in specs)
-    filler = tf.data.Dataset.from_tensors(
-        tf.nest.map_structure(
-            lambda spec: tf.zeros([size or 1 for size in spec.shape], spec.dtype),
-            rows.element_spec,
-        )
+    empty = tf.nest.map_structure(
+        lambda spec: tf.zeros([size or 1 for size in spec.shape], spec.dtype),
+        rows.element_spec,
     )
-    batches = -(-examples.count // shard.global_batch)
-    padded = rows.concatenate(filler.repeat()).take(batches * shard.rows)
+    if filling is not None:
+        empty = (*filling.example, 0.0)
+    filler = tf.data.Dataset.from_tensors(empty)
+    count = -(-examples.count // shard.global_batch)
+    padded = rows.concatenate(filler.repeat()).take(count * shard.rows)
     if are_alike and examples.count * _bytes_of(specs) <= _CACHE_BYTES:
         padded = padded.cache()
-    batch = padded.batch if are_alike else padded.padded_batch
-    return (
-        batch(shard.rows, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
-        .with_options(_options())
-    )
+    if are_alike:
+        batches = padded.batch(shard.rows, drop_remainder=True)
+    else:
+        values = None if filling is None else (*filling.padding, 0.0)
+        batches = padded.padded_batch(
+            shard.rows, padding_values=values, drop_remainder=True
+        )
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 
 def _bytes_of(specs: Sequence[tf.TensorSpec]) -> int:

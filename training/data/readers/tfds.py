@@ -79,14 +79,14 @@ def load(
         DataError: There is no such data set, it cannot be had, or it does not hold
             labeled images.
     """
-    with _silenced(quiet):
-        builder = _builder(name, data_dir)
+    with silence(quiet):
+        builder = open_builder(name, data_dir)
         image_key, label_key = _keys(name, builder.info)
-        _prepare(name, builder)
+        prepare(name, builder)
         splits = (
-            _splits(name, builder.info, validation_share)
+            split_words(name, builder.info, validation_share)
             if whole is None
-            else (_whole(name, builder.info, whole),)
+            else (whole_words(name, builder.info, whole),)
         )
         parts = [_examples(builder, split, image_key, label_key) for split in splits]
     classes = tuple(builder.info.features[label_key].names)
@@ -102,7 +102,7 @@ def is_known(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _silenced(prints_too: bool) -> Iterator[None]:
+def silence(prints_too: bool = False) -> Iterator[None]:
     """Holds back tensorflow-datasets' warnings, and on request all that it prints."""
     from absl import logging
 
@@ -120,7 +120,16 @@ def _silenced(prints_too: bool) -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def _builder(name: str, data_dir: str | None) -> Any:
+def open_builder(name: str, data_dir: str | None) -> Any:
+    """Returns the data set of that name, prepared or not.
+
+    Args:
+        name: As in `load`.
+        data_dir: As there.
+
+    Raises:
+        DataError: There is none, or it cannot be used.
+    """
     import tensorflow_datasets as tfds
 
     prepared = prepared_in(name)
@@ -158,8 +167,12 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def _prepare(name: str, builder: Any) -> None:
-    """Downloads and prepares where that has not been done."""
+def prepare(name: str, builder: Any) -> None:
+    """Downloads and prepares where that has not been done.
+
+    Raises:
+        DataError: It cannot be.
+    """
     if builder.info.splits:
         return
     _check_network(name, builder)
@@ -197,7 +210,7 @@ def _check_network(name: str, builder: Any) -> None:
         ) from error
 
 
-def _splits(name: str, info: Any, validation_share: float) -> tuple[str, str]:
+def split_words(name: str, info: Any, validation_share: float) -> tuple[str, str]:
     """Returns the two splits, in tensorflow-datasets' words."""
     found = list(info.splits)
     if "train" not in found:
@@ -217,7 +230,7 @@ def _splits(name: str, info: Any, validation_share: float) -> tuple[str, str]:
     return f"train[{validation}:]", f"train[:{validation}]"
 
 
-def _whole(name: str, info: Any, part: str) -> str:
+def whole_words(name: str, info: Any, part: str) -> str:
     """Returns one part, or all of them, in tensorflow-datasets' words."""
     found = list(info.splits)
     if part == "test" and part not in found:
@@ -236,7 +249,7 @@ def _examples(builder: Any, split: str, image_key: str, label_key: str) -> Examp
     if _is_array_record(builder):
         examples = _records(builder, split, image_key, label_key, read_names)
     else:
-        stream = _stream(builder, split, image_key, label_key)
+        stream = stream_pairs(builder, split, image_key, label_key)
         examples = Encoded(count, stream, read_names)
     if None in shape or count * int(np.prod(shape)) > _MEMORY_BYTES:
         return examples
@@ -312,12 +325,24 @@ def _names_reader(builder: Any, split: str) -> Callable[[], tuple[str, ...]] | N
     return lambda: tuple(row[key].decode("utf-8", "replace") for row in rows())
 
 
-def _stream(
+def stream_pairs(
     builder: Any, split: str, image_key: str, label_key: str
 ) -> Callable[[int | None], tf.data.Dataset]:
+    """Returns the stream of `Encoded`: images, and masks too, are not decoded.
+
+    Args:
+        builder: An opened and prepared data set.
+        split: In tensorflow-datasets' words.
+        image_key: The feature of the image.
+        label_key: The feature that is joined to it.
+    """
     import tensorflow_datasets as tfds
 
-    undecoded = {image_key: tfds.decode.SkipDecoding()}
+    undecoded = {
+        key: tfds.decode.SkipDecoding()
+        for key in (image_key, label_key)
+        if isinstance(builder.info.features[key], tfds.features.Image)
+    }
 
     def pair(row: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         return row[image_key], row[label_key]

@@ -1,0 +1,82 @@
+"""Finds the images with masks that `--data` names, checked and split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keras_convnext._data import forms
+from keras_convnext._data.data_error import DataError
+from keras_convnext._files import cache_home
+from keras_convnext.preprocessing import IMAGENET, Preprocessing
+
+from .mask_source import MaskSource
+from .readers import mask_folder, tfds_masks
+
+
+def load(
+    spec: str,
+    *,
+    size_px: int,
+    validation_share: float = 0.2,
+    seed: int = 0,
+    skip_bad_images: bool = False,
+    preprocessing: Preprocessing | None = None,
+    data_dir: str | None = None,
+    split: str = "validation",
+    reduce_zero_label: bool = False,
+) -> MaskSource:
+    """Finds the data, checks all of it, and splits it where it is not split.
+
+    Args:
+        spec: "masks:DIR", or "tfds:scene_parse150" with or without its prefix.
+        size_px: Side of the square crops of training, and the shorter side of images
+            in validation.
+        validation_share: Part for validation if the data has no split of its own.
+        seed: Of that split.
+        skip_bad_images: Leave images out that cannot be used, instead of refusing.
+        preprocessing: What the weights expect; None is ImageNet's mean and deviation.
+        data_dir: Where tensorflow-datasets' data sets lie; None is its own place.
+        split: Which examples are `validation`: "validation", "train", "test" or "all".
+            With the last two `training` is the same examples.
+        reduce_zero_label: 0 in the masks does not count and the classes begin with 1,
+            where classes.txt does not say so itself.
+
+    Raises:
+        DataError: The data cannot be used; says all that is wrong.
+    """
+    if not 0 < validation_share < 1:
+        raise DataError(
+            f"A share of {validation_share} cannot be used for validation; it "
+            "must lie between 0 and 1."
+        )
+    kind, rest = forms.parse(spec)
+    whole = split if split in ("test", "all") else None
+    if kind == "masks" and rest:
+        found: mask_folder.MaskFolder | tfds_masks.NamedMasks = mask_folder.load(
+            rest,
+            validation_share=validation_share,
+            seed=seed,
+            skip_bad_images=skip_bad_images,
+            cache=cache_home(),
+            reduce_zero_label=reduce_zero_label,
+            whole=whole,
+        )
+    elif kind == "tfds" and rest:
+        found = tfds_masks.load(
+            rest, data_dir=data_dir, validation_share=validation_share, whole=whole
+        )
+    else:
+        raise DataError(
+            f"{spec!r} names no images with masks. Give {forms.MASK_FORMS}."
+        )
+    chosen = preprocessing or replace(IMAGENET, size_px=size_px)
+    return MaskSource(
+        spec,
+        found.classes.names,
+        found.train,
+        found.validation if split != "train" else found.train,
+        chosen,
+        found.skipped if isinstance(found, mask_folder.MaskFolder) else (),
+        found.notices,
+        found.drawn,
+    )

@@ -1,0 +1,304 @@
+"""A person's own images with masks: images/ and annotations/, or ADE20K's tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_convnext._data.class_folders import first_few
+from keras_convnext._data.data_error import DataError, SplitError
+from keras_convnext._data.mask_classes import (
+    MaskClasses,
+    missing_classes,
+    read_classes,
+    reduce_zero,
+)
+from keras_convnext._data.mask_folders import (
+    ANNOTATIONS,
+    IMAGES,
+    MaskedImage,
+    MaskPart,
+    find_parts,
+    list_part,
+)
+from keras_convnext._files import is_image, legible
+
+from ..examples import Files
+from ..file_check import Unusable, check_files, remarks, unreadable
+from ..image_files import CheckedImage
+from ..mask_examples import MaskFiles
+from ..mask_files import CheckedMask, check_masks
+
+_Checked = tuple[MaskedImage, CheckedImage, CheckedMask]
+
+
+@dataclass(frozen=True)
+class MaskFolder:
+    """What was found under a path.
+
+    Attributes:
+        classes: What the numbers in the masks mean.
+        train: Training images.
+        validation: Validation images.
+        skipped: Path and reason of each image left out.
+        notices: Remarks worth a line each.
+        drawn: Whether the validation images were drawn by share and seed.
+    """
+
+    classes: MaskClasses
+    train: MaskFiles
+    validation: MaskFiles
+    skipped: tuple[tuple[str, str], ...]
+    notices: tuple[str, ...]
+    drawn: bool = False
+
+
+def load(
+    path: str,
+    *,
+    validation_share: float,
+    seed: int,
+    skip_bad_images: bool,
+    cache: Path,
+    reduce_zero_label: bool = False,
+    whole: str | None = None,
+) -> MaskFolder:
+    """Lists, checks and splits the images under a path.
+
+    Args:
+        path: The folder of images/ and annotations/.
+        validation_share: Part of the images that validation gets where the folder is
+            not split already.
+        seed: Of that split.
+        skip_bad_images: Leave images that cannot be used out instead of refusing.
+        cache: Folder for copies of what TensorFlow cannot read, and for the results of
+            the checks.
+        reduce_zero_label: 0 in the masks does not count, and the classes begin with 1,
+            where classes.txt does not say so itself.
+        whole: "test" or "all": that part alone, for training and validation alike. None
+            looks for both.
+
+    Raises:
+        DataError: With all that is wrong.
+    """
+    root = Path(path).expanduser()
+    try:
+        names = _chosen_parts(root, find_parts(root), whole)
+        parts = [list_part(root, name) for name in names]
+        classes = read_classes(root)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename} cannot be read: {error.strerror}."
+        ) from error
+    skipped = _refuse_listing(parts, skip_bad_images)
+    checked, bad = _check(root, parts, skip_bad_images, cache)
+    numbers = _numbers(one for part in checked for one in part)
+    if classes is None:
+        raise DataError(missing_classes(root, numbers))
+    if reduce_zero_label:
+        classes = reduce_zero(classes)
+    _refuse_numbers(root, checked, classes, numbers)
+    drawn = len(parts) == 1 and whole is None
+    if drawn:
+        checked = list(_draw(root, checked[0], validation_share, seed))
+    elif whole is not None:
+        checked = [[one for part in checked for one in part]]
+    examples = [_examples(part, classes) for part in checked]
+    train, validation = examples[0], examples[-1]
+    images = {image.path: image for part in checked for _, image, _ in part}
+    return MaskFolder(
+        classes,
+        train,
+        validation,
+        (*skipped, *bad),
+        (
+            *_beside(root, names),
+            *(line for part in parts for line in part.notices),
+            *remarks(images),
+            *_absent(train, validation, classes, numbers),
+        ),
+        drawn,
+    )
+
+
+def _chosen_parts(root: Path, found: Mapping[str, str], whole: str | None) -> list[str]:
+    """Returns the folders of the parts that are used: "" for a folder without parts."""
+    if whole == "test":
+        if "test" not in found:
+            raise DataError(f"{root / IMAGES} has no folder test/.")
+        return [found["test"]]
+    if not found:
+        return [""]
+    if whole == "all":
+        return list(found.values())
+    if "train" not in found:
+        raise SplitError(
+            f"{root / IMAGES} has {first_few(f'{name}/' for name in found.values())} "
+            "and no train/ or training/ to train on."
+        )
+    validation = [found[kind] for kind in ("validation", "test") if kind in found]
+    return [found["train"], *validation[:1]]
+
+
+def _refuse_listing(
+    parts: Sequence[MaskPart], skip: bool
+) -> tuple[tuple[str, str], ...]:
+    """Refuses images without a mask of their own, or returns those left out."""
+    problems = [line for part in parts for line in part.problems()]
+    if not all(part.pairs for part in parts) or (problems and not skip):
+        hint = (
+            " (--skip_bad_images leaves them out)"
+            if all(part.pairs and not part.ambiguous for part in parts)
+            else ""
+        )
+        raise DataError("\n".join(problems) + hint)
+    return tuple(
+        (legible(image), "has no mask") for part in parts for image in part.unmasked
+    )
+
+
+def _check(
+    root: Path, parts: Sequence[MaskPart], skip: bool, cache: Path
+) -> tuple[list[list[_Checked]], tuple[tuple[str, str], ...]]:
+    """Returns the usable images of each part, and path and reason of the others."""
+    pairs = [pair for part in parts for pair in part.pairs]
+    images = check_files(root, [pair.image for pair in pairs], cache)
+    readable = [pair for pair in pairs if not images[pair.image].problem]
+    masks = {
+        pair.mask: mask
+        for pair, mask in zip(
+            readable,
+            check_masks(root / ANNOTATIONS, readable, images, cache),
+            strict=True,
+        )
+    }
+    bad = [image for image in images.values() if image.problem]
+    bad_masks = [mask for mask in masks.values() if mask.problem]
+    problems = []
+    if bad:
+        problems.append(unreadable(bad, len(images)))
+    if bad_masks:
+        problems.append(unreadable(bad_masks, len(pairs), "masks"))
+    if problems and not skip:
+        raise DataError("\n".join(problems))
+    checked = [
+        [
+            (pair, images[pair.image], masks[pair.mask])
+            for pair in part.pairs
+            if pair.mask in masks and not masks[pair.mask].problem
+        ]
+        for part in parts
+    ]
+    if not all(checked):
+        raise DataError("\n".join(problems))
+    unused: list[Unusable] = [*bad, *bad_masks]
+    return checked, tuple((legible(one.path), one.problem) for one in unused)
+
+
+def _numbers(checked: Iterable[_Checked]) -> np.ndarray:
+    """Returns the numbers that occur in masks, rising."""
+    found: set[int] = set()
+    for _, _, mask in checked:
+        found.update(mask.counts or ())
+    return np.array(sorted(found), int)
+
+
+def _refuse_numbers(
+    root: Path,
+    parts: Sequence[Sequence[_Checked]],
+    classes: MaskClasses,
+    numbers: np.ndarray,
+) -> None:
+    """Refuses masks with numbers that no line of classes.txt is for."""
+    unknown = numbers[classes.labels[numbers] < 0]
+    if not len(unknown):
+        return
+    files = [
+        mask.path.name
+        for part in parts
+        for _, _, mask in part
+        if any(number in (mask.counts or ()) for number in unknown.tolist())
+    ]
+    last = len(classes.lines) - 1
+    raise DataError(
+        f"{len(files):,} masks in {root / ANNOTATIONS} hold numbers that are no class: "
+        f"{first_few(unknown.tolist())} (the last of {len(classes.names)} classes is "
+        f"number {last}; 255 does not count). Such are {first_few(files)}. Correct the "
+        "masks, or add a line to classes.txt for each number."
+    )
+
+
+def _draw(
+    root: Path, checked: Sequence[_Checked], share: float, seed: int
+) -> tuple[list[_Checked], list[_Checked]]:
+    """Splits images at random, at least one on either side."""
+    if len(checked) < 2:
+        raise SplitError(
+            f"{root} has one image, which cannot be split into training and "
+            "validation. Add images, or make images/train and images/val yourself."
+        )
+    count = min(max(1, round(len(checked) * share)), len(checked) - 1)
+    order = np.random.default_rng(seed).permutation(len(checked))
+    chosen = set(order[:count].tolist())
+    parts: tuple[list[_Checked], list[_Checked]] = ([], [])
+    for number, one in enumerate(checked):
+        parts[number in chosen].append(one)
+    return parts
+
+
+def _examples(checked: Sequence[_Checked], classes: MaskClasses) -> MaskFiles:
+    pixels = np.zeros(len(classes.names), np.int64)
+    for _, _, mask in checked:
+        for number, count in (mask.counts or {}).items():
+            label = classes.labels[number]
+            if label != classes.ignored:
+                pixels[label] += count
+    images = Files(
+        tuple(os.fsencode(image.readable) for _, image, _ in checked),
+        np.zeros(len(checked), np.int32),
+        np.array([image.way for _, image, _ in checked], np.int32),
+        tuple(legible(image.path) for _, image, _ in checked),
+    )
+    masks = tuple(os.fsencode(mask.readable) for _, _, mask in checked)
+    bits = np.array([mask.bits for _, _, mask in checked], np.int32)
+    return MaskFiles(images, masks, bits, classes, pixels)
+
+
+def _beside(root: Path, names: Sequence[str]) -> list[str]:
+    """Returns a line on images that lie beside the folders that split the rest."""
+    if names == [""]:
+        return []
+    files = [file for file in sorted((root / IMAGES).iterdir()) if is_image(file)]
+    if not files:
+        return []
+    return [
+        f"{root / IMAGES}: images beside {names[0]}/, ignored: "
+        f"{first_few(file.name for file in files)}."
+    ]
+
+
+def _absent(
+    train: MaskFiles, validation: MaskFiles, classes: MaskClasses, numbers: np.ndarray
+) -> list[str]:
+    """Returns a line on classes that no pixel has."""
+    names = np.array(classes.names)
+    never = names[(train.pixels == 0) & (validation.pixels == 0)]
+    found = []
+    if len(never):
+        found.append(f"no pixel of any mask is of the class {first_few(never)}.")
+        if numbers.tolist() == [0, 255]:
+            found[-1] += (
+                " The masks hold 0 and 255 alone, and 255 does not count: write 1 for "
+                "the class that is white in them."
+            )
+    untrained = names[(train.pixels == 0) & (validation.pixels > 0)]
+    if len(untrained):
+        found.append(
+            f"no pixel of the training masks is of the class {first_few(untrained)}, "
+            "which validation has."
+        )
+    return found
