@@ -60,6 +60,7 @@ EXTRAS = {
     "tuner": ["keras-tuner>=1.4.8"],
     # Other people's ConvNeXts, for `make parity`.
     "parity": [
+        "segmentation-models-pytorch>=0.6",
         "timm>=1.0.31",
         "torch>=2.13",
         "torchvision>=0.28",

@@ -25,7 +25,8 @@ def options() -> _cli.FlagValues:
         "to",
         "timm",
         "timm, meta, huggingface, huggingface_dinov3, torchvision, openmmlab, "
-        "open_clip, keras_applications or keras_convnext",
+        "open_clip, keras_applications or keras_convnext; a UPerNet: mmseg, meta, "
+        "huggingface, smp or keras_convnext",
     )
     return flags.values
 

@@ -17,14 +17,14 @@ from keras_convnext.weights.convnext_layers import (
     is_norm_first,
     variables_of,
 )
-from keras_convnext.weights.dialects import SEGMENTATION_TABLES, TABLES, detect_naming
+from keras_convnext.weights.dialects import detect_naming, tables_for
 from keras_convnext.weights.dialects.native import NATIVE
 from keras_convnext.weights.dialects.table import Match
 from keras_convnext.weights.errors import BadWeightsFileError, WeightsMismatchError
 from keras_convnext.weights.fetch import fetch
 from keras_convnext.weights.input_channels import adapt_channels
 from keras_convnext.weights.layouts import kind_of
-from keras_convnext.weights.plan import HEAD_LAYERS, Plan, make_plan
+from keras_convnext.weights.plan import Plan, make_plan
 from keras_convnext.weights.pretrained import PretrainedWeights
 from keras_convnext.weights.readers import open_tensors
 from keras_convnext.weights.registry import locate
@@ -74,9 +74,7 @@ def load(
     path = fetch(found) if isinstance(found, PretrainedWeights) else found
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     with open_tensors(path) as file:
-        has_heads = any(name.startswith(HEAD_LAYERS) for name in layers)
-        tables = SEGMENTATION_TABLES if has_heads else TABLES
-        match = detect_naming(file.tensors, tables)
+        match = detect_naming(file.tensors, tables_for(layers))
         plan = make_plan(file, match, shapes)
         _check_head(file, match, is_norm_first(model))
         check_numbers(file, match, plan.assign)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_convnext.weights._load import check_numbers, read_ours
-from keras_convnext.weights.dialects import detect_naming
+from keras_convnext.weights.dialects import TABLES, detect_naming, find_dialect
+from keras_convnext.weights.dialects.segmentation import UPERNETS
 from keras_convnext.weights.errors import WeightsMismatchError
 from keras_convnext.weights.fetch import fetch
 from keras_convnext.weights.plan import ours_shapes
@@ -40,8 +41,11 @@ def convert(
     """
     found = locate(source)
     path = fetch(found) if isinstance(found, PretrainedWeights) else found
+    # Others have no words for UPerNet's heads: they get its backbone.
+    takes_heads = find_dialect(dialect) in {table.dialect for table in UPERNETS}
+    tables = (*TABLES, *UPERNETS) if takes_heads else TABLES
     with open_tensors(path) as file:
-        match = detect_naming(file.tensors)
+        match = detect_naming(file.tensors, tables)
         strange = (*match.unknown, *match.beside)
         if strange or not match.found:
             names = ", ".join(strange) or "nothing at all"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from keras_convnext.variants import VARIANTS
+from keras_convnext.weights.dialects import HEAD_LAYERS
 from keras_convnext.weights.dialects.table import Match
 from keras_convnext.weights.errors import WeightsMismatchError
 from keras_convnext.weights.layouts import kind_of
@@ -17,8 +18,6 @@ Shape = tuple[int, ...]
 _CLASSIFIER = ("head_dense/kernel", "head_dense/bias")
 _HIDDEN = ("head_hidden/kernel", "head_hidden/bias")
 _LAST_NORM = ("head_norm/gamma", "head_norm/beta")
-# How the names of layers begin that only segmentation has.
-HEAD_LAYERS = ("decode_", "auxiliary_", "pyramid_norm_")
 _PIXEL_CLASSIFIERS = ("decode_logits", "auxiliary_logits")
 _STEM = "stem_conv/kernel"
 _MOST_LISTED, _MOST_TOLD = 1000, 3

@@ -21,7 +21,7 @@ from keras_convnext.weights.convnext_layers import (
     is_norm_first,
     variables_of,
 )
-from keras_convnext.weights.dialects import DIALECTS, TABLES
+from keras_convnext.weights.dialects import find_dialect, tables_for
 from keras_convnext.weights.dialects.table import Form, Table
 from keras_convnext.weights.layouts import kind_of
 
@@ -41,7 +41,8 @@ def save_weights_as(
         path: A .safetensors or .npz file to write; .h5 for "keras_applications".
         dialect: Whose names: "timm", "meta", "huggingface", "huggingface_dinov3",
             "torchvision", "openmmlab", "open_clip", "keras_applications" or
-            "keras_convnext".
+            "keras_convnext". UPerNet's: "mmseg", "meta", "huggingface", "smp"
+            (without an auxiliary head) or "keras_convnext".
 
     Returns:
         The path.
@@ -105,6 +106,7 @@ def write(
     Raises:
         ValueError: As `save_weights_as`.
     """
+    dialect = find_dialect(dialect)
     _check_ending(path, dialect)
     table = _table(shapes, dialect, norm_first)
     names = table.write_names(shapes)
@@ -133,11 +135,9 @@ def _table(
     shapes: Mapping[str, tuple[int, ...]], dialect: str, norm_first: bool
 ) -> Table:
     """Returns the table of a dialect that has a word for every tensor."""
-    candidates = [table for table in TABLES if table.dialect == dialect]
+    candidates = [table for table in tables_for(shapes) if table.dialect == dialect]
     if not candidates:
-        raise ValueError(
-            f"There is no dialect {dialect!r}; there are {', '.join(DIALECTS)}."
-        )
+        raise ValueError(f"{dialect} files hold UPerNet, and the model is no UPerNet.")
     last = [ours for ours in shapes if ours.endswith("_project/bias")][-1]
     wordless: list[str] = []
     for table in candidates:

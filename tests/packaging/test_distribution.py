@@ -89,7 +89,10 @@ def test_the_lowest_constraints_are_the_lower_bounds_of_setup() -> None:
     # Tools that check the sources stay at one version, the newest; the Makefile's
     # settings for the lowest versions leave KerasHub, Keras Tuner and the extras out
     # that have an environment of their own.
-    parity = ("timm", "torch", "torchvision", "transformers")
+    parity = (
+        *("segmentation-models-pytorch", "timm", "torch", "torchvision"),
+        "transformers",
+    )
     interop = ("onnxruntime", "openvino", "tf2onnx")
     apart = ("mypy", "ruff", "keras-hub", "keras-tuner", *parity, *interop)
     bounds = {name: v for name, v in lower_bounds().items() if name not in apart}

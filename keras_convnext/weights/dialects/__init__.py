@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from keras_convnext.weights.dialects import meta, segmentation
 from keras_convnext.weights.dialects.huggingface import (
@@ -35,13 +35,42 @@ TABLES: tuple[Table, ...] = (
 )
 # For models with UPerNet's heads, whose backbones start from the others' too.
 SEGMENTATION_TABLES = (*segmentation.UPERNETS, *TABLES)
-DIALECTS = tuple(dict.fromkeys(table.dialect for table in TABLES))
+DIALECTS = tuple(
+    dict.fromkeys(table.dialect for table in (*TABLES, *segmentation.UPERNETS))
+)
+# How the names of layers begin that only segmentation has.
+HEAD_LAYERS = ("decode_", "auxiliary_", "pyramid_norm_")
+# mmsegmentation's backbone is mmpretrain's.
+_OTHER_WORDS = {"mmseg": "openmmlab"}
 
 
 # Words of a prefix that say which of several networks is the one to use: the average
 # that training has kept, rather than what is trained.
 _AVERAGES = frozenset({"ema", "swa", "average", "averaged", "teacher", "shadow"})
 _MOST_PREFIXES = 8
+
+
+def tables_for(names: Iterable[str]) -> tuple[Table, ...]:
+    """Returns the tables for a model.
+
+    Args:
+        names: Our names of its layers or variables.
+    """
+    has_heads = any(name.startswith(HEAD_LAYERS) for name in names)
+    return SEGMENTATION_TABLES if has_heads else TABLES
+
+
+def find_dialect(word: str) -> str:
+    """Returns the dialect that a word means.
+
+    Raises:
+        ValueError: There is none.
+    """
+    dialect = _OTHER_WORDS.get(word, word)
+    if dialect not in DIALECTS:
+        words = ", ".join((*DIALECTS, *_OTHER_WORDS))
+        raise ValueError(f"There is no dialect {word!r}; there are {words}.")
+    return dialect
 
 
 def detect_naming(

@@ -41,6 +41,7 @@ VARIABLES = {
     "simple_norm": _SCALE,
     "layer_scale": _SCALE,
     "global_response_normalization": _SCALE,
+    "batch_normalization": (*_SCALE, "moving_mean", "moving_variance"),
 }
 _NORMS = ("layer_norm", "rms_norm", "simple_norm")
 _REMATERIALIZED = "rematerialized"
@@ -160,7 +161,9 @@ def _shape(
 
 
 # What has variables in networks as ours, and in those of keras.applications.
-_OURS = frozenset({*VARIABLES, "normalization"}) - {"layer_normalization"}
+_OURS = frozenset({*VARIABLES, "normalization"}) - {
+    *("layer_normalization", "batch_normalization")
+}
 _THEIRS = _OURS | {"layer_normalization"}
 
 

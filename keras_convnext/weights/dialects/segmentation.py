@@ -13,7 +13,7 @@ from keras_convnext.weights.dialects import meta
 from keras_convnext.weights.dialects.huggingface import HUGGING_FACE_BACKBONE
 from keras_convnext.weights.dialects.native import NATIVE
 from keras_convnext.weights.dialects.openmmlab import OPENMMLAB
-from keras_convnext.weights.dialects.table import Row, Table, linear
+from keras_convnext.weights.dialects.table import TORCH_WRAPPERS, Row, Table, linear
 from keras_convnext.weights.dialects.table import norm as norm_rows
 from keras_convnext.weights.dialects.timm import TIMM
 
@@ -80,12 +80,20 @@ def _with_heads(body: Table, norms: tuple[Row, ...], heads: tuple[Row, ...]) -> 
 
 
 _MMSEG_HEADS = _heads("bn", "conv_seg")
+# As OPENMMLAB and HUGGING_FACE_BACKBONE have it.
+_META_BODY = replace(
+    meta.STAGED,
+    cleaning=TORCH_WRAPPERS,
+    rows=tuple(
+        replace(row, theirs=f"backbone.{row.theirs}") for row in meta.STAGED.rows
+    ),
+)
 _SMP_BODY = "encoder.model."
 _SMP_DECODER = {
     **{f"pool{size}": f"psp.blocks.{i}.1" for i, size in enumerate((1, 2, 3, 6))},
     "bottleneck": "psp.out_conv",
     # There the coarse come first.
-    **{f"lateral{i}": f"fpn_lateral_blocks.{2 - i}" for i in range(3)},
+    **{f"lateral{i}": f"fpn_lateral_blocks.{2 - i}.conv_norm_relu" for i in range(3)},
     **{f"fpn{i}": f"fpn_conv_blocks.{2 - i}" for i in range(3)},
     "fuse": "fusion_block",
 }
@@ -102,7 +110,11 @@ _SMP_HEADS = (
 
 
 def _of_smp(timm: Table) -> Table:
-    rows = tuple(replace(row, theirs=_SMP_BODY + row.theirs) for row in timm.rows)
+    # timm writes "stem_0" and "stages_1" where a network gives feature maps alone.
+    rows = tuple(
+        replace(row, theirs=_SMP_BODY + row.theirs.replace(".", "_", 1))
+        for row in timm.rows
+    )
     body = replace(timm, dialect="smp", rows=rows, cleaning=())
     return _with_heads(body, _output_norms("decoder.feature_norms.{}", 0), _SMP_HEADS)
 
@@ -114,15 +126,7 @@ _NATIVE_HEADS = tuple(
 
 UPERNETS: tuple[Table, ...] = (
     replace(NATIVE, rows=(*NATIVE.rows, *_NATIVE_HEADS)),
-    replace(
-        _with_heads(
-            meta.STAGED,
-            _output_norms("norm{}", 0),
-            _MMSEG_HEADS,
-        ),
-        # Heads have no "backbone." before their names.
-        cleaning=meta.STAGED.cleaning,
-    ),
+    _with_heads(_META_BODY, _output_norms("backbone.norm{}", 0), _MMSEG_HEADS),
     _with_heads(
         HUGGING_FACE_BACKBONE,
         _output_norms("backbone.hidden_states_norms.stage{}", 1),

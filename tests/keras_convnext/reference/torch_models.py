@@ -35,7 +35,7 @@ SIZES = {
 ISOTROPIC_LAYER_SCALE = {"small": 0, "base": 0, "large": 1e-6}
 
 
-def _declare_torchvision_operators() -> None:
+def declare_torchvision_operators() -> None:
     """Lets torchvision be imported beside a torch that has no GPU kernels for it."""
     if "torchvision" in sys.modules:
         return
@@ -48,7 +48,7 @@ def _declare_torchvision_operators() -> None:
 
 
 def _timm(case: Case) -> torch.nn.Module:
-    _declare_torchvision_operators()
+    declare_torchvision_operators()
     import timm
 
     reduced = {} if case.depths is None else {"depths": case.depths}
@@ -59,7 +59,7 @@ def _timm(case: Case) -> torch.nn.Module:
 
 def transformers_library() -> types.ModuleType:
     """Returns transformers, which imports torchvision where that is installed."""
-    _declare_torchvision_operators()
+    declare_torchvision_operators()
     return importlib.import_module("transformers")
 
 
@@ -79,14 +79,14 @@ def _transformers(case: Case) -> torch.nn.Module:
 
 
 def _torchvision(case: Case) -> torch.nn.Module:
-    _declare_torchvision_operators()
+    declare_torchvision_operators()
     import torchvision
 
     return getattr(torchvision.models, case.model)(weights=None)
 
 
 def _meta(case: Case) -> torch.nn.Module:
-    _declare_torchvision_operators()
+    declare_torchvision_operators()
     for variable, package in CHECKOUTS.items():
         if package not in sys.modules:
             sys.modules[package] = types.ModuleType(package)

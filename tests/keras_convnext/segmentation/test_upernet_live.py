@@ -1,10 +1,12 @@
-"""UPerNet against transformers' with random weights, read by our own names' tables.
+"""UPerNet against others' with random weights, read and written under their names.
 
 Run by `make parity`. transformers' heads equal mmsegmentation's.
 """
 
+import importlib
 import importlib.util
 
+import keras
 import numpy as np
 import pytest
 
@@ -14,10 +16,14 @@ if importlib.util.find_spec("torch") is None:
     pytest.skip("PyTorch is not installed: see make parity", allow_module_level=True)
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tests.keras_convnext.reference.name_seeded import images, normalized_nchw
-from tests.keras_convnext.reference.torch_models import SIZES, transformers_library
+from tests.keras_convnext.reference.torch_models import (
+    SIZES,
+    declare_torchvision_operators,
+    transformers_library,
+)
 
 # Float32 over a hundred layers; the requirement is 2e-4 of the largest logit.
 TOLERANCE = 2e-5
@@ -25,7 +31,7 @@ TOLERANCE = 2e-5
 SHAPE = (2, 136, 200, 3)
 
 
-def reference(family, size):
+def of_transformers(family, size):
     library = transformers_library()
     depths, widths = SIZES[size]
     config = {"convnext": "ConvNextConfig", "convnextv2": "ConvNextV2Config"}[family]
@@ -34,15 +40,34 @@ def reference(family, size):
         hidden_sizes=list(widths),
         out_features=[f"stage{number}" for number in (1, 2, 3, 4)],
     )
-    torch.manual_seed(0)
-    model = library.UperNetForSemanticSegmentation(
+    return library.UperNetForSemanticSegmentation(
         library.UperNetConfig(
             backbone_config=backbone, num_labels=7, auxiliary_in_channels=widths[2]
         )
-    ).eval()
+    )
+
+
+def of_smp(size):
+    """As smp-hub/upernet-convnext-tiny's configuration has it, without resizing."""
+    if importlib.util.find_spec("segmentation_models_pytorch") is None:
+        pytest.skip("segmentation-models-pytorch is not installed: see make parity")
+    declare_torchvision_operators()
+    library = importlib.import_module("segmentation_models_pytorch")
+    return library.UPerNet(
+        f"tu-convnext_{size}",
+        encoder_weights=None,
+        decoder_channels=512,
+        classes=7,
+        upsampling=1,
+    )
+
+
+def filled(model):
+    """The model with random weights and statistics, none near its neutral value."""
+    torch.manual_seed(0)
     with torch.no_grad():
         for name, tensor in model.named_parameters():
-            if "layer_scale" in name or ".grn." in name:
+            if "layer_scale" in name or ".grn." in name or name.endswith(".gamma"):
                 tensor.uniform_(0.2, 1.2)
             elif tensor.ndim == 1:
                 tensor.add_(torch.empty_like(tensor).uniform_(-0.3, 0.3))
@@ -51,7 +76,22 @@ def reference(family, size):
                 tensor.normal_(0, 0.2)
             elif name.endswith("running_var"):
                 tensor.uniform_(0.5, 2)
-    return model
+    return model.eval()
+
+
+def assert_equal(logits, expected):
+    expected = expected.numpy().transpose(0, 2, 3, 1)
+    assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
+
+
+def assert_loads_there(ours, theirs, path, dialect):
+    """What is written under their names is what they had, tensor by tensor."""
+    written = load_file(keras_convnext.save_weights_as(ours, path, dialect))
+    for name, tensor in theirs.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(written.pop(name), tensor), name
+    assert not written
+    theirs.load_state_dict(load_file(path))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +103,7 @@ def reference(family, size):
     ],
 )
 def test_logits_equal_those_of_transformers(family, size, tmp_path):
-    theirs = reference(family, size)
+    theirs = filled(of_transformers(family, size))
     save_file(theirs.state_dict(), tmp_path / "model.safetensors")
     ours = keras_convnext.UPerNet(f"{family}_{size}", 7, input_shape=(None, None, 3))
     report = keras_convnext.load_weights(ours, tmp_path / "model.safetensors")
@@ -71,7 +111,24 @@ def test_logits_equal_those_of_transformers(family, size, tmp_path):
     assert all(name.endswith("num_batches_tracked") for name in report.dropped)
     batch = images(SHAPE)
     with torch.no_grad():
-        expected = theirs(torch.from_numpy(normalized_nchw(batch))).logits.numpy()
-    expected = expected.transpose(0, 2, 3, 1)
-    logits = ours.predict(batch, verbose=0)
-    assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
+        expected = theirs(torch.from_numpy(normalized_nchw(batch))).logits
+    assert_equal(ours.predict(batch, verbose=0), expected)
+    assert_loads_there(ours, theirs, tmp_path / "back.safetensors", "huggingface")
+
+
+def test_logits_equal_those_of_segmentation_models_pytorch(tmp_path):
+    theirs = filled(of_smp("tiny"))
+    save_file(theirs.state_dict(), tmp_path / "model.safetensors")
+    ours = keras_convnext.UPerNet(
+        "convnext_tiny", 7, input_shape=(None, None, 3), auxiliary_head=False
+    )
+    report = keras_convnext.load_weights(ours, tmp_path / "model.safetensors")
+    assert (report.dialect, report.kept) == ("smp", ())
+    assert all(name.endswith("num_batches_tracked") for name in report.dropped)
+    # They enlarge logits with aligned corners, and take multiples of 32 alone.
+    at_stride_4 = keras.Model(ours.input, ours.get_layer("decode_logits").output)
+    batch = images((2, 128, 192, 3))
+    with torch.no_grad():
+        expected = theirs(torch.from_numpy(normalized_nchw(batch)))
+    assert_equal(at_stride_4.predict(batch, verbose=0), expected)
+    assert_loads_there(ours, theirs, tmp_path / "back.safetensors", "smp")

@@ -5,10 +5,12 @@ The names are written out here as mmsegmentation and Meta write them.
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 import keras_convnext
+from export import convert_main
 from keras_convnext.segmentation import UPerNet, checkpoints, list_upernets
+from keras_convnext.weights.convert import convert
 
 DEPTHS, WIDTHS = (2, 2, 6, 2), (40, 80, 160, 320)
 HEADS = {
@@ -92,6 +94,69 @@ def test_every_tensor_of_the_names_of_others_finds_its_place(model, project, tmp
         np.testing.assert_array_equal(variable, tensors[f"{theirs}.{suffix}"])
     level = model.get_layer("pyramid_norm_p5").gamma
     np.testing.assert_array_equal(level, tensors["backbone.norm3.weight"])
+
+
+def random_tensors(project):
+    random = np.random.default_rng(0)
+    return {
+        name: random.uniform(0.5, 1.5, shape).astype("float32")
+        for name, shape in shapes_of(project).items()
+    }
+
+
+def assert_same_file(path, tensors):
+    found = load_file(path)
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(found[name], tensor)
+
+
+@pytest.mark.parametrize(("project", "word"), [("openmmlab", "mmseg"), ("meta",) * 2])
+def test_the_way_back_to_the_names_of_others_is_exact(model, project, word, tmp_path):
+    tensors = random_tensors(project)
+    save_file(tensors, tmp_path / "there.safetensors")
+    keras_convnext.load_weights(model, tmp_path / "there.safetensors")
+    path = tmp_path / "back.safetensors"
+    assert_same_file(keras_convnext.save_weights_as(model, path, word), tensors)
+
+
+def test_a_saved_model_is_converted_to_the_names_of_mmsegmentation(model, tmp_path):
+    save_file(random_tensors("openmmlab"), tmp_path / "there.safetensors")
+    keras_convnext.load_weights(model, tmp_path / "there.safetensors")
+    model.save(tmp_path / "model.keras")
+    back = tmp_path / "back.safetensors"
+    argv = ["convert", str(tmp_path / "model.keras"), str(back), "--to=mmseg"]
+    assert convert_main.main(argv) == 0
+    # The auxiliary head serves training, and no saved model has it.
+    kept = {
+        name: tensor
+        for name, tensor in random_tensors("openmmlab").items()
+        if not name.startswith("auxiliary_head.")
+    }
+    assert_same_file(back, kept)
+
+
+def test_files_go_through_every_naming_of_the_heads(tmp_path):
+    tensors = random_tensors("meta")
+    path = tmp_path / "meta.safetensors"
+    save_file(tensors, path)
+    for step, word in enumerate(("huggingface", "mmseg", "keras_convnext", "meta")):
+        following = tmp_path / f"{step}.safetensors"
+        convert(path, following, word)
+        path = following
+    assert_same_file(path, tensors)
+
+
+def test_a_naming_without_heads_gets_the_backbone_alone(model, tmp_path):
+    save_file(random_tensors("meta"), tmp_path / "meta.safetensors")
+    path = tmp_path / "timm.safetensors"
+    convert(tmp_path / "meta.safetensors", path, "timm")
+    words = {name.partition(".")[0] for name in load_file(path)}
+    assert words == {"stem", "stages"}
+    with pytest.raises(ValueError, match=r"timm files have no word for .*decode_"):
+        keras_convnext.save_weights_as(model, path, "timm")
+    with pytest.raises(ValueError, match="smp files have no word for auxiliary_"):
+        keras_convnext.save_weights_as(model, path, "smp")
 
 
 def test_other_classes_keep_the_last_convolutions_and_say_so(tmp_path):

@@ -98,7 +98,7 @@ def tiny(tmp_path: Path, seeded: Callable) -> tuple[keras.Model, dict[str, np.nd
 
 @pytest.mark.parametrize(
     "dialect",
-    [d for d in DIALECTS if d not in ("keras_applications", "keras_convnext")],
+    [d for d in DIALECTS if d not in ("keras_applications", "keras_convnext", "smp")],
 )
 def test_every_dialect_of_torch_reads_what_it_writes(
     dialect: str, tiny: tuple, tmp_path: Path
