@@ -22,6 +22,7 @@ _KIND_BY_ENDING = {
     ".tfrecords": "tfrecord",
     ".record": "tfrecord",
 }
+_MASK_FOLDERS = ("images", "annotations")
 # What tensorflow-datasets writes beside a data set that it has prepared.
 _INFO = "dataset_info.json"
 _TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".parquet")
@@ -101,6 +102,8 @@ def proposal(spec: str, flag: str = "data") -> str:
 def _kind_of_folder(folder: Path) -> str:
     if prepared_in(str(folder)) is not None:
         return "tfds"
+    if all((folder / name).is_dir() for name in _MASK_FOLDERS):
+        return "masks"
     files = [path for path in folder.iterdir() if path.is_file()]
     if not any(map(records.is_record_file, files)):
         return "folder"

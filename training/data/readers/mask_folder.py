@@ -99,6 +99,7 @@ def load(
     numbers = _numbers(one for part in checked for one in part)
     if classes is None:
         raise DataError(missing_classes(root, numbers))
+    said = classes
     if reduce_zero_label:
         classes = reduce_zero(classes)
     _refuse_numbers(root, checked, classes, numbers)
@@ -119,6 +120,7 @@ def load(
             *_beside(root, names),
             *(line for part in parts for line in part.notices),
             *remarks(images),
+            *_reduced(said, classes),
             *_absent(train, validation, classes, numbers),
         ),
         drawn,
@@ -278,6 +280,16 @@ def _beside(root: Path, names: Sequence[str]) -> list[str]:
     return [
         f"{root / IMAGES}: images beside {names[0]}/, ignored: "
         f"{first_few(file.name for file in files)}."
+    ]
+
+
+def _reduced(said: MaskClasses, classes: MaskClasses) -> list[str]:
+    """Returns a line where the recipe, and not classes.txt, leaves 0 out."""
+    if said is classes:
+        return []
+    return [
+        "0 in the masks does not count, as the recipe's reduce_zero_label says: "
+        f"{classes.names[0]} is number 1."
     ]
 
 
