@@ -50,8 +50,8 @@ def make_evaluation_view(
 ) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
     """Returns a function from a record to the image that a network sees, and its mask.
 
-    The image is float32, resized by `inference.resized_shape`; the mask has the image's
-    own size.
+    The image is float32, resized as `inference.resize_image` does it; the mask has the
+    image's own size.
     """
 
     def shape_of(sides: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def make_evaluation_view(
         sides = tf.numpy_function(
             shape_of, [tf.shape(image)[:2]], tf.int32, stateful=False
         )
-        resized = tf.image.resize(image, tf.ensure_shape(sides, (2,)))
+        resized = tf.round(tf.image.resize(image, tf.ensure_shape(sides, (2,))))
         return tf.ensure_shape(resized, (None, None, 3)), mask
 
     return view

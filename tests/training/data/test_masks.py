@@ -92,8 +92,10 @@ def test_validation_sees_images_resized_and_masks_of_their_own_size(tmp_path):
     for (images, labels, weights), mask in zip(found, made.values(), strict=True):
         assert weights == [1]
         np.testing.assert_array_equal(labels[0], mask)
-        # Two programs for one formula: float32's rounding of levels up to 255.
-        np.testing.assert_allclose(images[0], resize_image(colors(mask), 32), atol=1e-4)
+        # Two programs for one formula: a half may be rounded to either side.
+        difference = np.abs(images[0] - resize_image(colors(mask), 32))
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.02
 
 
 def test_rows_that_fill_up_a_batch_do_not_count(tmp_path):
