@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import keras
 
-ASSIGNMENTS = ("group", "single")
+ASSIGNMENTS = ("group", "single", "stage")
 _BLOCK = re.compile(r"(?:^|/)stage(\d+)_block(\d+)_")
 _DOWNSAMPLE = re.compile(r"(?:^|/)stage(\d+)_downsample_")
 _STEM = re.compile(r"(?:^|/)stem_")
@@ -34,7 +34,9 @@ def lr_scales(
         assignment: What counts as one layer. "group": the stem, each of the first
             two stages, every three blocks of the third, and the last stage, 12
             layers (6 where the third stage has at most 9 blocks). "single": every
-            block.
+            block. "stage", of segmentation: stem and downsampling are layer 0, the
+            four stages 1 to 4, and the heads 13 (7 where the third stage has at most 9
+            blocks).
 
     Returns:
         Factors by variable path.
@@ -44,7 +46,8 @@ def lr_scales(
             no ConvNeXt.
 
     Source: arXiv:2201.03545, appendix A.2; arXiv:2301.00808, appendix A; the official
-    code's `get_num_layer_for_convnext` and `get_num_layer_for_convnext_single`.
+    code's `get_num_layer_for_convnext` and `get_num_layer_for_convnext_single`; for
+    "stage", mmsegmentation 1.2.2's `get_stage_id_for_convnext`.
 
     Example:
         >>> import keras_convnext
@@ -62,13 +65,13 @@ def lr_scales(
         )
     paths = [variable.path for variable in model.trainable_variables]
     depths = _depths(paths)
-    if assignment == "group" and len(depths) != _STAGES:
+    if assignment != "single" and len(depths) != _STAGES:
         raise ValueError(
-            f"assignment 'group' is for {_STAGES} stages, and this model has "
+            f"assignment {assignment!r} is for {_STAGES} stages, and this model has "
             f"{len(depths)}; 'single' takes any."
         )
-    number = _group_number if assignment == "group" else _single_number
-    head = _last_group(depths) + 1 if assignment == "group" else sum(depths) + 1
+    number = _NUMBERS[assignment]
+    head = sum(depths) + 1 if assignment == "single" else _last_group(depths) + 1
     return {path: layer_decay ** (head - number(path, depths, head)) for path in paths}
 
 
@@ -115,3 +118,19 @@ def _single_number(path: str, depths: Sequence[int], head: int) -> int:
     if found := _BLOCK.search(path):
         return sum(depths[: int(found[1])]) + int(found[2]) + 1
     return head
+
+
+def _stage_number(path: str, depths: Sequence[int], head: int) -> int:
+    if _STEM.search(path) or _DOWNSAMPLE.search(path):
+        # mmsegmentation gives all downsampling the stem's number.
+        return 0
+    if found := _BLOCK.search(path):
+        return int(found[1]) + 1
+    return head
+
+
+_NUMBERS: dict[str, Callable[[str, Sequence[int], int], int]] = {
+    "group": _group_number,
+    "single": _single_number,
+    "stage": _stage_number,
+}

@@ -92,6 +92,58 @@ def test_each_layer_is_as_far_from_the_head_as_in_the_official_code(
     assert {name: found[name] for name in expected} == expected
 
 
+# Factors of mmsegmentation 1.2.2 with decay 0.9: num_layers 6 for T, 12 for the others.
+# They were printed by its optimizer constructor, to four digits.
+SEGMENTATION = {
+    "convnext_tiny": {
+        "stem": 0.4783,
+        "downsample": 0.4783,
+        "stage0": 0.5314,
+        "stage1": 0.5905,
+        "stage2": 0.6561,
+        "stage3": 0.729,
+        "heads": 1.0,
+    },
+    "convnext_small": {
+        "stem": 0.2542,
+        "downsample": 0.2542,
+        "stage0": 0.2824,
+        "stage1": 0.3138,
+        "stage2": 0.3487,
+        "stage3": 0.3874,
+        "heads": 1.0,
+    },
+}
+
+
+def part_of(path):
+    """The row of that table which a variable of UPerNet belongs to."""
+    for part in ("stem", "downsample"):
+        if f"{part}_" in path:
+            return part
+    return path[:6] if path.startswith("stage") else "heads"
+
+
+@pytest.mark.slow  # the published depths at the published widths
+@pytest.mark.parametrize("backbone", SEGMENTATION)
+def test_every_variable_of_upernet_has_mmsegmentations_factor(backbone):
+    model = keras_convnext.UPerNet(backbone, head_channels=8)
+    model = keras.Model(model.input, [model.output, model.auxiliary])
+    found = layer_decay.lr_scales(model, 0.9, "stage")
+    assert set(found) == {variable.path for variable in model.trainable_variables}
+    expected = {path: SEGMENTATION[backbone][part_of(path)] for path in found}
+    assert found == pytest.approx(expected, abs=5e-5)
+    assert {part_of(path) for path in found} == set(SEGMENTATION[backbone])
+
+
+def test_stages_are_as_far_from_the_heads_as_in_mmsegmentation():
+    found = numbers(model_of((3, 3, 27, 3)), "stage")
+    assert found["stem_conv"] == found["stage3_downsample_conv"] == 13
+    distances = [found[f"stage{stage}_block2_dwconv"] for stage in range(4)]
+    assert distances == [12, 11, 10, 9]
+    assert found["head_norm"] == 0
+
+
 def test_an_isotropic_network_goes_by_blocks():
     model = model_of((3,), stem=keras_convnext.variants.patchify(16)[:1])
     found = numbers(model, "single")
@@ -114,7 +166,7 @@ def test_groups_carry_the_rate_and_the_decay_of_every_variable():
     [
         (0.0, "group", "layer_decay is 0.0, not in"),
         (1.5, "group", "layer_decay is 1.5, not in"),
-        (0.5, "layer", "assignment is 'layer', not one of group, single"),
+        (0.5, "layer", "assignment is 'layer', not one of group, single, stage"),
     ],
 )
 def test_other_settings_are_refused(decay, assignment, words):

@@ -6,7 +6,12 @@ import pytest
 
 import keras_convnext
 from keras_convnext import optimizers
-from keras_convnext.optimizers import LayerwiseAdamW, ParameterGroup, WarmupCosine
+from keras_convnext.optimizers import (
+    LayerwiseAdamW,
+    ParameterGroup,
+    WarmupCosine,
+    WarmupLinear,
+)
 from keras_convnext.optimizers import _adam_kernel as adam_kernel
 
 
@@ -208,6 +213,19 @@ def test_the_schedule_is_the_official_one_at_every_step(total, warmup):
     np.testing.assert_allclose(
         actual, official_schedule(4e-3, 1e-6, total, warmup), atol=2e-9
     )
+
+
+def test_segmentations_schedule_is_mmsegmentations_at_every_step():
+    # Its LinearLR goes through 1,500 equal factors from 1e-6 to 1; its PolyLR of power
+    # 1 is the straight line from there to 0 at step 160,000.
+    schedule = WarmupLinear(1e-4, 160_000, 1_500, start_lr=1e-10)
+    steps = [0, 1, 700, 1_499, 1_500, 80_750, 159_999, 160_000]
+    rise = 1e-4 * np.linspace(1e-6, 1, 1_500)
+    line = 1e-4 * (160_000 - np.arange(160_001)) / 158_500
+    expected = [rise[step] if step < 1_500 else line[step] for step in steps]
+    # float32 against float64, at a rate of 1e-4.
+    actual = [float(schedule(step)) for step in steps]
+    np.testing.assert_allclose(actual, expected, atol=2e-11)
 
 
 def test_the_schedule_is_held_before_its_rise():
