@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 
-from keras_convnext.layers import BatchNormalization
+from keras_convnext.layers import BatchNormalization, Dropout
 from keras_convnext.segmentation.pooling import AdaptiveAveragePooling2D
 from keras_convnext.segmentation.resizing import ResizeLike
 
@@ -17,6 +18,7 @@ CHANNELS = 512
 AUXILIARY_CHANNELS = 256
 # Source: mmsegmentation 1.2.2, configs/_base_/models/upernet_convnext.py.
 DROPOUT_RATE = 0.1
+Seeds = Iterator[int | None]
 
 
 def upernet_head(
@@ -26,6 +28,7 @@ def upernet_head(
     channels: int = CHANNELS,
     dropout_rate: float = DROPOUT_RATE,
     dtype: Any = None,
+    seeds: Seeds | None = None,
 ) -> Any:
     """Decodes feature maps to logits at the size of the finest.
 
@@ -35,40 +38,44 @@ def upernet_head(
         channels: Of the maps inside.
         dropout_rate: Share of the channels dropped before the classifier in training.
         dtype: Dtype policy of the layers; the classifier computes in float32.
+        seeds: Of initial kernels and dropout, one after another; None for any.
 
     Returns:
         Logits `(batch, height, width, classes)` of the finest map's size.
 
     Source: arXiv:1807.10221, section 3.1, as mmsegmentation 1.2.2 has it.
     """
+    seeds = seeds or itertools.repeat(None)
+
+    def convolve(x: Any, kernel: int, name: str) -> Any:
+        return conv_norm_relu(x, channels, kernel, name, dtype, next(seeds))
+
     *fine, coarse = levels
     pooled = [coarse]
     for size in POOL_SIZES:
         x = AdaptiveAveragePooling2D(size, dtype=dtype, name=f"decode_pool{size}")(
             coarse
         )
-        x = conv_norm_relu(x, channels, 1, f"decode_pool{size}", dtype)
+        x = convolve(x, 1, f"decode_pool{size}")
         pooled.append(_resize(x, coarse, f"decode_pool{size}_resize", dtype))
     x = keras.layers.Concatenate(dtype=dtype, name="decode_pools")(pooled)
-    top = conv_norm_relu(x, channels, 3, "decode_bottleneck", dtype)
+    top = convolve(x, 3, "decode_bottleneck")
     maps = [top]
     for index in reversed(range(len(fine))):
-        x = conv_norm_relu(fine[index], channels, 1, f"decode_lateral{index}", dtype)
+        x = convolve(fine[index], 1, f"decode_lateral{index}")
         above = _resize(maps[0], x, f"decode_lateral{index}_resize", dtype)
         x = keras.layers.Add(dtype=dtype, name=f"decode_lateral{index}_add")([x, above])
         maps.insert(0, x)
     # The coarsest goes on as it is.
     for index in range(len(fine)):
-        maps[index] = conv_norm_relu(
-            maps[index], channels, 3, f"decode_fpn{index}", dtype
-        )
+        maps[index] = convolve(maps[index], 3, f"decode_fpn{index}")
     resized = [
         _resize(x, maps[0], f"decode_fpn{index}_resize", dtype)
         for index, x in enumerate(maps[1:], start=1)
     ]
     x = keras.layers.Concatenate(dtype=dtype, name="decode_levels")([maps[0], *resized])
-    x = conv_norm_relu(x, channels, 3, "decode_fuse", dtype)
-    return _classifier(x, classes, dropout_rate, "decode")
+    x = convolve(x, 3, "decode_fuse")
+    return _classifier(x, classes, dropout_rate, "decode", seeds)
 
 
 def fcn_head(
@@ -78,6 +85,7 @@ def fcn_head(
     channels: int = AUXILIARY_CHANNELS,
     dropout_rate: float = DROPOUT_RATE,
     dtype: Any = None,
+    seeds: Seeds | None = None,
 ) -> Any:
     """Decodes one feature map to logits of its size.
 
@@ -88,17 +96,21 @@ def fcn_head(
         channels: Of the map inside.
         dropout_rate: Share of the channels dropped before the classifier in training.
         dtype: Dtype policy of the layers; the classifier computes in float32.
+        seeds: Of initial kernels and dropout, one after another; None for any.
 
     Returns:
         Logits `(batch, height, width, classes)`.
 
     Source: arXiv:1411.4038, as mmsegmentation 1.2.2 has it.
     """
-    x = conv_norm_relu(level, channels, 3, "auxiliary", dtype)
-    return _classifier(x, classes, dropout_rate, "auxiliary")
+    seeds = seeds or itertools.repeat(None)
+    x = conv_norm_relu(level, channels, 3, "auxiliary", dtype, next(seeds))
+    return _classifier(x, classes, dropout_rate, "auxiliary", seeds)
 
 
-def conv_norm_relu(x: Any, channels: int, kernel: int, name: str, dtype: Any) -> Any:
+def conv_norm_relu(
+    x: Any, channels: int, kernel: int, name: str, dtype: Any, seed: int | None = None
+) -> Any:
     """Applies a convolution without bias, batch normalization and ReLU."""
     x = keras.layers.Conv2D(
         channels,
@@ -106,7 +118,7 @@ def conv_norm_relu(x: Any, channels: int, kernel: int, name: str, dtype: Any) ->
         padding="same",
         use_bias=False,
         kernel_initializer=keras.initializers.VarianceScaling(
-            2.0, "fan_out", "untruncated_normal"
+            2.0, "fan_out", "untruncated_normal", seed
         ),
         dtype=dtype,
         name=f"{name}_conv",
@@ -118,12 +130,16 @@ def conv_norm_relu(x: Any, channels: int, kernel: int, name: str, dtype: Any) ->
     return keras.layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
 
 
-def _classifier(x: Any, classes: int, dropout_rate: float, name: str) -> Any:
-    x = keras.layers.SpatialDropout2D(dropout_rate, name=f"{name}_dropout")(x)
+def _classifier(
+    x: Any, classes: int, dropout_rate: float, name: str, seeds: Seeds
+) -> Any:
+    # Whole channels of an image are dropped; each replica drops its own.
+    shape = (None, 1, 1, None)
+    x = Dropout(dropout_rate, shape, next(seeds), name=f"{name}_dropout")(x)
     return keras.layers.Conv2D(
         classes,
         1,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        kernel_initializer=keras.initializers.RandomNormal(0.0, 0.01, next(seeds)),
         dtype="float32",
         name=f"{name}_logits",
     )(x)

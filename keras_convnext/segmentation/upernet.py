@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import keras
@@ -9,7 +10,12 @@ import keras
 from keras_convnext._pyramid import pyramid
 from keras_convnext.models import build
 from keras_convnext.segmentation.checkpoints import ADE20K_CLASSES, PREFIX, find
-from keras_convnext.segmentation.heads import fcn_head, upernet_head
+from keras_convnext.segmentation.heads import (
+    CHANNELS,
+    DROPOUT_RATE,
+    fcn_head,
+    upernet_head,
+)
 from keras_convnext.segmentation.resizing import ResizeLike
 from keras_convnext.variants import find_variant
 
@@ -17,6 +23,8 @@ from keras_convnext.variants import find_variant
 _BY_NAME = "by name"
 # UPerNet's auxiliary head reads this level, of P2 to P5.
 _AUXILIARY_LEVEL = 2
+# A backbone takes a seed for each of its layers; the heads' begin after them.
+_SEEDS_OF_BACKBONE = 2**16
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
@@ -44,6 +52,9 @@ def UPerNet(
     input_shape: tuple[int | None, ...] = (512, 512, 3),
     auxiliary_head: bool = True,
     classifier_activation: Any = None,
+    head_channels: int = CHANNELS,
+    dropout_rate: float = DROPOUT_RATE,
+    seed: int | None = None,
     name: str | None = None,
     dtype: Any = None,
     **overrides: Any,
@@ -61,10 +72,15 @@ def UPerNet(
         input_shape: `(height, width, channels)`; height and width may be None.
         auxiliary_head: Whether the head that helps training is made: `model.auxiliary`.
         classifier_activation: None for logits, "softmax" for probabilities.
+        head_channels: Channels of the decoder's maps; the auxiliary head has half as
+            many.
+        dropout_rate: Probability of a channel to be dropped before the classifiers in
+            training.
+        seed: Makes initial weights, dropout and stochastic depth repeatable.
         name: The model's name, "upernet_" and the variant's unless given.
         dtype: Dtype policy of the layers; logits are float32.
         **overrides: Of the backbone, as its builder takes: `stochastic_depth_rate`,
-            `layer_scale_init_value`, `remat`, `seed`, `include_preprocessing` ...
+            `layer_scale_init_value`, `remat`, `include_preprocessing` ...
 
     Returns:
         A functional `keras.Model`: images `(batch, height, width, channels)` in 0..255
@@ -91,6 +107,7 @@ def UPerNet(
         weights=tag or None,
         input_shape=input_shape,
         dtype=dtype,
+        seed=seed,
         **overrides,
     )
     levels = list(pyramid(network, norms=True).pyramid_outputs.values())
@@ -105,17 +122,32 @@ def UPerNet(
     def enlarge(logits: Any, head: str) -> Any:
         return ResizeLike(dtype="float32", name=f"{head}_resize")(logits, image)
 
-    logits = upernet_head(levels, classes, dtype=policy)
+    seeds = None if seed is None else itertools.count(seed + _SEEDS_OF_BACKBONE)
+    logits = upernet_head(
+        levels,
+        classes,
+        channels=head_channels,
+        dropout_rate=dropout_rate,
+        dtype=policy,
+        seeds=seeds,
+    )
     output = enlarge(logits, "decode")
     if classifier_activation is not None:
         output = keras.layers.Activation(
             classifier_activation, dtype="float32", name="decode_activation"
         )(output)
     model = SegmentationModel(
-        network.inputs, output, name=name or f"upernet_{architecture}"
+        network.input, output, name=name or f"upernet_{architecture}"
     )
     if auxiliary_head:
-        second = fcn_head(levels[_AUXILIARY_LEVEL], classes, dtype=policy)
+        second = fcn_head(
+            levels[_AUXILIARY_LEVEL],
+            classes,
+            channels=head_channels // 2,
+            dropout_rate=dropout_rate,
+            dtype=policy,
+            seeds=seeds,
+        )
         model._auxiliary = (enlarge(second, "auxiliary"),)
     if weights is not None:
         from keras_convnext.weights import load
