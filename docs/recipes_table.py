@@ -57,10 +57,26 @@ RESULTS: dict[str, Callable[[Recipe], object]] = {
     "hardware": lambda r: expect(r).hardware,
     "measured by": lambda r: expect(r).source,
 }
+SEGMENTATION: dict[str, Callable[[Recipe], object]] = {
+    "recipe": lambda r: f"`{r.name}`",
+    "variant": lambda r: f"`{r.variant}`",
+    "from": lambda r: f"`{r.weights}`",
+    "crop": lambda r: r.size_px,
+    "epochs (warm-up)": lambda r: f"{r.epochs:g} ({r.warmup_epochs:.3g})",
+    "batch": lambda r: r.global_batch,
+    "peak lr": lambda r: f"{r.peak_lr:g}",
+    "stochastic depth": lambda r: f"{r.stochastic_depth_rate:g}",
+    "head channels": lambda r: r.head_channels,
+    "loss over": lambda r: r.loss_over,
+    "precision": lambda r: r.precision,
+    "data": lambda r: expect(r).data,
+    "mIoU, one scale": lambda r: format_accuracy(expect(r)).removesuffix(" mIoU"),
+    "measured by": lambda r: expect(r).source,
+}
 # The papers state neither time nor hardware.
 PAPER_RESULTS = {k: v for k, v in RESULTS.items() if k not in ("time", "hardware")}
 WORDS = ("recipe", "variant", "from", "flip", "RandAugment", "crop")
-WORDS += ("task", "data", "hardware", "measured by")
+WORDS += ("task", "data", "hardware", "measured by", "loss over", "precision")
 
 
 def _or_none(value: object) -> str:
@@ -86,7 +102,8 @@ def table(columns: dict[str, Callable[[Recipe], object]], recipes: list[Recipe])
 def tables() -> dict[str, str]:
     """Returns each table by the name in its mark."""
     papers = {recipe.name for recipe in PAPER_RECIPES}
-    own = [recipe for name, recipe in RECIPES.items() if name not in papers]
+    labeling = [r for r in RECIPES.values() if r.task == "segmentation"]
+    own = [r for r in RECIPES.values() if r.name not in papers and r not in labeling]
     published = [RECIPES[recipe.name] for recipe in PAPER_RECIPES]
     return {
         "own results": table(RESULTS, own),
@@ -95,6 +112,7 @@ def tables() -> dict[str, str]:
         "own augmentation": table(AUGMENTATION, own),
         "papers' recipes": table(TRAINING, published),
         "papers' augmentation": table(AUGMENTATION, published),
+        "segmentation": table(SEGMENTATION, labeling),
     }
 
 

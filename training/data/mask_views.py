@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_convnext._data.mask_classes import ignored_label
-from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.preprocessing import SMALLEST_PX, Preprocessing
 from keras_convnext.segmentation import inference
 
 from ..augment import mask_transforms
@@ -72,7 +72,7 @@ def make_evaluation_view(
 
 def make_filling(classes: int) -> Filling:
     """Returns what fills up batches: black, and pixels that do not count."""
-    side = inference.SMALLEST_PX
+    side = SMALLEST_PX
     label = np.array(ignored_label(classes), inference.label_dtype(classes))
     image = np.zeros((side, side, 3), np.float32)
     return Filling((image, np.full((side, side), label)), (np.float32(0), label))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from keras_convnext._data import forms
 from keras_convnext._data.data_error import DataError
 from keras_convnext._files import cache_home
-from keras_convnext.preprocessing import IMAGENET, Preprocessing
+from keras_convnext.preprocessing import WHOLE_IMAGE, Preprocessing
 
 from .mask_source import MaskSource
 from .readers import mask_folder, tfds_masks
@@ -69,7 +69,7 @@ def load(
         raise DataError(
             f"{spec!r} names no images with masks. Give {forms.MASK_FORMS}."
         )
-    chosen = preprocessing or replace(IMAGENET, size_px=size_px)
+    chosen = preprocessing or replace(WHOLE_IMAGE, size_px=size_px)
     return MaskSource(
         spec,
         found.classes.names,

@@ -135,6 +135,34 @@ def distribute(
     return strategy.distribute_datasets_from_function(on_worker)
 
 
+def distribute_singly(
+    share: Callable[[int, int], tf.data.Dataset],
+    strategy: tf.distribute.Strategy,
+    cluster: Cluster,
+) -> Iterable[Any]:
+    """Returns a data set that gives each device one example at a time, of any size.
+
+    Args:
+        share: From a device's number and how many there are to that device's examples,
+            in batches of one; as many for each.
+        strategy: What to spread them by.
+        cluster: This process among those that train together.
+    """
+    import tensorflow as tf
+
+    replicas = strategy.num_replicas_in_sync
+    devices = replicas // cluster.workers
+
+    def on_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        first = cluster.worker * devices
+        parts = [share(first + number, replicas) for number in range(devices)]
+        # Devices take turns: a batch of several would need images of one size.
+        turns = tf.data.Dataset.range(devices).repeat()
+        return parts[0] if devices == 1 else parts[0].choose_from_datasets(parts, turns)
+
+    return strategy.distribute_datasets_from_function(on_worker)
+
+
 def gather(
     value: Any, strategy: tf.distribute.Strategy, cluster: Cluster
 ) -> np.ndarray:

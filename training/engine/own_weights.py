@@ -44,7 +44,10 @@ def changes(file: Path, variant: str) -> list[str]:
     recipe = file.parent / _RECIPE
     if file.name == _MODEL and recipe.is_file():
         fields = json.loads(recipe.read_text(encoding="utf-8"))
-        known = {name: fields.get(name) for name in ("variant", "patch_size")}
+        names = ["variant", "patch_size"]
+        if fields.get("task") == "segmentation":
+            names.append("head_channels")
+        known = {name: fields.get(name) for name in names}
         return [f"{name}={value}" for name, value in known.items() if value]
     try:
         found = identify(file, preferred=variant)

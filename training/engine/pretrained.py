@@ -9,10 +9,12 @@ from keras_convnext import weights
 from keras_convnext._messages import UsageError, checked
 from keras_convnext.inference.sidecars import PREPROCESSING, read_preprocessing
 from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.segmentation import checkpoints
 from keras_convnext.weights.fetch import describe_manual_fetch
 from keras_convnext.weights.fetch import fetch as fetch_file
 
 from ..data.source import Source
+from ..recipes import starting_weights
 from ..recipes.recipe import Recipe
 from . import own_weights
 
@@ -27,6 +29,11 @@ def changes(named: str, variant: str = "") -> list[str]:
     """
     if named in weights.list_weights():
         return [f"variant={weights.find(named).variant}", f"weights={named}"]
+    if named in checkpoints.records():
+        return [
+            f"variant={checkpoints.find(named).weights.variant}",
+            f"weights={named}",
+        ]
     file = own_weights.file_of(named)
     if file is None:
         return [f"weights={named}"]
@@ -39,7 +46,7 @@ def check(recipe: Recipe) -> None:
     Raises:
         ValueError: There are none.
     """
-    weights.resolve(recipe.variant, recipe.weights)
+    starting_weights.resolve(recipe)
 
 
 def fetch(recipe: Recipe) -> None:
@@ -48,7 +55,7 @@ def fetch(recipe: Recipe) -> None:
     Raises:
         UsageError: They cannot be had.
     """
-    found = weights.resolve(recipe.variant, recipe.weights)
+    found = starting_weights.resolve(recipe)
     if not isinstance(found, weights.PretrainedWeights):
         return
     try:
@@ -88,7 +95,7 @@ def match_preprocessing(source: Source, recipe: Recipe) -> Source:
 
 def _used_to(recipe: Recipe) -> Preprocessing | None:
     """Returns how the recipe's weights are used to see images; None if unknown."""
-    found = weights.resolve(recipe.variant, recipe.weights)
+    found = starting_weights.resolve(recipe)
     if isinstance(found, weights.PretrainedWeights):
         return found.preprocessing
     if not isinstance(found, Path):

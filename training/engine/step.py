@@ -229,6 +229,8 @@ def update(
                 strategy.extended.update(average, follow, args=(variable, finite))
 
     context = tf.distribute.get_replica_context()
+    for average, statistic in _statistics(train_state):
+        average.assign_add((statistic - average) * share)
     learning_rate = tf.convert_to_tensor(optimizer.learning_rate)
     context.merge_call(on_all, args=(gradients, learning_rate, finite))
     taken = 1
@@ -236,6 +238,17 @@ def update(
         train_state.loss_scale.note(finite)
         taken = tf.cast(finite, optimizer.iterations.dtype)
     optimizer.iterations.assign_add(taken)
+
+
+def _statistics(train_state: TrainState) -> list[tuple[Any, Any]]:
+    """Returns pairs of batch norms' moving statistics: the average's, the model's."""
+    if train_state.averaged is None:
+        return []
+    averages, own = (
+        [v.value for v in model.non_trainable_variables if "/moving_" in v.path]
+        for model in (train_state.averaged, train_state.model)
+    )
+    return list(zip(averages, own, strict=True))
 
 
 def _chosen(model: keras.Model, chosen: Sequence[bool] | None) -> list[Any]:
@@ -270,7 +283,8 @@ def make_evaluation_step(
     def on_replica(images: tf.Tensor, truth: Any) -> Rows:
         return measure(model(tf.cast(images, tf.float32), training=False), truth)
 
-    @tf.function(jit_compile=_COMPILE, autograph=False)
+    # Images of many sizes share one graph.
+    @tf.function(jit_compile=_COMPILE, autograph=False, reduce_retracing=True)
     def evaluation_step(images: Any, truth: Any) -> Any:
         return strategy.run(on_replica, args=(images, truth))
 

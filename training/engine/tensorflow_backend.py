@@ -111,7 +111,8 @@ class TensorFlowBackend:
     ) -> Callable[[Check], Iterator[Rows]]:
         """Returns a function that gives the rows of every validation example."""
         step = make_evaluation_step(model, measure, self.strategy)
-        batches = self._spread(partial(_validation_share, run))
+        spread = self._spread_singly if run.task.evaluates_singly else self._spread
+        batches = spread(partial(_validation_share, run))
 
         def evaluate(check: Check) -> Iterator[Rows]:
             for images, truth, weights in batches:
@@ -128,6 +129,10 @@ class TensorFlowBackend:
     def _spread(self, share: Callable[[int, int], tf.data.Dataset]) -> Iterable[Any]:
         return distribution.distribute(share, self.strategy, self.cluster)
 
+    def _spread_singly(self, share: Callable[..., tf.data.Dataset]) -> Iterable[Any]:
+        one_each = partial(share, global_batch=self.replicas)
+        return distribution.distribute_singly(one_each, self.strategy, self.cluster)
+
     def _collected(self, value: Any) -> Any:
         return distribution.gather(value, self.strategy, self.cluster)
 
@@ -139,8 +144,10 @@ def _training_share(run: Run, worker: int, workers: int) -> tf.data.Dataset:
     )
 
 
-def _validation_share(run: Run, worker: int, workers: int) -> tf.data.Dataset:
-    share = WorkerShard(run.recipe.global_batch, worker, workers)
+def _validation_share(
+    run: Run, worker: int, workers: int, global_batch: int | None = None
+) -> tf.data.Dataset:
+    share = WorkerShard(global_batch or run.recipe.global_batch, worker, workers)
     return run.task.validation_batches(run.source, run.recipe, share)
 
 

@@ -18,8 +18,8 @@ from .settable_rate import SettableRate
 if TYPE_CHECKING:
     from .loss_scale import LossScale
 
-
 _MOST_TENSORS = 3
+_SCHEDULES = {"cosine": optimizers.WarmupCosine, "linear": optimizers.WarmupLinear}
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,9 @@ def _in_one_line(text: str) -> str:
     return f"{' '.join(told).rstrip(':')}: {shown}{more}" if named else " ".join(told)
 
 
-def schedule(recipe: Recipe, steps: int) -> optimizers.WarmupCosine:
+def schedule(
+    recipe: Recipe, steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
     """Returns the learning rate of every step of a run.
 
     Args:
@@ -147,11 +149,12 @@ def schedule(recipe: Recipe, steps: int) -> optimizers.WarmupCosine:
     """
     frozen_steps = _frozen_steps(recipe, steps)
     warmup_steps = round(recipe.warmup_epochs * steps / recipe.epochs)
-    return optimizers.WarmupCosine(
+    return _SCHEDULES[recipe.schedule](
         recipe.scaled_lr,
         total_steps=steps,
         warmup_steps=min(warmup_steps, steps - frozen_steps - 1),
         min_lr=recipe.min_lr,
+        start_lr=recipe.warmup_start * recipe.scaled_lr,
         held_steps=frozen_steps,
         held_lr=recipe.frozen_lr,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass
 
+from keras_convnext.segmentation import checkpoints
 from keras_convnext.weights.registry import find
 
 from .recipe import Recipe
@@ -19,6 +20,8 @@ class Expectation:
         data: The data set that the figure is for.
         top1: Top-1 accuracy on its validation or test images, in percent; None where
             nobody has measured it.
+        miou: Mean IoU of label maps, one scale, in percent; None where nobody has
+            measured it.
         minutes: Duration of that run in minutes; None where it is not known.
         hardware: What it ran on; empty where it is not known.
         source: Who measured it; empty where nobody has.
@@ -27,6 +30,7 @@ class Expectation:
     task: str
     data: str
     top1: float | None = None
+    miou: float | None = None
     minutes: float | None = None
     hardware: str = ""
     source: str = ""
@@ -53,6 +57,9 @@ _MEASURED_HERE = {
     "finetune_small": Expectation(
         task="classification", data="hundreds of photographs"
     ),
+    "finetune_segment_small": Expectation(
+        task="segmentation", data="hundreds of images with masks"
+    ),
 }
 # Of the papers' recipes: the data, and the published checkpoint which the authors
 # trained by it; they state its accuracy. The first pattern that fits counts.
@@ -77,6 +84,16 @@ def expect(recipe: Recipe) -> Expectation:
     """
     if recipe.name in _MEASURED_HERE:
         return _MEASURED_HERE[recipe.name]
+    if fnmatch.fnmatchcase(recipe.name, "upernet_*_ade20k"):
+        published = checkpoints.find(
+            f"upernet_{recipe.variant}.meta_ade20k_{recipe.size_px}"
+        )
+        return Expectation(
+            "segmentation",
+            "ADE20K",
+            miou=published.miou,
+            source=published.figures_from,
+        )
     fitting = (
         (data, checkpoint)
         for pattern, data, checkpoint in _OF_PAPERS

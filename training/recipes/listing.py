@@ -9,11 +9,12 @@ from typing import Any
 
 from .augmentation import Augmentation
 from .expected import Expectation, expect
+from .mask_augmentation import MaskAugmentation
 from .overrides import format_value
 from .recipe import Recipe
 from .table import RECIPES
 
-_COLUMNS = ("recipe", "task", "data", "top-1", "time", "hardware", "measured by")
+_COLUMNS = ("recipe", "task", "data", "accuracy", "time", "hardware", "measured by")
 
 
 def list_recipes() -> str:
@@ -32,14 +33,20 @@ def list_recipes() -> str:
             "",
             "Fields with their defaults, changed by --set FIELD=VALUE:",
             "",
-            *_describe(Recipe, leave_out=("name", "augmentation")),
+            *_describe(Recipe, leave_out=("name", "augmentation", "mask_augmentation")),
             *_describe(Augmentation, prefix="augmentation."),
+            *_describe(MaskAugmentation, prefix="mask_augmentation."),
         ]
     )
 
 
 def format_accuracy(expected: Expectation) -> str:
-    """Returns the accuracy with its unit, or that nobody has measured it."""
+    """Returns the accuracy with its unit, or that nobody has measured it.
+
+    It is top-1 accuracy, or with the word "mIoU" behind it mean IoU.
+    """
+    if expected.miou is not None:
+        return f"{expected.miou} % mIoU"
     return "not measured" if expected.top1 is None else f"{expected.top1} %"
 
 

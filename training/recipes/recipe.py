@@ -10,13 +10,17 @@ from typing import Any
 from keras_convnext.layer_decay import ASSIGNMENTS
 
 from .augmentation import Augmentation
+from .mask_augmentation import MaskAugmentation
 
 NO_AUGMENTATION = Augmentation()
+NO_MASK_AUGMENTATION = MaskAugmentation()
 KEPT = ("last", "best")
 # Those of `objective`, which needs TensorFlow; a recipe does not.
 LOSSES = ("softmax", "sigmoid")
 # Those of `tasks`.
-KINDS = ("classification",)
+KINDS = ("classification", "segmentation")
+SCHEDULES = ("cosine", "linear")
+PIXELS = ("all", "valid")
 CROP_MODES = ("center", "squash")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -44,17 +48,20 @@ class Recipe:
             rate comes after them.
         frozen_lr: Learning rate of these epochs.
         global_batch: Images a step, over all devices.
+        warmup_start: Where that rise begins, as a share of the highest learning rate.
+        schedule: How the learning rate falls after it: "cosine" for half a cosine,
+            "linear" for a straight line.
         peak_lr: Highest learning rate.
         lr_batch: The batch that `peak_lr` is meant for: with another `global_batch`
             it is scaled in proportion. None: it is never scaled.
-        min_lr: What the cosine ends at.
+        min_lr: What the fall ends at.
         weight_decay: Decoupled; not on biases, norms, layer scale and GRN.
         beta_1: AdamW's decay of the first moment.
         beta_2: AdamW's decay of the second moment.
         layer_decay: Factor on the learning rate from each layer to the one before it;
             None for one rate everywhere.
-        layer_assignment: What counts as a layer there, "group" or "single"; see
-            `keras_convnext.layer_decay`.
+        layer_assignment: What counts as a layer there, "group", "single" or "stage";
+            see `keras_convnext.layer_decay`.
         accumulation_steps: Parts that each device takes its share of a batch in, one
             after another, to save memory.
         clip_norm: Largest norm of all gradients together, after they are summed
@@ -67,6 +74,13 @@ class Recipe:
         ema_decay: Decay of the moving average of the weights, which is then what is
             evaluated and kept; None for no average.
         augmentation: What happens to the training images.
+        mask_augmentation: What happens to training images with masks.
+        reduce_zero_label: Whether 0 in masks means no label and the classes begin with
+            1, where the data do not say so themselves.
+        head_channels: Channels inside the heads of segmentation.
+        auxiliary_weight: Factor on the loss of the auxiliary head of segmentation.
+        loss_over: What the loss of a label map is divided by: "all" its pixels, or the
+            "valid" ones, which have a label.
         evaluation_crop: How evaluation makes images square, "center" or "squash".
             None: as the starting weights' record says where it is for this size, else
             as the kind of data says.
@@ -74,8 +88,8 @@ class Recipe:
             The weights do not depend on it.
         precision: "float32", "mixed_bfloat16", or "mixed_float16" with loss scaling.
         validation_share: Share for validation if the data has no split of its own.
-        keep: Which epoch's weights are the run's result, "last" or "best" by
-            accuracy on the validation images.
+        keep: Which epoch's weights are the run's result, "last" or "best" by the
+            task's metric on the validation images.
         keep_checkpoints: How many of the newest checkpoints stay, beside the best.
         seed: Of the initial weights, the order, the augmentation and the split.
     """
@@ -95,6 +109,8 @@ class Recipe:
     head_init_scale: float = 1.0
     dropout_rate: float = 0.0
     warmup_epochs: float = 0.0
+    warmup_start: float = 0.0
+    schedule: str = "cosine"
     frozen_epochs: int = 0
     frozen_lr: float = 1e-3
     min_lr: float = 1e-6
@@ -110,6 +126,11 @@ class Recipe:
     target_threshold: float | None = None
     ema_decay: float | None = None
     augmentation: Augmentation = NO_AUGMENTATION
+    mask_augmentation: MaskAugmentation = NO_MASK_AUGMENTATION
+    reduce_zero_label: bool = False
+    head_channels: int = 512
+    auxiliary_weight: float = 0.4
+    loss_over: str = "all"
     evaluation_crop: str | None = None
     steps_per_call: int = 1
     precision: str = "float32"
@@ -123,6 +144,11 @@ class Recipe:
             f"{name} is {getattr(self, name)!r}, not {wanted}"
             for name, (holds, wanted) in _LIMITS.items()
             if not holds(self, getattr(self, name))
+        ]
+        problems += [
+            f"{name} is of {task} alone, and this recipe is of {self.task}"
+            for name, task in fields_of_other_tasks(self.task).items()
+            if getattr(self, name) != _DEFAULT_OF[name]
         ]
         if problems:
             raise ValueError(f"Not a recipe: {'; '.join(problems)}.")
@@ -171,7 +197,7 @@ _LIMITS = {
         (_above_zero_or_none, "above 0 or none"),
     ),
     **dict.fromkeys(
-        ("min_lr", "weight_decay", "head_init_scale", "seed"),
+        ("min_lr", "weight_decay", "head_init_scale", "auxiliary_weight", "seed"),
         (_zero_or_more, "0 or more"),
     ),
     **dict.fromkeys(
@@ -180,6 +206,7 @@ _LIMITS = {
             "dropout_rate",
             "label_smoothing",
             "ema_decay",
+            "warmup_start",
             "beta_1",
             "beta_2",
         ),
@@ -194,6 +221,15 @@ _LIMITS = {
         lambda _, value: value is None or 0 < value <= 1,
         "in (0, 1] or none",
     ),
+    "head_channels": (
+        lambda _, value: value > 0 and value % 2 == 0,
+        "an even number above 0",
+    ),
+    "schedule": (
+        lambda _, value: value in SCHEDULES,
+        f"one of {', '.join(SCHEDULES)}",
+    ),
+    "loss_over": (lambda _, value: value in PIXELS, f"one of {', '.join(PIXELS)}"),
     "loss": (lambda _, value: value in LOSSES, f"one of {', '.join(LOSSES)}"),
     "target_threshold": (
         lambda recipe, value: (
@@ -217,6 +253,37 @@ _LIMITS = {
     ),
 }
 
+# Set in a recipe of another task, they would say what does not happen.
+_OF_ONE_TASK = {
+    "classification": (
+        "augmentation",
+        "label_smoothing",
+        "loss",
+        "head_init_scale",
+        "evaluation_crop",
+    ),
+    "segmentation": (
+        "mask_augmentation",
+        "reduce_zero_label",
+        "head_channels",
+        "auxiliary_weight",
+        "loss_over",
+    ),
+}
+
+
+def fields_of_other_tasks(task: str) -> dict[str, str]:
+    """Returns the fields that mean nothing to a task, and the task that has them."""
+    return {
+        name: other
+        for other, names in _OF_ONE_TASK.items()
+        for name in names
+        if other != task
+    }
+
+
+_DEFAULT_OF = {field.name: field.default for field in fields(Recipe)}
+
 
 def from_json(values: Mapping[str, Any]) -> Recipe:
     """Returns the recipe that a workdir's recipe.json holds.
@@ -231,12 +298,15 @@ def from_json(values: Mapping[str, Any]) -> Recipe:
     known = {field.name for field in fields(Recipe)}
     given = {name: _tuples(value) for name, value in values.items() if name in known}
     try:
-        given["augmentation"] = Augmentation(
-            **{k: _tuples(v) for k, v in values.get("augmentation", {}).items()}
-        )
+        for name, kind in _INNER.items():
+            inner = {k: _tuples(v) for k, v in values.get(name, {}).items()}
+            given[name] = kind(**inner)
         return Recipe(**given)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"Not a recipe: {error}.") from error
+
+
+_INNER = {"augmentation": Augmentation, "mask_augmentation": MaskAugmentation}
 
 
 def _tuples(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,9 @@ from ..data.class_balance import counts as class_counts
 from ..data.class_balance import notices
 from ..data.source import Source
 from ..evaluation.metrics import TOP, Predictions
-from ..workdir.layout import Workdir
-from .next_steps import steps
 from .outcome import Outcome
 from .progress import clock
+from .sections import left_out, next_steps, recipe_fields, summary
 
 # In the order of the page: the title and a word on how to read it.
 _IMAGES = {
@@ -53,7 +51,6 @@ _IMAGES = {
 }
 _CLASSES_AFTER = "mistakes.png"
 _MOST_CLASSES = 50
-_MOST_LEFT_OUT = 50
 
 
 def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) -> str:
@@ -76,46 +73,16 @@ def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) ->
             sections.append(_page.section(heading, body, words))
         if name == _CLASSES_AFTER:
             sections.append(_class_section(predictions, source))
-    if source.skipped:
-        sections.append(_left_out(source.skipped))
-    sections.append(_page.section("Next steps", _next(outcome.workdir)))
-    sections.append(_page.section("Recipe", _recipe(asdict(outcome.recipe))))
+    sections.append(left_out(source.skipped))
+    sections.append(next_steps(outcome.workdir))
+    sections.append(recipe_fields(outcome.recipe))
     sections.append(_page.section("History", _history(outcome.history)))
-    return _page.page(title, _summary(metrics), _figures(metrics) + "".join(sections))
+    return _page.page(title, summary(metrics), _figures(metrics) + "".join(sections))
 
 
 def write(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) -> None:
     """Writes the report into the workdir; it takes what `page` does."""
     _files.write_text(outcome.workdir.report, page(outcome, images, names))
-
-
-def _summary(metrics: Mapping[str, Any]) -> str:
-    words = (
-        f"Trained on {metrics['train_examples']:,} images of {metrics['classes']} "
-        f"classes for {metrics['epochs']} epochs; evaluated on "
-        f"{metrics['eval_examples']:,} validation images."
-    )
-    if metrics["kept_epoch"] != metrics["epochs"]:
-        words += (
-            f" The weights are those of epoch {metrics['kept_epoch']}, the best "
-            "on these images, so the metrics are slightly optimistic."
-        )
-    return words
-
-
-def _left_out(skipped: Sequence[tuple[str, str]]) -> str:
-    shown = skipped[:_MOST_LEFT_OUT]
-    more = f" The first {len(shown)}:" if len(shown) < len(skipped) else ""
-    what = "1 image" if len(skipped) == 1 else f"{len(skipped):,} images"
-    words = f"{what} could not be read.{more}"
-    rows = [(str(path), reason) for path, reason in shown]
-    return _page.section("Skipped images", _page.table(("image", "why"), rows), words)
-
-
-def _next(workdir: Workdir) -> str:
-    return _page.table(
-        (), [(words, _page.code(command)) for words, command in steps(workdir)]
-    )
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:
@@ -188,29 +155,6 @@ def _mistakes(
         for number in predictions.worst_mistakes()
     ]
     return _page.table(("image", "true", "predicted", "probability"), lines, numbers=1)
-
-
-def _recipe(fields: Mapping[str, Any]) -> str:
-    lines = []
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            lines += [
-                (f"{name}.{inner}", _value(part)) for inner, part in value.items()
-            ]
-        else:
-            lines.append((name, _value(value)))
-    return _page.table(("field", "value"), lines)
-
-
-def _value(value: object) -> str:
-    """Returns a value as people write it."""
-    if value is None or value == "":
-        return "none" if value is None else "-"
-    if isinstance(value, tuple):
-        return ",".join(map(_value, value))
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _history(rows: Sequence[Mapping[str, float]]) -> str:

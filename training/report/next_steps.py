@@ -30,11 +30,15 @@ def steps(workdir: Workdir) -> tuple[tuple[str, str], ...]:
         )
     )
     ask, explain = program("training.predict_main"), program("training.explain_main")
-    return (
+    found = (
         ("predict", f"{ask} --model={place} IMAGE..."),
         ("explain", f"{explain} --model={place} --out={seen} IMAGE..."),
         ("export", f"{program('export.main')} --model={model} --out={exported}"),
     )
+    if (workdir.stored() or {}).get("task") == "segmentation":
+        # Only a classifier's answers are explained.
+        return (found[0], found[2])
+    return found
 
 
 def train_on(

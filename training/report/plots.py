@@ -29,11 +29,26 @@ _LONGEST_NAME = 18
 _LONGEST_CAPTION = 13
 
 
-def curves(rows: Sequence[dict[str, float]]) -> bytes:
+# Figures of an epoch in one drawing: name, color and what it is called there.
+Lines = Sequence[tuple[str, str, str]]
+_LOSSES = (("loss", TRAIN, "training"), ("val_loss", VALIDATION, "validation"))
+_ACCURACIES = (
+    ("accuracy", TRAIN, "training"),
+    ("val_accuracy", VALIDATION, "validation"),
+)
+
+
+def curves(
+    rows: Sequence[dict[str, float]],
+    title: str = "Accuracy",
+    shares: Lines = _ACCURACIES,
+) -> bytes:
     """Draws loss, accuracy and learning rate over the epochs.
 
     Args:
         rows: From `history.read`.
+        title: Of the second drawing.
+        shares: What is drawn in it, fractions.
 
     Returns:
         A PNG.
@@ -41,18 +56,12 @@ def curves(rows: Sequence[dict[str, float]]) -> bytes:
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(4, 4, 3))
     epochs = [row["epoch"] for row in rows]
-    for axes, title, own, held in (
-        (loss, "Loss", "loss", "val_loss"),
-        (accuracy, "Accuracy", "accuracy", "val_accuracy"),
-    ):
+    for axes, words, lines in ((loss, "Loss", _LOSSES), (accuracy, title, shares)):
         marker = "o" if len(rows) < 3 else None
-        for name, color, label in (
-            (own, TRAIN, "training"),
-            (held, VALIDATION, "validation"),
-        ):
+        for name, color, label in lines:
             values = [row[name] for row in rows]
             axes.plot(epochs, values, color=color, lw=2, marker=marker, label=label)
-        dress(axes, title)
+        dress(axes, words)
     accuracy.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     accuracy.legend(frameon=False, loc="lower right")
     rate.plot(epochs, [row["learning_rate"] for row in rows], color=INK, lw=1.5)
@@ -75,12 +84,16 @@ def dress(axes: Axes, title: str, along: str = "epoch") -> None:
     axes.tick_params(length=0, colors=INK)
 
 
-def confusion(counts: np.ndarray, classes: Sequence[str]) -> bytes:
+def confusion(
+    counts: np.ndarray, classes: Sequence[str], of_pixels: bool = False
+) -> bytes:
     """Draws a confusion matrix, each row shaded by its share.
 
     Args:
         counts: `(classes, classes)`; row is the label, column the answer.
         classes: Their names.
+        of_pixels: Whether pixels are counted, not images: millions, so that shares
+            stand in the places of counts.
 
     Returns:
         A PNG.
@@ -93,8 +106,9 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> bytes:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     right = np.trace(counts) / max(counts.sum(), 1)
+    total = f"{counts.sum():,} {'pixels' if of_pixels else 'images'}"
     axes.set_title(
-        f"Top-1 accuracy {right:.2%} of {counts.sum():,} images",
+        f"{'Pixel' if of_pixels else 'Top-1'} accuracy {right:.2%} of {total}",
         loc="left",
         fontsize=11,
         color=INK,
@@ -116,9 +130,8 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> bytes:
                 # Neither can be read on the darker half of the blues.
                 if shares[row, column] > _DARK:
                     color = "white"
-                axes.text(
-                    column, row, f"{number:,}", ha="center", va="center", color=color
-                )
+                text = f"{shares[row, column]:.0%}" if of_pixels else f"{number:,}"
+                axes.text(column, row, text, ha="center", va="center", color=color)
     return png(figure)
 
 

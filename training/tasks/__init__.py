@@ -1,8 +1,9 @@
 """The kinds of work that a run may train for; a recipe names its own."""
 
 from .classification import CLASSIFICATION
+from .segmentation import SEGMENTATION
 from .task import Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION,)}
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, SEGMENTATION)}
 
-__all__ = ["CLASSIFICATION", "TASKS", "Task"]
+__all__ = ["CLASSIFICATION", "SEGMENTATION", "TASKS", "Task"]

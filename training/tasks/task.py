@@ -80,6 +80,8 @@ class Task:
             examples at a time, to an evaluation. Large sets are summed up on the way.
         write_report: Writes what shows a finished run into its workdir, beside model
             and metrics.json.
+        evaluates_singly: Whether validation examples differ in size, so that a device
+            takes one at a time.
     """
 
     name: str
@@ -95,3 +97,4 @@ class Task:
     measure_inference: Measure
     evaluate: Callable[[Iterable[Rows], Source], Evaluation]
     write_report: Callable[[Outcome], None]
+    evaluates_singly: bool = False

@@ -65,6 +65,11 @@ class Workdir:
         return self.path / "validation.csv"
 
     @property
+    def classes(self) -> Path:
+        """A row for each class of a segmentation, with its figures."""
+        return self.path / "classes.csv"
+
+    @property
     def report(self) -> Path:
         """The page that ties it together."""
         return self.path / "report.html"

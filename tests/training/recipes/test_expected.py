@@ -9,6 +9,7 @@ import pytest
 from training import main
 from training.recipes.augmentation import Augmentation
 from training.recipes.expected import expect
+from training.recipes.mask_augmentation import MaskAugmentation
 from training.recipes.recipe import Recipe
 from training.recipes.table import RECIPES
 
@@ -42,9 +43,10 @@ def test_the_papers_recipes_state_the_papers_accuracy(recipe, top1):
 def test_every_recipe_says_what_it_reaches_and_who_measured_it():
     for recipe in RECIPES.values():
         expected = expect(recipe)
-        assert expected.task
         assert expected.data
-        assert (expected.top1 is None) == (not expected.source)
+        assert expected.task == recipe.task
+        figures = (expected.top1, expected.miou)
+        assert (figures == (None, None)) == (not expected.source)
     with pytest.raises(ValueError, match="what mine reaches is not said"):
         expect(replace(RECIPES["demo"], name="mine"))
 
@@ -63,10 +65,13 @@ def test_recipe_help_lists_every_recipe_and_every_field(capsys):
     assert main.main(["train", "--recipe=help"]) == 0
     text = capsys.readouterr().out
     for name in RECIPES:
-        assert re.search(rf"^{name} +classification ", text, re.M)
+        assert re.search(rf"^{name} +{RECIPES[name].task} ", text, re.M)
     assert re.search(r"^demo .* digits +98.59 % +0:05 h +2 busy CPU cores ", text, re.M)
+    assert re.search(r"^upernet_tiny_ade20k .* ADE20K +46.0 % mIoU ", text, re.M)
     assert re.search(r"^finetune_small .* not measured$", text, re.M)
-    named = {field.name for field in fields(Recipe)} - {"name", "augmentation"}
-    named |= {f"augmentation.{field.name}" for field in fields(Augmentation)}
+    inner = {"augmentation": Augmentation, "mask_augmentation": MaskAugmentation}
+    named = {field.name for field in fields(Recipe)} - {"name", *inner}
+    for name, kind in inner.items():
+        named |= {f"{name}.{field.name}" for field in fields(kind)}
     told = re.findall(r"^  ([\w.]+)(?:=\S*)?  [A-Z\"].*\.$", text, re.M)
     assert set(told) == named

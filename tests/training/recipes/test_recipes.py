@@ -174,7 +174,11 @@ def test_every_published_run_has_a_recipe():
     published = {
         pattern.format(size) for pattern in sizes for size in sizes[pattern].split()
     }
-    assert set(RECIPES) == published | {"demo", "scratch_small", "finetune_small"}
+    # Those of segmentation stand in test_ade20k.py.
+    classification = {
+        name for name, recipe in RECIPES.items() if recipe.task == "classification"
+    }
+    assert classification == published | {"demo", "scratch_small", "finetune_small"}
 
 
 def test_the_learning_rate_follows_the_batch_in_proportion():

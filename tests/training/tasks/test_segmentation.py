@@ -1,0 +1,184 @@
+"""A segmentation run learns, resumes to the bit and leaves a model and its report."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_convnext
+from keras_convnext._messages import Interrupted
+from keras_convnext.segmentation import mean_iou, predict_label_map
+from keras_convnext.segmentation.inference import logits_model
+from training.data import masks
+from training.engine import finish, trainer
+from training.engine.step import make_evaluation_step
+from training.recipes import resolve
+from training.recipes.mask_augmentation import MaskAugmentation
+from training.tasks import SEGMENTATION
+from training.workdir.history import HistoryFile
+from training.workdir.layout import Workdir, identity
+
+from .segmentation_data import CLASSES, SIDE_PX, write_shapes
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """24 training and 5 validation images of two sizes, in three classes."""
+    folder = write_shapes(tmp_path_factory.mktemp("shapes"))
+    return masks.load(f"masks:{folder}", size_px=SIDE_PX)
+
+
+@pytest.fixture
+def recipe():
+    """A run of 30 steps, with everything random switched on."""
+    return dataclasses.replace(
+        resolve("finetune_segment_small"),
+        variant="test_convnext2",
+        weights=None,
+        size_px=SIDE_PX,
+        patch_size=2,
+        layer_scale_init_value=0.5,
+        head_channels=32,
+        epochs=10,
+        warmup_epochs=1,
+        global_batch=8,
+        peak_lr=5e-3,
+        layer_decay=None,
+        ema_decay=0.8,
+        mask_augmentation=MaskAugmentation(
+            ratio_range=(0.8, 1.3), crop_max_share=0.9, flip=True, photometric=True
+        ),
+    )
+
+
+def test_the_inference_model_has_the_decoders_probabilities(recipe, source):
+    trained = SEGMENTATION.build_training_model(recipe, source)
+    model = SEGMENTATION.build_inference_model(recipe, trained, source)
+    images = np.random.default_rng(0).uniform(0, 255, (1, 40, 36, 3))
+    logits, auxiliary = trained(images)
+    assert logits.shape == auxiliary.shape == (1, 40, 36, len(CLASSES))
+    # Float32 numbers of about 1 through some thirty layers.
+    np.testing.assert_allclose(model(images), tf.nn.softmax(logits), atol=1e-5)
+    assert not any("auxiliary" in variable.path for variable in model.weights)
+
+
+def test_the_same_seed_builds_the_same_model(recipe, source):
+    one, two = (
+        SEGMENTATION.build_training_model(recipe, source).get_weights()
+        for _ in range(2)
+    )
+    for first, second in zip(one, two, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_heads_and_their_norms_learn_while_the_backbone_is_frozen(recipe, source):
+    model = SEGMENTATION.build_training_model(recipe, source)
+    learning = {
+        variable.path.split("_")[0]
+        for variable in model.trainable_variables
+        if SEGMENTATION.is_head(variable.path)
+    }
+    assert learning == {"decode", "auxiliary", "pyramid"}
+
+
+def trained(recipe, source, folder, strategy, *callbacks):
+    workdir = Workdir(folder)
+    workdir.claim(identity(recipe, "shapes"))
+    run = trainer.prepare(recipe, source, workdir, strategy)
+    history = HistoryFile(workdir.history, run.progress.epoch)
+    trainer.train(run, [history, *callbacks])
+    return run, history.rows
+
+
+@pytest.mark.slow  # three graphs for two runs
+def test_a_run_learns_is_resumed_to_the_bit_and_leaves_its_report(
+    recipe, source, tmp_path, one_device
+):
+    whole, rows = trained(recipe, source, tmp_path / "whole", one_device)
+    assert rows[-1]["val_miou"] > 0.6 > rows[0]["val_miou"]
+    assert rows[-1]["aacc"] > rows[0]["aacc"]
+
+    stop = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: (
+            os.kill(os.getpid(), signal.SIGTERM) if batch == 1 else None
+        )
+    )
+    with pytest.raises(Interrupted, match="stopped after step 2 "):
+        trained(recipe, source, tmp_path / "parts", one_device, stop)
+    again, _ = trained(recipe, source, tmp_path / "parts", one_device)
+    expected = whole.checkpoints.variables
+    assert any("/moving_mean" in name for name in expected)
+    assert any(name.startswith("seed/") for name in expected)
+    for name, variable in again.checkpoints.variables.items():
+        np.testing.assert_array_equal(variable, expected[name], err_msg=name)
+
+    metrics = finish.leave(whole, rows)
+    best = max(rows, key=lambda row: row["val_miou"])
+    assert metrics["best_epoch"] == metrics["kept_epoch"] == best["epoch"]
+    # Logarithms of probabilities in the place of logits.
+    assert metrics["miou"] == pytest.approx(best["val_miou"], abs=1e-3)
+    assert json.loads(whole.workdir.metrics.read_text())["miou"] == metrics["miou"]
+
+    model = keras_convnext.load(tmp_path / "whole")
+    assert model.labels == CLASSES
+    assert model.preprocessing.crop_mode == "keep_ratio"
+    images, truth = source.validation_images(range(5))
+    found = [model(image) for image in images]
+    flat = [np.concatenate([each.ravel() for each in maps]) for maps in (truth, found)]
+    # Some pixels lie between two classes: these are float32 numbers in another order.
+    assert mean_iou(*flat, len(CLASSES)) == pytest.approx(metrics["miou"], abs=2e-3)
+
+    report = whole.workdir.report.read_text(encoding="utf-8")
+    for heading in ("Training curves", "Lowest IoU", "Confusion matrix", "Per-class"):
+        assert heading in report
+    classes = whole.workdir.classes.read_text().splitlines()
+    assert [line.split(",")[0] for line in classes] == ["class", *CLASSES]
+    assert len(whole.workdir.validation.read_text().splitlines()) == 1 + 5
+
+
+@pytest.mark.slow  # two graphs
+def test_the_averaged_model_has_averaged_statistics_of_batch_norm(
+    recipe, source, tmp_path, one_device
+):
+    recipe = dataclasses.replace(
+        recipe, epochs=1, warmup_epochs=0, global_batch=24, keep="last"
+    )
+    run, _ = trained(recipe, source, tmp_path, one_device)
+    model, average = run.train_state.model, run.train_state.averaged
+    name = "decode_fuse_norm"
+    own, kept = (each.get_layer(name).moving_mean for each in (model, average))
+    assert np.abs(own).max() > 1e-3
+    # One step from 0, which both began with: a fifth of the way.
+    np.testing.assert_allclose(kept, 0.2 * np.asarray(own), rtol=1e-5)
+
+
+def test_the_rule_of_evaluation_is_the_rule_of_inference(recipe, source, one_device):
+    """Images of two sizes, a mask's own size, and padding that does not count."""
+    trained_model = SEGMENTATION.build_training_model(recipe, source)
+    # Otherwise all pixels are one class.
+    for variable in trained_model.trainable_variables:
+        if variable.path == "decode_logits/kernel":
+            variable.assign(variable * 100)
+    model = SEGMENTATION.build_inference_model(recipe, trained_model, source)
+    step = make_evaluation_step(model, SEGMENTATION.measure_inference, one_device)
+    rows = [
+        {name: values.numpy() for name, values in step(images, truth).items()}
+        for images, truth, _ in source.validation_batches(1)
+    ]
+    found = SEGMENTATION.evaluate(iter(rows), source)
+    logits = logits_model(model)
+    images, truth = source.validation_images(range(5))
+    maps = [
+        predict_label_map(lambda x: logits(x, training=False), image, SIDE_PX)
+        for image in images
+    ]
+    flat = [np.concatenate([each.ravel() for each in every]) for every in (truth, maps)]
+    expected = mean_iou(*flat, len(CLASSES))
+    assert expected < 0.9
+    # A pixel between two classes may fall to either.
+    assert found.figures["miou"] == pytest.approx(expected, abs=2e-3)

@@ -1,0 +1,75 @@
+"""What the pages of all tasks have: skipped images, next steps, the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from keras_convnext import _page
+
+from ..recipes.recipe import Recipe, fields_of_other_tasks
+from ..workdir.layout import Workdir
+from .next_steps import steps
+
+_MOST_LEFT_OUT = 50
+
+
+def summary(metrics: Mapping[str, Any]) -> str:
+    """Returns what a run did, in a sentence or two."""
+    words = (
+        f"Trained on {metrics['train_examples']:,} images of {metrics['classes']} "
+        f"classes for {metrics['epochs']} epochs; evaluated on "
+        f"{metrics['eval_examples']:,} validation images."
+    )
+    if metrics["kept_epoch"] != metrics["epochs"]:
+        words += (
+            f" The weights are those of epoch {metrics['kept_epoch']}, the best "
+            "on these images, so the metrics are slightly optimistic."
+        )
+    return words
+
+
+def left_out(skipped: Sequence[tuple[str, str]]) -> str:
+    """Returns a section with the images that could not be read; nothing for none."""
+    if not skipped:
+        return ""
+    shown = skipped[:_MOST_LEFT_OUT]
+    more = f" The first {len(shown)}:" if len(shown) < len(skipped) else ""
+    what = "1 image" if len(skipped) == 1 else f"{len(skipped):,} images"
+    words = f"{what} could not be read.{more}"
+    rows = [(str(path), reason) for path, reason in shown]
+    return _page.section("Skipped images", _page.table(("image", "why"), rows), words)
+
+
+def next_steps(workdir: Workdir) -> str:
+    """Returns a section with the commands that use what a run left."""
+    rows = [(words, _page.code(command)) for words, command in steps(workdir)]
+    return _page.section("Next steps", _page.table((), rows))
+
+
+def recipe_fields(recipe: Recipe) -> str:
+    """Returns a section with all fields of a recipe that its task has."""
+    lines: list[tuple[str, str]] = []
+    others = fields_of_other_tasks(recipe.task)
+    for name, value in asdict(recipe).items():
+        if name in others:
+            continue
+        if isinstance(value, dict):
+            lines += [
+                (f"{name}.{inner}", _value(part)) for inner, part in value.items()
+            ]
+        else:
+            lines.append((name, _value(value)))
+    return _page.section("Recipe", _page.table(("field", "value"), lines))
+
+
+def _value(value: object) -> str:
+    """Returns a value as people write it."""
+    if value is None or value == "":
+        return "none" if value is None else "-"
+    if isinstance(value, tuple):
+        return ",".join(map(_value, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
