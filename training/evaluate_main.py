@@ -1,9 +1,10 @@
-"""`python -m training.evaluate_main`: how often a model is right."""
+"""`python -m training.evaluate_main`: how accurate a model is."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,16 @@ SUMMARY = """Evaluates a model on the validation images of its own run, or on ot
   python -m training.evaluate_main --model=runs/photos --data=folder:test \\
       --split=all
 
+A segmentation model is evaluated on images with masks (masks:FOLDER); --slide,
+--scales and --flip are the ways of looking at an image that figures are
+published for.
+
 Without --data a run's model is evaluated on the run's own data. Seed and
 fraction of the split come from its recipe.json, unless they are given."""
 _MOST_PRINTED_CLASSES = 20
 _WORST_PRINTED_CLASSES = 10
+# Flags that say nothing of a model that labels whole images.
+_OF_LABEL_MAPS = ("slide", "scales", "flip")
 # The matrix of ImageNet-1k's classes has a million numbers, that of 21k 480 million.
 _MOST_MATRIX_CLASSES = 1000
 
@@ -52,6 +59,9 @@ def options() -> _cli.FlagValues:
     )
     flags.integer("seed", None, "of that split [the run's, or 0]", least=None)
     flags.skip_bad_images()
+    flags.switch("slide", False, "label pixels window by window, as published figures")
+    flags.text("scales", "1", "label pixels in sizes such as 0.5,1,1.5, averaged")
+    flags.switch("flip", False, "label pixels mirrored, too")
     return flags.values
 
 
@@ -65,15 +75,29 @@ def _evaluate(chosen: _cli.FlagValues) -> int:
     from .data import stream_flaws
 
     with stream_flaws.count_flawed_images(spec):
-        return _evaluate_on(spec, choice, chosen)
+        figures = _evaluate_on(spec, choice, chosen)
+    if chosen.out:
+        with _cli.writes_file("out", chosen.out):
+            _files.write_json(Path(chosen.out), figures)
+    return 0
 
 
-def _evaluate_on(spec: str, choice: run_split.Choice, chosen: _cli.FlagValues) -> int:
+def _evaluate_on(
+    spec: str, choice: run_split.Choice, chosen: _cli.FlagValues
+) -> dict[str, Any]:
+    from . import data
     from .inference import models
 
-    model = models.open_classifier(chosen, COMMAND)
+    model = models.open_model(chosen, COMMAND)
+    if model.meaning.kind == "label_map":
+        return _evaluate_label_maps(model, spec, choice, chosen)
+    asked = [f"--{name}" for name in _OF_LABEL_MAPS if chosen[name].present]
+    if asked:
+        raise UsageError(f"{', '.join(asked)} is for models that label pixels")
     _require_classes(model)
-    source = _source(spec, choice, model.preprocessing, chosen.skip_bad_images)
+    source = _source(
+        data.load, spec, choice, model.preprocessing, chosen.skip_bad_images
+    )
     for line in (*source.notices, *run_split.words(choice, source, spec)):
         say(line)
     order = _order(source.classes, model)
@@ -98,14 +122,53 @@ def _evaluate_on(spec: str, choice: run_split.Choice, chosen: _cli.FlagValues) -
         "classes": _by_class(predictions, model.labels),
     }
     _say_figures(figures)
-    if chosen.out:
-        with _cli.writes_file("out", chosen.out):
-            _files.write_json(Path(chosen.out), figures)
-    return 0
+    return figures
+
+
+def _evaluate_label_maps(
+    model: Any, spec: str, choice: run_split.Choice, chosen: _cli.FlagValues
+) -> dict[str, Any]:
+    """Evaluates a model that labels pixels, on images with masks."""
+    from .data import masks
+    from .evaluation import segmenters
+
+    if chosen.real_labels:
+        raise UsageError("--real_labels is for models that label images")
+    rule = segmenters.Rule(
+        chosen.slide, checked(segmenters.parse_scales, chosen.scales), chosen.flip
+    )
+    fields = choice.run.fields if choice.run else {}
+    reader = partial(
+        masks.load, reduce_zero_label=bool(fields.get("reduce_zero_label"))
+    )
+    source = _source(reader, spec, choice, model.preprocessing, chosen.skip_bad_images)
+    for line in (*source.notices, *run_split.words(choice, source, spec)):
+        say(line)
+    order = _order(source.classes, model)
+    results, seconds = segmenters.evaluate(model, source, order, rule)
+    variant = str(fields.get("variant", ""))
+    images = len(results.image_iou)
+    figures = {
+        "model": model.name,
+        "data": spec,
+        "split": choice.split,
+        "examples": images,
+        "seconds": round(seconds, 2),
+        "images_per_second": round(images / max(seconds, 1e-9), 2),
+        "labels": list(model.labels),
+        **segmenters.figures_of(results, model.labels, rule, variant),
+    }
+    say(f"{model.name} on {spec}, {images:,} images")
+    segmenters.say_figures(figures, rule)
+    return figures
 
 
 def _source(
-    spec: str, choice: run_split.Choice, preprocessing: Any, skip_bad_images: bool
+    load: Callable[..., Source],
+    spec: str,
+    choice: run_split.Choice,
+    preprocessing: Any,
+    skip_bad_images: bool,
 ) -> Any:
     """Returns the data whose validation images are used.
 
@@ -114,11 +177,9 @@ def _source(
     """
     from keras_convnext._data.data_error import SplitError
 
-    from . import data
-
     try:
         return checked(
-            data.load,
+            load,
             spec,
             size_px=preprocessing.size_px,
             validation_share=choice.validation_share,
@@ -162,8 +223,9 @@ def _order(classes: Sequence[str], model: Any) -> np.ndarray:
         UsageError: The model has no such class.
     """
     labels = model.labels
-    if model.synsets and set(classes) <= set(model.synsets):
-        labels = model.synsets
+    synsets = getattr(model, "synsets", ())
+    if synsets and set(classes) <= set(synsets):
+        labels = synsets
     if list(labels) == [f"class {number}" for number in range(len(classes))]:
         # The model's names are unknown: the data's order is all there is.
         return np.arange(len(classes))

@@ -5,6 +5,7 @@ TensorFlow is imported where batches are made.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -133,3 +134,8 @@ class MaskSource(Source):
         from . import mask_views
 
         return mask_views.read_images(self.validation, numbers)
+
+    def each_validation_image(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields every validation image and its mask, as `validation_images` does."""
+        records = self.validation.in_order().map(self.validation.image)
+        yield from records.as_numpy_iterator()

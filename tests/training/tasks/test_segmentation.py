@@ -14,6 +14,7 @@ import keras_convnext
 from keras_convnext._messages import Interrupted
 from keras_convnext.segmentation import mean_iou, predict_label_map
 from keras_convnext.segmentation.inference import logits_model
+from tests.training.segmentation_data import CLASSES, SIDE_PX, write_shapes
 from training.data import masks
 from training.engine import finish, trainer
 from training.engine.step import make_evaluation_step
@@ -22,8 +23,6 @@ from training.recipes.mask_augmentation import MaskAugmentation
 from training.tasks import SEGMENTATION
 from training.workdir.history import HistoryFile
 from training.workdir.layout import Workdir, identity
-
-from .segmentation_data import CLASSES, SIDE_PX, write_shapes
 
 
 @pytest.fixture(scope="module")
