@@ -87,7 +87,7 @@ class MaskSource(Source):
     ) -> tf.data.Dataset:
         """Returns every validation image once, whole, in a fixed order.
 
-        Images are resized as the network sees them, `segmentation.resized_shape`, and
+        Images are resized with their ratio kept, to `segmentation.resized_shape`, and
         masks have the images' own size. So give each network one image at a time: in a
         larger batch images are filled up with black to the largest one, and masks with
         pixels that do not count.

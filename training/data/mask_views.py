@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_convnext._data.mask_classes import ignored_label
+from keras_convnext.image import evaluation_view
 from keras_convnext.preprocessing import SMALLEST_PX, Preprocessing
-from keras_convnext.segmentation import inference
+from keras_convnext.segmentation.inference import label_dtype
 
 from ..augment import mask_transforms
 from ..recipes.mask_augmentation import MaskAugmentation
@@ -50,22 +52,14 @@ def make_evaluation_view(
 ) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
     """Returns a function from a record to the image that a network sees, and its mask.
 
-    The image is float32, resized as `inference.resize_image` does it; the mask has the
+    The image is whole and float32, resized with its ratio kept; the mask has the
     image's own size.
     """
-
-    def shape_of(sides: np.ndarray) -> np.ndarray:
-        height, width = sides.tolist()
-        shape = inference.resized_shape(height, width, preprocessing.size_px)
-        return np.array(shape, np.int32)
+    whole = replace(preprocessing, crop_mode="keep_ratio")
 
     def view(record: Any) -> tuple[tf.Tensor, tf.Tensor]:
         image, mask = examples.image(record)
-        sides = tf.numpy_function(
-            shape_of, [tf.shape(image)[:2]], tf.int32, stateful=False
-        )
-        resized = tf.round(tf.image.resize(image, tf.ensure_shape(sides, (2,))))
-        return tf.ensure_shape(resized, (None, None, 3)), mask
+        return tf.ensure_shape(evaluation_view(image, whole), (None, None, 3)), mask
 
     return view
 
@@ -73,7 +67,7 @@ def make_evaluation_view(
 def make_filling(classes: int) -> Filling:
     """Returns what fills up batches: black, and pixels that do not count."""
     side = SMALLEST_PX
-    label = np.array(ignored_label(classes), inference.label_dtype(classes))
+    label = np.array(ignored_label(classes), label_dtype(classes))
     image = np.zeros((side, side, 3), np.float32)
     return Filling((image, np.full((side, side), label)), (np.float32(0), label))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from keras_convnext._data import forms
 from keras_convnext._data.data_error import DataError
@@ -51,6 +52,7 @@ def load(
         )
     kind, rest = forms.parse(spec)
     whole = split if split in ("test", "all") else None
+    is_path = ":" not in spec and Path(spec).expanduser().exists()
     if kind == "masks" and rest:
         found: mask_folder.MaskFolder | tfds_masks.NamedMasks = mask_folder.load(
             rest,
@@ -61,14 +63,13 @@ def load(
             reduce_zero_label=reduce_zero_label,
             whole=whole,
         )
-    elif kind == "tfds" and rest:
+    elif kind == "tfds" and rest and not is_path:
         found = tfds_masks.load(
             rest, data_dir=data_dir, validation_share=validation_share, whole=whole
         )
     else:
-        raise DataError(
-            f"{spec!r} names no images with masks. Give {forms.MASK_FORMS}."
-        )
+        words = f"{spec!r} names no images with masks. Give {forms.MASK_FORMS}."
+        raise DataError(f"{words} {forms.proposal(spec)}".strip())
     chosen = preprocessing or replace(WHOLE_IMAGE, size_px=size_px)
     return MaskSource(
         spec,

@@ -122,8 +122,7 @@ def test_ade20k_s_tree_needs_no_classes_file_and_ignores_zero(tmp_path):
     _, found = source.validation_images([0])
     assert np.unique(found[0]).tolist() == [0, 149, 255]
     assert source.palette[0].tolist() == [120, 120, 120]
-    assert len(source.notices) == 1
-    assert "no pixel of any mask is of the class building" in source.notices[0]
+    assert "no pixel of any mask is of the class building" in source.notices[-1]
 
 
 @pytest.mark.parametrize("lines", [("(ignored)", "one", "two"), ("one", "two")])
@@ -269,6 +268,21 @@ def test_a_class_without_a_pixel_and_masks_of_black_and_white_get_a_line(tmp_pat
     line = source.notices[-1]
     assert "class cell" in line
     assert "write 1" in line
+
+
+def test_an_image_on_both_sides_of_the_split_and_an_untrained_class_get_a_line(
+    tmp_path,
+):
+    made = {f"{part}/{name}": shapes(1) for part in ("train", "val") for name in "ab"}
+    for name in "ab":
+        made[f"train/{name}"] = np.where(made[f"train/{name}"] == 2, 0, shapes(1))
+    made["train/c"] = made["val/b"][:, ::-1] * 0
+    made["val/c"] = made["train/c"]
+    source = load(write_masks(tmp_path, made))
+    shared, absent = source.notices[-2:]
+    assert "is in both the training and the validation set" in shared
+    assert "val/c.png" in shared
+    assert "no pixel of the training masks is of the class bar" in absent
 
 
 def test_a_mask_is_checked_again_only_when_it_has_changed(folder, monkeypatch):

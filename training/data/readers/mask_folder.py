@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from keras_convnext._data.class_folders import first_few
+from keras_convnext._data.class_folders import first_few, remark
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._data.mask_classes import (
     MaskClasses,
@@ -32,6 +32,7 @@ from ..file_check import Unusable, check_files, remarks, unreadable
 from ..image_files import CheckedImage
 from ..mask_examples import MaskFiles
 from ..mask_files import CheckedMask, check_masks
+from . import mask_numbers
 
 _Checked = tuple[MaskedImage, CheckedImage, CheckedMask]
 
@@ -96,13 +97,14 @@ def load(
         ) from error
     skipped = _refuse_listing(parts, skip_bad_images)
     checked, bad = _check(root, parts, skip_bad_images, cache)
-    numbers = _numbers(one for part in checked for one in part)
+    masks = [mask for part in checked for _, _, mask in part]
+    numbers = mask_numbers.list_numbers(masks)
     if classes is None:
         raise DataError(missing_classes(root, numbers))
     said = classes
     if reduce_zero_label:
         classes = reduce_zero(classes)
-    _refuse_numbers(root, checked, classes, numbers)
+    mask_numbers.refuse_unknown(root / ANNOTATIONS, masks, classes)
     drawn = len(parts) == 1 and whole is None
     if drawn:
         checked = list(_draw(root, checked[0], validation_share, seed))
@@ -120,8 +122,11 @@ def load(
             *_beside(root, names),
             *(line for part in parts for line in part.notices),
             *remarks(images),
-            *_reduced(said, classes),
-            *_absent(train, validation, classes, numbers),
+            *(_shared(checked[0], checked[1]) if whole is None else ()),
+            *mask_numbers.describe_reduced(said, classes),
+            *mask_numbers.describe_absent(
+                train.pixels, validation.pixels, classes, numbers
+            ),
         ),
         drawn,
     )
@@ -201,39 +206,6 @@ def _check(
     return checked, tuple((legible(one.path), one.problem) for one in unused)
 
 
-def _numbers(checked: Iterable[_Checked]) -> np.ndarray:
-    """Returns the numbers that occur in masks, rising."""
-    found: set[int] = set()
-    for _, _, mask in checked:
-        found.update(mask.counts or ())
-    return np.array(sorted(found), int)
-
-
-def _refuse_numbers(
-    root: Path,
-    parts: Sequence[Sequence[_Checked]],
-    classes: MaskClasses,
-    numbers: np.ndarray,
-) -> None:
-    """Refuses masks with numbers that no line of classes.txt is for."""
-    unknown = numbers[classes.labels[numbers] < 0]
-    if not len(unknown):
-        return
-    files = [
-        mask.path.name
-        for part in parts
-        for _, _, mask in part
-        if any(number in (mask.counts or ()) for number in unknown.tolist())
-    ]
-    last = len(classes.lines) - 1
-    raise DataError(
-        f"{len(files):,} masks in {root / ANNOTATIONS} hold numbers that are no class: "
-        f"{first_few(unknown.tolist())} (the last of {len(classes.names)} classes is "
-        f"number {last}; 255 does not count). Such are {first_few(files)}. Correct the "
-        "masks, or add a line to classes.txt for each number."
-    )
-
-
 def _draw(
     root: Path, checked: Sequence[_Checked], share: float, seed: int
 ) -> tuple[list[_Checked], list[_Checked]]:
@@ -253,12 +225,6 @@ def _draw(
 
 
 def _examples(checked: Sequence[_Checked], classes: MaskClasses) -> MaskFiles:
-    pixels = np.zeros(len(classes.names), np.int64)
-    for _, _, mask in checked:
-        for number, count in (mask.counts or {}).items():
-            label = classes.labels[number]
-            if label != classes.ignored:
-                pixels[label] += count
     images = Files(
         tuple(os.fsencode(image.readable) for _, image, _ in checked),
         np.zeros(len(checked), np.int32),
@@ -267,6 +233,7 @@ def _examples(checked: Sequence[_Checked], classes: MaskClasses) -> MaskFiles:
     )
     masks = tuple(os.fsencode(mask.readable) for _, _, mask in checked)
     bits = np.array([mask.bits for _, _, mask in checked], np.int32)
+    pixels = mask_numbers.count_pixels((mask for _, _, mask in checked), classes)
     return MaskFiles(images, masks, bits, classes, pixels)
 
 
@@ -283,34 +250,16 @@ def _beside(root: Path, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _reduced(said: MaskClasses, classes: MaskClasses) -> list[str]:
-    """Returns a line where the recipe, and not classes.txt, leaves 0 out."""
-    if said is classes:
-        return []
-    return [
-        "0 in the masks does not count, as the recipe's reduce_zero_label says: "
-        f"{classes.names[0]} is number 1."
+def _shared(train: Sequence[_Checked], validation: Sequence[_Checked]) -> list[str]:
+    """Returns a line on images that are for training and for validation."""
+    trained = {image.digest: pair.image for pair, image, _ in train if image.digest}
+    both = [
+        f"{pair.image} = {trained[image.digest]}"
+        for pair, image, _ in validation
+        if image.digest in trained
     ]
-
-
-def _absent(
-    train: MaskFiles, validation: MaskFiles, classes: MaskClasses, numbers: np.ndarray
-) -> list[str]:
-    """Returns a line on classes that no pixel has."""
-    names = np.array(classes.names)
-    never = names[(train.pixels == 0) & (validation.pixels == 0)]
-    found = []
-    if len(never):
-        found.append(f"no pixel of any mask is of the class {first_few(never)}.")
-        if numbers.tolist() == [0, 255]:
-            found[-1] += (
-                " The masks hold 0 and 255 alone, and 255 does not count: write 1 for "
-                "the class that is white in them."
-            )
-    untrained = names[(train.pixels == 0) & (validation.pixels > 0)]
-    if len(untrained):
-        found.append(
-            f"no pixel of the training masks is of the class {first_few(untrained)}, "
-            "which validation has."
-        )
-    return found
+    words = (
+        "in both the training and the validation set (duplicates), so that the "
+        "validation figures are too good"
+    )
+    return [remark(both, f"is {words}", f"are {words}")] if both else []
