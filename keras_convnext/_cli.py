@@ -113,7 +113,7 @@ class Flags:
         """
         forms = (
             "digits, folder:PATH, array:FILE.npz, tfrecord:FILES, array_record:FILES "
-            "or a data set of tensorflow-datasets"
+            "or a data set of tensorflow-datasets; of masks: masks:DIR"
         )
         self.text("data", None, f"{forms}{when}")
 

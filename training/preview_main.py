@@ -17,7 +17,8 @@ SUMMARY = """Draws a sheet of images as training will see them.
       --out=sheet.png
 
 A row an image: as evaluation sees it, then as training draws it again and
-again, through the pipeline that training reads from."""
+again, through the pipeline that training reads from. Images with masks are
+shown in the colors of their classes."""
 
 
 def options() -> _cli.FlagValues:
@@ -42,31 +43,31 @@ def _preview(chosen: _cli.FlagValues) -> int:
         )
     _cli.import_tensorflow()
 
-    from . import data
     from .data import stream_flaws
+    from .data.mask_source import MaskSource
     from .engine import pretrained
     from .recipes import table
-    from .report import preview
+    from .report import mask_preview, preview
+    from .tasks import TASKS
 
     recipe = checked(table.resolve, chosen.recipe, chosen.set)
     if not chosen.mix:
         off = {"mixup": 0.0, "cutmix": 0.0, "mix_probability": 1.0}
         unmixed = replace(recipe.augmentation, **off)
         recipe = replace(recipe, augmentation=unmixed)
+    load = TASKS[recipe.task].load
     with stream_flaws.count_flawed_images(chosen.data):
-        source = checked(
-            data.load,
-            chosen.data,
-            size_px=recipe.size_px,
-            validation_share=recipe.validation_share,
-            seed=recipe.seed,
-            skip_bad_images=chosen.skip_bad_images,
-        )
+        source = checked(load, chosen.data, recipe, chosen.skip_bad_images)
         source = checked(pretrained.match_preprocessing, source, recipe)
-        png = preview.sheet(source, recipe, chosen.images, chosen.draws)
+        if isinstance(source, MaskSource):
+            words = preview.in_words(recipe.mask_augmentation)
+            png = mask_preview.sheet(source, recipe, chosen.images, chosen.draws)
+        else:
+            words = preview.in_words(recipe.augmentation)
+            png = preview.sheet(source, recipe, chosen.images, chosen.draws)
     with _cli.writes_file("out", out), _files.replacing(out) as partial:
         partial.write_bytes(png)
-    say(f"{out}  {preview.in_words(recipe.augmentation)}")
+    say(f"{out}  {words}")
     return 0
 
 

@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_convnext.preprocessing import LONGEST_TO_SHORTEST
+
 from ..recipes.mask_augmentation import MaskAugmentation
 from . import photometric_distortion
 from .random_crop import to_uint8
 
-# The longest side that an image is resized to, in shortest ones.
-# Source: mmsegmentation 1.2.2, (2048, 512) and (2560, 640).
-LONGEST_TO_SHORTEST = 4
 # Crops are drawn again so often before one is taken as it is.
 _TRIES = 10
 # Each kind of change draws from a seed of its own.

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from ..data.examples import Examples
 from ..data.source import Source
 from ..recipes.augmentation import Augmentation
+from ..recipes.mask_augmentation import MaskAugmentation
 from ..recipes.recipe import Recipe
 from . import plots
 
 _CELL_INCHES = 1.3
+_LEGEND_INCHES = 1.4
 # As in the sheets of a report: a class that has less of an image is not worth a word.
 _LEAST_SHARE = 0.005
 
 
 @dataclass(frozen=True, eq=False)
-class _Few:
+class FewExamples:
     """Some examples of a store, the same in every epoch.
 
     Attributes:
@@ -44,8 +47,8 @@ class _Few:
         del seed, epoch
         return self.in_order()
 
-    def image(self, record: Any, window: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the store's image and label of a record."""
+    def image(self, record: Any, window: Any = None) -> tuple[tf.Tensor, Any]:
+        """Returns the store's image of a record, and what is joined to it."""
         return self.store.image(record, window)
 
     def names(self) -> tuple[str, ...]:
@@ -68,7 +71,7 @@ def sheet(source: Source, recipe: Recipe, count: int, draws: int) -> bytes:
     Returns:
         A PNG.
     """
-    few = _first(source.training, recipe.seed, count)
+    few = first_examples(source.training, recipe.seed, count)
     plain, labels = replace(source, validation=few).validation_images(range(few.count))
     # Repeats would show the first images several times and the last not at all.
     augment = replace(recipe.augmentation, repeats=1)
@@ -88,25 +91,30 @@ def sheet(source: Source, recipe: Recipe, count: int, draws: int) -> bytes:
         for row in range(few.count)
     ]
     names = [source.classes[label] for label in labels]
-    return _drawn(np.stack(columns, axis=1), names, captions)
+    return draw_grid(np.stack(columns, axis=1), names, captions)
 
 
-def in_words(augmentation: Augmentation) -> str:
+def in_words(augmentation: Augmentation | MaskAugmentation) -> str:
     """Returns the augmentations that are on, in words."""
-    plain = Augmentation()
+    plain = type(augmentation)()
     changed = [
         f"{field.name}={getattr(augmentation, field.name)}"
         for field in fields(augmentation)
         if getattr(augmentation, field.name) != getattr(plain, field.name)
     ]
-    return ", ".join(changed) or "no augmentation: training sees what evaluation sees"
+    without = (
+        "no augmentation: training sees what evaluation sees"
+        if isinstance(augmentation, Augmentation)
+        else "no augmentation but the place of the crop"
+    )
+    return ", ".join(changed) or without
 
 
-def _first(examples: Examples, seed: int, count: int) -> _Few:
+def first_examples(examples: Examples, seed: int, count: int) -> FewExamples:
     """Returns the examples that the first epoch begins with."""
     count = min(count, examples.count)
     records = examples.shuffled(seed, 0).take(count).batch(count)
-    return _Few(examples, records.get_single_element(), count)
+    return FewExamples(examples, records.get_single_element(), count)
 
 
 def _mixture(target: np.ndarray, classes: Sequence[str]) -> str:
@@ -119,16 +127,44 @@ def _mixture(target: np.ndarray, classes: Sequence[str]) -> str:
     )
 
 
-def _drawn(
-    images: np.ndarray, names: Sequence[str], captions: Sequence[Sequence[str]]
+def draw_grid(
+    images: np.ndarray | Sequence[Sequence[np.ndarray]],
+    names: Sequence[str],
+    captions: Sequence[Sequence[str]],
+    plain: Sequence[str] = ("plain",),
+    legend: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Draws a grid `(rows, columns, height, width, 3)`, the first column apart."""
-    rows, columns = images.shape[:2]
+    """Draws rows of images, the first column apart.
+
+    Args:
+        images: Rows of columns of `(height, width, 3)`.
+        names: What each row is called.
+        captions: For each row what is below each image but the first; may be "".
+        plain: What the columns before the draws show.
+        legend: Colors by their names, drawn below; None draws none.
+
+    Returns:
+        A PNG.
+    """
+    rows, columns = len(images), len(images[0])
+    heads = [*plain, *(f"draw {number + 1}" for number in range(columns - len(plain)))]
     worded = any(any(row) for row in captions)
     tall = _CELL_INCHES * (1.35 if worded else 1.08)
     above, left = 0.35, 1.2
-    width, height = left + _CELL_INCHES * 1.08 * columns + 0.1, above + tall * rows
+    width = left + _CELL_INCHES * 1.08 * columns + 0.1
+    per_line = max(1, int(width / _LEGEND_INCHES))
+    lines = -(-len(legend or ()) // per_line)
+    height = above + tall * rows + lines * 0.2 + (0.1 if lines else 0)
     figure = Figure(figsize=(width, height))
+    if legend:
+        patches = [Patch(color=color, label=name) for name, color in legend.items()]
+        figure.legend(
+            handles=patches,
+            loc="lower center",
+            ncols=per_line,
+            fontsize=7,
+            frameon=False,
+        )
     for row in range(rows):
         for column in range(columns):
             x = left + 1.08 * _CELL_INCHES * column + (0.08 if column else 0)
@@ -136,7 +172,7 @@ def _drawn(
             place = (x / width, y / height, _CELL_INCHES / width, _CELL_INCHES / height)
             axes = figure.add_axes(place)
             axes.set_axis_off()
-            axes.imshow(images[row, column])
+            axes.imshow(images[row][column])
             if column and captions[row][column - 1]:
                 axes.text(
                     *(0.5, -0.03),
@@ -149,10 +185,10 @@ def _drawn(
                 )
             if not row:
                 axes.set_title(
-                    "plain" if not column else f"draw {column}",
+                    heads[column],
                     fontsize=9,
                     color=plots.INK,
-                    weight="normal" if column else "bold",
+                    weight="bold" if column < len(plain) else "normal",
                 )
         figure.text(
             (left - 0.1) / width,

@@ -41,7 +41,6 @@ VARIABLES = {
     "simple_norm": _SCALE,
     "layer_scale": _SCALE,
     "global_response_normalization": _SCALE,
-    "pyramid_conv2d": _KERNEL,
     "batch_normalization": (*_SCALE, "moving_mean", "moving_variance"),
 }
 _NORMS = ("layer_norm", "rms_norm", "simple_norm")
@@ -163,7 +162,7 @@ def _shape(
 
 # What has variables in networks as ours, and in those of keras.applications.
 _OURS = frozenset({*VARIABLES, "normalization"}) - {
-    *("layer_normalization", "batch_normalization", "pyramid_conv2d")
+    *("layer_normalization", "batch_normalization")
 }
 _THEIRS = _OURS | {"layer_normalization"}
 

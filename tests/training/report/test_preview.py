@@ -18,7 +18,7 @@ PLAIN = replace(RECIPES["demo"], size_px=16, augmentation=Augmentation())
 def drawn(monkeypatch, source, recipe, images=4, draws=3):
     """What is handed on to be drawn: images, names and captions."""
     kept = []
-    monkeypatch.setattr(preview, "_drawn", lambda *parts: kept.append(parts) or b"")
+    monkeypatch.setattr(preview, "draw_grid", lambda *parts: kept.append(parts) or b"")
     preview.sheet(source, recipe, images, draws)
     return kept[0]
 

@@ -1,0 +1,93 @@
+"""A sheet of images with their masks as a training step will see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from keras_convnext.segmentation.palette import overlay
+
+from ..data.mask_source import MaskSource
+from ..recipes.recipe import Recipe
+from . import plots, preview
+
+# The classes with most pixels are named below a sheet, so many at most.
+_MOST_NAMED = 24
+_LONGEST_NAME = 13
+
+
+def sheet(source: MaskSource, recipe: Recipe, count: int, draws: int) -> bytes:
+    """Draws training images: a row each, whole, labeled, and as training draws it.
+
+    They are those that a run begins with, and go through the pipeline that training
+    reads from, as if they were all there is: a column an epoch. Pixels that do not
+    count show the image alone.
+
+    Args:
+        source: Where the images are from.
+        recipe: Its augmentation and seed are used.
+        count: Rows, at most.
+        draws: Columns after the whole image and its labels.
+
+    Returns:
+        A PNG.
+    """
+    few = preview.first_examples(source.training, recipe.seed, count)
+    alone = replace(source, training=few, validation=few)
+    images, masks = alone.validation_images(range(few.count))
+    drawn = [
+        next(
+            alone.train(
+                few.count,
+                epoch=epoch,
+                seed=recipe.seed,
+                augment=recipe.mask_augmentation,
+            ).as_numpy_iterator()
+        )
+        for epoch in range(draws)
+    ]
+    palette = source.palette
+    rows = [
+        [
+            image,
+            overlay(image, mask, palette),
+            *(overlay(batch[row], labels[row], palette) for batch, labels in drawn),
+        ]
+        for row, (image, mask) in enumerate(zip(images, masks, strict=True))
+    ]
+    return preview.draw_grid(
+        rows,
+        _names(source, few),
+        [[""] * (draws + 1)] * len(rows),
+        plain=("image", "labels"),
+        legend=_legend(source, masks),
+    )
+
+
+def _names(source: MaskSource, few: preview.FewExamples) -> list[str]:
+    """Returns what the images are called; nothing where nobody kept it."""
+    names = source.training.names()
+    if not names:
+        return [""] * few.count
+    stems = [Path(names[int(row)]).stem for row in few.records]
+    # Their ends differ: photographs are numbered.
+    return [plots.end_of(stem, _LONGEST_NAME) for stem in stems]
+
+
+def _legend(
+    source: MaskSource, masks: Sequence[np.ndarray]
+) -> dict[str, tuple[float, ...]]:
+    """Returns the colors of the classes with most pixels, in the classes' order."""
+    classes = len(source.classes)
+    counts = sum(
+        np.bincount(mask[mask < classes].ravel(), minlength=classes) for mask in masks
+    )
+    order = np.argsort(-np.asarray(counts), kind="stable")[:_MOST_NAMED]
+    return {
+        plots.shorten(source.classes[label]): tuple(source.palette[label] / 255)
+        for label in sorted(order.tolist())
+        if np.asarray(counts)[label]
+    }
