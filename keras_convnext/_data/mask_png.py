@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 # Bits a sample, at their place in a PNG's header.
-_BITS_AT = 24
+BITS_AT = 24
 _COLORS_AT = 25
 _GRAY = 0
 _ADVICE = (
@@ -33,7 +33,7 @@ def read_size(contents: bytes) -> tuple[int, int]:
 
 def is_plain(contents: bytes) -> bool:
     """Returns True if a PNG's samples are its numbers: gray, of 8 or of 16 bits."""
-    return contents[_COLORS_AT] == _GRAY and contents[_BITS_AT] in (8, 16)
+    return contents[_COLORS_AT] == _GRAY and contents[BITS_AT] in (8, 16)
 
 
 def read_numbers(contents: bytes) -> np.ndarray:
@@ -59,7 +59,7 @@ def read_numbers(contents: bytes) -> np.ndarray:
     if mode in ("1", "P"):
         return pixels.astype(np.uint8)
     if mode == "L":
-        steps = 2 ** min(contents[_BITS_AT], 8) - 1
+        steps = 2 ** min(contents[BITS_AT], 8) - 1
         return pixels // np.uint8(255 // steps)
     if mode.startswith("I"):
         return pixels.astype(np.uint16)

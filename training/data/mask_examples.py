@@ -16,6 +16,7 @@ from keras_convnext.segmentation.inference import label_dtype
 from ..augment.random_crop import Window
 from . import decoding
 from .examples import Files
+from .mask_files import decode_mask
 from .pixels import Numbered, epoch_key
 
 
@@ -56,12 +57,12 @@ class MaskFiles(Numbered):
         image, _ = self.images.image(record, window)
         contents = tf.io.read_file(paths[record])
         if (self.bits == self.bits[0]).all():
-            numbers = _decode(contents, int(self.bits[0]))
+            numbers = decode_mask(contents, int(self.bits[0]))
         else:
             numbers = tf.cond(
                 bits[record] == 16,
-                lambda: tf.cast(_decode(contents, 16), tf.int32),
-                lambda: tf.cast(_decode(contents, 8), tf.int32),
+                lambda: tf.cast(decode_mask(contents, 16), tf.int32),
+                lambda: tf.cast(decode_mask(contents, 8), tf.int32),
             )
         return image, decoding.cut_out(to_labels(numbers, self.classes), window)
 
@@ -123,8 +124,3 @@ def to_labels(numbers: tf.Tensor, classes: MaskClasses) -> tf.Tensor:
     labels = np.where(classes.labels < 0, classes.ignored, classes.labels)
     table = tf.constant(labels.astype(label_dtype(len(classes.names))))
     return tf.gather(table, tf.cast(numbers, tf.int32))
-
-
-def _decode(contents: tf.Tensor, bits: int) -> tf.Tensor:
-    dtype = tf.uint8 if bits == 8 else tf.uint16
-    return tf.image.decode_png(contents, channels=1, dtype=dtype)[..., 0]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from keras_convnext._data import mask_png
@@ -103,20 +104,50 @@ def _checked(pair: MaskedImage, image: CheckedImage, copies: Path) -> CheckedMas
         wanted, is_turned = _upright_size(image.readable)
         if size != wanted:
             return CheckedMask(path, path, problem=_unlike(size, wanted, is_turned))
-        numbers = mask_png.read_numbers(contents)
+        is_plain = mask_png.is_plain(contents)
+        numbers = (
+            _as_training_reads(contents)
+            if is_plain
+            else mask_png.read_numbers(contents)
+        )
     except OSError as error:
         return CheckedMask(path, path, problem=error.strerror or str(error))
     except mask_png.UnreadableMask as error:
         return CheckedMask(path, path, problem=str(error))
-    values, counts = np.unique(numbers, return_counts=True)
-    occurring = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    counts = np.bincount(numbers.ravel())
+    values = np.flatnonzero(counts)
+    occurring = dict(zip(values.tolist(), counts[values].tolist(), strict=True))
     bits = numbers.dtype.itemsize * 8
-    if mask_png.is_plain(contents):
+    if is_plain:
         return CheckedMask(path, path, bits, occurring)
     copy = copy_of(hashlib.sha256(contents).hexdigest()[:32], copies)
     if not copy.exists():
         write_copy(Image.fromarray(numbers), copy)
     return CheckedMask(path, copy, bits, occurring)
+
+
+def _as_training_reads(contents: bytes) -> np.ndarray:
+    """Returns the numbers of a plain mask, by the decoder that will read it again."""
+    bits = contents[mask_png.BITS_AT]
+    try:
+        pixels: np.ndarray = decode_mask(tf.constant(contents), bits).numpy()
+    except tf.errors.OpError as error:
+        raise mask_png.UnreadableMask("is damaged") from error
+    return pixels
+
+
+def decode_mask(contents: tf.Tensor, bits: int) -> tf.Tensor:
+    """Returns the numbers of a gray PNG file.
+
+    Args:
+        contents: The file, a scalar string.
+        bits: Of a number, 8 or 16.
+
+    Returns:
+        uint8 or uint16 `(height, width)`.
+    """
+    dtype = tf.uint8 if bits == 8 else tf.uint16
+    return tf.image.decode_png(contents, channels=1, dtype=dtype)[..., 0]
 
 
 def _upright_size(path: Path) -> tuple[tuple[int, int], bool]:
