@@ -9,7 +9,7 @@ from keras_convnext import weights
 from keras_convnext._messages import UsageError, checked
 from keras_convnext.inference.sidecars import PREPROCESSING, read_preprocessing
 from keras_convnext.preprocessing import Preprocessing
-from keras_convnext.segmentation import checkpoints
+from keras_convnext.segmentation import checkpoints, heads
 from keras_convnext.weights.fetch import describe_manual_fetch
 from keras_convnext.weights.fetch import fetch as fetch_file
 
@@ -30,10 +30,9 @@ def changes(named: str, variant: str = "") -> list[str]:
     if named in weights.list_weights():
         return [f"variant={weights.find(named).variant}", f"weights={named}"]
     if named in checkpoints.records():
-        return [
-            f"variant={checkpoints.find(named).weights.variant}",
-            f"weights={named}",
-        ]
+        variant = checkpoints.find(named).weights.variant
+        width = f"head_channels={heads.CHANNELS}"
+        return [f"variant={variant}", f"weights={named}", width]
     file = own_weights.file_of(named)
     if file is None:
         return [f"weights={named}"]

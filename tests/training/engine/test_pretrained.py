@@ -135,6 +135,22 @@ def test_a_workdir_brings_its_recipes_variant_along(tmp_path):
     assert recipe.weights == str(tmp_path / "model.keras")
 
 
+def test_upernets_bring_the_width_of_their_heads_along(tmp_path):
+    name = "upernet_convnext_small.ade20k_512"
+    recipe = table.resolve("finetune_segment_small", pretrained.changes(name))
+    # As published; the recipe itself has narrower ones.
+    assert (recipe.variant, recipe.head_channels) == ("convnext_small", 512)
+    assert recipe.weights == name
+    pretrained.check(recipe)
+
+    (tmp_path / "model.keras").write_bytes(b"")
+    there = {"variant": "convnext_nano", "task": "segmentation", "head_channels": 32}
+    (tmp_path / "recipe.json").write_text(json.dumps(there))
+    changes = pretrained.changes(str(tmp_path))
+    recipe = table.resolve("finetune_segment_small", changes)
+    assert (recipe.variant, recipe.head_channels) == ("convnext_nano", 32)
+
+
 @pytest.mark.parametrize(
     ("named", "words"),
     [

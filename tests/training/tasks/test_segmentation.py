@@ -16,9 +16,9 @@ from keras_convnext.segmentation import mean_iou, predict_label_map
 from keras_convnext.segmentation.inference import logits_model
 from tests.training.segmentation_data import CLASSES, SIDE_PX, write_shapes
 from training.data import masks
-from training.engine import finish, trainer
+from training.engine import finish, pretrained, trainer
 from training.engine.step import make_evaluation_step
-from training.recipes import resolve
+from training.recipes import overrides, resolve
 from training.recipes.mask_augmentation import MaskAugmentation
 from training.tasks import SEGMENTATION
 from training.workdir.history import HistoryFile
@@ -73,6 +73,39 @@ def test_the_same_seed_builds_the_same_model(recipe, source):
     )
     for first, second in zip(one, two, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.filterwarnings("ignore:The weights have none for auxiliary")
+def test_a_classifiers_workdir_starts_the_backbone_and_leaves_the_heads(
+    recipe, source, tmp_path
+):
+    classifier = keras_convnext.create(
+        "test_convnext2",
+        input_shape=(SIDE_PX, SIDE_PX, 3),
+        classes=5,
+        patch_size=2,
+        layer_scale_init_value=0.1,
+        seed=9,
+    )
+    classifier.save(tmp_path / "model.keras")
+    there = {"variant": "test_convnext2", "patch_size": 2}
+    (tmp_path / "recipe.json").write_text(json.dumps(there))
+    changes = pretrained.changes(str(tmp_path))
+    started = overrides.apply_overrides(recipe, changes)
+    built, fresh = (
+        {variable.path: variable.numpy() for variable in model.weights}
+        for model in (
+            SEGMENTATION.build_training_model(each, source)
+            for each in (started, recipe)
+        )
+    )
+    for variable in classifier.weights:
+        if not variable.path.startswith("head_"):
+            np.testing.assert_array_equal(built[variable.path], variable)
+    heads = [path for path in built if SEGMENTATION.is_head(path)]
+    assert len(heads) > 40
+    for path in heads:
+        np.testing.assert_array_equal(built[path], fresh[path])
 
 
 def test_heads_and_their_norms_learn_while_the_backbone_is_frozen(recipe, source):
