@@ -52,13 +52,14 @@ def test_the_draws_are_what_the_training_step_gets(monkeypatch, source):
 def test_the_command_draws_a_png_of_as_many_cells_as_asked(source, tmp_path, capfd):
     out, folder = tmp_path / "sheet.png", source.name
     flags = ["--recipe=finetune_segment_small", f"--data={folder}", f"--out={out}"]
+    flags += ["--set=size_px=16", "--set=mask_augmentation.photometric=false"]
     sizes = []
-    for shape in (["--images=1", "--draws=1"], ["--images=4", "--draws=4"]):
-        assert preview_main.main(["preview", *flags, "--set=size_px=16", *shape]) == 0
+    for shape in (["--images=1", "--draws=1"], ["--images=4", "--draws=2"]):
+        assert preview_main.main(["preview", *flags, *shape]) == 0
         with Image.open(out) as image:
             assert image.format == "PNG"
             sizes.append(image.size)
-    assert sizes[1][0] > 1.5 * sizes[0][0]
+    assert sizes[1][0] > 1.2 * sizes[0][0]
     assert sizes[1][1] > 1.7 * sizes[0][1]
     assert "crop_max_share=0.75" in capfd.readouterr().out
 
