@@ -30,6 +30,7 @@ NOT_QUICK = recorded_ones or fresh_process or saved_model_round_trip
 PARITY_TESTS = tests/keras_convnext/test_parity_live.py \
     tests/keras_convnext/test_backends.py \
     tests/keras_convnext/segmentation/test_upernet_live.py \
+    tests/keras_convnext/detection/test_parts_live.py \
     tests/keras_convnext/weights/test_timm_live.py \
     tests/keras_convnext/weights/test_writers_live.py \
     tests/keras_convnext/weights/test_writers_of_meta_live.py

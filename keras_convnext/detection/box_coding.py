@@ -1,0 +1,99 @@
+"""Boxes as differences from other boxes, which networks predict, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from keras import ops
+
+STDS = (1.0, 1.0, 1.0, 1.0)
+# The largest factor on a side, either way. Source: mmdetection 3.3.0, its box coder.
+_MOST = abs(math.log(16 / 1000))
+
+
+def encode_boxes(boxes: Any, references: Any, stds: Sequence[float] = STDS) -> Any:
+    """Returns boxes as differences from reference boxes.
+
+    Args:
+        boxes: `(..., 4)`: y0, x0, y1, x1 in pixels, sides above zero.
+        references: `(..., 4)`: anchors or proposals, likewise.
+        stds: What the four differences are divided by.
+
+    Returns:
+        `(..., 4)`: dx, dy, dw, dh. The first two are the centers' distance in sides of
+        the reference, the others logarithms of the sides' ratios.
+
+    Source: arXiv:1311.2524, appendix C.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext.detection import encode_boxes
+        >>> box, reference = np.array([[0, 2, 4, 6.0]]), np.array([[0, 0, 4, 4.0]])
+        >>> encode_boxes(box, reference).numpy().tolist()
+        [[0.5, 0.0, 0.0, 0.0]]
+    """
+    y, x, height, width = _centers(boxes)
+    from_y, from_x, from_height, from_width = _centers(references)
+    deltas = ops.stack(
+        [
+            (x - from_x) / from_width,
+            (y - from_y) / from_height,
+            ops.log(width / from_width),
+            ops.log(height / from_height),
+        ],
+        -1,
+    )
+    return deltas / ops.convert_to_tensor(stds, dtype=deltas.dtype)
+
+
+def decode_boxes(
+    deltas: Any,
+    references: Any,
+    stds: Sequence[float] = STDS,
+    size: tuple[Any, Any] | None = None,
+) -> Any:
+    """Returns the boxes that differences from reference boxes mean.
+
+    Args:
+        deltas: `(..., 4)`: dx, dy, dw, dh, as `encode_boxes` returns them.
+        references: `(..., 4)`: y0, x0, y1, x1 in pixels.
+        stds: What the four differences were divided by.
+        size: Height and width in pixels that boxes are clipped to, if any.
+
+    Returns:
+        `(..., 4)`: y0, x0, y1, x1 in pixels. No side is more than 62.5 times as long
+        or as short as the reference's.
+
+    Source: arXiv:1311.2524, appendix C.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext.detection import decode_boxes
+        >>> deltas, reference = np.array([[0.5, 0, 0, 0]]), np.array([[0, 0, 4, 4.0]])
+        >>> decode_boxes(deltas, reference, size=(4, 5)).numpy().tolist()
+        [[0.0, 2.0, 4.0, 5.0]]
+    """
+    deltas = ops.convert_to_tensor(deltas)
+    deltas = deltas * ops.convert_to_tensor(stds, dtype=deltas.dtype)
+    y, x, height, width = _centers(references)
+    x = x + width * deltas[..., 0]
+    y = y + height * deltas[..., 1]
+    width = width * ops.exp(ops.clip(deltas[..., 2], -_MOST, _MOST))
+    height = height * ops.exp(ops.clip(deltas[..., 3], -_MOST, _MOST))
+    corners = [y - height / 2, x - width / 2, y + height / 2, x + width / 2]
+    if size is not None:
+        ends = [ops.cast(side, deltas.dtype) for side in size]
+        corners = [
+            ops.minimum(ops.maximum(corner, 0), end)
+            for corner, end in zip(corners, [*ends, *ends], strict=True)
+        ]
+    return ops.stack(corners, -1)
+
+
+def _centers(boxes: Any) -> tuple[Any, Any, Any, Any]:
+    """Returns centers and sides: y, x, height, width."""
+    boxes = ops.convert_to_tensor(boxes)
+    y0, x0, y1, x1 = (boxes[..., index] for index in range(4))
+    return (y0 + y1) / 2, (x0 + x1) / 2, y1 - y0, x1 - x0

@@ -1,0 +1,60 @@
+"""RoIAlign and non-maximum suppression against torchvision's. Run by `make parity`."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from keras_convnext.detection import nms, roi_align
+
+if importlib.util.find_spec("torch") is None:
+    pytest.skip("PyTorch is not installed: see make parity", allow_module_level=True)
+
+import torch
+
+from tests.keras_convnext.detection.test_nms import random_case
+from tests.keras_convnext.reference.torch_models import transformers_library
+
+transformers_library()  # It makes torchvision importable beside a torch for CPUs.
+from torchvision.extension import _has_ops  # noqa: E402
+from torchvision.ops import batched_nms  # noqa: E402
+from torchvision.ops import roi_align as theirs  # noqa: E402
+
+
+@pytest.mark.parametrize("size", [7, 14])
+def test_features_of_boxes_are_torchvisions(size):
+    random = np.random.default_rng(0)
+    level = random.normal(size=(2, 50, 40, 3)).astype("float32")
+    start = random.uniform(-20, 150, (2, 12, 2))
+    sides = np.exp(random.uniform(-1, 5.5, (2, 12, 2)))
+    # Without compiled operators torchvision takes points outside for the border's.
+    boxes = np.concatenate([start, start + sides], -1).clip(0, [200, 160, 200, 160])
+    boxes = boxes.astype("float32")
+    found = np.asarray(roi_align([level], boxes, size, [4]))
+    expected = theirs(
+        torch.from_numpy(level.transpose(0, 3, 1, 2)),
+        [torch.from_numpy(each[:, [1, 0, 3, 2]]) for each in boxes],
+        size,
+        spatial_scale=0.25,
+        sampling_ratio=-1,
+        aligned=True,
+    )
+    expected = expected.numpy().transpose(0, 2, 3, 1).reshape(found.shape)
+    # A place of up to 50 cells has 4e-6 in float32, and the map has slopes of 4.
+    np.testing.assert_allclose(found, expected, atol=5e-5)
+
+
+@pytest.mark.skipif(not _has_ops(), reason="torchvision without compiled operators")
+def test_the_boxes_that_stay_are_torchvisions():
+    boxes, scores, groups = random_case(600, 5)
+    kept, count = nms(boxes, scores, groups, iou_threshold=0.6, max_outputs=600)
+    for image in range(2):
+        there = scores[image] > -np.inf
+        expected = batched_nms(
+            torch.from_numpy(boxes[image][there][:, [1, 0, 3, 2]]),
+            torch.from_numpy(scores[image][there]),
+            torch.from_numpy(groups[image][there]),
+            0.6,
+        )
+        expected = np.flatnonzero(there)[expected.numpy()]
+        np.testing.assert_array_equal(kept[image, : int(count[image])], expected)
