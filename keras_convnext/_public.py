@@ -1,6 +1,6 @@
 """What `import keras_convnext` gives; it loads Keras and registers every layer."""
 
-from keras_convnext import layers, roadmap, segmentation
+from keras_convnext import detection, layers, roadmap, segmentation
 from keras_convnext._pyramid import pyramid
 from keras_convnext.builders import (
     ConvNeXtAtto,
@@ -27,6 +27,7 @@ from keras_convnext.builders import (
     ConvNeXtXXLarge,
 )
 from keras_convnext.creation import create, describe
+from keras_convnext.detection import CascadeMaskRCNN, MaskRCNN
 from keras_convnext.folding import fold
 from keras_convnext.inference._load import load
 from keras_convnext.preprocessing import decode_predictions, preprocess_input
@@ -36,6 +37,7 @@ from keras_convnext.weights import list_weights, save_weights_as
 from keras_convnext.weights import load as load_weights
 
 __all__ = [
+    "CascadeMaskRCNN",
     "ConvNeXtAtto",
     "ConvNeXtBase",
     "ConvNeXtFemto",
@@ -58,10 +60,12 @@ __all__ = [
     "ConvNeXtV2Tiny",
     "ConvNeXtXLarge",
     "ConvNeXtXXLarge",
+    "MaskRCNN",
     "UPerNet",
     "create",
     "decode_predictions",
     "describe",
+    "detection",
     "fold",
     "layers",
     "list_variants",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_convnext.detection.by_name import PREFIXES as DETECTORS
+from keras_convnext.detection.by_name import create_detector
 from keras_convnext.models import build
 from keras_convnext.segmentation.checkpoints import PREFIX as UPERNET
 from keras_convnext.segmentation.upernet import create_upernet
@@ -28,7 +30,8 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
             and preprocessing; or "hf_hub:owner/name", a model that
             `hub.push_to_hub` has uploaded, which takes no other arguments; or a
             UPerNet, "upernet_convnext_tiny" or "upernet_convnext_tiny.ade20k_512", with
-            the arguments of `UPerNet`.
+            the arguments of `UPerNet`; or a detector, "mask_rcnn_convnext_tiny" or
+            "cascade_mask_rcnn_convnext_base.coco_in22k", with those of `MaskRCNN`.
         weights: `None` never loads any; a path or a tag loads that instead of what
             the name says.
         **overrides: Arguments of the builders, such as `classes`, `input_shape`,
@@ -54,6 +57,8 @@ def create(name: str, weights: str | None = _BY_NAME, **overrides: Any) -> keras
     _check_name(name)
     if name.startswith(UPERNET):
         return create_upernet(name, weights, **overrides)
+    if name.startswith(DETECTORS):
+        return create_detector(name, weights, **overrides)
     _check_overrides(overrides)
     if name.startswith("hf_hub:"):
         from keras_convnext import hub

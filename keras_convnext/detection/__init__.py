@@ -1,15 +1,21 @@
-"""Detection and instance segmentation: the parts of Mask R-CNN."""
+"""Detection and instance segmentation: Mask R-CNN on ConvNeXt, and its parts."""
 
 from keras_convnext.detection._anchors import anchors
 from keras_convnext.detection._nms import nms
 from keras_convnext.detection._roi_align import roi_align
 from keras_convnext.detection.box_coding import decode_boxes, encode_boxes
+from keras_convnext.detection.cascade import CascadeMaskRCNN
+from keras_convnext.detection.checkpoints import list_detectors
+from keras_convnext.detection.mask_rcnn import MaskRCNN
 from keras_convnext.detection.paste import paste_masks
 
 __all__ = [
+    "CascadeMaskRCNN",
+    "MaskRCNN",
     "anchors",
     "decode_boxes",
     "encode_boxes",
+    "list_detectors",
     "nms",
     "paste_masks",
     "roi_align",

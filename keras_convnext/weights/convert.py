@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_convnext.weights._load import check_numbers, read_ours
 from keras_convnext.weights.dialects import TABLES, detect_naming, find_dialect
+from keras_convnext.weights.dialects.detection import DETECTORS
 from keras_convnext.weights.dialects.segmentation import UPERNETS
 from keras_convnext.weights.errors import WeightsMismatchError
 from keras_convnext.weights.fetch import fetch
@@ -41,9 +42,12 @@ def convert(
     """
     found = locate(source)
     path = fetch(found) if isinstance(found, PretrainedWeights) else found
-    # Others have no words for UPerNet's heads: they get its backbone.
-    takes_heads = find_dialect(dialect) in {table.dialect for table in UPERNETS}
-    tables = (*TABLES, *UPERNETS) if takes_heads else TABLES
+    # Others have no words for heads of other tasks: they get the backbone.
+    word = find_dialect(dialect)
+    tables = TABLES
+    for of_task in (UPERNETS, DETECTORS):
+        if word in {table.dialect for table in of_task}:
+            tables = (*tables, *of_task)
     with open_tensors(path) as file:
         match = detect_naming(file.tensors, tables)
         strange = (*match.unknown, *match.beside)

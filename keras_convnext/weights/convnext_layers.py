@@ -20,6 +20,8 @@ _LAYERS = re.compile(
     r"stem_(conv|norm)\d*|head_(norm|hidden|dense)|stage\d+_downsample_(norm|conv)"
     r"|stage\d+_block\d+_(dwconv|norm|expand|grn|project|layer_scale)"
     r"|pyramid_norm_p[2-5]|(decode|auxiliary)_(\w+_)?(conv|norm|logits)"
+    r"|fpn_(lateral|output)\d|rpn_(conv|logits|deltas)"
+    r"|box\d?_((conv|norm|fc)\d|logits|deltas)|mask\d?_(conv\d|upsample|logits)"
 )
 
 

@@ -18,7 +18,12 @@ import numpy as np
 # Layers whose kernels lie in four axes, the depthwise ones apart.
 _CONVOLUTIONS = re.compile(
     r"stem_conv\d*|stage\d+_downsample_conv|(decode|auxiliary)_(\w+_)?(conv|logits)"
+    r"|fpn_(lateral|output)\d|rpn_(conv|logits|deltas)"
+    r"|(box|mask)\d?_conv\d|mask\d?_(upsample|logits)"
 )
+# Dense layers after a map of this height and width, which others flatten by channel.
+_AFTER_MAP = re.compile(r"box\d?_fc0")
+_MAP_SIDE = 7
 
 
 class Kind(enum.Enum):
@@ -27,6 +32,7 @@ class Kind(enum.Enum):
     CONV = "convolution kernel"
     DEPTHWISE = "depthwise kernel"
     DENSE = "dense kernel"
+    FLATTENED = "dense kernel after a map"
     VECTOR = "vector"
 
 
@@ -43,7 +49,7 @@ def kind_of(path: str) -> Kind:
         return Kind.DEPTHWISE
     if _CONVOLUTIONS.fullmatch(layer):
         return Kind.CONV
-    return Kind.DENSE
+    return Kind.FLATTENED if _AFTER_MAP.fullmatch(layer) else Kind.DENSE
 
 
 def _bare_shape(kind: Kind, shape: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -52,7 +58,7 @@ def _bare_shape(kind: Kind, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         size = math.prod(shape)
         # (1, 1, 1, C), (C, 1, 1) and (C,) are all the same vector.
         return (size,) if shape and size == max(shape) else None
-    if kind is Kind.DENSE:
+    if kind in (Kind.DENSE, Kind.FLATTENED):
         bare = shape[:2] if len(shape) == 4 and shape[2:] == (1, 1) else shape
         return bare if len(bare) == 2 else None
     return shape if len(shape) == 4 else None
@@ -74,6 +80,8 @@ class Layout:
         bare = _bare_shape(kind, shape)
         if bare is None or kind not in self.axes:
             return bare
+        if kind is Kind.FLATTENED:
+            return bare[::-1] if bare[1] % _MAP_SIDE**2 == 0 else None
         return tuple(bare[axis] for axis in self.axes[kind])
 
     def read(self, kind: Kind, tensor: np.ndarray) -> np.ndarray:
@@ -82,7 +90,12 @@ class Layout:
         if bare is None:
             raise ValueError(f"A {kind.value} cannot have shape {tensor.shape}.")
         tensor = tensor.reshape(bare)
-        return tensor.transpose(self.axes[kind]) if kind in self.axes else tensor
+        if kind not in self.axes:
+            return tensor
+        if kind is Kind.FLATTENED:
+            tensor = tensor.reshape(bare[0], -1, _MAP_SIDE, _MAP_SIDE)
+            return tensor.transpose(self.axes[kind]).reshape(-1, bare[0])
+        return tensor.transpose(self.axes[kind])
 
     def write(
         self, kind: Kind, tensor: np.ndarray, form: tuple[int, ...] | None = None
@@ -95,7 +108,11 @@ class Layout:
             form: Axes that the file adds: ones where they are, zeros where the
                 tensor's own axes go: (1, 1, 1, 0) makes (1, 1, 1, C) of (C,).
         """
-        if kind in self.axes:
+        if kind in self.axes and kind is Kind.FLATTENED:
+            units = tensor.shape[1]
+            tensor = tensor.reshape(_MAP_SIDE, _MAP_SIDE, -1, units)
+            tensor = tensor.transpose(np.argsort(self.axes[kind])).reshape(units, -1)
+        elif kind in self.axes:
             tensor = tensor.transpose(np.argsort(self.axes[kind]))
         if form is not None:
             added = [axis for axis, length in enumerate(form) if length == 1]
@@ -104,7 +121,13 @@ class Layout:
 
 
 TORCH = Layout(
-    {Kind.CONV: (2, 3, 1, 0), Kind.DEPTHWISE: (2, 3, 0, 1), Kind.DENSE: (1, 0)}
+    {
+        Kind.CONV: (2, 3, 1, 0),
+        Kind.DEPTHWISE: (2, 3, 0, 1),
+        Kind.DENSE: (1, 0),
+        # Of (units, channels, height, width).
+        Kind.FLATTENED: (2, 3, 1, 0),
+    }
 )
 # keras.applications writes depthwise convolutions as grouped ones: (7, 7, 1, C).
 KERAS_GROUPED = Layout({Kind.DEPTHWISE: (0, 1, 3, 2)})

@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 _CLASSIFIER = ("head_dense/kernel", "head_dense/bias")
 _HIDDEN = ("head_hidden/kernel", "head_hidden/bias")
 _LAST_NORM = ("head_norm/gamma", "head_norm/beta")
-_PIXEL_CLASSIFIERS = ("decode_logits", "auxiliary_logits")
+_CLASSIFIERS = re.compile(r"(decode|auxiliary|box\d?|mask\d?)_logits|box\d?_deltas")
 _STEM = "stem_conv/kernel"
 _MOST_LISTED, _MOST_TOLD = 1000, 3
 # PEFT's and Keras' words.
@@ -83,7 +83,7 @@ def make_plan(file: TensorFile, match: Match, model: Mapping[str, Shape]) -> Pla
     misfits.unexpected = [ours for ours in shapes if ours not in model]
     _fill_zeros(plan, misfits)
     _settle_head(plan, misfits, shapes, model)
-    _settle_pixel_heads(plan, misfits)
+    _settle_task_heads(plan, misfits)
     _settle_stem(plan, misfits, shapes, model)
     _raise_for(misfits, file, match, shapes, model)
     plan.dropped += [*match.ignored, *match.beside]
@@ -181,8 +181,8 @@ def _settle_head(
         )
 
 
-def _settle_pixel_heads(plan: Plan, misfits: _Misfits) -> None:
-    """Lets the heads of segmentation be missing, left over, or of other classes."""
+def _settle_task_heads(plan: Plan, misfits: _Misfits) -> None:
+    """Lets the heads of other tasks be missing, left over, or of other classes."""
     found = plan.match.found
 
     def of_heads(names: list[str]) -> tuple[str, ...]:
@@ -204,14 +204,14 @@ def _settle_pixel_heads(plan: Plan, misfits: _Misfits) -> None:
     classifiers = tuple(
         name
         for name in misfits.misshapen
-        if name.partition("/")[0] in _PIXEL_CLASSIFIERS
+        if _CLASSIFIERS.fullmatch(name.partition("/")[0])
     )
     plan.kept += _take(misfits.misshapen, classifiers)
     if classifiers:
         plan.dropped += [found[ours] for ours in classifiers]
         plan.notes.append(
-            "The weights are for other classes of pixels than the model's: its last "
-            "convolutions stay as they were built, everything else is loaded."
+            "The weights are for other classes than the model's: the last layers of "
+            "its heads stay as they were built, everything else is loaded."
         )
 
 

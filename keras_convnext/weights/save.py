@@ -42,7 +42,8 @@ def save_weights_as(
         dialect: Whose names: "timm", "meta", "huggingface", "huggingface_dinov3",
             "torchvision", "openmmlab", "open_clip", "keras_applications" or
             "keras_convnext". UPerNet's: "mmseg", "meta", "huggingface", "smp"
-            (without an auxiliary head) or "keras_convnext".
+            (without an auxiliary head) or "keras_convnext". A detector's: "mmdet",
+            "meta" or "keras_convnext".
 
     Returns:
         The path.
@@ -137,7 +138,7 @@ def _table(
     """Returns the table of a dialect that has a word for every tensor."""
     candidates = [table for table in tables_for(shapes) if table.dialect == dialect]
     if not candidates:
-        raise ValueError(f"{dialect} files hold UPerNet, and the model is no UPerNet.")
+        raise ValueError(f"{dialect} files hold no network with such heads.")
     last = [ours for ours in shapes if ours.endswith("_project/bias")][-1]
     wordless: list[str] = []
     for table in candidates:

@@ -52,7 +52,7 @@ UNITS = {
     r"steps?$": r"[Ss]teps?",
     r"^(mean|std)$": r"scale 0\.\.1",
     r"depths": r"[Bb]locks",
-    r"widths?|channels": r"[Cc]hannels|[Bb]locks|in pixels",
+    r"widths?|channels": r"[Cc]hannels|[Bb]locks|in pixels|in cells",
 }
 # A tensor's or an array's shape, or that any will do.
 SHAPE = r"\((batch\b|height\b|\.\.\.)[^)]*\)|any shape|scalar string"
@@ -68,6 +68,7 @@ OWN = {
     *("keras_convnext.save_weights_as", "keras_convnext.models.layers_by_name"),
     *("keras_convnext.preprocess_input", "keras_convnext.decode_predictions"),
     "keras_convnext.segmentation.list_upernets",
+    "keras_convnext.detection.list_detectors",
     "keras_convnext.segmentation.overlay",
     *("keras_convnext.fold", "keras_convnext.folding.folding_report"),
     *(f"keras_convnext.image.{name}" for name in ("decode", "evaluation_view")),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from keras_convnext.weights.dialects import meta, segmentation
+from keras_convnext.weights.dialects.detection import DETECTORS
 from keras_convnext.weights.dialects.huggingface import (
     HUGGING_FACE,
     HUGGING_FACE_DINOV3,
@@ -35,13 +36,15 @@ TABLES: tuple[Table, ...] = (
 )
 # For models with UPerNet's heads, whose backbones start from the others' too.
 SEGMENTATION_TABLES = (*segmentation.UPERNETS, *TABLES)
+DETECTION_TABLES = (*DETECTORS, *TABLES)
 DIALECTS = tuple(
     dict.fromkeys(table.dialect for table in (*TABLES, *segmentation.UPERNETS))
 )
-# How the names of layers begin that only segmentation has.
-HEAD_LAYERS = ("decode_", "auxiliary_", "pyramid_norm_")
-# mmsegmentation's backbone is mmpretrain's.
-_OTHER_WORDS = {"mmseg": "openmmlab"}
+# How the names of layers begin that only detection has, or only segmentation or it.
+_DETECTION_LAYERS = ("fpn_", "rpn_", "box", "mask")
+HEAD_LAYERS = ("decode_", "auxiliary_", "pyramid_norm_", *_DETECTION_LAYERS)
+# mmsegmentation's and mmdetection's backbone is mmpretrain's.
+_OTHER_WORDS = {"mmseg": "openmmlab", "mmdet": "openmmlab"}
 
 
 # Words of a prefix that say which of several networks is the one to use: the average
@@ -56,6 +59,9 @@ def tables_for(names: Iterable[str]) -> tuple[Table, ...]:
     Args:
         names: Our names of its layers or variables.
     """
+    names = tuple(names)
+    if any(name.startswith(_DETECTION_LAYERS) for name in names):
+        return DETECTION_TABLES
     has_heads = any(name.startswith(HEAD_LAYERS) for name in names)
     return SEGMENTATION_TABLES if has_heads else TABLES
 

@@ -28,7 +28,8 @@ _DECODER = {
 _COUNTERS = (r".*\.num_batches_tracked", "torch's count of batches")
 
 
-def _batch_norm(ours: str, theirs: str) -> list[Row]:
+def batch_norm(ours: str, theirs: str) -> list[Row]:
+    """Returns the rules of a batch normalization in torch's words."""
     return [
         *norm_rows(ours, theirs),
         Row(f"{ours}/moving_mean", f"{theirs}.running_mean"),
@@ -36,10 +37,11 @@ def _batch_norm(ours: str, theirs: str) -> list[Row]:
     ]
 
 
-def _conv_norm(ours: str, conv: str, norm: str) -> list[Row]:
+def conv_norm(ours: str, conv: str, norm: str) -> list[Row]:
+    """Returns the rules of a convolution without bias and its normalization."""
     return [
         Row(f"{ours}_conv/kernel", f"{conv}.weight"),
-        *_batch_norm(f"{ours}_norm", norm),
+        *batch_norm(f"{ours}_norm", norm),
     ]
 
 
@@ -48,7 +50,7 @@ def _heads(norm: str, classifier: str) -> tuple[Row, ...]:
     decoder = [
         row
         for ours, theirs in _DECODER.items()
-        for row in _conv_norm(
+        for row in conv_norm(
             f"decode_{ours}",
             f"decode_head.{theirs}.conv",
             f"decode_head.{theirs}.{norm}",
@@ -58,12 +60,12 @@ def _heads(norm: str, classifier: str) -> tuple[Row, ...]:
     return (
         *decoder,
         *linear("decode_logits", f"decode_head.{classifier}"),
-        *_conv_norm("auxiliary", f"{first}.conv", f"{first}.{norm}"),
+        *conv_norm("auxiliary", f"{first}.conv", f"{first}.{norm}"),
         *linear("auxiliary_logits", f"auxiliary_head.{classifier}"),
     )
 
 
-def _output_norms(pattern: str, first: int) -> tuple[Row, ...]:
+def output_norms(pattern: str, first: int) -> tuple[Row, ...]:
     """Returns the rules of the norms that the four feature maps go through."""
     return tuple(
         row
@@ -74,14 +76,15 @@ def _output_norms(pattern: str, first: int) -> tuple[Row, ...]:
     )
 
 
-def _with_heads(body: Table, norms: tuple[Row, ...], heads: tuple[Row, ...]) -> Table:
+def with_heads(body: Table, norms: tuple[Row, ...], heads: tuple[Row, ...]) -> Table:
+    """Returns a backbone's table without its classifier, with another task's heads."""
     rows = tuple(row for row in body.rows if not row.ours.startswith("head_"))
     return replace(body, rows=(*rows, *norms, *heads), ignored=(_COUNTERS,))
 
 
 _MMSEG_HEADS = _heads("bn", "conv_seg")
 # As OPENMMLAB and HUGGING_FACE_BACKBONE have it.
-_META_BODY = replace(
+META_BODY = replace(
     meta.STAGED,
     cleaning=TORCH_WRAPPERS,
     rows=tuple(
@@ -101,7 +104,7 @@ _SMP_HEADS = (
     *(
         row
         for ours, theirs in _SMP_DECODER.items()
-        for row in _conv_norm(
+        for row in conv_norm(
             f"decode_{ours}", f"decoder.{theirs}.0", f"decoder.{theirs}.1"
         )
     ),
@@ -116,22 +119,22 @@ def _of_smp(timm: Table) -> Table:
         for row in timm.rows
     )
     body = replace(timm, dialect="smp", rows=rows, cleaning=())
-    return _with_heads(body, _output_norms("decoder.feature_norms.{}", 0), _SMP_HEADS)
+    return with_heads(body, output_norms("decoder.feature_norms.{}", 0), _SMP_HEADS)
 
 
 # Our own names: every head's that a rule above has.
 _NATIVE_HEADS = tuple(
-    Row(row.ours, row.ours) for row in (*_output_norms("{}", 0), *_MMSEG_HEADS)
+    Row(row.ours, row.ours) for row in (*output_norms("{}", 0), *_MMSEG_HEADS)
 )
 
 UPERNETS: tuple[Table, ...] = (
     replace(NATIVE, rows=(*NATIVE.rows, *_NATIVE_HEADS)),
-    _with_heads(_META_BODY, _output_norms("backbone.norm{}", 0), _MMSEG_HEADS),
-    _with_heads(
+    with_heads(META_BODY, output_norms("backbone.norm{}", 0), _MMSEG_HEADS),
+    with_heads(
         HUGGING_FACE_BACKBONE,
-        _output_norms("backbone.hidden_states_norms.stage{}", 1),
+        output_norms("backbone.hidden_states_norms.stage{}", 1),
         _heads("batch_norm", "classifier"),
     ),
-    _with_heads(OPENMMLAB, _output_norms("backbone.norm{}", 0), _MMSEG_HEADS),
+    with_heads(OPENMMLAB, output_norms("backbone.norm{}", 0), _MMSEG_HEADS),
     *map(_of_smp, TIMM),
 )

@@ -1,0 +1,137 @@
+"""From what box heads say to boxes: a stage's better ones, and the detections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_convnext.detection._nms import NO_BOX, nms
+from keras_convnext.detection.box_coding import decode_boxes
+
+
+@keras.saving.register_keras_serializable(package="keras_convnext")
+class RefineBoxes(keras.layers.Layer):
+    """Moves boxes as a box head says, for the class of object that it finds likeliest.
+
+    Shapes: boxes `(batch, boxes, 4)`, logits `(batch * boxes, classes + 1)`,
+    differences `(batch * boxes, 4 * classes)` and images in; `(batch, boxes, 4)` out.
+
+    Args:
+        stds: What the differences were divided by.
+
+    Source: arXiv:1712.00726, section 4.1, as mmdetection 3.3.0 has it.
+    """
+
+    def __init__(self, stds: Sequence[float], **kwargs: Any):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.stds = tuple(stds)
+
+    def call(self, boxes: Any, logits: Any, deltas: Any, image: Any) -> Any:
+        likeliest = ops.argmax(logits[:, :-1], axis=-1)[:, None, None]
+        deltas = ops.reshape(deltas, (-1, ops.shape(deltas)[-1] // 4, 4))
+        deltas = ops.take_along_axis(deltas, ops.cast(likeliest, "int32"), 1)
+        deltas = ops.reshape(deltas, ops.shape(boxes))
+        size = ops.shape(image)[1:3]
+        return ops.stop_gradient(decode_boxes(deltas, boxes, self.stds, size))
+
+    def compute_output_spec(
+        self, boxes: Any, logits: Any, deltas: Any, image: Any
+    ) -> Any:
+        return keras.KerasTensor(boxes.shape, dtype="float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "stds": self.stds}
+
+
+@keras.saving.register_keras_serializable(package="keras_convnext")
+class Detections(keras.layers.Layer):
+    """Chooses the objects: boxes of any class, the best first.
+
+    Each box may become an object of several classes. What overlaps a better one of its
+    class too much is dropped.
+
+    Shapes: boxes `(batch, boxes, 4)`, logits `(batch * boxes, classes + 1)`,
+    differences `(batch * boxes, 4 * classes)` and images in. Out come boxes
+    `(batch, max_outputs, 4)`, scores `(batch, max_outputs)`, int32 classes `(batch,
+    max_outputs)` and int32 counts `(batch,)`. After the last object boxes and scores
+    are 0 and classes -1.
+
+    Args:
+        stds: What the differences were divided by.
+        max_outputs: Objects in an image at most.
+        score_threshold: Probability that an object's must exceed.
+        iou_threshold: Objects that overlap by more than this are dropped.
+
+    Source: arXiv:1504.08083, section 3, as mmdetection 3.3.0 has it.
+    """
+
+    def __init__(
+        self,
+        stds: Sequence[float],
+        max_outputs: int = 100,
+        score_threshold: float = 0.05,
+        iou_threshold: float = 0.5,
+        **kwargs: Any,
+    ):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.stds = tuple(stds)
+        self.max_outputs = max_outputs
+        self.score_threshold = score_threshold
+        self.iou_threshold = iou_threshold
+
+    def call(self, boxes: Any, logits: Any, deltas: Any, image: Any) -> tuple[Any, ...]:
+        batch, count = ops.shape(boxes)[:2]
+        classes = deltas.shape[-1] // 4
+        deltas = ops.reshape(deltas, (batch, count, classes, 4))
+        size = ops.shape(image)[1:3]
+        decoded = decode_boxes(deltas, boxes[:, :, None, :], self.stds, size)
+        scores = ops.reshape(ops.softmax(logits), (batch, count, classes + 1))[..., :-1]
+        # Places without a proposal have no area.
+        has_area = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1, keepdims=True)
+        is_object = ops.logical_and(scores > self.score_threshold, has_area)
+        candidates = ops.where(is_object, scores, NO_BOX)
+        labels = ops.broadcast_to(
+            ops.arange(classes, dtype="int32"), ops.shape(candidates)
+        )
+        decoded = ops.reshape(decoded, (batch, -1, 4))
+        candidates, labels = (
+            ops.reshape(each, (batch, -1)) for each in (candidates, labels)
+        )
+        kept, found = nms(
+            decoded,
+            candidates,
+            labels,
+            iou_threshold=self.iou_threshold,
+            max_outputs=self.max_outputs,
+        )
+        is_used = ops.arange(self.max_outputs, dtype="int32")[None, :] < found[:, None]
+        best = ops.take_along_axis(decoded, kept[..., None], 1)
+        return (
+            ops.where(is_used[..., None], best, 0.0),
+            ops.where(is_used, ops.take_along_axis(candidates, kept, 1), 0.0),
+            ops.where(is_used, ops.take_along_axis(labels, kept, 1), -1),
+            found,
+        )
+
+    def compute_output_spec(
+        self, boxes: Any, logits: Any, deltas: Any, image: Any
+    ) -> tuple[Any, ...]:
+        batch = boxes.shape[0]
+        return (
+            keras.KerasTensor((batch, self.max_outputs, 4), dtype="float32"),
+            keras.KerasTensor((batch, self.max_outputs), dtype="float32"),
+            keras.KerasTensor((batch, self.max_outputs), dtype="int32"),
+            keras.KerasTensor((batch,), dtype="int32"),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "stds": self.stds,
+            "max_outputs": self.max_outputs,
+            "score_threshold": self.score_threshold,
+            "iou_threshold": self.iou_threshold,
+        }

@@ -1,0 +1,43 @@
+"""Detectors by name: `create("mask_rcnn_convnext_tiny.coco")`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_convnext.detection import cascade, mask_rcnn
+from keras_convnext.detection.checkpoints import COCO_CLASSES, find
+
+_BUILDERS = {
+    mask_rcnn.PREFIX: mask_rcnn.MaskRCNN,
+    cascade.PREFIX: cascade.CascadeMaskRCNN,
+}
+PREFIXES = tuple(_BUILDERS)
+# What `create` says where no weights are given.
+_BY_NAME = "by name"
+
+
+def create_detector(name: str, weights: str | None, **overrides: Any) -> keras.Model:
+    """Builds what `keras_convnext.create` calls `name`.
+
+    Args:
+        name: "mask_rcnn_" or "cascade_mask_rcnn_" and a variant, or a published
+            detector.
+        weights: None for random ones, a file, or `_BY_NAME`.
+        **overrides: Arguments of `MaskRCNN`.
+
+    Raises:
+        ValueError: There is no such variant or checkpoint.
+    """
+    prefix = next(prefix for prefix in PREFIXES if name.startswith(prefix))
+    build = _BUILDERS[prefix]
+    backbone, _, tag = name.removeprefix(prefix).partition(".")
+    if not tag:
+        return build(
+            backbone, weights=None if weights == _BY_NAME else weights, **overrides
+        )
+    record = find(name)
+    source: Any = record.weights if weights == _BY_NAME else weights
+    arguments = {"classes": COCO_CLASSES, **overrides}
+    return build(record.weights.variant, weights=source, **arguments)

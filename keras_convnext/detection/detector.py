@@ -1,0 +1,131 @@
+"""What Mask R-CNN and its cascade share: from an image to maps and proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_convnext._pyramid import pyramid
+from keras_convnext.detection.fpn import CHANNELS, fpn
+from keras_convnext.detection.padding import PadImage
+from keras_convnext.detection.rpn import PROPOSALS, Proposals, rpn_head
+from keras_convnext.models import build
+from keras_convnext.variants import find_variant
+
+# Cells of the coarsest map that heads read have this side in pixels.
+_COARSEST = 32
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many boxes go on, and which.
+
+    Attributes:
+        proposals: Boxes of an image that the heads look at, at most.
+        detections: Objects of an image at most.
+        score_threshold: Probability that an object's must exceed.
+        iou_threshold: Objects of a class that overlap by more than this are dropped.
+        per_level: Anchors of a level that may become proposals.
+    """
+
+    proposals: int = PROPOSALS
+    detections: int = 100
+    score_threshold: float = 0.05
+    iou_threshold: float = 0.5
+    per_level: int = PROPOSALS
+
+
+Heads = Callable[[list[Any], Any, Any, Any], Mapping[str, Any]]
+
+
+def detect(
+    levels: Sequence[Any],
+    image: Any,
+    heads: Heads,
+    limits: Limits,
+    channels: int = CHANNELS,
+    dtype: Any = None,
+) -> dict[str, Any]:
+    """Builds what comes after the backbone.
+
+    Args:
+        levels: Four maps `(batch, h, w, c_i)`, strides 4 to 32.
+        image: `(batch, height, width, channels)`, whose size boxes are clipped to.
+        heads: From the pyramid's first four maps, proposals, the image and the dtype
+            policy to the detector's outputs.
+        limits: How many boxes go on.
+        channels: Of the pyramid's maps.
+        dtype: Dtype policy of the layers.
+    """
+    maps = fpn(levels, channels, dtype)
+    logits, deltas = rpn_head(maps, dtype)
+    proposals = Proposals(limits.proposals, limits.per_level, name="proposals")(
+        logits, deltas, image
+    )
+    return dict(heads(maps[:-1], proposals, image, dtype))
+
+
+def build_detector(
+    backbone: str,
+    heads: Heads,
+    limits: Limits,
+    *,
+    prefix: str,
+    weights: Any,
+    input_shape: tuple[int | None, ...],
+    name: str | None,
+    dtype: Any,
+    **overrides: Any,
+) -> keras.Model:
+    """Builds a detector on a ConvNeXt and loads its weights.
+
+    Args:
+        backbone: A variant, or a published checkpoint of one.
+        heads: As `detect` takes them.
+        limits: How many boxes go on.
+        prefix: Begins the model's name, unless that is given.
+        weights: None, or what `keras_convnext.load_weights` takes.
+        input_shape: `(height, width, channels)`.
+        name: The model's.
+        dtype: Dtype policy of the layers.
+        **overrides: Of the backbone's builder.
+
+    Raises:
+        ValueError: The backbone has not four stages of strides 4 to 32.
+    """
+    architecture, _, tag = backbone.partition(".")
+    variant = find_variant(architecture)
+    for argument in ("patch_size", "output_stride", "input_tensor"):
+        if argument in overrides:
+            raise ValueError(f"Detectors take no {argument}: strides are 4 to 32.")
+    if len(variant.depths) != 4 or variant.stem_stride_px != 4:
+        raise ValueError(
+            "Detectors want a backbone with four stages of strides 4, 8, 16 and 32; "
+            f"{architecture} is not one. keras_convnext.list_variants() names others."
+        )
+    image = keras.Input(input_shape)
+    padding = PadImage(_COARSEST, dtype="float32", name="input_padding")
+    network = build(
+        variant,
+        include_top=False,
+        weights=tag or None,
+        input_tensor=padding(image),
+        dtype=dtype,
+        **overrides,
+    )
+    if overrides.get("include_preprocessing", True):
+        mean = network.get_layer("input_normalization").mean
+        padding.color = np.ravel(mean).tolist()
+    levels = list(pyramid(network, norms=True).pyramid_outputs.values())
+    policy = network.layers[-1].dtype_policy
+    outputs = detect(levels, image, heads, limits, dtype=policy)
+    model = keras.Model(image, outputs, name=name or f"{prefix}{architecture}")
+    if weights is not None:
+        from keras_convnext.weights import load
+
+        load(model, weights)
+    return model

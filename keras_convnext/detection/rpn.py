@@ -1,0 +1,143 @@
+"""The region proposal network: boxes that may hold an object of any class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_convnext.detection._anchors import RATIOS, anchors
+from keras_convnext.detection._nms import NO_BOX, nms
+from keras_convnext.detection.box_coding import decode_boxes
+
+# Of the five maps of `fpn`.
+STRIDES = (4, 8, 16, 32, 64)
+# Source: mmdetection 3.3.0, configs/_base_/models/mask-rcnn_r50_fpn.py.
+PROPOSALS = 1000
+_IOU_THRESHOLD = 0.7
+
+
+def rpn_head(levels: Sequence[Any], dtype: Any = None) -> tuple[list[Any], list[Any]]:
+    """Applies the same three convolutions to each level.
+
+    Args:
+        levels: Maps `(batch, h, w, channels)`, all of the same width.
+        dtype: Dtype policy of the first convolution; the others compute in float32.
+
+    Returns:
+        For each level the logits `(batch, h, w, 3)` that an anchor holds an object,
+        and the differences `(batch, h, w, 12)` of that object's box from the anchor's,
+        dx, dy, dw, dh of each.
+
+    Source: arXiv:1506.01497, section 3.1.
+    """
+
+    def conv(channels: int, side: int, name: str, **kwargs: Any) -> Any:
+        return keras.layers.Conv2D(
+            channels,
+            side,
+            padding="same",
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            name=f"rpn_{name}",
+            **kwargs,
+        )
+
+    first = conv(levels[0].shape[-1], 3, "conv", activation="relu", dtype=dtype)
+    to_logits = conv(len(RATIOS), 1, "logits", dtype="float32")
+    to_deltas = conv(4 * len(RATIOS), 1, "deltas", dtype="float32")
+    features = [first(level) for level in levels]
+    return [to_logits(x) for x in features], [to_deltas(x) for x in features]
+
+
+@keras.saving.register_keras_serializable(package="keras_convnext")
+class Proposals(keras.layers.Layer):
+    """Decodes what a region proposal network says to boxes, the best first.
+
+    Of each level the anchors with the highest scores count; what overlaps a better
+    box of its level by more than 0.7 is dropped.
+
+    Shapes: logits `(batch, h, w, 3)` and differences `(batch, h, w, 12)` of each level
+    and images `(batch, height, width, channels)` in; boxes `(batch, max_outputs, 4)`
+    out: y0, x0, y1, x1 in pixels, zeros where there are no more.
+
+    Args:
+        max_outputs: Boxes for an image at most.
+        per_level: Anchors of a level that count at most.
+        strides: Of the levels, in pixels.
+
+    Source: arXiv:1506.01497, section 3.3, as mmdetection 3.3.0 has it.
+    """
+
+    def __init__(
+        self,
+        max_outputs: int = PROPOSALS,
+        per_level: int = PROPOSALS,
+        strides: Sequence[int] = STRIDES,
+        **kwargs: Any,
+    ):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.max_outputs = max_outputs
+        self.per_level = per_level
+        self.strides = tuple(strides)
+
+    def call(self, logits: Sequence[Any], deltas: Sequence[Any], image: Any) -> Any:
+        size = ops.shape(image)[1:3]
+        boxes, scores, levels = [], [], []
+        for level, stride in enumerate(self.strides):
+            some, their_scores = self._best(logits[level], deltas[level], stride, size)
+            boxes.append(some)
+            scores.append(their_scores)
+            levels.append(ops.full(ops.shape(their_scores), level, "int32"))
+        all_boxes = ops.concatenate(boxes, 1)
+        kept, count = nms(
+            all_boxes,
+            ops.concatenate(scores, 1),
+            ops.concatenate(levels, 1),
+            iou_threshold=_IOU_THRESHOLD,
+            max_outputs=self.max_outputs,
+        )
+        is_used = ops.arange(self.max_outputs, dtype="int32")[None, :] < count[:, None]
+        best = ops.take_along_axis(all_boxes, kept[..., None], 1)
+        return ops.stop_gradient(ops.where(is_used[..., None], best, 0.0))
+
+    def _best(
+        self, logits: Any, deltas: Any, stride: int, size: tuple[Any, Any]
+    ) -> tuple[Any, Any]:
+        """Returns boxes `(batch, n, 4)` and scores `(batch, n)` of one level."""
+        batch, height, width = ops.shape(logits)[:3]
+        scores = ops.reshape(ops.sigmoid(logits), (batch, -1))
+        deltas = ops.reshape(deltas, (batch, -1, 4))
+        total = height * width * len(RATIOS)
+        references = anchors(height, width, stride)
+        wanted = self.per_level
+        if isinstance(total, int):
+            wanted = min(wanted, total)
+        else:
+            # The map may have fewer; how many is not known when the graph is made.
+            scores = ops.pad(scores, [(0, 0), (0, wanted)], constant_values=NO_BOX)
+            deltas = ops.pad(deltas, [(0, 0), (0, wanted), (0, 0)])
+            references = ops.pad(references, [(0, wanted), (0, 0)])
+        scores, index = ops.top_k(scores, wanted)
+        boxes = decode_boxes(
+            ops.take_along_axis(deltas, ops.cast(index, "int32")[..., None], 1),
+            ops.take(references, index, axis=0),
+            size=size,
+        )
+        has_area = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+        return boxes, ops.where(has_area, scores, NO_BOX)
+
+    def compute_output_spec(
+        self, logits: Sequence[Any], deltas: Sequence[Any], image: Any
+    ) -> Any:
+        shape = (image.shape[0], self.max_outputs, 4)
+        return keras.KerasTensor(shape, dtype="float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "max_outputs": self.max_outputs,
+            "per_level": self.per_level,
+            "strides": self.strides,
+        }
