@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
 STDS = (1.0, 1.0, 1.0, 1.0)
@@ -34,6 +35,7 @@ def encode_boxes(boxes: Any, references: Any, stds: Sequence[float] = STDS) -> A
         >>> encode_boxes(box, reference).numpy().tolist()
         [[0.5, 0.0, 0.0, 0.0]]
     """
+    boxes, references = _of_one_dtype(boxes, references)
     y, x, height, width = _centers(boxes)
     from_y, from_x, from_height, from_width = _centers(references)
     deltas = ops.stack(
@@ -75,7 +77,7 @@ def decode_boxes(
         >>> decode_boxes(deltas, reference, size=(4, 5)).numpy().tolist()
         [[0.0, 2.0, 4.0, 5.0]]
     """
-    deltas = ops.convert_to_tensor(deltas)
+    deltas, references = _of_one_dtype(deltas, references)
     deltas = deltas * ops.convert_to_tensor(stds, dtype=deltas.dtype)
     y, x, height, width = _centers(references)
     x = x + width * deltas[..., 0]
@@ -92,8 +94,14 @@ def decode_boxes(
     return ops.stack(corners, -1)
 
 
+def _of_one_dtype(*values: Any) -> list[Any]:
+    """Returns tensors of the dtype that arithmetic on all of them has."""
+    tensors = [ops.convert_to_tensor(value) for value in values]
+    dtype = keras.backend.result_type(*(each.dtype for each in tensors), float)
+    return [ops.cast(each, dtype) for each in tensors]
+
+
 def _centers(boxes: Any) -> tuple[Any, Any, Any, Any]:
     """Returns centers and sides: y, x, height, width."""
-    boxes = ops.convert_to_tensor(boxes)
     y0, x0, y1, x1 = (boxes[..., index] for index in range(4))
     return (y0 + y1) / 2, (x0 + x1) / 2, y1 - y0, x1 - x0

@@ -39,6 +39,15 @@ def test_decoding_undoes_encoding():
     )
 
 
+@pytest.mark.parametrize("dtype", ["int32", "float32", "float64"])
+def test_boxes_and_references_may_be_of_different_dtypes(dtype):
+    references = np.array([[0, 0, 4, 4]], dtype)
+    boxes = decode_boxes(np.array([[0.5, 0, 0, 0]]), references)
+    np.testing.assert_array_equal(boxes, [[0, 2, 4, 6]])
+    deltas = encode_boxes(np.array([[0, 2, 4, 6]]), references)
+    np.testing.assert_array_equal(deltas, [[0.5, 0, 0, 0]])
+
+
 def test_a_side_grows_by_62_and_a_half_at_most_and_ends_in_the_image():
     reference = np.array([[10.0, 10.0, 14.0, 12.0]])
     grown = np.asarray(decode_boxes(np.array([[0, 0, 9.0, -9.0]]), reference))
