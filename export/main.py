@@ -116,7 +116,7 @@ def _run(
         for notice in loaded.notices:
             note(COMMAND, notice)
         formats = _possible(formats, loaded, values["format"].present)
-        most = values.most_images or comparison.enough(loaded.preprocessing.size_px)
+        most = values.most_images or pipeline.enough_images(loaded)
         compared = comparison.read(origin, most)
         request = pipeline.Request(
             formats=formats,
@@ -127,8 +127,7 @@ def _run(
             batch=values.batch or None,
             any_size=values.any_size,
         )
-        artifacts = pipeline.run(loaded, compared, request, staging)
-    print(pipeline.table(artifacts, loaded.meaning.kind))
+        pipeline.run(loaded, compared, request, staging)
     return 0
 
 

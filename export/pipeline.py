@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from keras_convnext._messages import UsageError
 from keras_convnext.folding import fold_with_reasons
@@ -23,19 +21,24 @@ from .images import calibration
 from .images.calibration import Calibration
 from .images.comparison import ComparisonImages
 from .model import float32
-from .model.forward import Network, with_features
 from .model.loaded_model import Source
-from .publish import html_report, manifest
+from .output_kinds import OUTPUT_KINDS, OutputKind
+from .publish import html_report, manifest, presentation
 from .publish.manifest import Artifact
 from .publish.staging import Staging
-from .verify import parity, quantization_error
-from .verify.agreement import OUTPUT_WORDS, WORDS
-from .verify.reference import Reference, ask_keras, ask_model
+from .verify import quantization_error
+from .verify.agreement import OUTPUT_WORDS
 
 # Images on which every tensor of an integer file is compared.
 _TRACED = 4
 _WORST = 3
 _OUTPUT_LABELS = "output_labels.txt"
+# What is to be done with images before a TFLite file takes them.
+_SEEN = {
+    "center": "cut to its middle",
+    "squash": "squashed whole",
+    "keep_ratio": "a square of the image with its ratio kept",
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,16 @@ class Request:
     any_size: bool = False
 
 
+def enough_images(source: Source) -> int:
+    """Returns on how many images to compare the files with Keras.
+
+    Args:
+        source: What is exported.
+    """
+    kind = OUTPUT_KINDS[source.meaning.kind]
+    return kind.enough_images(source.preprocessing.size_px)
+
+
 def run(
     source: Source, images: ComparisonImages, request: Request, staging: Staging
 ) -> list[Artifact]:
@@ -78,20 +91,15 @@ def run(
     Raises:
         ExportError: A file does not agree with Keras. Nothing has been published then.
     """
+    kind = OUTPUT_KINDS[source.meaning.kind]
     original, source = source, _computing_in_float32(source)
-    reference = ask_keras(source, images)
-    precision = _precision_of(original, reference)
-    inner, left = _folded(source) if request.fold else (None, {})
-    network = Network(
-        source.model,
-        source.preprocessing,
-        inner,
-        meaning=source.meaning,
-        normalizes=source.normalizes,
-    )
+    reference = kind.ask_keras(source, images)
+    precision = _precision_of(original, reference, kind)
+    inner, left = _folded(source, kind) if request.fold else (None, {})
+    network = kind.network(source, inner)
     artifacts: list[Artifact] = []
     for made in _make(source, network, request, reference, staging):
-        shown = parity.verify(staging.folder / made.place, made.precision, reference)
+        shown = kind.verify(staging.folder / made.place, made.precision, reference)
         if shown.problems:
             raise ExportError(
                 f"{made.place} does not agree with Keras and was not exported: "
@@ -99,10 +107,16 @@ def run(
             )
         artifacts.append(made.proven(shown))
     _write_companions(source, staging.folder)
-    page = html_report.render(source, reference, artifacts, images.origin)
+    page = html_report.render(
+        source, reference, artifacts, images.origin, kind.presentation
+    )
     (staging.folder / html_report.NAME).write_text(page, encoding="utf-8")
     described = manifest.describe(
-        source, reference, artifacts, images.origin, staging.out
+        source,
+        artifacts,
+        [kind.presentation.figures(made, reference) for made in artifacts],
+        {"count": len(reference.names), "origin": images.origin},
+        staging.out,
     )
     described["source"]["precision"] = precision
     described["folding"] = {"folded": inner is not None, "left": left}
@@ -117,6 +131,7 @@ def run(
         manifest.NAME,
     ):
         staging.publish(name)
+    print(presentation.table(artifacts, reference, kind.presentation))
     return artifacts
 
 
@@ -128,22 +143,21 @@ def _computing_in_float32(source: Source) -> Source:
         raise UsageError(f"{source.name}: {error}") from error
 
 
-def _precision_of(original: Source, reference: Reference) -> dict[str, Any]:
+def _precision_of(original: Source, reference: Any, kind: OutputKind) -> dict[str, Any]:
     """Returns a model's precision and its difference from float32, and prints both."""
     policies = float32.other_precisions(original.model)
     if not policies:
         return {"policies": ["float32"], "max_abs_diff": 0.0}
-    answers = ask_model(original, reference.tensors)
-    difference = float(np.max(np.abs(answers - reference.probabilities)))
+    difference, words = kind.difference(original, reference)
     print(
         f"export: {original.name} computes in {', '.join(policies)}, its files in "
-        f"float32 with the same weights: {difference:.1g} at most from its own answers",
+        f"float32 with the same weights: {words}",
         file=sys.stderr,
     )
     return {"policies": policies, "max_abs_diff": difference}
 
 
-def _folded(source: Source) -> tuple[Any, dict[str, str]]:
+def _folded(source: Source, kind: OutputKind) -> tuple[Any, dict[str, str]]:
     """Returns the folded model and why some layers stayed.
 
     Returns nothing for a model that folding cannot follow.
@@ -152,7 +166,7 @@ def _folded(source: Source) -> tuple[Any, dict[str, str]]:
         quantized = float32.quantized_layers(source.model)
         if quantized:
             raise ValueError(f"Keras has quantized {quantized[0]}")
-        return fold_with_reasons(with_features(source.model))
+        return fold_with_reasons(kind.graph(source))
     except ValueError as error:
         print(f"export: not folded: {error}", file=sys.stderr)
         return None, {}
@@ -169,30 +183,32 @@ def _where(made: Artifact) -> list[str]:
 
 def _make(
     source: Source,
-    network: Network,
+    network: Any,
     request: Request,
-    reference: Reference,
+    reference: Any,
     staging: Staging,
 ) -> Iterator[Artifact]:
     """Writes the files into the staging folder, one at a time."""
+    kind = OUTPUT_KINDS[source.meaning.kind]
     if "saved_model" in request.formats:
         version = saved_model.next_version(staging.out / saved_model.FOLDER)
         place = f"{saved_model.FOLDER}/{version}"
         folder = staging.folder / place
         folder.parent.mkdir()
-        saved_model.write(source, network, folder, request.default_signature)
+        default = request.default_signature
+        saved_model.write(source, network, folder, default)
         yield Artifact(
             place=place,
             format="saved_model",
             precision=PRECISIONS["float32"],
             bytes=manifest.size_bytes(folder),
-            inputs=_saved_model_inputs(network, request.default_signature),
+            inputs=_saved_model_inputs(kind.inputs(network), default),
         )
     if "tflite" not in request.formats:
         return
     images = None
     if request.calibration is not None:
-        images = calibration.load(request.calibration, source.preprocessing)
+        images = calibration.load(request.calibration, source.preprocessing, kind.view)
     exact = tflite.convert(
         network, PRECISIONS["float32"], batch=request.batch, any_size=request.any_size
     )
@@ -265,31 +281,25 @@ def packed_names(source: Source) -> dict[str, Sequence[str]]:
 def _description(source: Source, labels_name: str) -> Description:
     """Returns the description for a TFLite file's metadata."""
     seen = source.preprocessing
-    how = "cut to its middle" if seen.crop_mode == "center" else "squashed whole"
     return Description(
         name=source.name,
         description=OUTPUT_WORDS[source.meaning.kind],
         license=source.license or "",
         size_px=seen.size_px,
-        image=f"RGB in 0..255, {how}, {seen.interpolation}; not normalized.",
+        image=f"RGB in 0..255, {_SEEN[seen.crop_mode]}, {seen.interpolation}; not "
+        "normalized.",
         outputs=f"{OUTPUT_WORDS[source.meaning.kind]} ({source.meaning.origin})",
         labels_name=labels_name,
+        is_label_map=source.meaning.kind == "label_map",
     )
 
 
-def _saved_model_inputs(network: Network, default: str) -> dict[str, str]:
-    side = network.size_px
-    tensors = f"tensors: float32 (batch, {side}, {side}, 3) in 0..255, "
-    tensors += "resized and cropped"
-    inputs = {
-        "bytes": "image_bytes: string (batch,), encoded JPEG, PNG, GIF, BMP or WebP",
-        "images": "images: uint8 (batch, height, width, 3)",
-        "tensors": tensors,
-        "features": tensors,
+def _saved_model_inputs(inputs: Mapping[str, str], default: str) -> dict[str, str]:
+    """Returns what every signature takes, the default one first."""
+    return {
+        "serving_default": inputs.get(default, inputs[next(iter(inputs))]),
+        **inputs,
     }
-    if network.meaning.kind == "features":
-        inputs, default = {"features": tensors}, "features"
-    return {"serving_default": inputs[default], **inputs}
 
 
 def _write_companions(source: Source, folder: Path) -> None:
@@ -298,32 +308,3 @@ def _write_companions(source: Source, folder: Path) -> None:
         (folder / LABELS).write_text(labels, encoding="utf-8")
     preprocessing = json.dumps(asdict(source.preprocessing), indent=2) + "\n"
     (folder / PREPROCESSING).write_text(preprocessing, encoding="utf-8")
-
-
-def table(artifacts: Sequence[Artifact], kind: str) -> str:
-    """Returns a line for each file: size, difference, agreement and time.
-
-    Args:
-        artifacts: What was made.
-        kind: What the model's outputs are, as `OutputMeaning.kind`.
-    """
-    rows = [("file", "MB", "max diff", WORDS[kind], "ms")]
-    for artifact in artifacts:
-        shown = artifact.shown
-        rows.append(
-            (
-                artifact.place,
-                f"{artifact.bytes / 1e6:.1f}",
-                f"{shown.max_abs_diff:.1e}",
-                f"{shown.agreement:.1%}",
-                f"{shown.latency_ms['p50']:.1f}",
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *rest in rows:
-        cells = [
-            cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)
-        ]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]))
-    return "\n".join(lines)

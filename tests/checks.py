@@ -19,6 +19,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_convnext import pyramid
+from keras_convnext.models import build
+from keras_convnext.segmentation import ResizeLike
+from keras_convnext.segmentation.heads import upernet_head
 from keras_convnext.variants import Variant, find_variant
 
 POLICIES = ("mixed_float16", "mixed_bfloat16", "float64")
@@ -51,6 +55,20 @@ def raise_gains(model: keras.Model, seed: int = 1) -> keras.Model:
         if variable.name in ("gamma", "beta", "bias"):
             variable.assign(random.uniform(0.1, 1.0, variable.shape))
     return model
+
+
+def tiny_upernet(
+    classes: int = 3, size_px: int | None = None, activation: str | None = "softmax"
+) -> keras.Model:
+    """Returns UPerNet on `tiny_variant` with 16 channels inside instead of 512."""
+    shape = (size_px, size_px, 3)
+    network = build(tiny_variant(), include_top=False, weights=None, input_shape=shape)
+    levels = list(pyramid(network, norms=True).pyramid_outputs.values())
+    logits = upernet_head(levels, classes, channels=16)
+    outputs = ResizeLike(dtype="float32")(logits, network.input)
+    if activation is not None:
+        outputs = keras.layers.Activation(activation, dtype="float32")(outputs)
+    return keras.Model(network.inputs, outputs, name="tiny_upernet")
 
 
 def balance_classes(model: keras.Model, images: np.ndarray) -> keras.Model:

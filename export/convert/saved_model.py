@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from keras_convnext._messages import UsageError
 from keras_convnext._stderr import hold_stderr
+from keras_convnext.inference.outputs import Kind
 from keras_convnext.inference.sidecars import LABELS
 
 from .. import version_folders
 from ..model.forward import Network
+from ..model.label_map_network import LabelMapNetwork
 from ..model.loaded_model import Source
-from . import signatures, warmup_requests
+from . import label_map_signatures, signatures, warmup_requests
 
 FOLDER = "saved_model"
 # How many classes the signature for encoded images tells.
@@ -42,7 +46,10 @@ def next_version(folder: Path) -> int:
 
 
 def write(
-    source: Source, network: Network, folder: Path, default: str = "bytes"
+    source: Source,
+    network: tf.Module,
+    folder: Path,
+    default: str = "bytes",
 ) -> None:
     """Writes one version.
 
@@ -56,16 +63,30 @@ def write(
         asset = folder.with_name(LABELS)
         asset.write_text("\n".join(source.labels) + "\n", encoding="utf-8")
         network.labels = tf.saved_model.Asset(str(asset))
-    made = signatures.make(
-        network,
-        source.preprocessing,
-        source.labels,
-        min(TOP_CLASSES, len(source.labels)),
-        default,
-    )
+    made = _SIGNATURES[source.meaning.kind](network, source, default)
     with hold_stderr():
         tf.saved_model.save(network, str(folder), signatures=made)
     default = default if default in made else "features"
     warmup_requests.write(
-        folder, source.model.name, network.size_px, default, list(made)
+        folder, source.model.name, source.preprocessing.size_px, default, list(made)
     )
+
+
+def _class_signatures(network: Network, source: Source, default: str) -> dict[str, Any]:
+    top = min(TOP_CLASSES, len(source.labels))
+    return signatures.make(network, source.preprocessing, source.labels, top, default)
+
+
+def _pixel_signatures(
+    network: LabelMapNetwork, source: Source, default: str
+) -> dict[str, Any]:
+    return label_map_signatures.make(network, source.preprocessing, default)
+
+
+# By what a model's outputs mean.
+_SIGNATURES: dict[Kind, Callable[..., dict[str, Any]]] = {
+    "softmax": _class_signatures,
+    "sigmoid": _class_signatures,
+    "features": _class_signatures,
+    "label_map": _pixel_signatures,
+}

@@ -24,7 +24,7 @@ DEFAULTS = ("bytes", "images", "tensors")
 EXAMPLE_IMAGE = "image/encoded"
 
 
-def _status(contents: tf.Tensor, is_good: tf.Tensor) -> tf.Tensor:
+def status_of(contents: tf.Tensor, is_good: tf.Tensor) -> tf.Tensor:
     """Returns the problem with an image's bytes, or an empty string."""
     data = headers.read(contents)
     kind = headers.image_format(data)
@@ -87,7 +87,7 @@ def _views(
     return tf.ensure_shape(spread, (None, side, side, 3)), is_good
 
 
-def _require_images(batch: tf.Tensor) -> None:
+def require_images(batch: tf.Tensor) -> None:
     """Fails clearly where a batch has no image, or its images no pixel.
 
     Some kernels would fail on such shapes too, with words about their own insides.
@@ -103,13 +103,13 @@ def _from_bytes(
     names = tf.constant(list(labels))
 
     def classify(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        _require_images(image_bytes)
+        require_images(image_bytes)
         views, is_good = _views(image_bytes, preprocessing)
         scores = _score_of_each(network.probabilities(views), len(labels))
         scores, indices = tf.math.top_k(scores, top)
         row_is_good = is_good[:, tf.newaxis]
         status = tf.map_fn(
-            lambda pair: _status(*pair),
+            lambda pair: status_of(*pair),
             (image_bytes, is_good),
             fn_output_signature=tf.string,
         )
@@ -146,7 +146,7 @@ def _score_of_each(probabilities: tf.Tensor, names: int) -> tf.Tensor:
 
 def _from_images(network: Network, preprocessing: Preprocessing) -> Callable:
     def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        _require_images(images)
+        require_images(images)
         views = tf.map_fn(
             lambda image: evaluation_view(image, preprocessing),
             images,

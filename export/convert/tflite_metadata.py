@@ -21,7 +21,7 @@ _MODEL_IDENTIFIER = b"TFL3"
 # The oldest parser that knows all that is written here.
 _MIN_PARSER_VERSION = "1.0.0"
 # Numbers of enumerations and of members of unions in the schema.
-_TENSOR_AXIS_LABELS = 2
+_TENSOR_AXIS_LABELS, _TENSOR_VALUE_LABELS = 2, 3
 _RGB = 1
 _FEATURE_PROPERTIES, _IMAGE_PROPERTIES = 1, 2
 _NORMALIZATION_OPTIONS = 1
@@ -41,6 +41,7 @@ class Description:
         image: What is to be done with images before they are given to it.
         outputs: What its outputs are.
         labels_name: The packed file with a line for each output; empty without.
+        is_label_map: Whether the outputs are numbers of such lines, one a pixel.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Description:
     image: str
     outputs: str
     labels_name: str
+    is_label_map: bool = False
 
 
 def with_metadata(contents: bytes, description: Description) -> bytes:
@@ -128,16 +130,20 @@ def _output(builder: flatbuffers.Builder, description: Description) -> int:
     words = ("probability", description.outputs)
     if not description.labels_name:
         return _tensor(builder, ("features", description.outputs), content, None, {})
+    is_map = description.is_label_map
+    kind = _TENSOR_VALUE_LABELS if is_map else _TENSOR_AXIS_LABELS
     file = _table(
         builder,
         {
             0: _offset(builder.CreateString(description.labels_name)),
             1: _offset(builder.CreateString("A class name for each output.")),
-            2: _int8(_TENSOR_AXIS_LABELS),
+            2: _int8(kind),
         },
     )
     files = {6: _offset(_vector(builder, [file]))}
-    return _tensor(builder, words, content, (0.0, 1.0), files)
+    if is_map:
+        words = ("classes", description.outputs)
+    return _tensor(builder, words, content, None if is_map else (0.0, 1.0), files)
 
 
 def _tensor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from keras_convnext._messages import UsageError
 from keras_convnext.preprocessing import Preprocessing
 
 from . import comparison, image_sets
-from .image_sets import ImageSet, Splits
+from .image_set import ImageSet, Splits
 from .run_images import find_run_images
 
 # With fewer, the ranges are those of the few.
@@ -93,12 +94,17 @@ def _only(image_set: ImageSet, numbers: np.ndarray) -> ImageSet | None:
     )
 
 
-def load(calibration: Calibration, preprocessing: Preprocessing) -> np.ndarray:
+def load(
+    calibration: Calibration,
+    preprocessing: Preprocessing,
+    view: Callable[[np.ndarray, Preprocessing], np.ndarray],
+) -> np.ndarray:
     """Returns the images as the model sees them.
 
     Args:
         calibration: Where they are.
         preprocessing: What is done with them.
+        view: How: returns an image as a file of one size sees it.
 
     Returns:
         float32 `(count, size_px, size_px, 3)`, 0..255.
@@ -106,10 +112,8 @@ def load(calibration: Calibration, preprocessing: Preprocessing) -> np.ndarray:
     Raises:
         UsageError: An image cannot be decoded.
     """
-    from keras_convnext.image import evaluation_view
-
     views = [
-        evaluation_view(comparison.decode(image), preprocessing).numpy()
+        view(comparison.decode(image), preprocessing)
         for image in calibration.image_set.read(calibration.numbers)
     ]
     return np.stack(views)

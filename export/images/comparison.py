@@ -13,13 +13,14 @@ from PIL import Image
 from keras_convnext._messages import UsageError
 
 from . import image_sets
-from .image_sets import EncodedImage, ImageSet
+from .image_set import EncodedImage, ImageSet
 from .run_images import find_run_images
 
 # Each image is classified about ten times. That many of 224 px take a large model a
 # minute; of smaller ones more are taken, up to a number that tells 99.9 % from all.
 _IMAGES_AT_224_PX = 128
 _MOST_IMAGES = 2000
+_LABEL_MAPS = 16
 _GENERATED = 16
 
 
@@ -100,6 +101,14 @@ def enough(size_px: int) -> int:
     """Returns on how many images to compare a model that takes this size."""
     of_that_work = _IMAGES_AT_224_PX * 224**2 // size_px**2
     return min(_MOST_IMAGES, max(_IMAGES_AT_224_PX, of_that_work))
+
+
+def enough_label_maps(size_px: int) -> int:
+    """Returns on how many images to compare a segmentation model of this size.
+
+    Each has some hundred thousand pixels, and takes many times a classifier's work.
+    """
+    return max(_LABEL_MAPS, enough(size_px) // 8)
 
 
 def _validation(workdir: Path) -> ImageSet | None:

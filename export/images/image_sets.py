@@ -21,54 +21,10 @@ from keras_convnext._data.data_error import DataError
 from keras_convnext._files import cache_home, is_image
 from keras_convnext._messages import UsageError
 
+from .image_set import EncodedImage, ImageSet, Splits
+from .masks import find_masks
+
 _EVALUATION_SPLITS = ("validation", "test")
-
-
-@dataclass(frozen=True)
-class EncodedImage:
-    """An encoded image, what it is called, and its class where that is known."""
-
-    name: str
-    contents: bytes
-    label: str | None = None
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Images of a data source.
-
-    Attributes:
-        words: What they are, for people.
-        count: How many there are.
-        read: Returns the images of these numbers, in the numbers' order.
-        streamed: Whether reading a number means reading all before it.
-    """
-
-    words: str
-    count: int
-    read: Callable[[Iterable[int]], list[EncodedImage]]
-    streamed: bool = False
-
-    def order(self, seed: int = 0) -> np.ndarray:
-        """Returns the numbers in a random order, in their own where streamed."""
-        if self.streamed:
-            return np.arange(self.count)
-        return np.random.default_rng(seed).permutation(self.count)
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The two parts of what a spec names; `None` for one that it has not.
-
-    Attributes:
-        training: Images that a model may have learned from.
-        validation: Images apart from those.
-        undivided: Whether both are the same images.
-    """
-
-    training: ImageSet | None
-    validation: ImageSet | None
-    undivided: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +88,7 @@ def of_files(
         found = []
         for path in (files[number] for number in numbers):
             try:
-                contents = _encoded(path)
+                contents = encode(path)
             except ValueError as error:
                 if skip_unreadable:
                     continue
@@ -143,7 +99,7 @@ def of_files(
     return ImageSet(words, len(files), read)
 
 
-def _encoded(path: Path) -> bytes:
+def encode(path: Path) -> bytes:
     """Returns a file that the exported graph can decode: itself, or a PNG of it.
 
     Raises:
@@ -350,10 +306,15 @@ def _streamed(
     return [found[number] for number in wanted]
 
 
+def _masks(named: str, _: _Options) -> Splits:
+    return find_masks(named, encode)
+
+
 _KINDS: dict[str, Callable[[str, _Options], Splits]] = {
     "digits": lambda _, options: _named("digits", options),
     "folder": _folder,
     "array": _array,
+    "masks": _masks,
     "tfrecord": partial(_records, store="tfrecord"),
     "array_record": _array_records,
     "tfds": _named,

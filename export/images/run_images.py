@@ -6,10 +6,11 @@ import csv
 import json
 from pathlib import Path
 
+from keras_convnext._data import forms
 from keras_convnext._messages import UsageError
 
-from . import image_sets
-from .image_sets import ImageSet, Splits
+from . import image_sets, masks
+from .image_set import ImageSet, Splits
 
 _RECIPE, _VALIDATION = "recipe.json", "validation.csv"
 
@@ -35,18 +36,29 @@ def find_run_images(workdir: Path) -> Splits:
     splits = image_sets.find("data", data, download=False, split=split)
     if not splits.undivided:
         return splits
-    return _divided(Path(data.partition(":")[2]).expanduser(), workdir / _VALIDATION)
+    kind, named = forms.parse(data)
+    divide = _divide_masks if kind == "masks" else _divided
+    return divide(Path(named).expanduser(), workdir / _VALIDATION)
 
 
-def _divided(root: Path, validation: Path) -> Splits:
-    """Divides a folder as the run did, by the names of its validation images."""
+def _divide_masks(root: Path, validation: Path) -> Splits:
+    """Divides images with masks as the run did."""
+    return masks.divide(root, _names_in(validation, root), image_sets.encode)
+
+
+def _names_in(validation: Path, root: Path) -> set[Path]:
     try:
         with validation.open(encoding="utf-8", newline="") as rows:
-            kept_apart = {Path(row["image"]).resolve() for row in csv.DictReader(rows)}
+            return {Path(row["image"]).resolve() for row in csv.DictReader(rows)}
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
             f"there is no {validation}, which lists the validation images of {root}"
         ) from None
+
+
+def _divided(root: Path, validation: Path) -> Splits:
+    """Divides a folder as the run did, by the names of its validation images."""
+    kept_apart = _names_in(validation, root)
     files = image_sets.files_in(root)
     apart = [file for file in files if file.resolve() in kept_apart]
     gone = [file for file in kept_apart if not file.exists()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -12,10 +12,8 @@ from typing import Any
 
 from ..convert.precisions import Precision
 from ..model.loaded_model import Source
-from ..verify.agreement import WORDS
-from ..verify.parity import ParityResult
 from ..verify.quantization_error import LayerError
-from ..verify.reference import Reference
+from ..verify.result import Result
 
 NAME = "export.json"
 _VERSIONS_OF = ("tensorflow", "keras", "ai-edge-litert", "numpy")
@@ -43,14 +41,14 @@ class Artifact:
     inputs: dict[str, str]
     operators: tuple[str, ...] = ()
     layers: tuple[LayerError, ...] = ()
-    result: ParityResult | None = None
+    result: Result | None = None
 
-    def proven(self, result: ParityResult) -> Artifact:
+    def proven(self, result: Result) -> Artifact:
         """Returns the same with its proof."""
         return replace(self, result=result)
 
     @property
-    def shown(self) -> ParityResult:
+    def shown(self) -> Result:
         """The proof.
 
         Raises:
@@ -80,26 +78,21 @@ def _versions() -> dict[str, str]:
 
 
 def _entry(
-    artifact: Artifact, source: Source, reference: Reference, origin: str
+    artifact: Artifact,
+    source: Source,
+    images: dict[str, Any],
+    figures: Mapping[str, Any],
 ) -> dict[str, Any]:
     result = artifact.shown
     return {
         "format": artifact.format,
         "precision": artifact.precision.name,
         "bytes": artifact.bytes,
-        "max_abs_diff": result.max_abs_diff,
-        "max_abs_diff_limit": artifact.precision.most_difference,
-        "cosine": result.cosine,
-        "agreement": result.agreement,
-        "agreement_of": WORDS[reference.kind],
-        "top1_agreement": result.agreement if reference.kind == "softmax" else None,
-        "top5_agreement": result.top5_agreement,
-        "top1": result.accuracy,
-        "keras_top1": reference.accuracy(reference.probabilities),
+        **figures,
         "latency_ms": result.latency_ms,
         "load_ms": result.load_ms,
         "peak_memory_mb": result.peak_memory_mb,
-        "pictures": {"count": len(result.probabilities), "origin": origin},
+        "pictures": images,
         "inputs": artifact.inputs,
         "operators": artifact.operators,
         "layers": [asdict(layer) for layer in artifact.layers],
@@ -110,18 +103,18 @@ def _entry(
 
 def describe(
     source: Source,
-    reference: Reference,
     artifacts: Sequence[Artifact],
-    origin: str,
+    figures: Sequence[Mapping[str, Any]],
+    images: dict[str, Any],
     out: Path,
 ) -> dict[str, Any]:
     """Returns the manifest.
 
     Args:
         source: What was exported.
-        reference: Keras' answers.
         artifacts: What was made of it.
-        origin: Where the images of the proof are from.
+        figures: What each one's kind of output is measured by.
+        images: How many images the proof is on, and where they are from.
         out: The output folder. What an older manifest there says of files that still
             exist and were not made anew is kept.
     """
@@ -132,8 +125,8 @@ def describe(
         entries = {
             place: entry for place, entry in entries.items() if (out / place).exists()
         }
-    for artifact in artifacts:
-        entries[artifact.place] = _entry(artifact, source, reference, origin)
+    for artifact, measured in zip(artifacts, figures, strict=True):
+        entries[artifact.place] = _entry(artifact, source, images, measured)
     return {
         "source": {
             "name": source.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -251,18 +251,28 @@ class Rest:
         return Response(text, media_type="text/html", headers=_PAGE_HEADERS)
 
     def _shown_models(self) -> list[dict[str, Any]]:
-        """Returns the models that take encoded images and say classes."""
+        """Returns the models that take encoded images, for classes or label maps."""
         found = []
         for name in self._service.models.names():
             with self._service.models.held(name) as handle:
                 for signature in handle.servable.signatures.values():
                     inputs = list(signature.definition.inputs)
                     outputs = set(signature.definition.outputs)
-                    if (
-                        len(inputs) == 1
-                        and inputs[0].endswith("_bytes")
-                        and {"classes", "scores"} <= outputs
-                    ):
-                        found.append({"model": name, "signature": signature.name})
+                    of_file = len(inputs) == 1 and inputs[0].endswith("_bytes")
+                    shown = {"model": name, "signature": signature.name}
+                    if of_file and outputs >= {"classes", "scores"}:
+                        found.append(shown)
+                        break
+                    if of_file and outputs >= {"classes", "sizes"}:
+                        found.append({**shown, **_colors(handle.servable.labels)})
                         break
         return found
+
+
+def _colors(labels: Sequence[str]) -> dict[str, Any]:
+    """Returns names and colors of the classes of pixels, for the page."""
+    # It loads Keras, which servers of classifiers do without.
+    from keras_convnext.segmentation import palette_for
+
+    names = labels or [f"class {number}" for number in range(256)]
+    return {"labels": list(names), "colors": palette_for(names).tolist()}

@@ -12,6 +12,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from keras_convnext.inference.sidecars import LABELS
+
 from ..convert.warmup_requests import PLACE as WARM_UP
 from .errors import Code, Refusal, invalid
 
@@ -122,6 +124,7 @@ class Servable:
 
     Attributes:
         signatures: Its functions by name.
+        labels: The class names that lie inside; empty where there are none.
     """
 
     def __init__(self, folder: Path):
@@ -137,6 +140,7 @@ class Servable:
             )
         # The functions do not keep alive the object that owns their variables.
         self._loaded = tf.saved_model.load(str(folder), tags=_TAGS)
+        self.labels = _read_labels(folder)
         definitions = graph.signature_def
         self.signatures = {
             name: Signature(name, definitions[name], function)
@@ -159,6 +163,14 @@ class Servable:
                 unsigned, f'Serving signature name: "{name}" not found in signature def'
             )
         return self.signatures[name]
+
+
+def _read_labels(folder: Path) -> tuple[str, ...]:
+    try:
+        text = (folder / "assets" / LABELS).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ()
+    return tuple(text.splitlines())
 
 
 def _warm_ups(folder: Path) -> Iterator[Any]:

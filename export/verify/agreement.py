@@ -20,6 +20,7 @@ OUTPUT_WORDS = {
     "softmax": "Probabilities of classes of which an image has one",
     "sigmoid": "The probability of each label by itself",
     "features": "Features, no classes",
+    "label_map": "The class of each pixel",
 }
 # Float32's own rounding of a cosine of two like vectors.
 _COSINE_ROUNDING = 1e-6

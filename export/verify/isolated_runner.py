@@ -70,6 +70,8 @@ def run_saved_model(folder: str, questions: Any) -> Arrays:
         parts = [signatures[name](tensors=row[None])[output] for row in tensors]
         return np.concatenate(parts)
 
+    if "sizes" in getattr(signatures.get("bytes"), "structured_outputs", ()):
+        return {"load_ms": np.array(load_ms), **_label_maps(signatures, questions)}
     if "tensors" not in signatures:
         return {
             "answers": each("features", "features"),
@@ -110,6 +112,42 @@ def run_saved_model(folder: str, questions: Any) -> Arrays:
         "bytes_scores": np.delete(answers["scores"], half, axis=0),
         "load_ms": np.array(load_ms),
         "latencies_ms": _latencies_ms(lambda: signatures["tensors"](tensors=one)),
+    }
+
+
+def _label_maps(signatures: Any, questions: Any) -> Arrays:
+    """Asks every signature of a SavedModel that labels pixels."""
+    import tensorflow as tf
+
+    def from_bytes(files: list[bytes]) -> Any:
+        return signatures["bytes"](image_bytes=tf.constant(files))
+
+    files = [array.tobytes() for array in _numbered(questions, "files_")]
+    images = _numbered(questions, "images_")
+    tensors = [tf.constant(row[None]) for row in questions["tensors"]]
+    answers = {}
+    status = []
+    for index, file in enumerate(files):
+        found = from_bytes([file])
+        answers[f"map_{index}"] = found["classes"].numpy()[0]
+        status.append(found["status"].numpy()[0])
+    # A broken file stands beside a good one, which must not feel it.
+    mixed = from_bytes([_BROKEN_FILE, files[0]])
+    height, width = mixed["sizes"].numpy()[1]
+    answers["beside_broken"] = mixed["classes"].numpy()[1, :height, :width]
+    for index, image in enumerate(images):
+        found = signatures["images"](images=tf.constant(image[None]))
+        answers[f"image_map_{index}"] = found["classes"].numpy()[0]
+    return {
+        **answers,
+        "answers": np.concatenate(
+            [signatures["tensors"](tensors=row)["classes"] for row in tensors]
+        ),
+        "bytes_status": np.array(status).astype(bytes),
+        "broken_status": np.array(mixed["status"].numpy()[0]).astype(bytes),
+        "latencies_ms": _latencies_ms(
+            lambda: signatures["tensors"](tensors=tensors[0])
+        ),
     }
 
 

@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,8 +68,16 @@ class ParityResult:
     problems: list[str] = field(default_factory=list)
 
 
-def _run_alone(artifact: Path, reference: Reference) -> dict[str, np.ndarray]:
-    """Returns the file's outputs, computed in a fresh process."""
+def run_alone(artifact: Path, reference: Any) -> dict[str, np.ndarray]:
+    """Returns the file's outputs, computed in a fresh process.
+
+    Args:
+        artifact: A SavedModel's folder or a TFLite file.
+        reference: Has the files, images and tensors to ask about.
+
+    Raises:
+        ExportError: The file does not run at all.
+    """
     with tempfile.TemporaryDirectory() as folder:
         questions, answers = Path(folder, "questions.npz"), Path(folder, "answers.npz")
         files = {
@@ -157,7 +166,8 @@ def _is_first(labels: tuple[str, ...], name: str, scores: np.ndarray) -> bool:
     return max(own, default=-np.inf) >= np.max(scores) - _TIE
 
 
-def _rounded(value: np.ndarray) -> float | None:
+def finite_or_none(value: np.ndarray) -> float | None:
+    """Returns a figure with one digit after the point; None for no number."""
     return round(float(value), 1) if np.isfinite(value) else None
 
 
@@ -172,7 +182,7 @@ def verify(artifact: Path, precision: Precision, reference: Reference) -> Parity
     Raises:
         ExportError: The file does not run at all.
     """
-    answers = _run_alone(artifact, reference)
+    answers = run_alone(artifact, reference)
     expected = reference.probabilities.astype(np.float64)
     found = answers["answers"].astype(np.float64)
     difference = _difference(expected, found)
@@ -200,7 +210,7 @@ def verify(artifact: Path, precision: Precision, reference: Reference) -> Parity
         top5_agreement=_top5_agreement(reference.kind, expected, found),
         latency_ms={"p50": round(float(p50), 3), "p95": round(float(p95), 3)},
         load_ms=round(float(answers["load_ms"]), 1),
-        peak_memory_mb=_rounded(answers["peak_bytes"] / 1e6),
+        peak_memory_mb=finite_or_none(answers["peak_bytes"] / 1e6),
         accuracy=reference.accuracy(found),
         problems=problems,
     )

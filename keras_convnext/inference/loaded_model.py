@@ -107,6 +107,12 @@ def load_model_file(
     preprocessing, normalizes, more = _find_preprocessing(
         path, model, size_px, normalization
     )
+    if meaning.kind == "label_map":
+        # Whatever crop its backbone's classifier had: a label map is of all pixels.
+        own = {
+            name: getattr(preprocessing, name) for name in ("size_px", "mean", "std")
+        }
+        preprocessing = dataclasses.replace(WHOLE_IMAGE, **own)
     return LoadedModel(
         str(path), model, meaning, labels, preprocessing, normalizes, notices + more
     )

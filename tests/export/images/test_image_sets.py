@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from export.images import calibration, comparison, image_sets
+from export.images.run_images import find_run_images
 from keras_convnext._messages import UsageError
 
 
@@ -295,3 +296,47 @@ def test_a_run_whose_images_are_not_to_be_had_is_one_line(tmp_path):
     assert "\n" not in str(told.value)
     with pytest.raises(UsageError, match="a published checkpoint has no run"):
         calibration.find(None)
+
+
+def write_masks(folder, count):
+    write_images(folder / "images", count)
+    (folder / "annotations").mkdir()
+    for index in range(count):
+        mask = np.full((8, 8), index % 2, np.uint8)
+        mask[0] = 255
+        Image.fromarray(mask).save(folder / "annotations" / f"{index:03d}.png")
+    (folder / "classes.txt").write_text("background\nnucleus\n")
+
+
+def test_images_come_with_the_labels_of_their_pixels(tmp_path):
+    write_masks(tmp_path, 3)
+    found = image_sets.find("images", f"masks:{tmp_path}")
+    assert found.undivided
+    [image] = found.training.read([1])
+    assert image.classes == ("background", "nucleus")
+    assert image.mask[:2].tolist() == [[255] * 8, [1] * 8]
+    assert pixels_of(image)[0, 0].tolist() == [0, 1, 0]
+
+
+def test_masks_of_a_run_are_divided_as_the_run_did(tmp_path):
+    write_masks(tmp_path / "data", 4)
+    record = {"data": f"masks:{tmp_path}/data"}
+    (tmp_path / "recipe.json").write_text(json.dumps(record))
+    apart = tmp_path / "data" / "images" / "002.png"
+    (tmp_path / "validation.csv").write_text(f"image,miou\n{apart},0.5\n")
+    splits = find_run_images(tmp_path)
+    assert [image.name for image in splits.validation.read([0])] == ["002.png"]
+    others = splits.training.read(range(splits.training.count))
+    assert [image.name for image in others] == ["000.png", "001.png", "003.png"]
+    apart.unlink()
+    with pytest.raises(UsageError, match="1 of the run's validation images"):
+        find_run_images(tmp_path)
+
+
+def test_a_number_without_a_name_is_refused(tmp_path):
+    write_masks(tmp_path, 2)
+    mask = Image.fromarray(np.full((8, 8), 7, np.uint8))
+    mask.save(tmp_path / "annotations" / "000.png")
+    splits = image_sets.find("images", f"masks:{tmp_path}")
+    with pytest.raises(UsageError, match=r"000\.png holds numbers that classes\.txt"):
+        splits.training.read([0])

@@ -319,7 +319,7 @@ def test_a_file_that_answers_all_images_alike_never_passes(
         "load_ms": np.array(1.0),
         "peak_bytes": np.array(1.0),
     }
-    monkeypatch.setattr(parity, "_run_alone", lambda *_: answers)
+    monkeypatch.setattr(parity, "run_alone", lambda *_: answers)
     shown = parity.verify("file", precision, reference(kind, keras_says))
     # The classes are the same: by them alone the file would pass.
     assert shown.agreement == 1.0

@@ -74,6 +74,17 @@ def test_a_model_without_files_beside_it_says_what_it_takes_for_granted(tmp_path
     assert "resized to 512 px and keep their ratio" in model.notices[1]
 
 
+def test_the_crop_of_its_backbones_classifier_is_none_of_a_segmentation_models(
+    tmp_path,
+):
+    write_model(tmp_path, brightest_channel())
+    record = {"size_px": SIDE_PX, "crop_mode": "center", "crop_fraction": 0.875}
+    (tmp_path / "preprocessing.json").write_text(json.dumps(record))
+    seen = keras_convnext.load(tmp_path).preprocessing
+    assert (seen.crop_mode, seen.crop_fraction) == ("keep_ratio", 1.0)
+    assert (seen.interpolation, seen.antialias) == ("bilinear", False)
+
+
 def test_a_network_of_one_size_takes_whole_images_with_the_same_weights():
     model = keras_convnext.UPerNet(
         "convnext_atto", 3, input_shape=(64, 64, 3), auxiliary_head=False

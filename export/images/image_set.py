@@ -1,0 +1,65 @@
+"""Images that can be had, encoded: what every source of them gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An encoded image, what it is called, and its class or mask where that is known.
+
+    Attributes:
+        name: What it is called.
+        contents: The file.
+        label: Its class.
+        mask: Labels of its pixels, `(height, width)`: numbers of `classes`.
+        classes: The names of the labels in `mask`.
+    """
+
+    name: str
+    contents: bytes
+    label: str | None = None
+    mask: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of a data source.
+
+    Attributes:
+        words: What they are, for people.
+        count: How many there are.
+        read: Returns the images of these numbers, in the numbers' order.
+        streamed: Whether reading a number means reading all before it.
+    """
+
+    words: str
+    count: int
+    read: Callable[[Iterable[int]], list[EncodedImage]]
+    streamed: bool = False
+
+    def order(self, seed: int = 0) -> np.ndarray:
+        """Returns the numbers in a random order, in their own where streamed."""
+        if self.streamed:
+            return np.arange(self.count)
+        return np.random.default_rng(seed).permutation(self.count)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The two parts of what a spec names; `None` for one that it has not.
+
+    Attributes:
+        training: Images that a model may have learned from.
+        validation: Images apart from those.
+        undivided: Whether both are the same images.
+    """
+
+    training: ImageSet | None
+    validation: ImageSet | None
+    undivided: bool = False

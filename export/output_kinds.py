@@ -1,0 +1,143 @@
+"""What an export does for each kind of output: the table of the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_convnext.inference.outputs import Kind
+from keras_convnext.preprocessing import Preprocessing
+
+from .convert.precisions import Precision
+from .images import comparison
+from .images.comparison import ComparisonImages
+from .model.forward import Network, with_features
+from .model.label_map_network import LabelMapNetwork, pixel_logits
+from .model.loaded_model import Source
+from .publish.classifier_results import CLASSES
+from .publish.label_map_results import LABEL_MAPS
+from .publish.presentation import Presentation
+from .verify import label_map_parity, label_map_reference, parity, reference
+from .verify.result import Result
+
+
+@dataclass(frozen=True)
+class OutputKind:
+    """What is done with models of one kind of output.
+
+    Attributes:
+        enough_images: On how many images of a size, in pixels, to compare.
+        ask_keras: Returns Keras' own answers to the images of the comparison.
+        view: Returns an image as a file of one size sees it, float32 `(size_px,
+            size_px, 3)`.
+        graph: Returns the Keras model whose graph is folded and exported.
+        network: Returns the forward pass of a model, with its folded graph if any.
+        inputs: Says what each signature of a SavedModel takes.
+        difference: Says how far a model of another precision is from the reference.
+        verify: Runs a file and compares it with Keras.
+        presentation: How that is shown.
+    """
+
+    enough_images: Callable[[int], int]
+    ask_keras: Callable[[Source, ComparisonImages], Any]
+    view: Callable[[np.ndarray, Preprocessing], np.ndarray]
+    graph: Callable[[Source], keras.Model]
+    network: Callable[[Source, keras.Model | None], Any]
+    inputs: Callable[[Any], dict[str, str]]
+    difference: Callable[[Source, Any], tuple[float, str]]
+    verify: Callable[[Path, Precision, Any], Result]
+    presentation: Presentation
+
+
+def _class_network(source: Source, inner: keras.Model | None) -> Network:
+    return Network(
+        source.model,
+        source.preprocessing,
+        inner,
+        meaning=source.meaning,
+        normalizes=source.normalizes,
+    )
+
+
+def _class_inputs(network: Network) -> dict[str, str]:
+    side = network.size_px
+    tensors = f"tensors: float32 (batch, {side}, {side}, 3) in 0..255, "
+    tensors += "resized and cropped"
+    if network.meaning.kind == "features":
+        return {"features": tensors}
+    return {**_IMAGES, "tensors": tensors, "features": tensors}
+
+
+def _class_view(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    from keras_convnext.image import evaluation_view
+
+    return np.asarray(evaluation_view(image, preprocessing))
+
+
+def _class_difference(
+    source: Source, compared: reference.Reference
+) -> tuple[float, str]:
+    answers = reference.ask_model(source, compared.tensors)
+    difference = float(np.max(np.abs(answers - compared.probabilities)))
+    return difference, f"{difference:.1g} at most from its own answers"
+
+
+def _pixel_network(source: Source, inner: keras.Model | None) -> LabelMapNetwork:
+    return LabelMapNetwork(source, pixel_logits(source) if inner is None else inner)
+
+
+def _pixel_inputs(network: LabelMapNetwork) -> dict[str, str]:
+    tensors = "tensors: float32 (batch, height, width, 3) in 0..255, resized"
+    return {**_IMAGES, "tensors": tensors}
+
+
+def _pixel_view(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    return label_map_reference.crop_view(image, preprocessing.size_px)
+
+
+def _pixel_difference(
+    source: Source, compared: label_map_reference.LabelMapReference
+) -> tuple[float, str]:
+    maps = label_map_reference.label_crops(source)(compared.tensors)
+    other = 1 - label_map_parity.pixel_agreement(compared.tensor_maps, maps)
+    return other, f"{other:.2%} of the pixels get another class than its own answers"
+
+
+_IMAGES = {
+    "bytes": "image_bytes: string (batch,), encoded JPEG, PNG, GIF, BMP or WebP",
+    "images": "images: uint8 (batch, height, width, 3)",
+}
+_OF_IMAGES = OutputKind(
+    enough_images=comparison.enough,
+    ask_keras=reference.ask_keras,
+    view=_class_view,
+    graph=lambda source: with_features(source.model),
+    network=_class_network,
+    inputs=_class_inputs,
+    difference=_class_difference,
+    verify=parity.verify,
+    presentation=CLASSES,
+)
+_OF_PIXELS = OutputKind(
+    enough_images=comparison.enough_label_maps,
+    ask_keras=label_map_reference.ask_keras,
+    view=_pixel_view,
+    graph=pixel_logits,
+    network=_pixel_network,
+    inputs=_pixel_inputs,
+    difference=_pixel_difference,
+    verify=label_map_parity.verify,
+    presentation=LABEL_MAPS,
+)
+# By what a model's outputs mean.
+OUTPUT_KINDS: dict[Kind, OutputKind] = {
+    "softmax": _OF_IMAGES,
+    "sigmoid": _OF_IMAGES,
+    "features": _OF_IMAGES,
+    "label_map": _OF_PIXELS,
+}

@@ -1,0 +1,116 @@
+"""How an exported segmentation model's proofs are shown."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from keras_convnext.segmentation import overlay, palette_for
+
+from ..verify.label_map_parity import LabelMapResult, pixel_agreement
+from ..verify.label_map_reference import LabelMapReference
+from .manifest import Artifact
+from .presentation import Presentation, Row, percent
+
+_MOST_SHOWN = 24
+_THUMBNAIL_PX = 160
+_AGREEMENT = "pixel agreement"
+
+
+def _result(artifact: Artifact) -> LabelMapResult:
+    assert isinstance(artifact.shown, LabelMapResult)
+    return artifact.shown
+
+
+def _columns(artifact: Artifact, reference: LabelMapReference) -> dict[str, str]:
+    result = _result(artifact)
+    return {
+        "label maps": "whole images" if result.are_whole else "middles",
+        _AGREEMENT: f"{result.agreement:.2%}",
+        "limit": f"{artifact.precision.least_pixel_agreement:.1%}",
+        "mIoU": percent(result.miou, "unknown"),
+        "Keras' mIoU": percent(result.keras_miou, "unknown"),
+    }
+
+
+def _summary(artifact: Artifact, reference: LabelMapReference) -> dict[str, str]:
+    result = _result(artifact)
+    return {
+        _AGREEMENT: f"{result.agreement:.2%}",
+        "mIoU": percent(result.miou, "unknown"),
+        "Keras' mIoU": percent(result.keras_miou, "unknown"),
+    }
+
+
+def _figures(artifact: Artifact, reference: LabelMapReference) -> dict[str, Any]:
+    result = _result(artifact)
+    return {
+        "agreement": result.agreement,
+        "agreement_of": _AGREEMENT,
+        "agreement_limit": artifact.precision.least_pixel_agreement,
+        "miou": result.miou,
+        "keras_miou": result.keras_miou,
+        "label_maps_of": "whole images" if result.are_whole else "middles of images",
+    }
+
+
+def _remark(reference: LabelMapReference) -> str:
+    miou = reference.miou(reference.masks, reference.maps)
+    return "" if miou is None else f" Keras' mIoU on them is {miou:.2%}."
+
+
+def _rows(reference: LabelMapReference, artifacts: Sequence[Artifact]) -> list[Row]:
+    """Returns of each image a PNG, its name with Keras' classes, and agreements.
+
+    Images on which a file differs most from Keras come first.
+    """
+    palette = palette_for(reference.labels)
+    rows = []
+    for index, name in enumerate(reference.names):
+        shares = []
+        for artifact in artifacts:
+            result = _result(artifact)
+            expected = reference.maps if result.are_whole else reference.tensor_maps
+            shares.append(pixel_agreement([expected[index]], [result.maps[index]]))
+        colored = overlay(reference.images[index], reference.maps[index], palette)
+        said = [
+            f"{artifact.place}: {share:.2%} of the pixels alike"
+            for artifact, share in zip(artifacts, shares, strict=True)
+            if share < 1
+        ]
+        heads = (name, _largest_classes(reference.maps[index], reference.labels))
+        rows.append((min(shares), (_png(colored), heads, said)))
+    rows.sort(key=lambda row: row[0])
+    return [row for _, row in rows[:_MOST_SHOWN]]
+
+
+def _largest_classes(label_map: np.ndarray, labels: Sequence[str]) -> str:
+    """Returns the three classes with the most pixels, in words."""
+    shares = np.bincount(label_map.ravel(), minlength=len(labels)) / label_map.size
+    order = np.argsort(-shares, kind="stable")[:3]
+    return ", ".join(f"{labels[n]} {shares[n]:.1%}" for n in order if shares[n])
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    """Returns a thumbnail."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return file.getvalue()
+
+
+LABEL_MAPS = Presentation(
+    columns=_columns,
+    summary=_summary,
+    figures=_figures,
+    remark=_remark,
+    rows=_rows,
+    words="Keras' label maps over their images, the classes with the most pixels, and "
+    "below it every file that gives other classes to some; first the images on which a "
+    f"file differs most. At most {_MOST_SHOWN} are shown.",
+)

@@ -1,0 +1,72 @@
+"""How the proofs of one kind of output are shown: page, manifest, console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .manifest import Artifact
+
+# A PNG, what is said below it, and more lines.
+Row = tuple[bytes, tuple[str, str], list[str]]
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """What differs from kind to kind.
+
+    Attributes:
+        columns: From an artifact and the reference to the cells of its row on the page,
+            by their heads.
+        summary: The same for the console, fewer.
+        figures: The same for export.json.
+        remark: From the reference to a sentence on Keras' own figures, or nothing.
+        rows: From the reference and the artifacts to the images on the page.
+        words: What the images on the page are.
+    """
+
+    columns: Callable[[Artifact, Any], Mapping[str, str]]
+    summary: Callable[[Artifact, Any], Mapping[str, str]]
+    figures: Callable[[Artifact, Any], Mapping[str, Any]]
+    remark: Callable[[Any], str]
+    rows: Callable[[Any, Sequence[Artifact]], list[Row]]
+    words: str
+
+
+def percent(share: float | None, otherwise: str) -> str:
+    """Returns a share as a page shows it.
+
+    Args:
+        share: In 0..1; None where it is not known.
+        otherwise: What is shown then.
+    """
+    return otherwise if share is None else f"{share:.2%}"
+
+
+def table(
+    artifacts: Sequence[Artifact], reference: Any, presentation: Presentation
+) -> str:
+    """Returns a line for each file: size, what matters of its kind, and time.
+
+    Args:
+        artifacts: What was made.
+        reference: Keras' answers.
+        presentation: Of the kind.
+    """
+    cells = [
+        {
+            "file": artifact.place,
+            "MB": f"{artifact.bytes / 1e6:.1f}",
+            **presentation.summary(artifact, reference),
+            "ms": f"{artifact.shown.latency_ms['p50']:.1f}",
+        }
+        for artifact in artifacts
+    ]
+    rows = [tuple(cells[0]), *(tuple(each.values()) for each in cells)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        line = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *line]))
+    return "\n".join(lines)
