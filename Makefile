@@ -133,7 +133,7 @@ bench: $(INSTALLED) .venv-bench/installed
 	$(VENV)/bin/python -m venv --clear .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
 	    --constraint requirements/bench.txt torch numpy pillow pyyaml safetensors \
-	    huggingface_hub openvino onnxruntime onnx onnxscript
+	    huggingface_hub openvino onnxruntime onnx onnxscript transformers
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
 	    --constraint requirements/bench.txt --no-deps timm torchvision
 	@touch $@

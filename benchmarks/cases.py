@@ -14,6 +14,10 @@ ONNX = "with_onnxruntime"
 LITERT = "keras_convnext_litert"
 REMAT = "keras_convnext_remat"
 JAX = "keras_convnext_jax"
+UPERNET = "upernet_plain"
+UPERNET_FOLDED = "upernet_folded"
+UPERNET_EAGER = "transformers_eager"
+UPERNET_COMPILE = "transformers_compile"
 
 TITLES = {
     OURS: "keras_convnext",
@@ -26,6 +30,10 @@ TITLES = {
     COMPILE: "timm, torch.compile",
     OPENVINO: "OpenVINO (timm's model)",
     ONNX: "ONNX Runtime (timm's model)",
+    UPERNET: "keras_convnext, UPerNet",
+    UPERNET_FOLDED: "keras_convnext, UPerNet folded",
+    UPERNET_EAGER: "transformers, eager",
+    UPERNET_COMPILE: "transformers, torch.compile",
 }
 
 
@@ -66,7 +74,7 @@ class Case:
     Attributes:
         suite: The table that it stands in.
         work: "inference" or "training" (forward, backward and AdamW).
-        model: Name of the variant, the same here and in timm.
+        model: Name of the variant, the same here and in timm; or a UPerNet's.
         batch: Images a call.
         contestants: Modules of `contestants`, in the order of their turns.
         size_px: Side of the images.
@@ -209,6 +217,34 @@ CASES = (
         (OURS, EAGER),
         targets=(Target(OURS, EAGER, 1.6),),
         **_BF16,
+    ),
+    *(
+        Case(
+            "segmentation",
+            "inference",
+            "upernet_convnext_tiny",
+            batch,
+            (UPERNET_FOLDED, UPERNET, UPERNET_EAGER, UPERNET_COMPILE),
+            512,
+            classes=150,
+            targets=(
+                Target(UPERNET_FOLDED, UPERNET_EAGER, 1.5),
+                Target(UPERNET_FOLDED, UPERNET_COMPILE, 1.15),
+            ),
+            memory=(MemoryLimit(UPERNET_FOLDED, UPERNET_EAGER, 1.0),),
+        )
+        for batch in (1, 4)
+    ),
+    Case(
+        "segmentation",
+        "training",
+        "upernet_convnext_tiny",
+        2,
+        (UPERNET, UPERNET_EAGER),
+        512,
+        classes=150,
+        targets=(Target(UPERNET, UPERNET_EAGER, 1.3),),
+        memory=(MemoryLimit(UPERNET, UPERNET_EAGER, 1.0),),
     ),
     # On a card: the JAX backend against timm, as both are used there.
     Case(

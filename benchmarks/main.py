@@ -23,7 +23,10 @@ import cases
 import race
 
 HERE = Path(__file__).resolve().parent
-PEERS = (cases.EAGER, cases.COMPILE, cases.OPENVINO, cases.ONNX)
+PEERS = (
+    *(cases.EAGER, cases.COMPILE, cases.OPENVINO, cases.ONNX),
+    *(cases.UPERNET_EAGER, cases.UPERNET_COMPILE),
+)
 
 
 def machine() -> dict[str, Any]:
@@ -52,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--suite",
-        default="inference,bfloat16,training,startup,growth,pipeline,"
+        default="inference,bfloat16,training,segmentation,startup,growth,pipeline,"
         "pipeline_profile,limits,kernels",
     )
     parser.add_argument("--only", default="", help="races whose name has this in it")
@@ -100,7 +103,8 @@ def main() -> None:
         others[name] = measured_by(name, options.peers_python, options.out)
         write()
     for case in chosen:
-        print(f"\n{case.name}", flush=True)
+        load = os.getloadavg()[0]
+        print(f"\n{case.name} (load of the machine before: {load:.1f})", flush=True)
         result = race.run(case, pythons, options.rounds, options.seconds)
         races[case.name] = {**result, "date": date.today().isoformat()}
         print("\n".join(told(result)), flush=True)
