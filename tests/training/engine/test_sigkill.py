@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.checks import write_arrays
+from tests.training.segmentation_data import write_shapes
 
 ROOT = Path(__file__).resolve().parents[3]
 KILLS = 20
@@ -20,15 +22,34 @@ KILLS = 20
 PATIENCE_SECONDS = 300
 
 
-def command(data, workdir, steps_per_call):
+def command(data, workdir, *changes):
     return [
-        *(sys.executable, "-m", "training.main", "--recipe=scratch_small"),
-        *(f"--data=array:{data}", f"--workdir={workdir}", "--devices=cpu"),
-        *("--set=variant=test_convnext2", "--set=size_px=16", "--set=global_batch=8"),
-        *("--set=epochs=60", "--set=stochastic_depth_rate=0.2", "--set=ema_decay=0.9"),
-        *("--set=augmentation.mixup=0.8", "--set=keep_checkpoints=3"),
-        f"--set=steps_per_call={steps_per_call}",
+        *(sys.executable, "-m", "training.main", f"--data={data}"),
+        *(f"--workdir={workdir}", "--devices=cpu", "--set=variant=test_convnext2"),
+        *("--set=stochastic_depth_rate=0.2", "--set=ema_decay=0.9"),
+        *("--set=global_batch=8", "--set=keep_checkpoints=3"),
+        *changes,
     ]
+
+
+def classification(data, steps_per_call, workdir):
+    return command(
+        f"array:{data}",
+        workdir,
+        *("--recipe=scratch_small", "--set=size_px=16", "--set=epochs=100"),
+        *("--set=augmentation.mixup=0.8", f"--set=steps_per_call={steps_per_call}"),
+    )
+
+
+def segmentation(data, workdir):
+    return command(
+        f"masks:{data}",
+        workdir,
+        *("--recipe=finetune_segment_small", "--set=weights=none"),
+        *("--set=size_px=32", "--set=patch_size=2", "--set=head_channels=16"),
+        # Of an epoch's three.
+        *("--set=epochs=10", "--set=peak_lr=5e-3", "--set=steps_per_call=2"),
+    )
 
 
 def kill_at_a_random_moment(arguments, workdir, moments):
@@ -58,23 +79,15 @@ def newest(workdir):
         return {name: arrays[name] for name in arrays.files if name != "position.json"}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3600)  # 22 starts, each as long as the machine is busy
-@pytest.mark.parametrize("steps_per_call", [1, 3])  # of an epoch's four
-def test_twenty_kills_change_no_bit_of_the_result(tmp_path, steps_per_call):
-    data = write_arrays(tmp_path / "data.npz")
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-
-    def run_whole(workdir):
-        arguments = command(data, workdir, steps_per_call)
-        subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)
-
-    run_whole(whole)
+def check_kills(folder, make_command, kills, metric):
+    """Makes sure that a run which is killed again and again ends as one that is not."""
+    whole, killed = folder / "whole", folder / "killed"
+    subprocess.run(make_command(whole), cwd=ROOT, check=True, capture_output=True)
     moments = random.Random(0)
-    arguments = command(data, killed, steps_per_call)
-    codes = [kill_at_a_random_moment(arguments, killed, moments) for _ in range(KILLS)]
-    assert codes.count(-signal.SIGKILL) >= KILLS // 2
-    run_whole(killed)
+    arguments = make_command(killed)
+    codes = [kill_at_a_random_moment(arguments, killed, moments) for _ in range(kills)]
+    assert codes.count(-signal.SIGKILL) >= kills // 2
+    subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)
 
     expected, actual = newest(whole), newest(killed)
     assert actual.keys() == expected.keys()
@@ -83,6 +96,22 @@ def test_twenty_kills_change_no_bit_of_the_result(tmp_path, steps_per_call):
     figures = [
         json.loads((run / "metrics.json").read_text()) for run in (whole, killed)
     ]
-    for name in ("top1", "loss", "steps", "epochs"):
+    for name in (metric, "loss", "steps", "epochs"):
         assert figures[0][name] == figures[1][name]
     assert not [path for path in killed.rglob("*") if ".partial" in path.name]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)  # 22 starts, each as long as the machine is busy
+@pytest.mark.parametrize("steps_per_call", [1, 3])  # of an epoch's four
+def test_twenty_kills_change_no_bit_of_the_result(tmp_path, steps_per_call):
+    data = write_arrays(tmp_path / "data.npz")
+    make_command = partial(classification, data, steps_per_call)
+    check_kills(tmp_path, make_command, KILLS, "top1")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)  # 7 starts
+def test_five_kills_change_no_bit_of_a_segmentation(tmp_path):
+    make_command = partial(segmentation, write_shapes(tmp_path / "shapes"))
+    check_kills(tmp_path, make_command, 5, "miou")
