@@ -9,12 +9,14 @@ from keras_convnext.segmentation.inference import (
 from keras_convnext.segmentation.metrics import Scores, count_pixels, mean_iou, score
 from keras_convnext.segmentation.palette import ade20k_classes, overlay, palette_for
 from keras_convnext.segmentation.pooling import AdaptiveAveragePooling2D
+from keras_convnext.segmentation.pyramid_conv import PyramidConv2D
 from keras_convnext.segmentation.resizing import ResizeLike
 from keras_convnext.segmentation.sliding import sliding_logits
 from keras_convnext.segmentation.upernet import UPerNet
 
 __all__ = [
     "AdaptiveAveragePooling2D",
+    "PyramidConv2D",
     "ResizeLike",
     "Scores",
     "UPerNet",

@@ -10,6 +10,7 @@ import keras
 
 from keras_convnext.layers import BatchNormalization, Dropout
 from keras_convnext.segmentation.pooling import AdaptiveAveragePooling2D
+from keras_convnext.segmentation.pyramid_conv import PyramidConv2D
 from keras_convnext.segmentation.resizing import ResizeLike
 
 # Source: arXiv:1612.01105, section 3.2.
@@ -56,25 +57,19 @@ def upernet_head(
         x = AdaptiveAveragePooling2D(size, dtype=dtype, name=f"decode_pool{size}")(
             coarse
         )
-        x = convolve(x, 1, f"decode_pool{size}")
-        pooled.append(_resize(x, coarse, f"decode_pool{size}_resize", dtype))
-    x = keras.layers.Concatenate(dtype=dtype, name="decode_pools")(pooled)
-    top = convolve(x, 3, "decode_bottleneck")
+        pooled.append(convolve(x, 1, f"decode_pool{size}"))
+    top = convolve(pooled, 3, "decode_bottleneck")
     maps = [top]
     for index in reversed(range(len(fine))):
         x = convolve(fine[index], 1, f"decode_lateral{index}")
-        above = _resize(maps[0], x, f"decode_lateral{index}_resize", dtype)
+        resize = ResizeLike(dtype=dtype, name=f"decode_lateral{index}_resize")
+        above = resize(maps[0], x)
         x = keras.layers.Add(dtype=dtype, name=f"decode_lateral{index}_add")([x, above])
         maps.insert(0, x)
     # The coarsest goes on as it is.
     for index in range(len(fine)):
         maps[index] = convolve(maps[index], 3, f"decode_fpn{index}")
-    resized = [
-        _resize(x, maps[0], f"decode_fpn{index}_resize", dtype)
-        for index, x in enumerate(maps[1:], start=1)
-    ]
-    x = keras.layers.Concatenate(dtype=dtype, name="decode_levels")([maps[0], *resized])
-    x = convolve(x, 3, "decode_fuse")
+    x = convolve(maps, 3, "decode_fuse")
     return _classifier(x, classes, dropout_rate, "decode", seeds)
 
 
@@ -111,8 +106,12 @@ def fcn_head(
 def conv_norm_relu(
     x: Any, channels: int, kernel: int, name: str, dtype: Any, seed: int | None = None
 ) -> Any:
-    """Applies a convolution without bias, batch normalization and ReLU."""
-    x = keras.layers.Conv2D(
+    """Applies a convolution without bias, batch normalization and ReLU.
+
+    A list of maps is taken as one map, at the size of the first.
+    """
+    convolution = PyramidConv2D if isinstance(x, list) else keras.layers.Conv2D
+    x = convolution(
         channels,
         kernel,
         padding="same",
@@ -143,7 +142,3 @@ def _classifier(
         dtype="float32",
         name=f"{name}_logits",
     )(x)
-
-
-def _resize(x: Any, like: Any, name: str, dtype: Any) -> Any:
-    return ResizeLike(dtype=dtype, name=name)(x, like)

@@ -41,6 +41,7 @@ VARIABLES = {
     "simple_norm": _SCALE,
     "layer_scale": _SCALE,
     "global_response_normalization": _SCALE,
+    "pyramid_conv2d": _KERNEL,
     "batch_normalization": (*_SCALE, "moving_mean", "moving_variance"),
 }
 _NORMS = ("layer_norm", "rms_norm", "simple_norm")
@@ -162,7 +163,7 @@ def _shape(
 
 # What has variables in networks as ours, and in those of keras.applications.
 _OURS = frozenset({*VARIABLES, "normalization"}) - {
-    *("layer_normalization", "batch_normalization")
+    *("layer_normalization", "batch_normalization", "pyramid_conv2d")
 }
 _THEIRS = _OURS | {"layer_normalization"}
 

@@ -102,7 +102,7 @@ def test_a_folded_model_gives_the_same_logits():
             variable.assign(random.uniform(0.3, 1.0, variable.shape))
     folded = keras_convnext.fold(model)
     kinds = {type(layer).__name__ for layer in folded.layers}
-    assert not kinds & {"BatchNormalization", "SpatialDropout2D", "LayerScale"}
+    assert not kinds & {"BatchNormalization", "Dropout", "LayerScale"}
     # The norms of the three fine levels are in the laterals, that of the coarse one
     # goes to six layers.
     assert [
