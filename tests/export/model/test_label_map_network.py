@@ -19,7 +19,10 @@ from keras_convnext.segmentation import predict_label_map
 def make_source(classes=4, activation=None, normalizes=True):
     inputs = keras.Input((48, 48, 3))
     scaled = keras.layers.Rescaling(1 / 255)(inputs)
-    logits = keras.layers.Conv2D(classes, 3, padding="same")(scaled)
+    kernel = keras.initializers.GlorotUniform(seed=0)
+    logits = keras.layers.Conv2D(
+        classes, 3, padding="same", kernel_initializer=kernel
+    )(scaled)
     outputs = keras.layers.Activation(activation)(logits)
     return Source(
         "model.keras",
