@@ -25,15 +25,9 @@ COMMAND = "evaluate"
 SUMMARY = """Evaluates a model on the validation images of its own run, or on others.
 
   python -m training.evaluate_main --model=runs/demo --data=digits
-  python -m training.evaluate_main --model=runs/photos --data=folder:test \\
-      --split=all
+  python -m training.evaluate_main --model=runs/cells --slide --flip
 
-A segmentation model is evaluated on images with masks (masks:FOLDER); --slide,
---scales and --flip are the ways of looking at an image that figures are
-published for.
-
-Without --data a run's model is evaluated on the run's own data. Seed and
-fraction of the split come from its recipe.json, unless they are given."""
+Without --data, the data, seed and split are those of the model's own run."""
 _MOST_PRINTED_CLASSES = 20
 _WORST_PRINTED_CLASSES = 10
 # Flags that say nothing of a model that labels whole images.
@@ -59,7 +53,7 @@ def options() -> _cli.FlagValues:
     )
     flags.integer("seed", None, "of that split [the run's, or 0]", least=None)
     flags.skip_bad_images()
-    flags.switch("slide", False, "label pixels window by window, as published figures")
+    flags.switch("slide", False, "label pixels by windows of the crop")
     flags.text("scales", "1", "label pixels in sizes such as 0.5,1,1.5, averaged")
     flags.switch("flip", False, "label pixels mirrored, too")
     return flags.values
