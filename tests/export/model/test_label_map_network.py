@@ -20,9 +20,9 @@ def make_source(classes=4, activation=None, normalizes=True):
     inputs = keras.Input((48, 48, 3))
     scaled = keras.layers.Rescaling(1 / 255)(inputs)
     kernel = keras.initializers.GlorotUniform(seed=0)
-    logits = keras.layers.Conv2D(
-        classes, 3, padding="same", kernel_initializer=kernel
-    )(scaled)
+    logits = keras.layers.Conv2D(classes, 3, padding="same", kernel_initializer=kernel)(
+        scaled
+    )
     outputs = keras.layers.Activation(activation)(logits)
     return Source(
         "model.keras",
