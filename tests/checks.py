@@ -6,6 +6,7 @@ formula or its gradients, is tested beside.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -62,9 +63,11 @@ def tiny_upernet(
 ) -> keras.Model:
     """Returns UPerNet on `tiny_variant` with 16 channels inside instead of 512."""
     shape = (size_px, size_px, 3)
-    network = build(tiny_variant(), include_top=False, weights=None, input_shape=shape)
+    network = build(
+        tiny_variant(), include_top=False, weights=None, input_shape=shape, seed=0
+    )
     levels = list(pyramid(network, norms=True).pyramid_outputs.values())
-    logits = upernet_head(levels, classes, channels=16)
+    logits = upernet_head(levels, classes, channels=16, seeds=itertools.count())
     outputs = ResizeLike(dtype="float32")(logits, network.input)
     if activation is not None:
         outputs = keras.layers.Activation(activation, dtype="float32")(outputs)

@@ -25,6 +25,9 @@ from tests.export.server.server_support import free_port
 CLASSES = ("red", "green", "blue")
 SIZE_PX = 64
 SHAPES = [(50, 90), (64, 64), (30, 300), (200, 41)]
+# An 8-bit file moves about one pixel in a hundred of a random network: over so many
+# images that is less than the half point of mIoU that an export may lose.
+VALIDATION = 16
 # Float32 rounds otherwise in another graph: where two logits are equal but for
 # rounding, a pixel may have the other class.
 TIES = 1e-3
@@ -63,7 +66,7 @@ def keras_model(workdir):
 def data(keras_model, tmp_path_factory):
     """Images whose masks are Keras' own label maps, but for ignored pixels."""
     folder = tmp_path_factory.mktemp("data")
-    for part, count in (("training", 100), ("validation", 4)):
+    for part, count in (("training", 100), ("validation", VALIDATION)):
         for below in ("images", "annotations"):
             (folder / below / part).mkdir(parents=True)
         for seed in range(count):
@@ -115,7 +118,7 @@ def test_every_file_is_there_and_proven(exported, entries, folder):
     assert set(entries) == {"saved_model/1", "model_float32.tflite"}
     for place, entry in entries.items():
         assert entry["agreement"] >= entry["agreement_limit"] == 0.999
-        assert entry["pictures"]["count"] == 4
+        assert entry["pictures"]["count"] == VALIDATION
         assert entry["pictures"]["origin"].endswith(", validation")
         assert f"{entry['agreement']:.2%}" in said
         assert entry["bytes"] > 0
@@ -127,7 +130,6 @@ def test_every_file_is_there_and_proven(exported, entries, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="refused since the last convolution works by levels")
 def test_smaller_precisions_keep_miou_in_smaller_files(
     workdir, data, entries, keras_model, tmp_path
 ):
