@@ -6,9 +6,9 @@ variant is adding a row; nothing else in the library knows a variant's name.
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
 from dataclasses import dataclass
+
+from keras_convnext._find_by_name import find_by_name, match_names
 
 PAPER_V1 = "arXiv:2201.03545"
 PAPER_V2 = "arXiv:2301.00808"
@@ -335,13 +335,8 @@ def find_variant(name: str) -> Variant:
         ValueError: There is none; the message names the closest three.
     """
     rows = {**VARIANTS, **TEST_VARIANTS}
-    if name in rows:
-        return rows[name]
-    closest = difflib.get_close_matches(name, VARIANTS, n=3, cutoff=0.0)
-    raise ValueError(
-        f"There is no ConvNeXt variant called {name!r}. The closest names are "
-        f"{', '.join(closest)}; keras_convnext.list_variants() has them all."
-    )
+    listing = "keras_convnext.list_variants"
+    return find_by_name(name, rows, "ConvNeXt variant", listing, hidden="test_")
 
 
 def list_variants(pattern: str = "*") -> list[str]:
@@ -355,4 +350,4 @@ def list_variants(pattern: str = "*") -> list[str]:
         >>> keras_convnext.list_variants("convnext_tiny*")
         ['convnext_tiny', 'convnext_tiny_hnf']
     """
-    return [name for name in VARIANTS if fnmatch.fnmatch(name, pattern.lower())]
+    return match_names(VARIANTS, pattern)

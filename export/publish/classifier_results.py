@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..verify.agreement import WORDS, decide, decide_on_class, say
 from ..verify.parity import ParityResult
 from ..verify.reference import Reference
 from .manifest import Artifact
-from .presentation import Presentation, Row, percent
+from .presentation import Presentation, Row, percent, thumbnail
 
 _MOST_SHOWN = 24
 _THUMBNAIL_PX = 112
@@ -96,17 +94,9 @@ def _rows(reference: Reference, artifacts: Sequence[Artifact]) -> list[Row]:
         range(len(rows)), key=lambda index: (not rows[index][-1], index not in wrong)
     )
     return [
-        (_png(reference.tensors[index]), *rows[index]) for index in order[:_MOST_SHOWN]
+        (thumbnail(reference.tensors[index], _THUMBNAIL_PX), *rows[index])
+        for index in order[:_MOST_SHOWN]
     ]
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    """Returns a thumbnail."""
-    image = Image.fromarray(pixels.astype(np.uint8))
-    image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-    file = io.BytesIO()
-    image.save(file, format="PNG")
-    return file.getvalue()
 
 
 CLASSES = Presentation(

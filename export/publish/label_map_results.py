@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from keras_convnext.segmentation import overlay, palette_for
 
 from ..verify.label_map_parity import LabelMapResult, pixel_agreement
 from ..verify.label_map_reference import LabelMapReference
 from .manifest import Artifact
-from .presentation import Presentation, Row, percent
+from .presentation import Presentation, Row, percent, thumbnail
 
 _MOST_SHOWN = 24
 _THUMBNAIL_PX = 160
@@ -83,7 +81,7 @@ def _rows(reference: LabelMapReference, artifacts: Sequence[Artifact]) -> list[R
             if share < 1
         ]
         heads = (name, _largest_classes(reference.maps[index], reference.labels))
-        rows.append((min(shares), (_png(colored), heads, said)))
+        rows.append((min(shares), (thumbnail(colored, _THUMBNAIL_PX), heads, said)))
     rows.sort(key=lambda row: row[0])
     return [row for _, row in rows[:_MOST_SHOWN]]
 
@@ -93,15 +91,6 @@ def _largest_classes(label_map: np.ndarray, labels: Sequence[str]) -> str:
     shares = np.bincount(label_map.ravel(), minlength=len(labels)) / label_map.size
     order = np.argsort(-shares, kind="stable")[:3]
     return ", ".join(f"{labels[n]} {shares[n]:.1%}" for n in order if shares[n])
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    """Returns a thumbnail."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-    file = io.BytesIO()
-    image.save(file, format="PNG")
-    return file.getvalue()
 
 
 LABEL_MAPS = Presentation(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from .manifest import Artifact
 
@@ -32,6 +36,20 @@ class Presentation:
     remark: Callable[[Any], str]
     rows: Callable[[Any, Sequence[Artifact]], list[Row]]
     words: str
+
+
+def thumbnail(pixels: np.ndarray, size_px: int) -> bytes:
+    """Returns a small PNG.
+
+    Args:
+        pixels: `(height, width, 3)` in 0..255.
+        size_px: Of its longer side, at most.
+    """
+    image = Image.fromarray(pixels.astype(np.uint8))
+    image.thumbnail((size_px, size_px))
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return file.getvalue()
 
 
 def percent(share: float | None, otherwise: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import keras
@@ -10,7 +9,7 @@ import keras
 from keras_convnext.detection import box_heads
 from keras_convnext.detection._roi_align import RoIAlign
 from keras_convnext.detection.box_outputs import RefineBoxes
-from keras_convnext.detection.checkpoints import COCO_CLASSES, find
+from keras_convnext.detection.checkpoints import COCO_CLASSES
 from keras_convnext.detection.detector import Limits, build_detector
 from keras_convnext.detection.mask_head import SIZE as MASK_SIZE
 from keras_convnext.detection.mask_head import MasksOfClasses, mask_head
@@ -72,14 +71,13 @@ def CascadeMaskRCNN(
         >>> model.output["masks"].shape
         (None, 100, 28, 28)
     """
-    if isinstance(weights, str) and weights.startswith(PREFIX):
-        weights = find(weights).weights
-    limits = Limits(proposals, detections, score_threshold, iou_threshold)
     return build_detector(
         backbone,
-        partial(roi_heads, classes=classes, masks=masks, limits=limits),
-        limits,
+        roi_heads,
+        Limits(proposals, detections, score_threshold, iou_threshold),
         prefix=PREFIX,
+        classes=classes,
+        masks=masks,
         weights=weights,
         input_shape=input_shape,
         name=name,

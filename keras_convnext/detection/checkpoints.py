@@ -6,13 +6,12 @@ The records lie in checkpoints.csv, one line a checkpoint.
 from __future__ import annotations
 
 import csv
-import difflib
-import fnmatch
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
+from keras_convnext._find_by_name import find_by_name, match_names
 from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.weights.pretrained import PretrainedWeights
 
@@ -59,7 +58,7 @@ def list_detectors(pattern: str = "*") -> list[str]:
         >>> list_detectors("mask_rcnn*")
         ['mask_rcnn_convnext_tiny.coco', 'mask_rcnn_convnext_tiny.mmdet_coco']
     """
-    return [name for name in records() if fnmatch.fnmatch(name, pattern.lower())]
+    return match_names(records(), pattern)
 
 
 def find(name: str) -> PublishedDetector:
@@ -68,12 +67,8 @@ def find(name: str) -> PublishedDetector:
     Raises:
         ValueError: There is none; the message names the closest three.
     """
-    if name in records():
-        return records()[name]
-    closest = difflib.get_close_matches(name, records(), n=3, cutoff=0.0)
-    raise ValueError(
-        f"There is no published detector called {name!r}. The closest names are "
-        f"{', '.join(closest)}; keras_convnext.detection.list_detectors() has them all."
+    return find_by_name(
+        name, records(), "published detector", "keras_convnext.detection.list_detectors"
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_convnext._pyramid import pyramid
+from keras_convnext.detection.checkpoints import find
 from keras_convnext.detection.fpn import CHANNELS, fpn
 from keras_convnext.detection.padding import PadImage
 from keras_convnext.detection.rpn import PROPOSALS, Proposals, rpn_head
@@ -71,10 +73,12 @@ def detect(
 
 def build_detector(
     backbone: str,
-    heads: Heads,
+    roi_heads: Callable[..., Mapping[str, Any]],
     limits: Limits,
     *,
     prefix: str,
+    classes: int,
+    masks: bool,
     weights: Any,
     input_shape: tuple[int | None, ...],
     name: str | None,
@@ -85,10 +89,13 @@ def build_detector(
 
     Args:
         backbone: A variant, or a published checkpoint of one.
-        heads: As `detect` takes them.
+        roi_heads: `heads` of `detect`, with `classes`, `masks` and `limits` besides.
         limits: How many boxes go on.
-        prefix: Begins the model's name, unless that is given.
-        weights: None, or what `keras_convnext.load_weights` takes.
+        prefix: Begins the model's name, unless that is given, and those of its
+            published weights.
+        classes: Classes of objects.
+        masks: Whether objects have masks.
+        weights: None, a published name, or what `keras_convnext.load_weights` takes.
         input_shape: `(height, width, channels)`.
         name: The model's.
         dtype: Dtype policy of the layers.
@@ -97,6 +104,8 @@ def build_detector(
     Raises:
         ValueError: The backbone has not four stages of strides 4 to 32.
     """
+    if isinstance(weights, str) and weights.startswith(prefix):
+        weights = find(weights).weights
     architecture, _, tag = backbone.partition(".")
     variant = find_variant(architecture)
     for argument in ("patch_size", "output_stride", "input_tensor"):
@@ -122,6 +131,7 @@ def build_detector(
         padding.color = np.ravel(mean).tolist()
     levels = list(pyramid(network, norms=True).pyramid_outputs.values())
     policy = network.layers[-1].dtype_policy
+    heads = partial(roi_heads, classes=classes, masks=masks, limits=limits)
     outputs = detect(levels, image, heads, limits, dtype=policy)
     model = keras.Model(image, outputs, name=name or f"{prefix}{architecture}")
     if weights is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ import keras
 from keras import ops
 
 
-class _WarmupFall(keras.optimizers.schedules.LearningRateSchedule):
+class _WarmupFall(keras.optimizers.schedules.LearningRateSchedule, abc.ABC):
     """A straight rise to `peak_lr`, then a fall to `min_lr`, as each subclass has it.
 
     Before the rise the rate may be held for some steps, for a new head on a frozen
@@ -42,9 +43,9 @@ class _WarmupFall(keras.optimizers.schedules.LearningRateSchedule):
         self.held_steps = int(held_steps)
         self.held_lr = float(held_lr)
 
+    @abc.abstractmethod
     def _falling(self, progress: Any) -> Any:
         """Returns the rate of the fall, of a progress in 0..1."""
-        raise NotImplementedError
 
     def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32") - self.held_steps

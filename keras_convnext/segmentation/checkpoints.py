@@ -6,13 +6,12 @@ The records lie in checkpoints.csv, one line a checkpoint.
 from __future__ import annotations
 
 import csv
-import difflib
-import fnmatch
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 
+from keras_convnext._find_by_name import find_by_name, match_names
 from keras_convnext.preprocessing import WHOLE_IMAGE
 from keras_convnext.weights.pretrained import PretrainedWeights
 
@@ -60,7 +59,7 @@ def list_upernets(pattern: str = "*") -> list[str]:
         >>> list_upernets("*tiny.ade20k*")
         ['upernet_convnext_tiny.ade20k_512']
     """
-    return [name for name in records() if fnmatch.fnmatch(name, pattern.lower())]
+    return match_names(records(), pattern)
 
 
 def find(name: str) -> PublishedUPerNet:
@@ -69,13 +68,11 @@ def find(name: str) -> PublishedUPerNet:
     Raises:
         ValueError: There is none; the message names the closest three.
     """
-    if name in records():
-        return records()[name]
-    closest = difflib.get_close_matches(name, records(), n=3, cutoff=0.0)
-    raise ValueError(
-        f"There is no published UPerNet called {name!r}. The closest names are "
-        f"{', '.join(closest)}; keras_convnext.segmentation.list_upernets() has them "
-        "all."
+    return find_by_name(
+        name,
+        records(),
+        "published UPerNet",
+        "keras_convnext.segmentation.list_upernets",
     )
 
 

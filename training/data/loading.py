@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext._data import arrays, forms, records
-from keras_convnext._data.data_error import DataError
+from keras_convnext._data.data_error import DataError, check_share
 from keras_convnext._files import cache_home
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
@@ -50,11 +50,7 @@ def load(
     Raises:
         DataError: The data cannot be used; says all that is wrong.
     """
-    if not 0 < validation_share < 1:
-        raise DataError(
-            f"A share of {validation_share} cannot be used for validation; it "
-            "must lie between 0 and 1."
-        )
+    check_share(validation_share)
     kind, rest = forms.parse(spec)
     whole = split if split in ("test", "all") else None
     options = _Options(validation_share, seed, skip_bad_images, data_dir, whole)

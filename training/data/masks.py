@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from keras_convnext._data import forms
-from keras_convnext._data.data_error import DataError
+from keras_convnext._data.data_error import DataError, check_share
 from keras_convnext._files import cache_home
 from keras_convnext.preprocessing import WHOLE_IMAGE, Preprocessing
 
@@ -45,11 +45,7 @@ def load(
     Raises:
         DataError: The data cannot be used; says all that is wrong.
     """
-    if not 0 < validation_share < 1:
-        raise DataError(
-            f"A share of {validation_share} cannot be used for validation; it "
-            "must lie between 0 and 1."
-        )
+    check_share(validation_share)
     kind, rest = forms.parse(spec)
     whole = split if split in ("test", "all") else None
     is_path = ":" not in spec and Path(spec).expanduser().exists()

@@ -16,7 +16,7 @@ from ..evaluation.metrics import LEAST_PROBABILITY, TOP, gathered
 from ..recipes.recipe import Recipe
 from ..report import plots, results
 from ..report.outcome import Outcome
-from . import losses
+from . import batches, losses
 from .task import Evaluation, Measure, Rows, Task
 
 if TYPE_CHECKING:
@@ -51,23 +51,8 @@ def training_batches(
     source: Source, recipe: Recipe, share: WorkerShard, epoch: int, start_batch: int
 ) -> tf.data.Dataset:
     """Returns batches (images uint8, labels), as `Source.train` has them."""
-    return source.train(
-        share.global_batch,
-        epoch=epoch,
-        seed=recipe.seed,
-        augment=recipe.augmentation,
-        start_batch=start_batch,
-        worker=share.worker,
-        workers=share.workers,
-    )
-
-
-def validation_batches(
-    source: Source, recipe: Recipe, share: WorkerShard
-) -> tf.data.Dataset:
-    """Returns batches (images float32, labels, weights), as `Source.evaluation`."""
-    return source.validation_batches(
-        share.global_batch, worker=share.worker, workers=share.workers
+    return batches.training_batches(
+        source, recipe, share, epoch, start_batch, recipe.augmentation
     )
 
 
@@ -228,7 +213,7 @@ CLASSIFICATION = Task(
     metric=Metric("top1", figure="accuracy", words="accuracy"),
     load=load,
     training_batches=training_batches,
-    validation_batches=validation_batches,
+    validation_batches=batches.validation_batches,
     build_training_model=build_training_model,
     build_inference_model=build_inference_model,
     is_head=is_head,

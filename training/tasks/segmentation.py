@@ -18,7 +18,7 @@ from ..evaluation.metric import Metric
 from ..recipes import starting_weights
 from ..recipes.recipe import Recipe
 from ..report.outcome import Outcome
-from . import pixel_losses
+from . import batches, pixel_losses
 from .task import Evaluation, Measure, Rows, Task
 
 if TYPE_CHECKING:
@@ -60,23 +60,8 @@ def training_batches(
     source: Source, recipe: Recipe, share: WorkerShard, epoch: int, start_batch: int
 ) -> tf.data.Dataset:
     """Returns batches (images uint8, masks), as `MaskSource.train` has them."""
-    return source.train(
-        share.global_batch,
-        epoch=epoch,
-        seed=recipe.seed,
-        augment=recipe.mask_augmentation,  # type: ignore[arg-type]
-        start_batch=start_batch,
-        worker=share.worker,
-        workers=share.workers,
-    )
-
-
-def validation_batches(
-    source: Source, recipe: Recipe, share: WorkerShard
-) -> tf.data.Dataset:
-    """Returns batches (images, masks, weights), as `MaskSource` has them."""
-    return source.validation_batches(
-        share.global_batch, worker=share.worker, workers=share.workers
+    return batches.training_batches(
+        source, recipe, share, epoch, start_batch, recipe.mask_augmentation
     )
 
 
@@ -228,7 +213,7 @@ SEGMENTATION = Task(
     metric=Metric("miou", figure="miou", words="mIoU"),
     load=load,
     training_batches=training_batches,
-    validation_batches=validation_batches,
+    validation_batches=batches.validation_batches,
     build_training_model=build_training_model,
     build_inference_model=build_inference_model,
     is_head=is_head,

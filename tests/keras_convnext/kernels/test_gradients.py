@@ -38,21 +38,6 @@ def test_layer_norm_is_the_normalization_of_tensorflow_forward_and_backward():
     )
 
 
-def test_gelu_differentiates_twice():
-    x = tf.constant(np.linspace(-3, 3, 13))
-    with tf.GradientTape() as outer:
-        outer.watch(x)
-        with tf.GradientTape() as inner:
-            inner.watch(x)
-            y = gelu.recompute(x)
-        first = inner.gradient(y, x)
-    # (2 - x^2) times the normal density.
-    density = np.exp(-(x.numpy() ** 2) / 2) / np.sqrt(2 * np.pi)
-    np.testing.assert_allclose(
-        outer.gradient(first, x), (2 - x.numpy() ** 2) * density, atol=1e-7
-    )
-
-
 # Up to 4x4 by products; above by convolutions, of 600 channels too many for two
 # images to share one.
 @pytest.mark.parametrize(
