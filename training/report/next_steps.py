@@ -30,15 +30,15 @@ def steps(workdir: Workdir) -> tuple[tuple[str, str], ...]:
         )
     )
     ask, explain = program("training.predict_main"), program("training.explain_main")
-    found = (
+    export = ("export", f"{program('export.main')} --model={model} --out={exported}")
+    if (workdir.stored() or {}).get("task") == "segmentation":
+        # Label maps are files, and only a classifier's answers are explained.
+        return (("predict", f"{ask} --model={place} --out={seen} IMAGE..."), export)
+    return (
         ("predict", f"{ask} --model={place} IMAGE..."),
         ("explain", f"{explain} --model={place} --out={seen} IMAGE..."),
-        ("export", f"{program('export.main')} --model={model} --out={exported}"),
+        export,
     )
-    if (workdir.stored() or {}).get("task") == "segmentation":
-        # Only a classifier's answers are explained.
-        return (found[0], found[2])
-    return found
 
 
 def train_on(

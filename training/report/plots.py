@@ -53,7 +53,7 @@ def curves(
     Returns:
         A PNG.
     """
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    figure = Figure(figsize=(11, 3.9), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(4, 4, 3))
     epochs = [row["epoch"] for row in rows]
     for axes, words, lines in ((loss, "Loss", _LOSSES), (accuracy, title, shares)):
@@ -63,7 +63,13 @@ def curves(
             axes.plot(epochs, values, color=color, lw=2, marker=marker, label=label)
         dress(axes, words)
     accuracy.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    accuracy.legend(frameon=False, loc="lower right")
+    # Outside, where it covers no line.
+    figure.legend(
+        *accuracy.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=len(shares),
+        frameon=False,
+    )
     rate.plot(epochs, [row["learning_rate"] for row in rows], color=INK, lw=1.5)
     dress(rate, "Learning rate, end of epoch")
     for axes in (loss, accuracy, rate):

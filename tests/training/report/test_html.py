@@ -105,6 +105,15 @@ def test_it_says_how_to_ask_and_export_the_model(monkeypatch):
     )
 
 
+def test_the_next_command_of_a_segmentation_is_one_that_predict_takes(tmp_path):
+    workdir = Workdir(tmp_path)
+    workdir.recipe.write_text('{"task": "segmentation"}')
+    found = dict(next_steps.steps(workdir))
+    assert set(found) == {"predict", "export"}
+    # Label maps are files: predict refuses a segmentation model without it.
+    assert f"--out={tmp_path}/seen" in found["predict"]
+
+
 def test_a_program_is_called_as_the_shell_finds_it(tmp_path, monkeypatch):
     folder = tmp_path / "env" / "bin"
     folder.mkdir(parents=True)
