@@ -113,9 +113,11 @@ def confusion(
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     right = np.trace(counts) / max(counts.sum(), 1)
     total = f"{counts.sum():,} {'pixels' if of_pixels else 'images'}"
-    axes.set_title(
+    # From the figure's edge: over two classes alone it would be cut off.
+    figure.suptitle(
         f"{'Pixel' if of_pixels else 'Top-1'} accuracy {right:.2%} of {total}",
-        loc="left",
+        x=0.02,
+        ha="left",
         fontsize=11,
         color=INK,
         weight="bold",
