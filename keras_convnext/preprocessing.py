@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-CROP_MODES = ("center", "squash", "keep_ratio")
-# Of "keep_ratio": the longest side, in shortest ones. Source: mmsegmentation 1.2.2, its
-# scale (2048, 512).
+# The longest side of a segmentation model's images, in shortest ones. Source:
+# mmsegmentation 1.2.2, its scale (2048, 512).
 LONGEST_TO_SHORTEST = 4
-# Of "keep_ratio": below one step of a network's coarsest feature map there is nothing
+# The same by the crop modes that keep all of an image. Source of "fit": mmdetection
+# 3.3.0, its scale (1333, 800).
+WHOLE_MODES = {"keep_ratio": LONGEST_TO_SHORTEST, "fit": 5 / 3}
+CROP_MODES = ("center", "squash", *WHOLE_MODES)
+# Of a whole image: below one step of a network's coarsest feature map there is nothing
 # to predict from.
 SMALLEST_PX = 32
 
@@ -29,7 +32,8 @@ class Preprocessing:
         crop_mode: "center": resize the shorter side to size_px / crop_fraction
             and cut out the middle; "squash": resize to the square, whatever the
             aspect; "keep_ratio", of segmentation: resize the whole image until its
-            shorter side has size_px or its longer one four times as many.
+            shorter side has size_px or its longer one four times as many; "fit", of
+            detection: the same with five thirds as many.
         interpolation: "bicubic" or "bilinear".
         antialias: Whether an image that is made smaller is smoothed first, as Pillow
             does; Keras' own loader takes single pixels.
@@ -95,6 +99,8 @@ WHOLE_IMAGE = Preprocessing(
     interpolation="bilinear",
     antialias=False,
 )
+# What detectors are evaluated on. Source: mmdetection 3.3.0's coco_instance.py.
+DETECTION_IMAGE = replace(WHOLE_IMAGE, size_px=800, crop_mode="fit")
 
 
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:

@@ -196,6 +196,8 @@ def _require_classes(model: Any) -> None:
     Raises:
         UsageError: It may have several, or none.
     """
+    if model.meaning.kind == "objects":
+        raise UsageError(f"{model.name} finds objects: evaluate is for other models")
     if model.is_exclusive:
         return
     if len(model.labels) == 1:

@@ -45,6 +45,8 @@ def _predict(chosen: _cli.FlagValues, named: list[str]) -> int:
     model = models.open_model(chosen, COMMAND)
     if model.meaning.kind == "label_map":
         return _label_pixels(chosen, names, model)
+    if model.meaning.kind == "objects":
+        raise UsageError(f"{model.name} finds objects: call keras_convnext.load for it")
     write = predictions.FORMATS[chosen.format]
     given: list[predictions.Answer] = []
     for part in _answers(names, model, chosen.top, chosen.batch):

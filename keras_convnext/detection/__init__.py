@@ -6,15 +6,18 @@ from keras_convnext.detection._roi_align import roi_align
 from keras_convnext.detection.box_coding import decode_boxes, encode_boxes
 from keras_convnext.detection.cascade import CascadeMaskRCNN
 from keras_convnext.detection.checkpoints import list_detectors
+from keras_convnext.detection.inference import Objects, find_objects
 from keras_convnext.detection.mask_rcnn import MaskRCNN
 from keras_convnext.detection.paste import paste_masks
 
 __all__ = [
     "CascadeMaskRCNN",
     "MaskRCNN",
+    "Objects",
     "anchors",
     "decode_boxes",
     "encode_boxes",
+    "find_objects",
     "list_detectors",
     "nms",
     "paste_masks",

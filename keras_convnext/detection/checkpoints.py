@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from importlib import resources
 
 from keras_convnext._find_by_name import find_by_name, match_names
-from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.preprocessing import DETECTION_IMAGE
 from keras_convnext.weights.pretrained import PretrainedWeights
 
 COCO_CLASSES = 80
-# The shorter side of the images that the figures are for.
-_SIZE_PX = 800
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,6 @@ def find(name: str) -> PublishedDetector:
 
 
 def _record(row: Mapping[str, str]) -> PublishedDetector:
-    preprocessing = Preprocessing(size_px=_SIZE_PX)
     return PublishedDetector(
         weights=PretrainedWeights(
             name=row["name"],
@@ -87,8 +84,8 @@ def _record(row: Mapping[str, str]) -> PublishedDetector:
             license=row["license"],
             classes=COCO_CLASSES,
             role="",
-            preprocessing=preprocessing,
-            test_preprocessing=preprocessing,
+            preprocessing=DETECTION_IMAGE,
+            test_preprocessing=DETECTION_IMAGE,
             accuracy=None,
             test_accuracy=None,
             note="",

@@ -16,8 +16,8 @@ from keras_convnext.image import _first_frame as first_frame
 from keras_convnext.image import _headers as headers
 from keras_convnext.image._orientation import orientation_of, upright
 from keras_convnext.preprocessing import (
-    LONGEST_TO_SHORTEST,
     SMALLEST_PX,
+    WHOLE_MODES,
     Preprocessing,
 )
 
@@ -237,11 +237,13 @@ def _resized_sides_px(
     )
 
 
-def _keeping_ratio(image: tf.Tensor, size_px: int) -> tf.Tensor:
-    """Returns the whole image as segmentation sees it, whole numbers in 0..255."""
+def _keeping_ratio(
+    image: tf.Tensor, size_px: int, longest_to_shortest: float
+) -> tf.Tensor:
+    """Returns the whole image, resized, whole numbers in 0..255."""
     sides = tf.cast(tf.shape(image)[:2], tf.float64)
     factor = tf.minimum(
-        LONGEST_TO_SHORTEST * size_px / tf.reduce_max(sides),
+        round(longest_to_shortest * size_px) / tf.reduce_max(sides),
         size_px / tf.reduce_min(sides),
     )
     resized_px = tf.maximum(tf.cast(sides * factor + 0.5, tf.int32), SMALLEST_PX)
@@ -259,7 +261,7 @@ def evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor
     of `tf.image.resize`, which Keras' loader of image folders calls. Pillow 13 resizes
     the height first in tall images ("squash", and "center" from about 2.2 times as high
     as wide), which moves noise by up to 24 of 255, black and white noise by up to 31.
-    "keep_ratio" is `tf.image.resize`, bilinear and not antialiased.
+    "keep_ratio" and "fit" are `tf.image.resize`, bilinear and not antialiased.
 
     Args:
         image: `(height, width, 3)`, 0..255.
@@ -267,7 +269,7 @@ def evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor
 
     Returns:
         float32 `(size_px, size_px, 3)`, whole numbers in 0..255, not normalized; of
-        "keep_ratio" `(height, width, 3)`, resized.
+        "keep_ratio" and "fit" `(height, width, 3)`, resized.
 
     Example:
         >>> import numpy as np
@@ -278,8 +280,8 @@ def evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor
         (224, 224, 3)
     """
     size_px = preprocessing.size_px
-    if preprocessing.crop_mode == "keep_ratio":
-        return _keeping_ratio(image, size_px)
+    if preprocessing.crop_mode in WHOLE_MODES:
+        return _keeping_ratio(image, size_px, WHOLE_MODES[preprocessing.crop_mode])
     shape = tf.shape(image)
     height, width = shape[0], shape[1]
     height_px, width_px = _resized_sides_px(shape, preprocessing)

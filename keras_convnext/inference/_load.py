@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_convnext import weights
-from keras_convnext.inference import classifier, segmenter
+from keras_convnext.detection.checkpoints import list_detectors
+from keras_convnext.inference import classifier, detector, segmenter
 from keras_convnext.inference.classifier import Classifier
+from keras_convnext.inference.detector import Detector
 from keras_convnext.inference.loaded_model import (
     WEIGHTS_ENDINGS,
     LoadedModel,
@@ -26,14 +28,16 @@ from keras_convnext.segmentation import list_upernets
 
 _SAVED_MODEL = "saved_model.pb"
 _READERS = {"": read_saved_model, ".tflite": read_tflite}
+Answering = Classifier | Segmenter | Detector
 # What answers, by the meaning of a Keras model's outputs, and by an export's output.
-_FROM_KERAS: dict[Kind, Callable[[LoadedModel, str], Classifier | Segmenter]] = {
+_FROM_KERAS: dict[Kind, Callable[[LoadedModel, str], Answering]] = {
     "softmax": classifier.from_keras,
     "sigmoid": classifier.from_keras,
     "features": classifier.from_keras,
     "label_map": segmenter.from_keras,
+    "objects": detector.from_keras,
 }
-_FROM_EXPORT: dict[str, Callable[[Path, ExportedModel], Classifier | Segmenter]] = {
+_FROM_EXPORT: dict[str, Callable[[Path, ExportedModel], Answering]] = {
     "probabilities": classifier.from_export,
     "classes": segmenter.from_export,
 }
@@ -44,10 +48,11 @@ def load(
     *,
     output: str | None = None,
     normalization: str | None = None,
-) -> Classifier | Segmenter:
+) -> Answering:
     """Returns a trained model that answers for images.
 
-    A classifier answers with names and scores, a segmentation model with label maps.
+    A classifier answers with names and scores, a segmentation model with label maps,
+    a detector with `Objects`.
 
     Args:
         source: A .keras or .tflite file, a SavedModel, a folder as training or export
@@ -93,7 +98,7 @@ def load(
     return _FROM_EXPORT[exported.output](path, exported)
 
 
-def _from_keras(loaded: LoadedModel, kind: str) -> Classifier | Segmenter:
+def _from_keras(loaded: LoadedModel, kind: str) -> Answering:
     return _FROM_KERAS[loaded.meaning.kind](loaded, kind)
 
 
@@ -101,7 +106,7 @@ def _is_published(named: str) -> bool:
     try:
         weights.find(named)
     except ValueError:
-        return named in list_upernets()
+        return named in (*list_upernets(), *list_detectors())
     return True
 
 

@@ -166,13 +166,33 @@ def make_forward(
     import keras
 
     activation = keras.activations.get(meaning.activation)
+    return compile_forward(
+        model, lambda outputs: activation(keras.ops.cast(outputs, "float32"))
+    )
+
+
+def compile_forward(
+    model: Any, finish: Callable[[Any], Any] = lambda outputs: outputs
+) -> Callable[[np.ndarray], Any]:
+    """Returns a model as a function of NumPy arrays, in one graph.
+
+    Args:
+        model: A Keras model that takes images in 0..255.
+        finish: What is done to its outputs.
+
+    Returns:
+        From images `(batch, height, width, 3)` to what `finish` makes of the model's
+        outputs.
+    """
+    import keras
+
     # An input may have a name, or stand in a list; a Sequential model that was loaded
     # has none to ask for, and takes the images.
     structure = getattr(model, "input", None)
 
     def forward(images: Any) -> Any:
         given = keras.tree.pack_sequence_as(structure, [images])
-        return activation(keras.ops.cast(model(given, training=False), "float32"))
+        return finish(model(given, training=False))
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -180,8 +200,9 @@ def make_forward(
         # One graph, however many images come at a time.
         shape = model.inputs[0].shape
         forward = tf.function(forward, input_signature=[tf.TensorSpec(shape)])
-    return lambda images: np.asarray(
-        keras.ops.convert_to_numpy(forward(images.astype(np.float32)))
+    return lambda images: keras.tree.map_structure(
+        lambda each: np.asarray(keras.ops.convert_to_numpy(each)),
+        forward(images.astype(np.float32)),
     )
 
 

@@ -9,11 +9,14 @@ from typing import Any
 
 from keras_convnext import weights
 from keras_convnext.creation import create
+from keras_convnext.detection import checkpoints as detectors
+from keras_convnext.detection.by_name import PREFIXES as DETECTORS
+from keras_convnext.detection.coco_classes import coco_category_ids
+from keras_convnext.inference.dense_outputs import count_labels
 from keras_convnext.inference.inputs import normalizes_images
 from keras_convnext.inference.outputs import (
     OutputMeaning,
     find_output_meaning,
-    labels_pixels,
     read_recorded_loss,
 )
 from keras_convnext.inference.sidecars import (
@@ -23,6 +26,7 @@ from keras_convnext.inference.sidecars import (
 )
 from keras_convnext.labels import class_names
 from keras_convnext.preprocessing import (
+    DETECTION_IMAGE,
     IMAGENET,
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -45,6 +49,8 @@ NORMALIZATIONS = {
 # Of files that hold weights without a network.
 WEIGHTS_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5")
 _IMAGENET_CLASSES = (1000, 11821, 21841)
+# What sees images whole, and how: by the meaning of a model's outputs.
+_WHOLE_IMAGES = {"label_map": WHOLE_IMAGE, "objects": DETECTION_IMAGE}
 
 
 @dataclass(frozen=True)
@@ -103,24 +109,25 @@ def load_model_file(
     labels: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     if meaning.kind != "features":
-        labels, notices = _find_names(path, model)
+        labels, notices = _find_names(path, model, count_labels(model))
     preprocessing, normalizes, more = _find_preprocessing(
-        path, model, size_px, normalization
+        path, model, meaning, size_px, normalization
     )
-    if meaning.kind == "label_map":
-        # Whatever crop its backbone's classifier had: a label map is of all pixels.
+    if meaning.kind in _WHOLE_IMAGES:
+        # Whatever crop its backbone's classifier had: the answer is of all pixels.
         own = {
             name: getattr(preprocessing, name) for name in ("size_px", "mean", "std")
         }
-        preprocessing = dataclasses.replace(WHOLE_IMAGE, **own)
+        preprocessing = dataclasses.replace(_WHOLE_IMAGES[meaning.kind], **own)
     return LoadedModel(
         str(path), model, meaning, labels, preprocessing, normalizes, notices + more
     )
 
 
-def _find_names(path: Path, model: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _find_names(
+    path: Path, model: Any, outputs: int | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the class names that a model carries, or those beside its file."""
-    outputs = model.outputs[0].shape[-1]
     if path.suffix not in WEIGHTS_ENDINGS:
         return find_labels(path, outputs)
     if names := getattr(model, "class_names", None):
@@ -131,27 +138,32 @@ def _find_names(path: Path, model: Any) -> tuple[tuple[str, ...], tuple[str, ...
 
 
 def load_published(name: str) -> LoadedModel:
-    """Fetches a published classifier or UPerNet and builds its model.
+    """Fetches a published model and builds it.
 
     Args:
-        name: "arch.tag", one of `keras_convnext.list_weights()` or `list_upernets()`.
+        name: "arch.tag", one of `keras_convnext.list_weights()`, `list_upernets()` or
+            `list_detectors()`.
 
     Raises:
         ValueError: There is no such checkpoint, or it gives features only.
         OSError: It cannot be fetched.
     """
-    is_upernet = name.startswith(upernets.PREFIX)
-    record = upernets.find(name).weights if is_upernet else weights.find(name)
-    if not is_upernet and not (record.classes and record.classifier_activation):
-        raise ValueError(f"{name} has no classifier: it gives features only")
-    options: dict[str, Any] = {"input_shape": (None, None, 3)} if is_upernet else {}
+    options: dict[str, Any] = {}
+    synsets: tuple[str, ...] = ()
+    if name.startswith(upernets.PREFIX):
+        record, names = upernets.find(name).weights, ade20k_classes()
+        options["input_shape"] = (None, None, 3)
+    elif name.startswith(DETECTORS):
+        record, names = detectors.find(name).weights, tuple(coco_category_ids())
+    else:
+        record = weights.find(name)
+        if not (record.classes and record.classifier_activation):
+            raise ValueError(f"{name} has no classifier: it gives features only")
+        synsets, names = zip(*class_names(record.classes), strict=True)
     try:
         model = create(record.name, **options)
     except OSError as error:
         raise OSError(f"{error} {describe_manual_fetch(record, '--model')}") from error
-    synsets, names = (), ade20k_classes()
-    if not is_upernet:
-        synsets, names = zip(*class_names(record.classes or 0), strict=True)
     return LoadedModel(
         record.name,
         model,
@@ -221,7 +233,11 @@ def find_size_px(model: Any) -> int | None:
 
 
 def _find_preprocessing(
-    path: Path, model: Any, size_px: int | None, normalization: str | None
+    path: Path,
+    model: Any,
+    meaning: OutputMeaning,
+    size_px: int | None,
+    normalization: str | None,
 ) -> tuple[Preprocessing, bool, tuple[str, ...]]:
     """Returns how a model sees images, whether it normalizes them, and notices."""
     normalizes = _find_normalizes(path, model, normalization)
@@ -234,7 +250,9 @@ def _find_preprocessing(
     if found is None:
         if not normalizes and normalization is None:
             raise ValueError(_ask_for_normalization(path, normalizes))
-        found, notice = assume_geometry(path, size_px, _usual_preprocessing(model))
+        found, notice = assume_geometry(
+            path, size_px, _usual_preprocessing(model, meaning)
+        )
         notices = (notice,)
     if normalization is not None:
         mean, std = NORMALIZATIONS[normalization]
@@ -289,11 +307,13 @@ def assume_geometry(
         "center": f"cropped to their middle ({assumed.crop_fraction:g}), as ImageNet's",
         "squash": "squashed whole, as Keras' image_dataset_from_directory does",
         "keep_ratio": "keep their ratio: that is their shorter side",
+        "fit": "keep their ratio: that is their shorter side",
     }
     other = {
         "center": '{"crop_mode": "squash"}',
         "squash": '{"crop_mode": "center"}',
         "keep_ratio": '{"size_px": 640, "resize": "keep_ratio"}',
+        "fit": '{"size_px": 640, "resize": "keep_ratio"}',
     }
     return dataclasses.replace(assumed, size_px=size_px), (
         f"no {PREPROCESSING} beside {path}: images are resized to {size_px} px and "
@@ -301,14 +321,14 @@ def assume_geometry(
     )
 
 
-def _usual_preprocessing(model: Any) -> Preprocessing:
+def _usual_preprocessing(model: Any, meaning: OutputMeaning) -> Preprocessing:
     """Returns how models of a kind see images.
 
     A published kind of ImageNet classifier is evaluated on the middle of an image;
     anybody else's data most likely come from Keras' loader of image folders.
     """
-    if labels_pixels(model):
-        return WHOLE_IMAGE
+    if meaning.kind in _WHOLE_IMAGES:
+        return _WHOLE_IMAGES[meaning.kind]
     names = {layer.name for layer in model.layers}
     of_imagenet = model.outputs[0].shape[-1] in _IMAGENET_CLASSES
     return IMAGENET if "head_dense" in names and of_imagenet else KERAS_LOADER

@@ -12,11 +12,12 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from keras_convnext.inference.dense_outputs import finds_objects, labels_pixels
 from keras_convnext.inference.graph import Origin, Tensor, outputs_of, trace
 
 OUTPUTS = ("logits", "probabilities", "sigmoid", "features")
 
-Kind = Literal["softmax", "sigmoid", "features", "label_map"]
+Kind = Literal["softmax", "sigmoid", "features", "label_map", "objects"]
 
 _ASK = "say what they are with --output=logits, probabilities, sigmoid or features"
 
@@ -66,9 +67,6 @@ _FUNCTIONS = {
     "Sigmoid": "sigmoid",
     "Softmax": "softmax",
 }
-_SIDES = ("inputs", "outputs")
-# For models of any size; no sides that a network would give to anything else.
-_ANY_SIZE = (64, 96)
 # Losses by their names in lower case without underscores, and what they are for.
 _LOSSES: dict[str, Kind] = {
     "binarycrossentropy": "sigmoid",
@@ -88,7 +86,8 @@ class OutputMeaning:
         kind: "softmax": probabilities of classes of which an image has one;
             "sigmoid": the probability of each label by itself, or of the second of two
             classes; "features": no classes at all; "label_map": probabilities of
-            classes of which each pixel has one.
+            classes of which each pixel has one; "objects": boxes, scores and classes
+            of objects.
         applied: Whether the model itself computes that activation; otherwise its
             outputs are logits.
         origin: How it is known, for people: "its graph ends in a softmax".
@@ -101,7 +100,7 @@ class OutputMeaning:
     @property
     def activation(self) -> Literal["softmax", "sigmoid"] | None:
         """The activation that is still to be applied to get probabilities."""
-        if self.applied or self.kind == "features":
+        if self.applied or self.kind in ("features", "objects"):
             return None
         return "sigmoid" if self.kind == "sigmoid" else "softmax"
 
@@ -117,7 +116,7 @@ def find_output_meaning(
 
     Args:
         model: A model with one output `(batch, classes)`, or `(batch, height, width,
-            classes)` of its images' size.
+            classes)` of its images' size, or with the outputs of a detector.
         loss: The loss as a .keras file records it (`read_recorded_loss`); that of the
             compiled model unless given.
         told: One of `OUTPUTS`, or `None`.
@@ -139,6 +138,8 @@ def find_output_meaning(
         return OutputMeaning("features", True, "--output=features")
     if labels_pixels(model):
         return _of_pixels(model)
+    if finds_objects(model):
+        return OutputMeaning("objects", True, "its outputs are called so")
     classes = _count_classes(model)
     ending = _find_ending(model)
     if ending == "softmax" and classes == 1:
@@ -150,26 +151,6 @@ def find_output_meaning(
         return _as_told(told, ending, classes)
     loss = read_compiled_loss(model) if loss is None else loss
     return _by_graph_and_loss(model, ending, classes, loss)
-
-
-def labels_pixels(model: keras.Model) -> bool:
-    """Returns True if a model gives classes of pixels: a map of its images' size.
-
-    Args:
-        model: Any Keras model.
-
-    Example:
-        >>> labels_pixels(keras_convnext.UPerNet("convnext_atto", 2))
-        True
-    """
-    inputs, outputs = (getattr(model, name, None) or [] for name in _SIDES)
-    if [len(each.shape) for each in (*inputs, *outputs)] != [4, 4]:
-        return False
-    size = tuple(inputs[0].shape[1:3])
-    if None not in size:
-        return tuple(outputs[0].shape[1:3]) == size
-    shape = model.compute_output_shape((1, *_ANY_SIZE, inputs[0].shape[-1]))
-    return tuple(shape[1:3]) == _ANY_SIZE
 
 
 def _of_pixels(model: keras.Model) -> OutputMeaning:

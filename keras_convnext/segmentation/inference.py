@@ -24,16 +24,24 @@ _ELEMENTS = 2**24
 Predict = Callable[[np.ndarray], Any]
 
 
-def resized_shape(height: int, width: int, size_px: int) -> tuple[int, int]:
+def resized_shape(
+    height: int,
+    width: int,
+    size_px: int,
+    longest_to_shortest: float = LONGEST_TO_SHORTEST,
+) -> tuple[int, int]:
     """Returns the height and width, in pixels, in which the network sees an image.
 
-    The ratio is kept: the longer side has at most `4 * size_px` pixels and the shorter
-    one at most `size_px`, and one of them has as many. No side is shorter than 32.
+    The ratio is kept: the longer side has at most `longest_to_shortest * size_px`
+    pixels and the shorter one at most `size_px`, and one of them has as many. No side
+    is shorter than 32.
 
     Args:
         height: Of the image, in pixels.
         width: Of the image, in pixels.
-        size_px: Side of the crops that the network was trained on.
+        size_px: Of the shorter side: of segmentation the side of the crops that the
+            network was trained on.
+        longest_to_shortest: 5 / 3 of detection.
 
     Source: github.com/open-mmlab/mmcv 2.1, its imrescale with the scale (2048, 512).
 
@@ -43,19 +51,24 @@ def resized_shape(height: int, width: int, size_px: int) -> tuple[int, int]:
         ((512, 683), (205, 2048))
     """
     factor = min(
-        LONGEST_TO_SHORTEST * size_px / max(height, width),
+        round(longest_to_shortest * size_px) / max(height, width),
         size_px / min(height, width),
     )
     sides = [max(int(side * factor + 0.5), SMALLEST_PX) for side in (height, width)]
     return sides[0], sides[1]
 
 
-def resize_image(image: np.ndarray, size_px: int) -> np.ndarray:
+def resize_image(
+    image: np.ndarray,
+    size_px: int,
+    longest_to_shortest: float = LONGEST_TO_SHORTEST,
+) -> np.ndarray:
     """Resizes an image to `resized_shape`, bilinearly and without antialiasing.
 
     Args:
         image: `(height, width, channels)` in 0..255.
-        size_px: Side of the crops that the network was trained on.
+        size_px: As in `resized_shape`.
+        longest_to_shortest: As there.
 
     Returns:
         float32 `(resized height, resized width, channels)`, whole numbers in 0..255.
@@ -67,7 +80,7 @@ def resize_image(image: np.ndarray, size_px: int) -> np.ndarray:
         (96, 128, 3)
     """
     height, width = image.shape[:2]
-    shape = resized_shape(height, width, size_px)
+    shape = resized_shape(height, width, size_px, longest_to_shortest)
     return np.asarray(np.rint(_resize(image.astype(np.float32), shape)))
 
 
@@ -107,7 +120,7 @@ def with_open_size(model: keras.Model) -> keras.Model:
     """Returns a model of the same weights that takes images of any height and width.
 
     Args:
-        model: Any that labels pixels, functional.
+        model: Any that labels pixels or finds objects, functional.
 
     Raises:
         ValueError: It holds something that one size was made for.
@@ -130,7 +143,7 @@ def with_open_size(model: keras.Model) -> keras.Model:
     try:
         opened = type(model).from_config(config)
         opened.set_weights(model.get_weights())
-        if opened.outputs[0].shape[1:3] == (None, None):
+        if len(opened.outputs) > 1 or opened.outputs[0].shape[1:3] == (None, None):
             return opened
     except (TypeError, ValueError):
         pass

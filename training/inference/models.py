@@ -6,11 +6,11 @@ from typing import Any
 
 import keras_convnext
 from keras_convnext._messages import UsageError, note
+from keras_convnext.inference._load import Answering
 from keras_convnext.inference.classifier import Classifier
-from keras_convnext.inference.segmenter import Segmenter
 
 
-def open_model(chosen: Any, command: str) -> Classifier | Segmenter:
+def open_model(chosen: Any, command: str) -> Answering:
     """Returns the model; what was taken for granted about it goes to stderr.
 
     Args:
@@ -42,8 +42,10 @@ def open_classifier(chosen: Any, command: str) -> Classifier:
         UsageError: It is no classifier, or as for `open_model`.
     """
     model = open_model(chosen, command)
-    if isinstance(model, Segmenter):
+    if not isinstance(model, Classifier):
+        finds = {"label_map": "labels pixels", "objects": "finds objects"}
         raise UsageError(
-            f"--model={chosen.model} labels pixels, and {command} is for classifiers"
+            f"--model={chosen.model} {finds[model.meaning.kind]}, and {command} is for "
+            "classifiers"
         )
     return model

@@ -1,0 +1,109 @@
+"""Trained detectors behind one face: images in, objects out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from keras_convnext.detection.inference import Objects, find_objects
+from keras_convnext.inference.classifier import compile_forward, normalize_first
+from keras_convnext.inference.images import pixels_of
+from keras_convnext.inference.loaded_model import LoadedModel
+from keras_convnext.inference.outputs import OutputMeaning
+from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.segmentation.inference import with_open_size
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A model that finds objects, ready to answer. Call it with an image or several.
+
+    Attributes:
+        name: The published checkpoint, or the file that was found.
+        kind: "keras", "saved_model", "tflite" or "checkpoint".
+        labels: Class names.
+        preprocessing: In which size it sees an image.
+        meaning: What its outputs are.
+        notices: What was missing and taken for granted instead, a line each.
+        find: Maps an image `(height, width, 3)` in 0..255 of any size to its
+            `Objects`, without names.
+        predict: Where it is a `keras.Model`: maps float32 images `(batch, height,
+            width, 3)` in 0..255 of any size to the dictionary of
+            `keras_convnext.MaskRCNN`, of NumPy arrays.
+        model: The `keras.Model`, where it is one.
+
+    Example:
+        >>> import keras_convnext
+        >>> keras_convnext.MaskRCNN("convnext_atto", 2).save("cells.keras")
+        >>> cells = keras_convnext.load("cells.keras")
+        >>> cells.kind, cells.preprocessing.size_px
+        ('keras', 800)
+    """
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    meaning: OutputMeaning
+    notices: tuple[str, ...]
+    find: Callable[[np.ndarray], Objects]
+    predict: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
+    model: Any = None
+
+    def __call__(self, images: Any) -> Any:
+        """Returns the objects in an image, the best first.
+
+        Args:
+            images: A file's path, a PIL image or an array `(height, width, 3)` with
+                values in 0..255, of any size; or several: a list of these, or an array
+                `(batch, height, width, 3)`.
+
+        Returns:
+            For one image its `Objects`: boxes, scores, classes, names and masks. For
+            several a list of these.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is no image.
+
+        Example:
+            >>> import keras_convnext
+            >>> model = keras_convnext.load("mask_rcnn_convnext_tiny.coco")
+            >>> model("photo.jpg").names
+            ('dog', 'person')
+        """
+        if not isinstance(images, list | tuple) and getattr(images, "ndim", 3) < 4:
+            found = self.find(pixels_of(images))
+            names = tuple(self.labels[number] for number in found.classes)
+            return replace(found, names=names)
+        return [self(each) for each in images]
+
+
+def from_keras(loaded: LoadedModel, kind: str) -> Detector:
+    """Returns a Keras model, ready to answer.
+
+    Args:
+        loaded: The model.
+        kind: "keras" or "checkpoint".
+
+    Raises:
+        ValueError: It is made for one size alone, by more than its input.
+    """
+    model = with_open_size(loaded.model)
+    if not loaded.normalizes:
+        model = normalize_first(replace(loaded, model=model))
+    predict = compile_forward(model)
+    return Detector(
+        loaded.name,
+        kind,
+        loaded.labels,
+        loaded.preprocessing,
+        loaded.meaning,
+        loaded.notices,
+        lambda image: find_objects(predict, image, loaded.preprocessing),
+        predict,
+        loaded.model,
+    )
