@@ -30,7 +30,8 @@ class RefineBoxes(keras.layers.Layer):
         self.stds = tuple(stds)
 
     def call(self, boxes: Any, logits: Any, deltas: Any, image: Any) -> Any:
-        likeliest = ops.argmax(logits[:, :-1], axis=-1)[:, None, None]
+        # Not `argmax`, which looks at the bits of zeros, as no TFLite operator does.
+        likeliest = ops.top_k(logits[:, :-1], 1)[1][:, :, None]
         deltas = ops.reshape(deltas, (-1, ops.shape(deltas)[-1] // 4, 4))
         deltas = ops.take_along_axis(deltas, ops.cast(likeliest, "int32"), 1)
         deltas = ops.reshape(deltas, ops.shape(boxes))

@@ -12,7 +12,8 @@ and can be done to the matrices beforehand, once, in float64:
 - what only trains (stochastic depth, dropout, random augmentation) goes, and what LoRA
   has learnt goes into the kernels.
 
-Layers that stay keep their names. `stage{s}_block{b}_mlp` is new and stands for a
+A layer that is used several times stays as it is, and is used as often. Layers that
+stay keep their names. `stage{s}_block{b}_mlp` is new and stands for a
 block's norm, expand, gelu, grn, project and layer_scale.
 """
 
@@ -50,7 +51,7 @@ def fold(model: keras.Model) -> keras.Model:
         `(batch, height, width, channels)` and `(batch, classes)`.
 
     Raises:
-        ValueError: The model is not functional, uses a layer twice, or is quantized.
+        ValueError: The model is not functional, or is quantized.
 
     Example:
         >>> import keras_convnext
@@ -106,12 +107,8 @@ class _Walk:
         self.left: dict[str, str] = {}
         graph = read(model)
         used = Counter(step.layer.name for step in graph.steps)
-        for name, times in used.items():
-            if times > 1:
-                raise ValueError(
-                    "fold takes models that use each layer once; "
-                    f"{name!r} is used {times} times."
-                )
+        self._shared = {name for name, times in used.items() if times > 1}
+        self._copies: dict[int, Any] = {}
         self._steps = graph.steps
         self._outputs = set(keys_in(graph.outputs))
         self._consumers: dict[Key, list[Step]] = {}
@@ -137,24 +134,33 @@ class _Walk:
         return map_keys(self._new.__getitem__, structure)
 
     def _chain(self, step: Step) -> list[Step]:
-        """Returns `step` and those behind it that nothing else is fed by."""
+        """Returns `step` and those behind it that nothing else is fed by.
+
+        What is used several times is alone in its chain.
+        """
         chain = [step]
-        while True:
+        while chain[-1].layer.name not in self._shared:
             key = Key(chain[-1].layer.name)
             followers = self._consumers.get(key, [])
             if key in self._outputs or len(followers) != 1:
-                return chain
+                break
             if len(followers[0].inputs) != 1 or followers[0].kwargs.get("training"):
-                return chain
+                break
+            if followers[0].layer.name in self._shared:
+                break
             chain.append(followers[0])
+        return chain
 
     def _add(self, step: Step) -> set[str]:
-        """Adds a layer, or it and what is fused with it; returns their names."""
+        """Adds a layer, or all that is fused with it; returns the names of those."""
         args, kwargs = self._filled(step.args), self._filled(step.kwargs)
         chain = [one.layer for one in self._chain(step)]
-        fusion = fuse(chain)
+        is_shared = step.layer.name in self._shared
+        fusion = None if is_shared else fuse(chain)
         if fusion is None:
-            if len(chain) > 1:
+            if is_shared:
+                reason = "it is used several times"
+            elif len(chain) > 1:
                 reason = f"{chain[1].name} behind it cannot take it in"
             elif Key(step.layer.name) in self._outputs:
                 reason = "its output is an output of the model"
@@ -162,8 +168,8 @@ class _Walk:
                 reason = "its output goes to more than one layer"
             made = self._copied(step.layer, reason, *args, **kwargs)
             for index, tensor in enumerate(keras.tree.flatten(made)):
-                self._new[Key(step.layer.name, index=index)] = tensor
-            return {step.layer.name}
+                self._new[Key(step.layer.name, step.call, index)] = tensor
+            return set()
         fused = chain[: fusion.length]
         self._new[Key(fused[-1].name)] = fusion.call(*args)
         return {layer.name for layer in fused}
@@ -179,15 +185,18 @@ class _Walk:
         """
         if isinstance(layer, IDLE_AT_INFERENCE):
             return args[0]
-        if isinstance(layer, Rematerialized):
+        if id(layer) in self._copies:
+            return self._copies[id(layer)](*args, **kwargs)
+        if isinstance(layer, Rematerialized) and layer.name not in self._shared:
             return self._run(list(layer.layers), args[0])
         if isinstance(layer, keras.Model):
             inner = _Walk(layer)
             self.left.update(inner.left)
+            self._copies[id(layer)] = inner.folded
             return inner.folded(*args, **kwargs)
         if isinstance(layer, _FOLDABLE):
             self.left[layer.name] = reason
-        new = copy(layer)
+        new = self._copies[id(layer)] = copy(layer)
         made = new(*args, **kwargs)
         if isinstance(layer, keras.layers.Layer):
             values = merged_values(layer)
