@@ -6,7 +6,7 @@ from keras_convnext.optimizers._adamw import (
     ParameterGroup,
     parameter_groups,
 )
-from keras_convnext.optimizers._schedules import WarmupCosine, WarmupLinear
+from keras_convnext.optimizers._schedules import WarmupCosine, WarmupLinear, WarmupStep
 
 __all__ = [
     "UNDECAYED_LAYERS",
@@ -14,5 +14,6 @@ __all__ = [
     "ParameterGroup",
     "WarmupCosine",
     "WarmupLinear",
+    "WarmupStep",
     "parameter_groups",
 ]

@@ -9,6 +9,9 @@ from typing import Any
 import keras
 from keras import ops
 
+# Shares of a run after which `WarmupStep` falls.
+_FALLS = (3 / 4, 11 / 12)
+
 
 class _WarmupFall(keras.optimizers.schedules.LearningRateSchedule, abc.ABC):
     """A straight rise to `peak_lr`, then a fall to `min_lr`, as each subclass has it.
@@ -127,3 +130,36 @@ class WarmupLinear(_WarmupFall):
 
     def _falling(self, progress: Any) -> Any:
         return self.peak_lr + (self.min_lr - self.peak_lr) * progress
+
+
+@keras.saving.register_keras_serializable(package="keras_convnext")
+class WarmupStep(_WarmupFall):
+    """A straight rise to `peak_lr`, then a tenth of it, then a hundredth.
+
+    The falls are after three quarters and after eleven twelfths of the run, its rise
+    included: of 36 epochs, after 27 and 33, with which detection is trained.
+
+    Args:
+        peak_lr: Highest learning rate.
+        total_steps: Steps of the whole run.
+        warmup_steps: Steps of the rise; 0 for none.
+        min_lr: What it does not fall below.
+        start_lr: Learning rate of the first step of the rise.
+        held_steps: Steps before the rise.
+        held_lr: Their learning rate.
+
+    Source: github.com/open-mmlab/mmdetection 3.3.0, its ConvNeXt configurations.
+
+    Example:
+        >>> from keras_convnext.optimizers import WarmupStep
+        >>> schedule = WarmupStep(1e-4, total_steps=3600, warmup_steps=100)
+        >>> [f"{float(schedule(step)):.0e}" for step in (2699, 2700, 3300)]
+        ['1e-04', '1e-05', '1e-06']
+    """
+
+    def _falling(self, progress: Any) -> Any:
+        steps = self.total_steps - self.held_steps
+        step = self.warmup_steps + progress * (steps - self.warmup_steps)
+        # Half a step, because float32 cannot tell one of a million from the next.
+        falls = [ops.cast(step > share * steps - 0.5, "float32") for share in _FALLS]
+        return ops.maximum(self.peak_lr * 0.1 ** sum(falls), self.min_lr)

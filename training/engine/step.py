@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..tasks.task import Measure, Rows
+from ..tasks.task import Measure, ModelInputs, Rows, images_alone
 from .train_state import TrainState
 
 # XLA runs a depthwise convolution on a processor many times slower than
@@ -40,6 +40,7 @@ def make_train_step(
     settings: StepSettings,
     strategy: tf.distribute.Strategy,
     trains: Callable[[str], bool] = lambda path: True,
+    model_inputs: ModelInputs = images_alone,
 ) -> Callable[[Any, Any], dict[str, tf.Tensor]]:
     """Returns the training step.
 
@@ -57,6 +58,7 @@ def make_train_step(
         strategy: What the batch is spread by.
         trains: From a variable's path to whether this step changes it. Nothing is
             computed for those that it does not.
+        model_inputs: Of the task.
     """
     chosen = [trains(v.path) for v in train_state.model.trainable_variables]
     variables = _chosen(train_state.model, chosen)
@@ -68,7 +70,9 @@ def make_train_step(
         # Watching nothing else, it computes nothing for what stands still.
         with tf.GradientTape(watch_accessed_variables=all(chosen)) as tape:
             tape.watch(variables)
-            outputs = train_state.model(tf.cast(images, tf.float32), training=True)
+            images = tf.cast(images, tf.float32)
+            inputs = model_inputs(train_state.model, images, truth)
+            outputs = train_state.model(inputs, training=True)
             rows = losses(outputs, truth)
             # Each part is a share of the batch: shares of its mean add up.
             loss = tf.reduce_sum(rows["loss"]) / settings.global_batch
@@ -270,7 +274,10 @@ def _if_true(condition: tf.Tensor, action: Callable[[], None]) -> None:
 
 
 def make_evaluation_step(
-    model: keras.Model, measure: Measure, strategy: tf.distribute.Strategy
+    model: keras.Model,
+    measure: Measure,
+    strategy: tf.distribute.Strategy,
+    model_inputs: ModelInputs = images_alone,
 ) -> Callable[[Any, Any], dict[str, Any]]:
     """Returns a function from distributed images and truth to rows on each device.
 
@@ -278,10 +285,12 @@ def make_evaluation_step(
         model: What is evaluated.
         measure: From its outputs and the truth to rows.
         strategy: What the images are spread by.
+        model_inputs: Of the task.
     """
 
     def on_replica(images: tf.Tensor, truth: Any) -> Rows:
-        return measure(model(tf.cast(images, tf.float32), training=False), truth)
+        inputs = model_inputs(model, tf.cast(images, tf.float32), truth)
+        return measure(model(inputs, training=False), truth)
 
     # Images of many sizes share one graph.
     @tf.function(jit_compile=_COMPILE, autograph=False, reduce_retracing=True)

@@ -89,6 +89,7 @@ class TensorFlowBackend:
             run.task.make_losses(run.recipe),
             settings,
             self.strategy,
+            model_inputs=run.task.model_inputs,
         )
         whole = make_step_loop(make(), self.strategy)
         head = make_step_loop(make(run.task.is_head), self.strategy)
@@ -110,7 +111,9 @@ class TensorFlowBackend:
         self, run: Run, model: keras.Model, measure: Measure
     ) -> Callable[[Check], Iterator[Rows]]:
         """Returns a function that gives the rows of every validation example."""
-        step = make_evaluation_step(model, measure, self.strategy)
+        step = make_evaluation_step(
+            model, measure, self.strategy, run.task.model_inputs
+        )
         spread = self._spread_singly if run.task.evaluates_singly else self._spread
         batches = spread(partial(_validation_share, run))
 

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from .loss_scale import LossScale
 
 _MOST_TENSORS = 3
-_SCHEDULES = {"cosine": optimizers.WarmupCosine, "linear": optimizers.WarmupLinear}
+_SCHEDULES = {
+    "cosine": optimizers.WarmupCosine,
+    "linear": optimizers.WarmupLinear,
+    "step": optimizers.WarmupStep,
+}
 
 
 @dataclass(frozen=True)

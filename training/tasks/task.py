@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 Rows = dict[str, Any]
 # From outputs and truth to rows.
 Measure = Callable[[Any, Any], Rows]
+# From model, images and truth to what the model is called with.
+ModelInputs = Callable[[keras.Model, Any, Any], Any]
+
+
+def images_alone(model: keras.Model, images: Any, truth: Any) -> Any:
+    """Returns what most models are called with."""
+    return images
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,8 @@ class Task:
             and metrics.json.
         evaluates_singly: Whether validation examples differ in size, so that a device
             takes one at a time.
+        model_inputs: From a model of either kind, images and truth to what it is called
+            with: a detector that learns is told where the objects are.
     """
 
     name: str
@@ -98,3 +107,4 @@ class Task:
     evaluate: Callable[[Iterable[Rows], Source], Evaluation]
     write_report: Callable[[Outcome], None]
     evaluates_singly: bool = False
+    model_inputs: ModelInputs = images_alone

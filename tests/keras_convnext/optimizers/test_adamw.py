@@ -11,6 +11,7 @@ from keras_convnext.optimizers import (
     ParameterGroup,
     WarmupCosine,
     WarmupLinear,
+    WarmupStep,
 )
 from keras_convnext.optimizers import _adam_kernel as adam_kernel
 
@@ -226,6 +227,18 @@ def test_segmentations_schedule_is_mmsegmentations_at_every_step():
     # float32 against float64, at a rate of 1e-4.
     actual = [float(schedule(step)) for step in steps]
     np.testing.assert_allclose(actual, expected, atol=2e-11)
+
+
+def test_detections_schedule_falls_after_27_and_33_of_36_epochs():
+    # mmdetection's MultiStepLR of 7,329 steps an epoch, beside 1,000 steps of LinearLR.
+    schedule = WarmupStep(1e-4, 36 * 7_329, 1_000, start_lr=1e-7)
+    rise = 1e-4 * np.linspace(1e-3, 1, 1_000)
+    falls = {27 * 7_329: 1e-5, 33 * 7_329: 1e-6}
+    steps = [0, 1, 999, 1_000, *(fall + near for fall in falls for near in (-1, 0))]
+    expected = [*rise[[0, 1, 999]], 1e-4, 1e-4, 1e-5, 1e-5, 1e-6]
+    actual = [float(schedule(step)) for step in steps]
+    # float32 against float64.
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
 def test_the_schedule_is_held_before_its_rise():

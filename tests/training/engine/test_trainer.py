@@ -100,14 +100,14 @@ def without_network(monkeypatch):
     figures = {"loss": 0.5, "accuracy": 6.0, "gradient_norm": 1.0}
     results = {name: tf.Variable(value) for name, value in figures.items()}
 
-    def make_train_step(train_state, losses, settings, strategy, *trains):
+    def make_train_step(train_state, losses, settings, strategy, *trains, **_):
         def train_step(images, truth):
             train_state.optimizer.iterations.assign_add(1)
             return {name: value.read_value() for name, value in results.items()}
 
         return train_step
 
-    def make_evaluation_step(model, measure, strategy):
+    def make_evaluation_step(model, measure, strategy, model_inputs):
         def evaluation_step(images, labels):
             guess = tf.zeros_like(labels)
             return {
@@ -174,8 +174,8 @@ def test_a_signal_while_it_is_judged_is_heeded_and_no_step_is_taken_again(
 ):
     evaluated = tensorflow_backend.make_evaluation_step
 
-    def make_evaluation_step(model, measure, strategy):
-        step = evaluated(model, measure, strategy)
+    def make_evaluation_step(model, measure, strategy, model_inputs):
+        step = evaluated(model, measure, strategy, model_inputs)
 
         def evaluation_step(images, labels):
             os.kill(os.getpid(), signal.SIGTERM)
