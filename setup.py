@@ -22,6 +22,7 @@ RUN_TIME = [
     "filelock>=3.16",
     "flatbuffers>=25.12.19",
     "h5py>=3.11",
+    "hotcoco>=1.3",
     "huggingface_hub>=0.26",
     "importlib_resources>=6.4",
     "keras>=3.10",

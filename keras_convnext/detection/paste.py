@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -40,16 +41,35 @@ def paste_masks(
         >>> paste_masks(mask, [[0, 1, 2, 5]], 2, 6)[0, 0].astype(int).tolist()
         [0, 1, 1, 0, 0, 0]
     """
+    pasted = np.zeros((len(masks), height, width), bool)
+    parts = mask_parts(masks, boxes, height, width, threshold)
+    for target, (rows, columns, part) in zip(pasted, parts, strict=True):
+        target[rows, columns] = part
+    return pasted
+
+
+def mask_parts(
+    masks: Any, boxes: Any, height: int, width: int, threshold: float = 0.5
+) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Yields of each object the part of the image that its mask may reach.
+
+    Arguments are those of `paste_masks`, of which this is all but the zeros: little
+    memory, however large the image.
+
+    Yields:
+        The part's rows, its columns, and bool `(rows, columns)`.
+
+    Raises:
+        ValueError: There are other numbers of masks than of boxes.
+    """
     masks = np.asarray(masks, np.float32)
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
     if len(masks) != len(boxes):
         raise ValueError(f"There are {len(masks)} masks and {len(boxes)} boxes.")
-    pasted = np.zeros((len(masks), height, width), bool)
-    for target, mask, (y0, x0, y1, x1) in zip(pasted, masks, boxes, strict=True):
+    for mask, (y0, x0, y1, x1) in zip(masks, boxes, strict=True):
         rows, row_weights = _weights(y0, y1, mask.shape[0], height)
         columns, column_weights = _weights(x0, x1, mask.shape[1], width)
-        target[rows, columns] = row_weights @ mask @ column_weights.T >= threshold
-    return pasted
+        yield rows, columns, row_weights @ mask @ column_weights.T >= threshold
 
 
 def _weights(
