@@ -30,6 +30,7 @@ RUN_TIME = [
     "ml_dtypes>=0.5.1",
     "numpy>=2.0",
     "Pillow>=11.0",
+    "pycocotools>=2.0.8",
     "safetensors>=0.4.5",
     "tensorflow>=2.20",
     "tensorflow-datasets>=4.9.7",

@@ -99,8 +99,22 @@ def resized_sides(
     """
     ratio = tf.cast(ratio, tf.float64)
     longest = tf.floor(LONGEST_TO_SHORTEST * size_px * ratio)
-    shortest = tf.floor(size_px * ratio)
-    sides = tf.cast(tf.stack([height, width]), tf.float64)
+    return sides_within(tf.stack([height, width]), tf.floor(size_px * ratio), longest)
+
+
+def sides_within(
+    sides: tf.Tensor, shortest: tf.Tensor | int, longest: tf.Tensor | int
+) -> tf.Tensor:
+    """Returns height and width of an image resized with its ratio kept, int32 `(2,)`.
+
+    Args:
+        sides: Height and width of the image, int32 `(2,)`.
+        shortest: What its shorter side becomes, as long as the longer one stays within
+            `longest`.
+        longest: What its longer side becomes otherwise.
+    """
+    sides = tf.cast(sides, tf.float64)
+    shortest, longest = tf.cast(shortest, tf.float64), tf.cast(longest, tf.float64)
     factor = tf.minimum(longest / tf.reduce_max(sides), shortest / tf.reduce_min(sides))
     return tf.maximum(tf.cast(sides * factor + 0.5, tf.int32), 1)
 
@@ -165,7 +179,7 @@ def choose_crop(
 
 
 def resize_mask_part(
-    mask: tf.Tensor, resized: tf.Tensor, place: tf.Tensor, size_px: int
+    mask: tf.Tensor, resized: tf.Tensor, place: tf.Tensor, size_px: tf.Tensor | int
 ) -> tf.Tensor:
     """Returns a part of a resized mask: the nearest label, as OpenCV finds it.
 
@@ -173,20 +187,40 @@ def resize_mask_part(
         mask: Labels `(height, width)`.
         resized: Height and width of the whole after resizing, int32 `(2,)`.
         place: Top and left of the part, int32 `(2,)`.
-        size_px: Its side; less where the image ends before.
+        size_px: Its side, or height and width; less where the image ends before.
     """
     sides = tf.shape(mask)
     for axis in range(2):
-        steps = tf.cast(_places(resized, place, size_px, axis), tf.float64)
-        factor = tf.cast(resized[axis], tf.float64) / tf.cast(sides[axis], tf.float64)
-        # From the corner and not from the center of a pixel, and by a reciprocal.
-        nearest = tf.cast(tf.floor(steps * (1.0 / factor)), tf.int32)
-        mask = tf.gather(mask, tf.minimum(nearest, sides[axis] - 1), axis=axis)
+        nearest = nearest_places(sides, resized, place, size_px, axis)
+        mask = tf.gather(mask, nearest, axis=axis)
     return mask
 
 
+def nearest_places(
+    sides: tf.Tensor,
+    resized: tf.Tensor,
+    place: tf.Tensor,
+    size_px: tf.Tensor | int,
+    axis: int,
+) -> tf.Tensor:
+    """Returns the row or column that each one of a part of a resized mask shows.
+
+    Args:
+        sides: Height and width of the mask, int32.
+        resized: As in `resize_mask_part`.
+        place: As there.
+        size_px: As there.
+        axis: 0 for rows, 1 for columns.
+    """
+    steps = tf.cast(_places(resized, place, size_px, axis), tf.float64)
+    factor = tf.cast(resized[axis], tf.float64) / tf.cast(sides[axis], tf.float64)
+    # From the corner and not from the center of a pixel, and by a reciprocal.
+    nearest = tf.cast(tf.floor(steps * (1.0 / factor)), tf.int32)
+    return tf.minimum(nearest, sides[axis] - 1)
+
+
 def resize_image_part(
-    image: tf.Tensor, resized: tf.Tensor, place: tf.Tensor, size_px: int
+    image: tf.Tensor, resized: tf.Tensor, place: tf.Tensor, size_px: tf.Tensor | int
 ) -> tf.Tensor:
     """Returns a part of a resized image, bilinearly and without antialiasing.
 
@@ -215,8 +249,11 @@ def resize_image_part(
     return to_uint8(image)
 
 
-def _places(resized: tf.Tensor, place: tf.Tensor, size_px: int, axis: int) -> tf.Tensor:
-    return tf.range(place[axis], tf.minimum(place[axis] + size_px, resized[axis]))
+def _places(
+    resized: tf.Tensor, place: tf.Tensor, size_px: tf.Tensor | int, axis: int
+) -> tf.Tensor:
+    part = tf.broadcast_to(size_px, [2])
+    return tf.range(place[axis], tf.minimum(place[axis] + part[axis], resized[axis]))
 
 
 def pad(

@@ -19,6 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_convnext._data import mask_png
+from keras_convnext._data.image_size import read_upright_size
 from keras_convnext._data.mask_folders import MaskedImage
 from keras_convnext._stderr import hold_stderr
 from keras_convnext.image import files as image_files
@@ -26,10 +27,6 @@ from keras_convnext.image import files as image_files
 from . import check_memory
 from .file_check import count_checks
 from .image_files import CheckedImage, Stamp, copy_of, stamp_of, write_copy
-
-_ORIENTATION_TAG = 0x0112
-# Of the EXIF orientations these change the sides.
-_TURNED = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -153,14 +150,11 @@ def decode_mask(contents: tf.Tensor, bits: int) -> tf.Tensor:
 def _upright_size(path: Path) -> tuple[tuple[int, int], bool]:
     """Returns height and width of an image as it is decoded, and if it is turned."""
     try:
-        with Image.open(path) as image:
-            is_turned = image.getexif().get(_ORIENTATION_TAG) in _TURNED
-            width, height = image.size
+        return read_upright_size(path)
     # What Pillow does not open, or only with warnings, the decoder does.
     except Exception:
         pixels = image_files.read_pixels(path.read_bytes())
         return (pixels.shape[0], pixels.shape[1]), False
-    return ((width, height) if is_turned else (height, width)), is_turned
 
 
 def _unlike(size: tuple[int, int], wanted: tuple[int, int], is_turned: bool) -> str:

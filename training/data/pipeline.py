@@ -87,6 +87,8 @@ def training_batches(
     start_batch: int = 0,
     repeats: int = 1,
     mix: Callable[[Any, tf.Tensor], Any] | None = None,
+    arrange: Callable[[tf.data.Dataset], tf.data.Dataset] | None = None,
+    collate: Callable[[tf.data.Dataset, int], tf.data.Dataset] | None = None,
 ) -> tf.data.Dataset:
     """Returns one epoch of augmented batches from `start_batch` on.
 
@@ -101,6 +103,9 @@ def training_batches(
         start_batch: Batches of the epoch to pass over.
         repeats: How often an example comes up in a row, in an epoch that is no longer.
         mix: Changes a whole batch by a seed of its own; None leaves it.
+        arrange: Changes the order of an epoch's records; None leaves it.
+        collate: From examples and the rows of a batch to full batches, for examples of
+            several sizes; None stacks them.
 
     Raises:
         DataError: Several workers are to share a last batch that is not full.
@@ -112,6 +117,8 @@ def training_batches(
         )
     key = epoch_key(seed, epoch)
     records = examples.shuffled(seed, epoch)
+    if arrange is not None:
+        records = arrange(records)
     if repeats > 1:
         records = _repeated(records, repeats).take(examples.count)
     if examples.count < shard.global_batch:
@@ -121,14 +128,14 @@ def training_batches(
         whole = examples.count // shard.global_batch
         records = records.take(whole * shard.global_batch)
     records = records.enumerate().skip(start_batch * shard.global_batch)
-    batches = (
-        shard.of(records)
-        .map(
-            lambda position, record: view(record, tf.stack([key, position])),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        .batch(shard.rows, drop_remainder=drop_remainder)
+    rows = shard.of(records).map(
+        lambda position, record: view(record, tf.stack([key, position])),
+        num_parallel_calls=tf.data.AUTOTUNE,
     )
+    if collate is None:
+        batches = rows.batch(shard.rows, drop_remainder=drop_remainder)
+    else:
+        batches = collate(rows, shard.rows)
     if mix is not None:
         # Keyed apart from the examples' own draws, and differently for each worker.
         mixing_key = epoch_key(key, shard.worker)

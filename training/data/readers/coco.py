@@ -1,0 +1,82 @@
+"""A person's own images with boxes and masks, listed in COCO's JSON format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_convnext._data import coco_sets
+from keras_convnext._data.coco_sets import CocoExample, CocoSet
+from keras_convnext._files import legible
+
+from ..box_examples import BoxFiles
+from ..examples import Files
+from ..file_check import check_files
+from ..image_files import CheckedImage
+
+
+def load(
+    rest: str,
+    *,
+    validation_share: float,
+    seed: int,
+    skip_bad_images: bool,
+    cache: Path,
+    whole: str | None = None,
+) -> tuple[CocoSet, BoxFiles, BoxFiles]:
+    """Reads, checks and splits the images that a `coco:` names.
+
+    Args:
+        rest: What stands behind "coco:".
+        validation_share: Part of the images that validation gets where one file has
+            all of them.
+        seed: Of that split.
+        skip_bad_images: Leave images that cannot be used out instead of refusing.
+        cache: Folder for copies of what TensorFlow cannot read, and for the results of
+            the checks.
+        whole: "test" or "all": that part alone, for training and validation alike. None
+            looks for both.
+
+    Returns:
+        What was found, and its training and validation images.
+
+    Raises:
+        DataError: With all that is wrong.
+    """
+    checked: dict[Path, CheckedImage] = {}
+
+    def find_unreadable(files: Sequence[Path]) -> Mapping[Path, str]:
+        if files:
+            root = Path(os.path.commonpath([file.parent for file in files]))
+            checked.update(check_files(root, files, cache))
+        return {file: checked[file].problem for file in files if checked[file].problem}
+
+    found = coco_sets.load(
+        rest,
+        validation_share=validation_share,
+        seed=seed,
+        skip_bad_images=skip_bad_images,
+        whole=whole,
+        find_unreadable=find_unreadable,
+    )
+    train, validation = (
+        _examples(part, checked, found.has_masks)
+        for part in (found.train, found.validation)
+    )
+    return found, train, validation
+
+
+def _examples(
+    part: Sequence[CocoExample], checked: Mapping[Path, CheckedImage], has_masks: bool
+) -> BoxFiles:
+    images = [checked[example.path] for example in part]
+    files = Files(
+        tuple(os.fsencode(image.readable) for image in images),
+        np.zeros(len(images), np.int32),
+        np.array([image.way for image in images], np.int32),
+        tuple(legible(image.path) for image in images),
+    )
+    return BoxFiles(files, tuple(example.image for example in part), has_masks)

@@ -1,0 +1,65 @@
+"""What a recipe asks for of the random changes of training images and their objects.
+
+How it is done stands in `augment`: `box_transforms` and `photometric_distortion`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BoxAugmentation:
+    """What happens to a training image, its boxes and its masks, always to all alike.
+
+    In this order: mirror, crop, resize with the ratio kept, change the colors of the
+    image, pad. By default there is one size and no more: what evaluation sees.
+
+    Attributes:
+        flip: Mirror every second image, left to right.
+        scale_range: The image's shorter side becomes `size_px` times a factor between
+            these two, as long as the longer one stays within 5/3 of `size_px`.
+        scale_steps: How many such factors there are, evenly spaced.
+        crop_probability: Share of the images that are first resized to 0.5, 0.625 or
+            0.75 of `size_px`, of which then a part is cut out, each side drawn from
+            0.48 to 0.75 of `size_px`.
+        jitter: Large-scale jitter, instead of `scale_range` and crops: the longer side
+            becomes `size_px` times a factor between these two, and a square of
+            `size_px` is cut out, or filled up. None for none: batches then have the
+            size of their largest image.
+        photometric: Change brightness, contrast, saturation and hue, each of every
+            second image.
+
+    Source: github.com/open-mmlab/mmdetection 3.3.0, configs/convnext (DETR's, arXiv
+        2005.12872): flip, 0.6 to 1 of 800 pixels in 11 steps, and crops of every second
+        image; projects/ConvNeXt-V2: jitter 0.1 to 2 (arXiv 2012.07177).
+    """
+
+    flip: bool = False
+    scale_range: tuple[float, float] = (1.0, 1.0)
+    scale_steps: int = 1
+    crop_probability: float = 0.0
+    jitter: tuple[float, float] | None = None
+    photometric: bool = False
+
+    def __post_init__(self) -> None:
+        problems = []
+        for name in ("scale_range", "jitter"):
+            pair = getattr(self, name)
+            if pair is not None and (len(pair) != 2 or not 0 < pair[0] <= pair[1]):
+                problems.append(
+                    f"{name} is {pair}, not two factors, 0 < smallest <= largest"
+                )
+        if self.scale_steps < 1:
+            problems.append(f"scale_steps is {self.scale_steps}, not 1 or more")
+        if not 0 <= self.crop_probability <= 1:
+            problems.append(
+                f"crop_probability is {self.crop_probability}, not in [0, 1]"
+            )
+        if problems:
+            raise ValueError(f"Not an augmentation of boxes: {'; '.join(problems)}.")
+
+    @property
+    def is_square(self) -> bool:
+        """Whether all training images have one size, a square."""
+        return self.jitter is not None
