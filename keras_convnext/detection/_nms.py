@@ -6,6 +6,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_convnext.detection.box_overlap import box_iou
+
 # Boxes that are compared with each other at a time.
 _TILE = 256
 NO_BOX = -float("inf")
@@ -151,21 +153,9 @@ def _suppresses(
     boxes: Any, groups: Any, by: Any, by_groups: Any, iou_threshold: float
 ) -> Any:
     """Whether each box `(batch, n, 4)` falls to each of `by`: `(batch, n, m)`."""
-    boxes, by = boxes[:, :, None, :], by[:, None, :, :]
-    sides = ops.minimum(boxes[..., 2:], by[..., 2:]) - ops.maximum(
-        boxes[..., :2], by[..., :2]
-    )
-    sides = ops.maximum(sides, 0)
-    common = sides[..., 0] * sides[..., 1]
-    union = _area(boxes) + _area(by) - common
-    # Nothing over nothing is no overlap.
-    iou = ops.where(union > 0, common / ops.where(union > 0, union, 1), 0)
+    iou = box_iou(boxes[:, :, None, :], by[:, None, :, :])
     is_alike = ops.equal(groups[:, :, None], by_groups[:, None, :])
     return ops.logical_and(is_alike, iou > iou_threshold)
-
-
-def _area(boxes: Any) -> Any:
-    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def _put(values: Any, place: Any, updates: Any) -> Any:

@@ -62,7 +62,8 @@ def decode_boxes(
         deltas: `(..., 4)`: dx, dy, dw, dh, as `encode_boxes` returns them.
         references: `(..., 4)`: y0, x0, y1, x1 in pixels.
         stds: What the four differences were divided by.
-        size: Height and width in pixels that boxes are clipped to, if any.
+        size: Height and width in pixels that boxes are clipped to, if any; numbers or
+            tensors of any shape that goes with `(...)`.
 
     Returns:
         `(..., 4)`: y0, x0, y1, x1 in pixels. No side is more than 62.5 times as long
@@ -92,6 +93,23 @@ def decode_boxes(
             for corner, end in zip(corners, [*ends, *ends], strict=True)
         ]
     return ops.stack(corners, -1)
+
+
+def clip_sides(image: Any, axes: int) -> tuple[Any, Any]:
+    """Returns the height and width that an image's boxes are clipped to.
+
+    Args:
+        image: Images `(batch, height, width, channels)`; or where they are padded,
+            their own heights and widths, `(batch, 2)`.
+        axes: Of a corner's tensor, `(batch, ...)`.
+    """
+    if len(image.shape) == 4:
+        height, width = ops.shape(image)[1:3]
+        return height, width
+    height, width = (
+        ops.reshape(image[:, index], (-1, *[1] * (axes - 1))) for index in (0, 1)
+    )
+    return height, width
 
 
 def _of_one_dtype(*values: Any) -> list[Any]:

@@ -9,15 +9,20 @@ import keras
 from keras import ops
 
 from keras_convnext.detection._nms import NO_BOX, nms
-from keras_convnext.detection.box_coding import decode_boxes
+from keras_convnext.detection.box_coding import clip_sides, decode_boxes
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
 class RefineBoxes(keras.layers.Layer):
     """Moves boxes as a box head says, for the class of object that it finds likeliest.
 
+    In training a box that was assigned to an object moves for the class of that, and
+    true boxes that were added are taken away again.
+
     Shapes: boxes `(batch, boxes, 4)`, logits `(batch * boxes, classes + 1)`,
-    differences `(batch * boxes, 4 * classes)` and images in; `(batch, boxes, 4)` out.
+    differences `(batch * boxes, 4 * classes)` and images, or their sizes `(batch, 2)`,
+    in, and for training labels and what is a proposal, of `BoxSamples`;
+    `(batch, boxes, 4)` out.
 
     Args:
         stds: What the differences were divided by.
@@ -29,18 +34,34 @@ class RefineBoxes(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.stds = tuple(stds)
 
-    def call(self, boxes: Any, logits: Any, deltas: Any, image: Any) -> Any:
-        # Not `argmax`, which looks at the bits of zeros, as no TFLite operator does.
-        likeliest = ops.top_k(logits[:, :-1], 1)[1][:, :, None]
-        deltas = ops.reshape(deltas, (-1, ops.shape(deltas)[-1] // 4, 4))
-        deltas = ops.take_along_axis(deltas, ops.cast(likeliest, "int32"), 1)
-        deltas = ops.reshape(deltas, ops.shape(boxes))
-        size = ops.shape(image)[1:3]
-        return ops.stop_gradient(decode_boxes(deltas, boxes, self.stds, size))
-
-    def compute_output_spec(
-        self, boxes: Any, logits: Any, deltas: Any, image: Any
+    def call(
+        self,
+        boxes: Any,
+        logits: Any,
+        deltas: Any,
+        image: Any,
+        labels: Any = None,
+        is_proposal: Any = None,
+        training: bool | None = None,
     ) -> Any:
+        deltas = ops.stop_gradient(deltas)
+        classes = deltas.shape[-1] // 4
+        # Not `argmax`, which looks at the bits of zeros, as no TFLite operator does.
+        label = ops.cast(ops.top_k(logits[:, :classes], 1)[1][:, 0], "int32")
+        if training and labels is not None:
+            true = ops.reshape(labels, (-1,))
+            is_object = ops.logical_and(true >= 0, true < classes)
+            label = ops.where(is_object, true, label)
+        deltas = ops.reshape(deltas, (-1, classes, 4))
+        deltas = ops.take_along_axis(deltas, label[:, None, None], 1)
+        deltas = ops.reshape(deltas, ops.shape(boxes))
+        size = clip_sides(image, axes=2)
+        moved = decode_boxes(deltas, boxes, self.stds, size)
+        if training and is_proposal is not None:
+            moved = ops.where(is_proposal[..., None], moved, 0.0)
+        return moved
+
+    def compute_output_spec(self, boxes: Any, *args: Any, **kwargs: Any) -> Any:
         return keras.KerasTensor(boxes.shape, dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
@@ -55,10 +76,10 @@ class Detections(keras.layers.Layer):
     class too much is dropped.
 
     Shapes: boxes `(batch, boxes, 4)`, logits `(batch * boxes, classes + 1)`,
-    differences `(batch * boxes, 4 * classes)` and images in. Out come boxes
-    `(batch, max_outputs, 4)`, scores `(batch, max_outputs)`, int32 classes `(batch,
-    max_outputs)` and int32 counts `(batch,)`. After the last object boxes and scores
-    are 0 and classes -1.
+    differences `(batch * boxes, 4 * classes)` and images, or their sizes `(batch, 2)`,
+    in. Out come boxes `(batch, max_outputs, 4)`, scores `(batch, max_outputs)`, int32
+    classes `(batch, max_outputs)` and int32 counts `(batch,)`. After the last object
+    boxes and scores are 0 and classes -1.
 
     Args:
         stds: What the differences were divided by.
@@ -87,7 +108,7 @@ class Detections(keras.layers.Layer):
         batch, count = ops.shape(boxes)[:2]
         classes = deltas.shape[-1] // 4
         deltas = ops.reshape(deltas, (batch, count, classes, 4))
-        size = ops.shape(image)[1:3]
+        size = clip_sides(image, axes=3)
         decoded = decode_boxes(deltas, boxes[:, :, None, :], self.stds, size)
         scores = ops.reshape(ops.softmax(logits), (batch, count, classes + 1))[..., :-1]
         # Places without a proposal have no area.

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
 
-from keras_convnext.detection import box_heads
-from keras_convnext.detection._roi_align import RoIAlign
-from keras_convnext.detection.box_outputs import RefineBoxes
+from keras_convnext.detection import roi_heads as all_stages
+from keras_convnext.detection.box_heads import UNITS
 from keras_convnext.detection.checkpoints import COCO_CLASSES
 from keras_convnext.detection.detector import Limits, build_detector
-from keras_convnext.detection.mask_head import SIZE as MASK_SIZE
-from keras_convnext.detection.mask_head import MasksOfClasses, mask_head
-from keras_convnext.detection.mask_rcnn import detections_of
+from keras_convnext.detection.fpn import CHANNELS
 
 PREFIX = "cascade_mask_rcnn_"
-STAGES = 3
+roi_heads = partial(all_stages.roi_heads, stages=3)
 
 
 def CascadeMaskRCNN(
@@ -26,6 +24,8 @@ def CascadeMaskRCNN(
     weights: Any = None,
     input_shape: tuple[int | None, ...] = (None, None, 3),
     masks: bool = True,
+    channels: int = CHANNELS,
+    units: int = UNITS,
     proposals: int = 1000,
     detections: int = 100,
     score_threshold: float = 0.05,
@@ -47,6 +47,9 @@ def CascadeMaskRCNN(
             or Meta), or a published one, "cascade_mask_rcnn_convnext_base.coco_in22k".
         input_shape: `(height, width, channels)`; height and width may be None.
         masks: Whether objects have masks.
+        channels: Of the pyramid's maps and the heads' convolutions; published weights
+            have 256.
+        units: Of the box heads' dense layers; published weights have 1024.
         proposals: Boxes of an image that the heads look at, at most.
         detections: Objects of an image at most.
         score_threshold: Probability that an object's must exceed.
@@ -80,47 +83,9 @@ def CascadeMaskRCNN(
         masks=masks,
         weights=weights,
         input_shape=input_shape,
+        channels=channels,
+        units=units,
         name=name,
         dtype=dtype,
         **overrides,
     )
-
-
-def roi_heads(
-    maps: list[Any],
-    proposals: Any,
-    image: Any,
-    dtype: Any,
-    *,
-    classes: int,
-    masks: bool,
-    limits: Limits,
-    units: int = box_heads.UNITS,
-) -> dict[str, Any]:
-    """Builds the three stages; arguments as in `mask_rcnn.roi_heads`."""
-    boxes, all_logits = proposals, []
-    for stage in range(STAGES):
-        stds = box_heads.STDS[stage]
-        features = RoIAlign(box_heads.SIZE, dtype=dtype, name=f"box{stage}_align")(
-            maps, boxes
-        )
-        logits, deltas = box_heads.four_conv_head(
-            features, classes, stage, units=units, dtype=dtype
-        )
-        all_logits.append(logits)
-        if stage < STAGES - 1:
-            boxes = RefineBoxes(stds, name=f"box{stage}_refine")(
-                boxes, logits, deltas, image
-            )
-    mean = keras.layers.Average(dtype="float32", name="box_logits_mean")(all_logits)
-    outputs = detections_of(boxes, mean, deltas, image, stds, limits)
-    if masks:
-        features = RoIAlign(MASK_SIZE, dtype=dtype, name="mask_align")(
-            maps, outputs["boxes"]
-        )
-        heads = [
-            mask_head(features, classes, f"mask{stage}", dtype)
-            for stage in range(STAGES)
-        ]
-        outputs["masks"] = MasksOfClasses(name="masks")(heads, outputs["classes"])
-    return outputs

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_convnext._pyramid import pyramid
+from keras_convnext.detection.box_heads import UNITS
 from keras_convnext.detection.checkpoints import find
 from keras_convnext.detection.fpn import CHANNELS, fpn
-from keras_convnext.detection.padding import PadImage
+from keras_convnext.detection.padding import MULTIPLE, PadImage
 from keras_convnext.detection.rpn import PROPOSALS, Proposals, rpn_head
 from keras_convnext.models import build
 from keras_convnext.variants import find_variant
 
-# Cells of the coarsest map that heads read have this side in pixels.
-_COARSEST = 32
+if TYPE_CHECKING:
+    from keras_convnext.detection.supervision import Supervision
 
 
 @dataclass(frozen=True)
@@ -51,23 +52,34 @@ def detect(
     limits: Limits,
     channels: int = CHANNELS,
     dtype: Any = None,
+    supervision: Supervision | None = None,
 ) -> dict[str, Any]:
     """Builds what comes after the backbone.
 
     Args:
         levels: Four maps `(batch, h, w, c_i)`, strides 4 to 32.
-        image: `(batch, height, width, channels)`, whose size boxes are clipped to.
+        image: `(batch, height, width, channels)`, whose size boxes are clipped to, or
+            such sizes, `(batch, 2)`.
         heads: From the pyramid's first four maps, proposals, the image and the dtype
             policy to the detector's outputs.
         limits: How many boxes go on.
         channels: Of the pyramid's maps.
         dtype: Dtype policy of the layers.
+        supervision: What adds what a network needs in order to learn.
     """
     maps = fpn(levels, channels, dtype)
     logits, deltas = rpn_head(maps, dtype)
-    proposals = Proposals(limits.proposals, limits.per_level, name="proposals")(
-        logits, deltas, image
+    in_training: dict[str, Any] = {}
+    if supervision is not None:
+        supervision.sample_anchors(logits, deltas)
+        in_training = {
+            "training_outputs": supervision.settings.proposals,
+            "training_per_level": supervision.settings.per_level,
+        }
+    propose = Proposals(
+        limits.proposals, limits.per_level, name="proposals", **in_training
     )
+    proposals = propose(logits, deltas, image)
     return dict(heads(maps[:-1], proposals, image, dtype))
 
 
@@ -83,13 +95,17 @@ def build_detector(
     input_shape: tuple[int | None, ...],
     name: str | None,
     dtype: Any,
+    channels: int = CHANNELS,
+    units: int = UNITS,
+    supervision: Supervision | None = None,
     **overrides: Any,
 ) -> keras.Model:
     """Builds a detector on a ConvNeXt and loads its weights.
 
     Args:
         backbone: A variant, or a published checkpoint of one.
-        roi_heads: `heads` of `detect`, with `classes`, `masks` and `limits` besides.
+        roi_heads: `heads` of `detect`, with `classes`, `masks`, `limits`, `units` and
+            `supervision` besides.
         limits: How many boxes go on.
         prefix: Begins the model's name, unless that is given, and those of its
             published weights.
@@ -99,6 +115,9 @@ def build_detector(
         input_shape: `(height, width, channels)`.
         name: The model's.
         dtype: Dtype policy of the layers.
+        channels: Of the pyramid's maps.
+        units: Of the box heads' dense layers.
+        supervision: What adds what a network needs in order to learn.
         **overrides: Of the backbone's builder.
 
     Raises:
@@ -116,8 +135,8 @@ def build_detector(
             "Detectors want a backbone with four stages of strides 4, 8, 16 and 32; "
             f"{architecture} is not one. keras_convnext.list_variants() names others."
         )
-    image = keras.Input(input_shape)
-    padding = PadImage(_COARSEST, dtype="float32", name="input_padding")
+    image = keras.Input(input_shape, name=None if supervision is None else "image")
+    padding = PadImage(MULTIPLE, dtype="float32", name="input_padding")
     network = build(
         variant,
         include_top=False,
@@ -131,9 +150,24 @@ def build_detector(
         padding.color = np.ravel(mean).tolist()
     levels = list(pyramid(network, norms=True).pyramid_outputs.values())
     policy = network.layers[-1].dtype_policy
-    heads = partial(roi_heads, classes=classes, masks=masks, limits=limits)
-    outputs = detect(levels, image, heads, limits, dtype=policy)
-    model = keras.Model(image, outputs, name=name or f"{prefix}{architecture}")
+    heads = partial(
+        roi_heads,
+        classes=classes,
+        masks=masks,
+        limits=limits,
+        units=units,
+        supervision=supervision,
+    )
+    size, inputs = image, image
+    if supervision is not None:
+        size = supervision.truth["size"]
+        inputs = {"image": image, **supervision.truth}
+    outputs = detect(
+        levels, size, heads, limits, channels, policy, supervision=supervision
+    )
+    if supervision is not None:
+        outputs |= supervision.outputs
+    model = keras.Model(inputs, outputs, name=name or f"{prefix}{architecture}")
     if weights is not None:
         from keras_convnext.weights import load
 

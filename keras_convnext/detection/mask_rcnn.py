@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
 
-from keras_convnext.detection import box_heads
-from keras_convnext.detection._roi_align import RoIAlign
-from keras_convnext.detection.box_outputs import Detections
+from keras_convnext.detection import roi_heads as all_stages
+from keras_convnext.detection.box_heads import UNITS
 from keras_convnext.detection.checkpoints import COCO_CLASSES
 from keras_convnext.detection.detector import Limits, build_detector
-from keras_convnext.detection.mask_head import SIZE as MASK_SIZE
-from keras_convnext.detection.mask_head import MasksOfClasses, mask_head
+from keras_convnext.detection.fpn import CHANNELS
 
 PREFIX = "mask_rcnn_"
+roi_heads = partial(all_stages.roi_heads, stages=1)
 
 
 def MaskRCNN(
@@ -24,6 +24,8 @@ def MaskRCNN(
     weights: Any = None,
     input_shape: tuple[int | None, ...] = (None, None, 3),
     masks: bool = True,
+    channels: int = CHANNELS,
+    units: int = UNITS,
     proposals: int = 1000,
     detections: int = 100,
     score_threshold: float = 0.05,
@@ -43,6 +45,9 @@ def MaskRCNN(
             or Meta), or a published one, "mask_rcnn_convnext_tiny.coco".
         input_shape: `(height, width, channels)`; height and width may be None.
         masks: Whether objects have masks.
+        channels: Of the pyramid's maps and the heads' convolutions; published weights
+            have 256.
+        units: Of the box heads' dense layers; published weights have 1024.
         proposals: Boxes of an image that the heads look at, at most.
         detections: Objects of an image at most.
         score_threshold: Probability that an object's must exceed.
@@ -81,64 +86,9 @@ def MaskRCNN(
         masks=masks,
         weights=weights,
         input_shape=input_shape,
+        channels=channels,
+        units=units,
         name=name,
         dtype=dtype,
         **overrides,
     )
-
-
-def roi_heads(
-    maps: list[Any],
-    proposals: Any,
-    image: Any,
-    dtype: Any,
-    *,
-    classes: int,
-    masks: bool,
-    limits: Limits,
-    units: int = box_heads.UNITS,
-) -> dict[str, Any]:
-    """Builds what looks at each proposal.
-
-    Args:
-        maps: Four of one width, strides 4 to 32.
-        proposals: `(batch, proposals, 4)`.
-        image: Whose size boxes are clipped to.
-        dtype: Dtype policy of the layers.
-        classes: Classes of objects.
-        masks: Whether objects have masks.
-        limits: How many boxes go on.
-        units: Of the box head's dense layers.
-    """
-    features = RoIAlign(box_heads.SIZE, dtype=dtype, name="box_align")(maps, proposals)
-    logits, deltas = box_heads.two_dense_head(
-        features, classes, units=units, dtype=dtype
-    )
-    outputs = detections_of(proposals, logits, deltas, image, box_heads.STDS[0], limits)
-    if masks:
-        features = RoIAlign(MASK_SIZE, dtype=dtype, name="mask_align")(
-            maps, outputs["boxes"]
-        )
-        outputs["masks"] = MasksOfClasses(name="masks")(
-            [mask_head(features, classes, dtype=dtype)], outputs["classes"]
-        )
-    return outputs
-
-
-def detections_of(
-    boxes: Any,
-    logits: Any,
-    deltas: Any,
-    image: Any,
-    stds: tuple[float, ...],
-    limits: Limits,
-) -> dict[str, Any]:
-    """Returns the outputs of a detector without masks."""
-    chosen = Detections(
-        stds,
-        limits.detections,
-        limits.score_threshold,
-        limits.iou_threshold,
-        name="detections",
-    )(boxes, logits, deltas, image)
-    return dict(zip(("boxes", "scores", "classes", "count"), chosen, strict=True))

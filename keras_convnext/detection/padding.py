@@ -9,6 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
+# Cells of the coarsest map that heads read have this side in pixels.
+MULTIPLE = 32
+
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
 class PadImage(keras.layers.Layer):

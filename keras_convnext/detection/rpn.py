@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_convnext.detection._anchors import RATIOS, anchors
 from keras_convnext.detection._nms import NO_BOX, nms
-from keras_convnext.detection.box_coding import decode_boxes
+from keras_convnext.detection.box_coding import clip_sides, decode_boxes
 
 # Of the five maps of `fpn`.
 STRIDES = (4, 8, 16, 32, 64)
@@ -59,13 +59,16 @@ class Proposals(keras.layers.Layer):
     box of its level by more than 0.7 is dropped.
 
     Shapes: logits `(batch, h, w, 3)` and differences `(batch, h, w, 12)` of each level
-    and images `(batch, height, width, channels)` in; boxes `(batch, max_outputs, 4)`
-    out: y0, x0, y1, x1 in pixels, zeros where there are no more.
+    and images `(batch, height, width, channels)`, or their sizes `(batch, 2)`, in;
+    boxes `(batch, max_outputs, 4)` out: y0, x0, y1, x1 in pixels, zeros where there are
+    no more.
 
     Args:
         max_outputs: Boxes for an image at most.
         per_level: Anchors of a level that count at most.
         strides: Of the levels, in pixels.
+        training_outputs: `max_outputs` in training, the same unless given.
+        training_per_level: `per_level` in training, the same unless given.
 
     Source: arXiv:1506.01497, section 3.3, as mmdetection 3.3.0 has it.
     """
@@ -75,18 +78,36 @@ class Proposals(keras.layers.Layer):
         max_outputs: int = PROPOSALS,
         per_level: int = PROPOSALS,
         strides: Sequence[int] = STRIDES,
+        training_outputs: int | None = None,
+        training_per_level: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.max_outputs = max_outputs
         self.per_level = per_level
         self.strides = tuple(strides)
+        self.training_outputs = training_outputs or max_outputs
+        self.training_per_level = training_per_level or per_level
 
-    def call(self, logits: Sequence[Any], deltas: Sequence[Any], image: Any) -> Any:
-        size = ops.shape(image)[1:3]
+    def call(
+        self,
+        logits: Sequence[Any],
+        deltas: Sequence[Any],
+        image: Any,
+        training: bool | None = None,
+    ) -> Any:
+        size = clip_sides(image, axes=2)
+        most = self.training_outputs if training else self.max_outputs
+        wanted = self.training_per_level if training else self.per_level
         boxes, scores, levels = [], [], []
         for level, stride in enumerate(self.strides):
-            some, their_scores = self._best(logits[level], deltas[level], stride, size)
+            some, their_scores = _best(
+                ops.stop_gradient(logits[level]),
+                ops.stop_gradient(deltas[level]),
+                stride,
+                size,
+                wanted,
+            )
             boxes.append(some)
             scores.append(their_scores)
             levels.append(ops.full(ops.shape(their_scores), level, "int32"))
@@ -96,42 +117,21 @@ class Proposals(keras.layers.Layer):
             ops.concatenate(scores, 1),
             ops.concatenate(levels, 1),
             iou_threshold=_IOU_THRESHOLD,
-            max_outputs=self.max_outputs,
+            max_outputs=most,
         )
-        is_used = ops.arange(self.max_outputs, dtype="int32")[None, :] < count[:, None]
+        is_used = ops.arange(most, dtype="int32")[None, :] < count[:, None]
         best = ops.take_along_axis(all_boxes, kept[..., None], 1)
-        return ops.stop_gradient(ops.where(is_used[..., None], best, 0.0))
-
-    def _best(
-        self, logits: Any, deltas: Any, stride: int, size: tuple[Any, Any]
-    ) -> tuple[Any, Any]:
-        """Returns boxes `(batch, n, 4)` and scores `(batch, n)` of one level."""
-        batch, height, width = ops.shape(logits)[:3]
-        scores = ops.reshape(ops.sigmoid(logits), (batch, -1))
-        deltas = ops.reshape(deltas, (batch, -1, 4))
-        total = height * width * len(RATIOS)
-        references = anchors(height, width, stride)
-        wanted = self.per_level
-        if isinstance(total, int):
-            wanted = min(wanted, total)
-        else:
-            # The map may have fewer; how many is not known when the graph is made.
-            scores = ops.pad(scores, [(0, 0), (0, wanted)], constant_values=NO_BOX)
-            deltas = ops.pad(deltas, [(0, 0), (0, wanted), (0, 0)])
-            references = ops.pad(references, [(0, wanted), (0, 0)])
-        scores, index = ops.top_k(scores, wanted)
-        boxes = decode_boxes(
-            ops.take_along_axis(deltas, ops.cast(index, "int32")[..., None], 1),
-            ops.take(references, index, axis=0),
-            size=size,
-        )
-        has_area = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
-        return boxes, ops.where(has_area, scores, NO_BOX)
+        return ops.where(is_used[..., None], best, 0.0)
 
     def compute_output_spec(
-        self, logits: Sequence[Any], deltas: Sequence[Any], image: Any
+        self,
+        logits: Sequence[Any],
+        deltas: Sequence[Any],
+        image: Any,
+        training: bool | None = None,
     ) -> Any:
-        shape = (image.shape[0], self.max_outputs, 4)
+        same = self.training_outputs == self.max_outputs
+        shape = (image.shape[0], self.max_outputs if same else None, 4)
         return keras.KerasTensor(shape, dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
@@ -140,4 +140,32 @@ class Proposals(keras.layers.Layer):
             "max_outputs": self.max_outputs,
             "per_level": self.per_level,
             "strides": self.strides,
+            "training_outputs": self.training_outputs,
+            "training_per_level": self.training_per_level,
         }
+
+
+def _best(
+    logits: Any, deltas: Any, stride: int, size: tuple[Any, Any], wanted: int
+) -> tuple[Any, Any]:
+    """Returns boxes `(batch, n, 4)` and scores `(batch, n)` of one level."""
+    batch, height, width = ops.shape(logits)[:3]
+    scores = ops.reshape(ops.sigmoid(logits), (batch, -1))
+    deltas = ops.reshape(deltas, (batch, -1, 4))
+    total = height * width * len(RATIOS)
+    references = anchors(height, width, stride)
+    if isinstance(total, int):
+        wanted = min(wanted, total)
+    else:
+        # The map may have fewer; how many is not known when the graph is made.
+        scores = ops.pad(scores, [(0, 0), (0, wanted)], constant_values=NO_BOX)
+        deltas = ops.pad(deltas, [(0, 0), (0, wanted), (0, 0)])
+        references = ops.pad(references, [(0, wanted), (0, 0)])
+    scores, index = ops.top_k(scores, wanted)
+    boxes = decode_boxes(
+        ops.take_along_axis(deltas, ops.cast(index, "int32")[..., None], 1),
+        ops.take(references, index, axis=0),
+        size=size,
+    )
+    has_area = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+    return boxes, ops.where(has_area, scores, NO_BOX)

@@ -54,7 +54,7 @@ def greedy(boxes, scores, groups, threshold, most):
     return kept[:most]
 
 
-def decode(box, delta, std, height, width):
+def decode(box, delta, std, height, width, least=0):
     dx, dy, dw, dh = np.asarray(delta) * std
     most = math.log(1000 / 16)
     w, h = box[2] - box[0], box[3] - box[1]
@@ -64,7 +64,7 @@ def decode(box, delta, std, height, width):
         h * math.exp(np.clip(dh, -most, most)),
     )
     ends = np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
-    return ends.clip(0, [width, height, width, height])
+    return ends.clip(least, [width, height, width, height])
 
 
 def interpolate(level, y, x):
