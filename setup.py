@@ -30,7 +30,6 @@ RUN_TIME = [
     "ml_dtypes>=0.5.1",
     "numpy>=2.0",
     "Pillow>=11.0",
-    "pycocotools>=2.0.8",
     "safetensors>=0.4.5",
     "tensorflow>=2.20",
     "tensorflow-datasets>=4.9.7",
@@ -81,6 +80,8 @@ EXTRAS = {
         *TENSORBOARD,
         "build>=1.2.1",
         "jax>=0.5",
+        # The reference of COCO's figures and masks.
+        "pycocotools>=2.0.8",
         "pytest>=8.4",
         "pytest-cov>=6.0",
         "pytest-timeout>=2.3.1",

@@ -1,7 +1,7 @@
 """The masks of COCO's objects: polygons or run lengths, checked, then drawn.
 
-pycocotools draws them. Its C code trusts what it gets, so all that would make it write
-past its memory, or ask for too much, is refused here, before it is called.
+hotcoco draws them, as pycocotools does to the last pixel. Run lengths that do not fit
+the image, and outlines without end, are refused before anything is allocated for them.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _parse_runs(value: dict[str, Any], height: int, width: int) -> bytes:
     if runs.ndim != 1 or runs.dtype.kind not in "iu":
         raise BadSegmentation("run lengths are no list of whole numbers")
     _check_runs(runs, height * width)
-    from pycocotools import mask
+    from hotcoco import mask
 
     listed = {"size": [height, width], "counts": runs.tolist()}
     return bytes(mask.frPyObjects(listed, height, width)["counts"])
@@ -139,7 +139,7 @@ def _decompress(text: str) -> np.ndarray:
 def to_run_lengths(
     segmentation: Segmentation, height: int, width: int
 ) -> dict[str, Any]:
-    """Returns a mask as pycocotools' run lengths, "size" and "counts", a text.
+    """Returns a mask as COCO's run lengths, "size" and "counts", a text.
 
     Args:
         segmentation: From `parse`; several polygons are one mask.
@@ -149,7 +149,7 @@ def to_run_lengths(
     if isinstance(segmentation, bytes):
         counts = segmentation
     else:
-        from pycocotools import mask
+        from hotcoco import mask
 
         parts = mask.frPyObjects([p.tolist() for p in segmentation], height, width)
         counts = mask.merge(parts)["counts"]
@@ -181,7 +181,7 @@ def draw(
         columns: Likewise, int `(w,)`.
         out: Zeros, uint8 `(h, w)`, which become 1 where the object is.
     """
-    from pycocotools import mask
+    from hotcoco import mask
 
     runs = to_run_lengths(segmentation, *shape)
     left, top, width, height = mask.toBbox(runs)

@@ -28,6 +28,12 @@ _KIND_BY_ENDING = {
     ".record": "tfrecord",
 }
 _MASK_FOLDERS = ("images", "annotations")
+_INSTANCES = ("instances*.json", "annotations/instances*.json")
+# What a folder or a word holds that classes of images are not made of, and whom for.
+_OTHER_TASKS = {
+    "masks": ("masks, a number a pixel", "segment"),
+    "coco": ("boxes around objects", "detect"),
+}
 # What tensorflow-datasets writes beside a data set that it has prepared.
 _INFO = "dataset_info.json"
 _TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".parquet")
@@ -92,6 +98,11 @@ def proposal(spec: str, flag: str = "data") -> str:
     if not path.is_file():
         return ""
     ending = path.suffix.lower()
+    if ending == ".json":
+        return (
+            "Boxes in COCO's format are given with the folder of their images: "
+            f"--{flag}=coco:{spec}:IMAGES"
+        )
     if ending in _TABLES:
         return _TABLE
     if ending in _ARCHIVES:
@@ -104,9 +115,30 @@ def proposal(spec: str, flag: str = "data") -> str:
     return f"{spec} is a file; images are given by their folder: folder:PATH."
 
 
+def for_other_tasks(kind: str, rest: str) -> str | None:
+    """Returns a sentence on data that hold no classes of images; None where they may.
+
+    Args:
+        kind: The form of a source, as `parse` returns it.
+        rest: What stands behind its colon.
+    """
+    word = kind
+    if kind == "folder" and (path := Path(rest).expanduser()).is_dir():
+        word = _kind_of_folder(path)
+    if word not in _OTHER_TASKS:
+        return None
+    what, task = _OTHER_TASKS[word]
+    text = f"{rest} holds {what}, and no classes of images"
+    if kind == word:
+        return f"{text}. Recipes that {task} take it: --recipe=help lists them"
+    return f"{text}: for recipes that {task} it is --data={word}:{rest}"
+
+
 def _kind_of_folder(folder: Path) -> str:
     if prepared_in(str(folder)) is not None:
         return "tfds"
+    if any(True for pattern in _INSTANCES for _ in folder.glob(pattern)):
+        return "coco"
     if all((folder / name).is_dir() for name in _MASK_FOLDERS):
         return "masks"
     files = [path for path in folder.iterdir() if path.is_file()]

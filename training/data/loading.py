@@ -54,11 +54,8 @@ def load(
     kind, rest = forms.parse(spec)
     whole = split if split in ("test", "all") else None
     options = _Options(validation_share, seed, skip_bad_images, data_dir, whole)
-    if kind == "masks":
-        raise DataError(
-            f"{spec} holds masks, one number a pixel; classifying images takes "
-            f"{forms.FORMS}. Recipes that segment take masks: --recipe=help lists them."
-        )
+    if (other := forms.for_other_tasks(kind, rest)) is not None:
+        raise DataError(f"{other}. Classifying images takes {forms.FORMS}.")
     loader = _KINDS.get(kind)
     is_path = (
         ":" not in spec and Path(spec).expanduser().exists() and not tfds.is_known(spec)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from . import plots, preview
 
 # The classes with most pixels are named below a sheet, so many at most.
 _MOST_NAMED = 24
-_LONGEST_NAME = 13
 
 
 def sheet(source: MaskSource, recipe: Recipe, count: int, draws: int) -> bytes:
@@ -60,21 +58,11 @@ def sheet(source: MaskSource, recipe: Recipe, count: int, draws: int) -> bytes:
     ]
     return preview.draw_grid(
         rows,
-        _names(source, few),
+        preview.names_of(source.training, few),
         [[""] * (draws + 1)] * len(rows),
         plain=("image", "labels"),
         legend=_legend(source, masks),
     )
-
-
-def _names(source: MaskSource, few: preview.FewExamples) -> list[str]:
-    """Returns what the images are called; nothing where nobody kept it."""
-    names = source.training.names()
-    if not names:
-        return [""] * few.count
-    stems = [Path(names[int(row)]).stem for row in few.records]
-    # Their ends differ: photographs are numbered.
-    return [plots.end_of(stem, _LONGEST_NAME) for stem in stems]
 
 
 def _legend(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from matplotlib.patches import Patch
 from ..data.examples import Examples
 from ..data.source import Source
 from ..recipes.augmentation import Augmentation
+from ..recipes.box_augmentation import BoxAugmentation
 from ..recipes.mask_augmentation import MaskAugmentation
 from ..recipes.recipe import Recipe
 from . import plots
 
 _CELL_INCHES = 1.3
 _LEGEND_INCHES = 1.4
+_LONGEST_NAME = 13
 # As in the sheets of a report: a class that has less of an image is not worth a word.
 _LEAST_SHARE = 0.005
 
@@ -94,7 +97,7 @@ def sheet(source: Source, recipe: Recipe, count: int, draws: int) -> bytes:
     return draw_grid(np.stack(columns, axis=1), names, captions)
 
 
-def in_words(augmentation: Augmentation | MaskAugmentation) -> str:
+def in_words(augmentation: Augmentation | MaskAugmentation | BoxAugmentation) -> str:
     """Returns the augmentations that are on, in words."""
     plain = type(augmentation)()
     changed = [
@@ -103,9 +106,9 @@ def in_words(augmentation: Augmentation | MaskAugmentation) -> str:
         if getattr(augmentation, field.name) != getattr(plain, field.name)
     ]
     without = (
-        "no augmentation: training sees what evaluation sees"
-        if isinstance(augmentation, Augmentation)
-        else "no augmentation but the place of the crop"
+        "no augmentation but the place of the crop"
+        if isinstance(augmentation, MaskAugmentation)
+        else "no augmentation: training sees what evaluation sees"
     )
     return ", ".join(changed) or without
 
@@ -115,6 +118,21 @@ def first_examples(examples: Examples, seed: int, count: int) -> FewExamples:
     count = min(count, examples.count)
     records = examples.shuffled(seed, 0).take(count).batch(count)
     return FewExamples(examples, records.get_single_element(), count)
+
+
+def names_of(examples: Examples, few: FewExamples) -> list[str]:
+    """Returns what some images' files are called; nothing where nobody kept it.
+
+    Args:
+        examples: Of files all of `few` are rows of.
+        few: Some of them.
+    """
+    names = examples.names()
+    if not names:
+        return [""] * few.count
+    stems = [Path(names[int(row)]).stem for row in few.records]
+    # Their ends differ: photographs are numbered.
+    return [plots.end_of(stem, _LONGEST_NAME) for stem in stems]
 
 
 def _mixture(target: np.ndarray, classes: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
-"""COCO's masks: what is checked before pycocotools sees it, and what it draws."""
+"""COCO's masks: what is refused, and the same pixels as pycocotools'."""
 
+import hotcoco
 import numpy as np
 import pytest
 from pycocotools import mask as pycocotools_mask
@@ -50,6 +51,21 @@ def test_runs_of_large_images_are_decompressed():
     compressed = pycocotools_mask.encode(np.asfortranarray(mask))
     value = {"size": [3000, 2000], "counts": compressed["counts"].decode()}
     np.testing.assert_array_equal(drawn(value, mask.shape), mask)
+
+
+def test_polygons_have_the_pixels_of_pycocotools():
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        height, width = generator.integers(1, 90, 2).tolist()
+        polygons = [
+            # Corners outside, and halves, which are rounded to either side.
+            (generator.integers(-20, 200, 2 * corners) / 2).tolist()
+            for corners in generator.integers(3, 20, generator.integers(1, 4))
+        ]
+        parts = pycocotools_mask.frPyObjects(polygons, height, width)
+        expected = pycocotools_mask.decode(pycocotools_mask.merge(parts))
+        found = drawn(polygons, (height, width))
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_several_polygons_are_one_mask():
@@ -121,6 +137,6 @@ BAD = {
 )
 def test_what_c_code_would_trust_is_refused_before(text, value, monkeypatch):
     for name in ("frPyObjects", "merge", "decode"):
-        monkeypatch.setattr(pycocotools_mask, name, None)
+        monkeypatch.setattr(hotcoco.mask, name, None)
     with pytest.raises(BadSegmentation, match=text):
         coco_masks.parse(value, *SHAPE)

@@ -52,6 +52,22 @@ def test_a_table_of_labels_leads_to_class_folders(tmp_path: Path, spec):
     assert "folder:PATH" in line
 
 
+@pytest.mark.parametrize("place", ["instances.json", "annotations/instances_val.json"])
+def test_a_folder_of_boxes_is_no_folder_of_classes(tmp_path: Path, place):
+    for name in ("images", "annotations"):
+        (tmp_path / name).mkdir()
+    assert f"recipes that segment it is --data=masks:{tmp_path}." in refusal(
+        f"folder:{tmp_path}"
+    )
+    (tmp_path / place).touch()
+    assert f"recipes that detect it is --data=coco:{tmp_path}." in refusal(
+        f"folder:{tmp_path}"
+    )
+    assert "Recipes that detect take it" in refusal(f"coco:{tmp_path}")
+    file = tmp_path / place
+    assert refusal(str(file)).endswith(f"--data=coco:{file}:IMAGES")
+
+
 def test_an_array_that_is_a_folder_is_put_right(tmp_path: Path):
     (tmp_path / "photos").mkdir()
     assert f"--data=folder:{tmp_path / 'photos'}" in refusal(f"array:{tmp_path}/photos")

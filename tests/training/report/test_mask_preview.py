@@ -69,7 +69,8 @@ def test_the_command_draws_a_png_of_as_many_cells_as_asked(source, tmp_path, cap
     [
         ("finetune_segment_small", "folder:", "names no images with masks"),
         ("finetune_segment_small", "", "There is such a folder: --data=masks:"),
-        ("demo", "masks:", "Recipes that segment take masks"),
+        ("demo", "masks:", "Recipes that segment take it"),
+        ("demo", "folder:", "for recipes that segment it is --data=masks:"),
     ],
 )
 def test_data_of_another_task_is_refused_in_a_line(

@@ -1,0 +1,145 @@
+"""A sheet of images with their boxes and masks as a training step will see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+from keras_convnext._data.coco_file import CocoImage
+from keras_convnext.segmentation.palette import palette_for
+
+from ..data.box_examples import BoxExamples
+from ..data.box_source import BoxSource
+from ..recipes.box_augmentation import BoxAugmentation
+from . import plots, preview
+
+# The most frequent classes are named below a sheet, so many at most.
+_MOST_NAMED = 24
+# Of the color over a mask.
+_OPACITY = 0.4
+# How many outlines beside each other fill an image.
+_LINES = 120
+
+
+@dataclass(frozen=True, eq=False)
+class _FewBoxes(preview.FewExamples):
+    """Some images with objects, the same in every epoch."""
+
+    store: BoxExamples
+
+    @property
+    def has_masks(self) -> bool:
+        return self.store.has_masks
+
+    @property
+    def max_objects(self) -> int:
+        return self.store.max_objects
+
+    def number(self, record: tf.Tensor) -> tf.Tensor:
+        return self.store.number(record)
+
+    def is_wide(self, record: tf.Tensor) -> tf.Tensor:
+        """Returns the same for all, so that a row stays an image."""
+        del record
+        return tf.constant(True)
+
+    def masks(
+        self, record: tf.Tensor, kept: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor
+    ) -> tf.Tensor:
+        return self.store.masks(record, kept, rows, columns)
+
+    def described(self) -> Iterable[CocoImage]:
+        return ()
+
+
+def sheet(
+    source: BoxSource, augment: BoxAugmentation, seed: int, count: int, draws: int
+) -> bytes:
+    """Draws training images: a row each, whole, with objects, and as training draws it.
+
+    They are those that a run begins with, and go through the pipeline that training
+    reads from, as if they were all there is: a column an epoch.
+
+    Args:
+        source: Where the images are from.
+        augment: What happens to them.
+        seed: Of a run.
+        count: Rows, at most.
+        draws: Columns after the whole image and its objects.
+
+    Returns:
+        A PNG.
+    """
+    first = preview.first_examples(source.training, seed, count)
+    few = _FewBoxes(source.training, first.records, first.count)
+    alone = replace(source, training=few, validation=few)
+    images, truths = alone.validation_images(range(few.count))
+    palette = palette_for(source.classes)
+    rows = [
+        [image, draw_objects(image, truth, palette)]
+        for image, truth in zip(images, truths, strict=True)
+    ]
+    for epoch in range(draws):
+        batches = alone.train(few.count, epoch=epoch, seed=seed, augment=augment)
+        batch, drawn = next(batches.as_numpy_iterator())
+        for row, image in enumerate(batch):
+            truth = {name: values[row] for name, values in drawn.items()}
+            height, width = truth["size"]
+            seen = draw_objects(image, truth, palette)
+            rows[row].append(seen if augment.is_square else seen[:height, :width])
+    return preview.draw_grid(
+        rows,
+        preview.names_of(source.training, few),
+        [[""] * (draws + 1)] * len(rows),
+        plain=("image", "objects"),
+        legend=_legend(source.classes, palette, truths),
+    )
+
+
+def draw_objects(
+    image: np.ndarray, truth: Mapping[str, np.ndarray], palette: np.ndarray
+) -> np.ndarray:
+    """Draws boxes, and masks where there are some, in the colors of their classes.
+
+    Args:
+        image: uint8 `(height, width, 3)`.
+        truth: Its "boxes", "classes" and perhaps "masks", as `BoxSource` has them.
+        palette: A color for each class, uint8 `(classes, 3)`.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+    """
+    drawn = image.copy()
+    line = -(-max(image.shape) // _LINES)
+    for number, label in enumerate(truth["classes"]):
+        if label < 0:
+            break
+        color = palette[label]
+        if "masks" in truth:
+            inside = truth["masks"][number] > 0
+            mixed = (1 - _OPACITY) * drawn[inside] + _OPACITY * color
+            drawn[inside] = np.rint(mixed).astype(np.uint8)
+        top, left, bottom, right = np.rint(truth["boxes"][number]).astype(int)
+        box = drawn[top:bottom, left:right]
+        for edge in (box[:line], box[-line:], box[:, :line], box[:, -line:]):
+            edge[:] = color
+    return drawn
+
+
+def _legend(
+    classes: tuple[str, ...],
+    palette: np.ndarray,
+    truths: Iterable[Mapping[str, np.ndarray]],
+) -> dict[str, tuple[float, ...]]:
+    """Returns the colors of the most frequent classes, in the classes' order."""
+    labels = np.concatenate([truth["classes"] for truth in truths])
+    counts = np.bincount(labels, minlength=len(classes))
+    order = np.argsort(-counts, kind="stable")[:_MOST_NAMED]
+    return {
+        plots.shorten(classes[label]): tuple(palette[label] / 255)
+        for label in sorted(order.tolist())
+        if counts[label]
+    }
