@@ -31,8 +31,8 @@ def steps(workdir: Workdir) -> tuple[tuple[str, str], ...]:
     )
     ask, explain = program("training.predict_main"), program("training.explain_main")
     export = ("export", f"{program('export.main')} --model={model} --out={exported}")
-    if (workdir.stored() or {}).get("task") == "segmentation":
-        # Label maps are files, and only a classifier's answers are explained.
+    if (workdir.stored() or {}).get("task") in ("segmentation", "detection"):
+        # Their answers are files, and only a classifier's are explained.
         return (("predict", f"{ask} --model={place} --out={seen} IMAGE..."), export)
     return (
         ("predict", f"{ask} --model={place} IMAGE..."),

@@ -42,6 +42,7 @@ def curves(
     rows: Sequence[dict[str, float]],
     title: str = "Accuracy",
     shares: Lines = _ACCURACIES,
+    losses: Lines = _LOSSES,
 ) -> bytes:
     """Draws loss, accuracy and learning rate over the epochs.
 
@@ -49,6 +50,7 @@ def curves(
         rows: From `history.read`.
         title: Of the second drawing.
         shares: What is drawn in it, fractions.
+        losses: What is drawn in the first one.
 
     Returns:
         A PNG.
@@ -56,7 +58,7 @@ def curves(
     figure = Figure(figsize=(11, 3.9), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(4, 4, 3))
     epochs = [row["epoch"] for row in rows]
-    for axes, words, lines in ((loss, "Loss", _LOSSES), (accuracy, title, shares)):
+    for axes, words, lines in ((loss, "Loss", losses), (accuracy, title, shares)):
         marker = "o" if len(rows) < 3 else None
         for name, color, label in lines:
             values = [row[name] for row in rows]
