@@ -15,7 +15,7 @@ MASK_FORMS = "masks:DIR, with images/ and annotations/ in it, or tfds:scene_pars
 # Of images with boxes, for recipes that detect.
 BOX_FORMS = (
     "coco:FILE.json:IMAGES, coco:TRAIN.json,VAL.json:IMAGES, coco:DIR with "
-    "annotations/instances_train2017.json and train2017/ in it, or the like"
+    "annotations/instances_train2017.json and train2017/ in it, or tfds:coco/2017"
 )
 PREFIXES = "folder:, array:, tfrecord:, array_record: or tfds:"
 # In the order in which they are looked for, at the end of a file's name.

@@ -19,7 +19,7 @@ from .pixels import Numbered
 
 # Nothing learns from an object with a smaller side. Source: mmdetection 3.3.0, its
 # CocoDataset.
-_LEAST_PX = 1.0
+LEAST_PX = 1.0
 
 
 class Boxes(NamedTuple):
@@ -176,9 +176,7 @@ class BoxFiles(Numbered):
 
 def trained(objects: Iterable[CocoObject]) -> list[CocoObject]:
     """Returns the objects that training sees: no crowds, no specks."""
-    return [
-        one for one in objects if not one.is_crowd and min(one.box[2:]) >= _LEAST_PX
-    ]
+    return [one for one in objects if not one.is_crowd and min(one.box[2:]) >= LEAST_PX]
 
 
 def corners(

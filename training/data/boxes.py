@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from keras_convnext._data import forms
+from keras_convnext._data.coco_sets import CocoSet
 from keras_convnext._data.data_error import DataError, check_share
 from keras_convnext._files import cache_home
 from keras_convnext.preprocessing import DETECTION_IMAGE, Preprocessing
 
+from .box_examples import BoxExamples
 from .box_source import BoxSource
-from .readers import coco
+from .readers import coco, tfds_boxes
 
 
 def load(
@@ -44,6 +47,10 @@ def load(
     check_share(validation_share)
     kind, rest = forms.parse(spec)
     whole = split if split in ("test", "all") else None
+    is_path = ":" not in spec and Path(spec).expanduser().exists()
+    found: CocoSet | tfds_boxes.NamedBoxes
+    training: BoxExamples
+    validation: BoxExamples
     if kind == "coco" and rest:
         found, training, validation = coco.load(
             rest,
@@ -53,6 +60,11 @@ def load(
             cache=cache_home(),
             whole=whole,
         )
+    elif kind == "tfds" and rest and not is_path:
+        found = tfds_boxes.load(
+            rest, data_dir=data_dir, validation_share=validation_share, whole=whole
+        )
+        training, validation = found.train, found.validation
     else:
         words = f"{spec!r} names no images with objects. Give {forms.BOX_FORMS}."
         raise DataError(f"{words} {forms.proposal(spec)}".strip())

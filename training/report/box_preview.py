@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
 
-from keras_convnext._data.coco_file import CocoImage
 from keras_convnext.segmentation.palette import palette_for
 
 from ..data.box_examples import BoxExamples
@@ -25,34 +25,36 @@ _LINES = 120
 
 
 @dataclass(frozen=True, eq=False)
-class _FewBoxes(preview.FewExamples):
-    """Some images with objects, the same in every epoch."""
+class _FewBoxes:
+    """The images that a run begins with, the same in every epoch.
+
+    Attributes:
+        store: Where they are from.
+        seed: Of the run.
+        count: How many there are.
+        max_objects: The most of one of them; the store may have to be read for its own.
+    """
 
     store: BoxExamples
+    seed: int
+    count: int
+    max_objects: int = 1
 
-    @property
-    def has_masks(self) -> bool:
-        return self.store.has_masks
+    def in_order(self) -> tf.data.Dataset:
+        return self.store.shuffled(self.seed, 0).take(self.count)
 
-    @property
-    def max_objects(self) -> int:
-        return self.store.max_objects
-
-    def number(self, record: tf.Tensor) -> tf.Tensor:
-        return self.store.number(record)
+    def shuffled(self, seed: int, epoch: int) -> tf.data.Dataset:
+        """Returns them in their order, so that a row stays an image."""
+        del seed, epoch
+        return self.in_order()
 
     def is_wide(self, record: tf.Tensor) -> tf.Tensor:
-        """Returns the same for all, so that a row stays an image."""
+        """Returns the same for all, for the same reason."""
         del record
         return tf.constant(True)
 
-    def masks(
-        self, record: tf.Tensor, kept: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor
-    ) -> tf.Tensor:
-        return self.store.masks(record, kept, rows, columns)
-
-    def described(self) -> Iterable[CocoImage]:
-        return ()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
 
 
 def sheet(
@@ -73,10 +75,13 @@ def sheet(
     Returns:
         A PNG.
     """
-    first = preview.first_examples(source.training, seed, count)
-    few = _FewBoxes(source.training, first.records, first.count)
-    alone = replace(source, training=few, validation=few)
+    few = _FewBoxes(source.training, seed, min(count, source.train_examples))
+    alone = replace(source, validation=cast(BoxExamples, few))
     images, truths = alone.validation_images(range(few.count))
+    most = max(1, *(len(truth["classes"]) for truth in truths))
+    few = replace(few, max_objects=most)
+    alone = replace(source, training=cast(BoxExamples, few))
+    numbers = [few.number(record) for record in few.in_order()]
     palette = palette_for(source.classes)
     rows = [
         [image, draw_objects(image, truth, palette)]
@@ -92,7 +97,7 @@ def sheet(
             rows[row].append(seen if augment.is_square else seen[:height, :width])
     return preview.draw_grid(
         rows,
-        preview.names_of(source.training, few),
+        preview.names_of(source.training, numbers),
         [[""] * (draws + 1)] * len(rows),
         plain=("image", "objects"),
         legend=_legend(source.classes, palette, truths),

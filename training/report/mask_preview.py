@@ -58,7 +58,7 @@ def sheet(source: MaskSource, recipe: Recipe, count: int, draws: int) -> bytes:
     ]
     return preview.draw_grid(
         rows,
-        preview.names_of(source.training, few),
+        preview.names_of(source.training, list(few.records)),
         [[""] * (draws + 1)] * len(rows),
         plain=("image", "labels"),
         legend=_legend(source, masks),

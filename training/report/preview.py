@@ -120,17 +120,17 @@ def first_examples(examples: Examples, seed: int, count: int) -> FewExamples:
     return FewExamples(examples, records.get_single_element(), count)
 
 
-def names_of(examples: Examples, few: FewExamples) -> list[str]:
+def names_of(examples: Examples, numbers: Sequence[Any]) -> list[str]:
     """Returns what some images' files are called; nothing where nobody kept it.
 
     Args:
-        examples: Of files all of `few` are rows of.
-        few: Some of them.
+        examples: The store.
+        numbers: Rows of it, where it has names.
     """
     names = examples.names()
     if not names:
-        return [""] * few.count
-    stems = [Path(names[int(row)]).stem for row in few.records]
+        return [""] * len(numbers)
+    stems = [Path(names[int(row)]).stem for row in numbers]
     # Their ends differ: photographs are numbered.
     return [plots.end_of(stem, _LONGEST_NAME) for stem in stems]
 
