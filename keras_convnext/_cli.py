@@ -113,7 +113,8 @@ class Flags:
         """
         forms = (
             "digits, folder:PATH, array:FILE.npz, tfrecord:FILES, array_record:FILES "
-            "or a data set of tensorflow-datasets; of masks: masks:DIR"
+            "or a data set of tensorflow-datasets; of masks: masks:DIR; of objects: "
+            "coco:JSON:DIR"
         )
         self.text("data", None, f"{forms}{when}")
 

@@ -25,13 +25,14 @@ COMMAND = "evaluate"
 SUMMARY = """Evaluates a model on the validation images of its own run, or on others.
 
   python -m training.evaluate_main --model=runs/demo --data=digits
-  python -m training.evaluate_main --model=runs/cells --slide --flip
-
-Without --data, the data, seed and split are those of the model's own run."""
+  python -m training.evaluate_main --model=runs/cells --slide --flip"""
 _MOST_PRINTED_CLASSES = 20
 _WORST_PRINTED_CLASSES = 10
-# Flags that say nothing of a model that labels whole images.
-_OF_LABEL_MAPS = ("slide", "scales", "flip")
+# Flags that say nothing of models of another kind, and what models of theirs do.
+_OF_KINDS = {
+    "label_map": (("slide", "scales", "flip"), "label pixels"),
+    "objects": (("predictions",), "find objects"),
+}
 # The matrix of ImageNet-1k's classes has a million numbers, that of 21k 480 million.
 _MOST_MATRIX_CLASSES = 1000
 
@@ -42,6 +43,7 @@ def options() -> _cli.FlagValues:
     flags.model()
     flags.data(" [the run's]")
     flags.text("out", None, "JSON file for the metrics")
+    flags.text("predictions", None, "JSON file for objects found, as COCO has them")
     flags.text("real_labels", None, "ImageNet-ReaL's real.json")
     flags.integer("batch", 64, "images at a time", 1)
     flags.choice("split", "validation", SPLITS, "which images")
@@ -83,11 +85,17 @@ def _evaluate_on(
     from .inference import models
 
     model = models.open_model(chosen, COMMAND)
-    if model.meaning.kind == "label_map":
+    kind = model.meaning.kind
+    for other, (flags, what) in _OF_KINDS.items():
+        asked = [f"--{name}" for name in flags if chosen[name].present]
+        if kind != other and asked:
+            raise UsageError(f"{', '.join(asked)} is for models that {what}")
+    if kind in ("label_map", "objects") and chosen.real_labels:
+        raise UsageError("--real_labels is for models that label images")
+    if kind == "label_map":
         return _evaluate_label_maps(model, spec, choice, chosen)
-    asked = [f"--{name}" for name in _OF_LABEL_MAPS if chosen[name].present]
-    if asked:
-        raise UsageError(f"{', '.join(asked)} is for models that label pixels")
+    if kind == "objects":
+        return _evaluate_objects(model, spec, choice, chosen)
     _require_classes(model)
     source = _source(
         data.load, spec, choice, model.preprocessing, chosen.skip_bad_images
@@ -126,8 +134,6 @@ def _evaluate_label_maps(
     from .data import masks
     from .evaluation import segmenters
 
-    if chosen.real_labels:
-        raise UsageError("--real_labels is for models that label images")
     rule = segmenters.Rule(
         chosen.slide, checked(segmenters.parse_scales, chosen.scales), chosen.flip
     )
@@ -154,6 +160,39 @@ def _evaluate_label_maps(
     }
     say(f"{model.name} on {spec}, {images:,} images")
     segmenters.say_figures(figures, rule)
+    return figures
+
+
+def _evaluate_objects(
+    model: Any, spec: str, choice: run_split.Choice, chosen: _cli.FlagValues
+) -> dict[str, Any]:
+    """Evaluates a detector, on images with objects."""
+    from .data import boxes
+    from .evaluation import detectors
+
+    source = _source(
+        boxes.load, spec, choice, model.preprocessing, chosen.skip_bad_images
+    )
+    for line in (*source.notices, *run_split.words(choice, source, spec)):
+        say(line)
+    results, seconds = detectors.evaluate(model, source, _order(source.classes, model))
+    images = len(results.best.image_ap)
+    figures = {
+        "model": model.name,
+        "data": spec,
+        "split": choice.split,
+        "examples": images,
+        "seconds": round(seconds, 2),
+        "images_per_second": round(images / max(seconds, 1e-9), 2),
+        "labels": list(model.labels),
+        **detectors.figures_of(results, source.classes, model.labels),
+    }
+    say(f"{model.name} on {spec}, {images:,} images")
+    detectors.say_figures(figures)
+    if chosen.predictions:
+        with _cli.writes_file("predictions", chosen.predictions):
+            found = detectors.in_files_numbers(results, source)
+            _files.write_json(Path(chosen.predictions), found)
     return figures
 
 
@@ -196,8 +235,6 @@ def _require_classes(model: Any) -> None:
     Raises:
         UsageError: It may have several, or none.
     """
-    if model.meaning.kind == "objects":
-        raise UsageError(f"{model.name} finds objects: evaluate is for other models")
     if model.is_exclusive:
         return
     if len(model.labels) == 1:

@@ -54,12 +54,14 @@ class CocoImage:
         height: In pixels.
         width: In pixels.
         objects: In the file's order.
+        number: The file's id of the image.
     """
 
     file_name: str
     height: int
     width: int
     objects: tuple[CocoObject, ...] = ()
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -306,7 +308,7 @@ def _images(
                 numbers.add(entry["id"])
             continue
         files.add(file)
-        found[entry["id"]] = CocoImage(file, *sides)
+        found[entry["id"]] = CocoImage(file, *sides, number=entry["id"])
     for number in found.keys() & numbers:
         # Whose annotations would those of this number be?
         bad[found.pop(number).file_name] = "an id that another one has"

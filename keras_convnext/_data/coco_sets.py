@@ -45,6 +45,7 @@ class CocoSet:
         skipped: Path and reason of each image left out.
         notices: Remarks worth a line each.
         drawn: Whether the validation images were drawn by share and seed.
+        category_numbers: The files' ids of the classes.
     """
 
     classes: tuple[str, ...]
@@ -54,6 +55,7 @@ class CocoSet:
     skipped: tuple[tuple[str, str], ...]
     notices: tuple[str, ...]
     drawn: bool
+    category_numbers: tuple[int, ...]
 
 
 class _Place(NamedTuple):
@@ -133,6 +135,7 @@ def load(
             *_describe(classes, parts[0], masks),
         ),
         drawn,
+        tuple(categories),
     )
 
 

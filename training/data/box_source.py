@@ -5,6 +5,7 @@ TensorFlow is imported where batches are made.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class BoxSource(Source):
-    """Training and validation images with objects. Attributes as of `Source`."""
+    """Training and validation images with objects.
+
+    Attributes as of `Source`, and
+
+    Attributes:
+        category_numbers: The ids that the data has for the classes.
+    """
 
     training: BoxExamples
     validation: BoxExamples
+    category_numbers: tuple[int, ...] = ()
+
+    @property
+    def image_numbers(self) -> list[int]:
+        """The ids that the data has for the validation images."""
+        return [image.number for image in self.validation.described()]
 
     @property
     def has_masks(self) -> bool:
@@ -120,6 +133,12 @@ class BoxSource(Source):
             box_views.make_evaluation_view(self.validation, self.preprocessing),
             filling=box_views.make_filling(),
         )
+
+    def each_validation_image(self) -> Iterator[np.ndarray]:
+        """Yields every validation image, uint8 `(height, width, 3)`, in order."""
+        records = self.validation.in_order()
+        images = records.map(lambda record: self.validation.image(record)[0])
+        yield from images.as_numpy_iterator()
 
     def annotations(self) -> dict[str, list[dict[str, Any]]]:
         """Returns the validation images and all of their objects in COCO's format.

@@ -77,4 +77,5 @@ def load(
         found.skipped,
         found.notices,
         found.drawn,
+        category_numbers=found.category_numbers,
     )

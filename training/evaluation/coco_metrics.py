@@ -17,7 +17,7 @@ from keras_convnext.detection.inference import Objects
 from .coco_results import to_results
 
 if TYPE_CHECKING:
-    from ..data.source import Source
+    from ..data.box_source import BoxSource
 
 # COCO's twelve, in its order.
 FIGURES = (
@@ -125,7 +125,7 @@ class DetectionResults:
 
 
 def sum_up(
-    rows: Iterable[Mapping[str, np.ndarray]], source: Source
+    rows: Iterable[Mapping[str, np.ndarray]], source: BoxSource
 ) -> DetectionResults:
     """Measures the detections of some images at a time.
 
@@ -134,25 +134,25 @@ def sum_up(
             "boxes" `(n, d, 4)`, y0, x0, y1, x1 in pixels of the image's own size;
             "scores", "classes" `(n, d)`, "count" `(n,)`, and perhaps "masks"
             `(n, d, h, w)`.
-        source: A `BoxSource`: its `annotations` are the truth, and its `has_masks`
-            says whether masks are measured.
+        source: Its `annotations` are the truth. Masks are measured where both it and
+            the rows have some.
     """
-    truth: dict[str, Any] = source.annotations()  # type: ignore[attr-defined]
-    has_masks: bool = source.has_masks  # type: ignore[attr-defined]
+    truth, with_masks = source.annotations(), source.has_masks
     shapes = [(image["height"], image["width"]) for image in truth["images"]]
     numbers = range(len(truth["categories"]))
     detections: list[dict[str, Any]] = []
     for some in rows:
         for place, number in enumerate(some["number"].tolist()):
             count = int(some["count"][place])
+            with_masks &= "masks" in some
             found = Objects(
                 some["boxes"][place, :count],
                 some["scores"][place, :count],
                 some["classes"][place, :count],
-                some["masks"][place, :count] if has_masks and "masks" in some else None,
+                some["masks"][place, :count] if with_masks else None,
             )
             detections += to_results(found, number, shapes[number], numbers)
-    return measure(truth, detections, has_masks)
+    return measure(truth, detections, with_masks)
 
 
 def measure(
