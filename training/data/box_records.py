@@ -110,6 +110,7 @@ class BoxRecords:
                 int(height),
                 int(width),
                 tuple(_objects(objects, int(height), int(width))),
+                int(number),
             )
 
 

@@ -35,6 +35,11 @@ class NamedBoxes:
     drawn: bool = False
     skipped: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def category_numbers(self) -> tuple[int, ...]:
+        """The ids of the classes, which here are their numbers."""
+        return tuple(range(len(self.classes)))
+
 
 def load(
     name: str,
