@@ -73,6 +73,22 @@ SEGMENTATION: dict[str, Callable[[Recipe], object]] = {
     "mIoU, one scale": lambda r: format_accuracy(expect(r)).removesuffix(" mIoU"),
     "measured by": lambda r: expect(r).source,
 }
+DETECTION: dict[str, Callable[[Recipe], object]] = {
+    "recipe": lambda r: f"`{r.name}`",
+    "variant": lambda r: f"`{r.variant}`",
+    "from": lambda r: f"`{r.weights}`",
+    "px": lambda r: r.size_px,
+    "epochs (warm-up)": lambda r: f"{r.epochs:g} ({r.warmup_epochs:.3g})",
+    "batch": lambda r: r.global_batch,
+    "peak lr": lambda r: f"{r.peak_lr:g}",
+    "layer decay": lambda r: _or_none(r.layer_decay),
+    "stochastic depth": lambda r: f"{r.stochastic_depth_rate:g}",
+    "precision": lambda r: r.precision,
+    "data": lambda r: expect(r).data,
+    "box AP": lambda r: _ap(expect(r).box_ap),
+    "mask AP": lambda r: _ap(expect(r).mask_ap),
+    "measured by": lambda r: expect(r).source,
+}
 # The papers state neither time nor hardware.
 PAPER_RESULTS = {k: v for k, v in RESULTS.items() if k not in ("time", "hardware")}
 WORDS = ("recipe", "variant", "from", "flip", "RandAugment", "crop")
@@ -85,6 +101,10 @@ def _or_none(value: object) -> str:
     if isinstance(value, tuple):
         return " to ".join(f"{part:g}" for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _ap(percent: float | None) -> str:
+    return "not measured" if percent is None else f"{percent:.1f}"
 
 
 def table(columns: dict[str, Callable[[Recipe], object]], recipes: list[Recipe]) -> str:
@@ -102,8 +122,11 @@ def table(columns: dict[str, Callable[[Recipe], object]], recipes: list[Recipe])
 def tables() -> dict[str, str]:
     """Returns each table by the name in its mark."""
     papers = {recipe.name for recipe in PAPER_RECIPES}
-    labeling = [r for r in RECIPES.values() if r.task == "segmentation"]
-    own = [r for r in RECIPES.values() if r.name not in papers and r not in labeling]
+    of_tasks = {
+        task: [recipe for recipe in RECIPES.values() if recipe.task == task]
+        for task in ("classification", "segmentation", "detection")
+    }
+    own = [r for r in of_tasks["classification"] if r.name not in papers]
     published = [RECIPES[recipe.name] for recipe in PAPER_RECIPES]
     return {
         "own results": table(RESULTS, own),
@@ -112,7 +135,8 @@ def tables() -> dict[str, str]:
         "own augmentation": table(AUGMENTATION, own),
         "papers' recipes": table(TRAINING, published),
         "papers' augmentation": table(AUGMENTATION, published),
-        "segmentation": table(SEGMENTATION, labeling),
+        "segmentation": table(SEGMENTATION, of_tasks["segmentation"]),
+        "detection": table(DETECTION, of_tasks["detection"]),
     }
 
 

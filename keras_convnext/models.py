@@ -19,6 +19,8 @@ from keras_convnext.preprocessing import IMAGENET, Preprocessing
 from keras_convnext.variants import Variant, patchify
 
 OUTPUT_STRIDES = (8, 16, 32)
+# A backbone takes a seed for each of its layers; those of heads on it begin after them.
+SEEDS_OF_BACKBONE = 2**16
 
 
 def build(

@@ -28,7 +28,8 @@ class TrainingSettings:
         box_loss_weight: Factor of that loss.
         stage_weights: Factors of each stage's losses.
 
-    Source: mmdetection 3.3.0, configs/_base_/models and configs/convnext.
+    Source: github.com/open-mmlab/mmdetection 3.3.0, configs/_base_/models and
+        configs/convnext.
 
     Example:
         >>> from keras_convnext.detection import TrainingSettings
@@ -81,6 +82,8 @@ def training_settings(method: str, **overrides: Any) -> TrainingSettings:
 
     Raises:
         ValueError: There is no such method.
+
+    Source: github.com/open-mmlab/mmdetection 3.3.0.
 
     Example:
         >>> from keras_convnext.detection import training_settings

@@ -16,7 +16,7 @@ from keras_convnext.detection.checkpoints import find
 from keras_convnext.detection.fpn import CHANNELS, fpn
 from keras_convnext.detection.padding import MULTIPLE, PadImage
 from keras_convnext.detection.rpn import PROPOSALS, Proposals, rpn_head
-from keras_convnext.models import build
+from keras_convnext.models import SEEDS_OF_BACKBONE, build
 from keras_convnext.variants import find_variant
 
 if TYPE_CHECKING:
@@ -168,8 +168,23 @@ def build_detector(
     if supervision is not None:
         outputs |= supervision.outputs
     model = keras.Model(inputs, outputs, name=name or f"{prefix}{architecture}")
+    if overrides.get("seed") is not None:
+        _draw_heads_again(model, network, overrides["seed"] + SEEDS_OF_BACKBONE)
     if weights is not None:
         from keras_convnext.weights import load
 
         load(model, weights)
     return model
+
+
+def _draw_heads_again(model: keras.Model, backbone: keras.Model, seed: int) -> None:
+    """Gives kernels that are not the backbone's the initial values of a seed."""
+    of_backbone = {id(layer) for layer in backbone.layers}
+    for layer in model.layers:
+        if id(layer) in of_backbone or not hasattr(layer, "kernel_initializer"):
+            continue
+        settings = layer.kernel_initializer.get_config()
+        # Each layer has a seed of its own: those of a cascade's stages are alike.
+        initializer = type(layer.kernel_initializer)(**{**settings, "seed": seed})
+        layer.kernel.assign(initializer(layer.kernel.shape, layer.kernel.dtype))
+        seed += 1

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_convnext._pyramid import pyramid
-from keras_convnext.models import build
+from keras_convnext.models import SEEDS_OF_BACKBONE, build
 from keras_convnext.segmentation.checkpoints import ADE20K_CLASSES, PREFIX, find
 from keras_convnext.segmentation.heads import (
     CHANNELS,
@@ -23,8 +23,6 @@ from keras_convnext.variants import find_variant
 _BY_NAME = "by name"
 # UPerNet's auxiliary head reads this level, of P2 to P5.
 _AUXILIARY_LEVEL = 2
-# A backbone takes a seed for each of its layers; the heads' begin after them.
-_SEEDS_OF_BACKBONE = 2**16
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
@@ -122,7 +120,7 @@ def UPerNet(
     def enlarge(logits: Any, head: str) -> Any:
         return ResizeLike(dtype="float32", name=f"{head}_resize")(logits, image)
 
-    seeds = None if seed is None else itertools.count(seed + _SEEDS_OF_BACKBONE)
+    seeds = None if seed is None else itertools.count(seed + SEEDS_OF_BACKBONE)
     logits = upernet_head(
         levels,
         classes,

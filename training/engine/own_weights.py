@@ -9,6 +9,11 @@ from keras_convnext.weights.identify import identify
 
 _MODEL = "model.keras"
 _RECIPE = "recipe.json"
+# Fields of a recipe that say what a task's network looks like.
+_OF_TASKS = {
+    "segmentation": ("head_channels",),
+    "detection": ("detector", "pyramid_channels", "head_units"),
+}
 
 
 def file_of(named: str) -> Path | None:
@@ -44,9 +49,7 @@ def changes(file: Path, variant: str) -> list[str]:
     recipe = file.parent / _RECIPE
     if file.name == _MODEL and recipe.is_file():
         fields = json.loads(recipe.read_text(encoding="utf-8"))
-        names = ["variant", "patch_size"]
-        if fields.get("task") == "segmentation":
-            names.append("head_channels")
+        names = ["variant", "patch_size", *_OF_TASKS.get(fields.get("task"), ())]
         known = {name: fields.get(name) for name in names}
         return [f"{name}={value}" for name, value in known.items() if value]
     try:

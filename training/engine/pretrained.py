@@ -7,9 +7,12 @@ from pathlib import Path
 
 from keras_convnext import weights
 from keras_convnext._messages import UsageError, checked
+from keras_convnext.detection import box_heads, fpn
+from keras_convnext.detection import checkpoints as detectors
 from keras_convnext.inference.sidecars import PREPROCESSING, read_preprocessing
 from keras_convnext.preprocessing import Preprocessing
-from keras_convnext.segmentation import checkpoints, heads
+from keras_convnext.segmentation import checkpoints as upernets
+from keras_convnext.segmentation import heads
 from keras_convnext.weights.fetch import describe_manual_fetch
 from keras_convnext.weights.fetch import fetch as fetch_file
 
@@ -29,10 +32,19 @@ def changes(named: str, variant: str = "") -> list[str]:
     """
     if named in weights.list_weights():
         return [f"variant={weights.find(named).variant}", f"weights={named}"]
-    if named in checkpoints.records():
-        variant = checkpoints.find(named).weights.variant
+    if named in upernets.records():
+        variant = upernets.find(named).weights.variant
         width = f"head_channels={heads.CHANNELS}"
         return [f"variant={variant}", f"weights={named}", width]
+    if named in detectors.records():
+        variant = detectors.find(named).weights.variant
+        return [
+            f"variant={variant}",
+            f"weights={named}",
+            f"detector={named.partition('_convnext')[0]}",
+            f"pyramid_channels={fpn.CHANNELS}",
+            f"head_units={box_heads.UNITS}",
+        ]
     file = own_weights.file_of(named)
     if file is None:
         return [f"weights={named}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass
 
+from keras_convnext.detection import checkpoints as detectors
 from keras_convnext.segmentation import checkpoints
 from keras_convnext.weights.registry import find
 
@@ -22,6 +23,9 @@ class Expectation:
             nobody has measured it.
         miou: Mean IoU of label maps, one scale, in percent; None where nobody has
             measured it.
+        box_ap: COCO's average precision of boxes, in percent; None where nobody has
+            measured it.
+        mask_ap: The same of masks.
         minutes: Duration of that run in minutes; None where it is not known.
         hardware: What it ran on; empty where it is not known.
         source: Who measured it; empty where nobody has.
@@ -31,6 +35,8 @@ class Expectation:
     data: str
     top1: float | None = None
     miou: float | None = None
+    box_ap: float | None = None
+    mask_ap: float | None = None
     minutes: float | None = None
     hardware: str = ""
     source: str = ""
@@ -59,6 +65,9 @@ _MEASURED_HERE = {
     ),
     "finetune_segment_small": Expectation(
         task="segmentation", data="hundreds of images with masks"
+    ),
+    "finetune_detect_small": Expectation(
+        task="detection", data="hundreds of images with boxes"
     ),
 }
 # Of the papers' recipes: the data, and the published checkpoint which the authors
@@ -93,6 +102,18 @@ def expect(recipe: Recipe) -> Expectation:
             "ADE20K",
             miou=published.miou,
             source=published.figures_from,
+        )
+    if recipe.task == "detection":
+        pretrained_on = "_in22k" if recipe.weights == "meta_22k_224" else ""
+        detector = detectors.find(
+            f"{recipe.detector}_{recipe.variant}.coco{pretrained_on}"
+        )
+        return Expectation(
+            "detection",
+            "COCO",
+            box_ap=detector.box_ap,
+            mask_ap=detector.mask_ap,
+            source=detector.figures_from,
         )
     fitting = (
         (data, checkpoint)

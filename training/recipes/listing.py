@@ -8,12 +8,15 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from .augmentation import Augmentation
+from .box_augmentation import BoxAugmentation
 from .expected import Expectation, expect
 from .mask_augmentation import MaskAugmentation
 from .overrides import format_value
 from .recipe import Recipe
 from .table import RECIPES
 
+# The name is the row's, and augmentation has lines of its own.
+_ELSEWHERE = ("name", "augmentation", "mask_augmentation", "box_augmentation")
 _COLUMNS = ("recipe", "task", "data", "accuracy", "time", "hardware", "measured by")
 
 
@@ -33,9 +36,10 @@ def list_recipes() -> str:
             "",
             "Fields with their defaults, changed by --set FIELD=VALUE:",
             "",
-            *_describe(Recipe, leave_out=("name", "augmentation", "mask_augmentation")),
+            *_describe(Recipe, leave_out=_ELSEWHERE),
             *_describe(Augmentation, prefix="augmentation."),
             *_describe(MaskAugmentation, prefix="mask_augmentation."),
+            *_describe(BoxAugmentation, prefix="box_augmentation."),
         ]
     )
 
@@ -43,8 +47,10 @@ def list_recipes() -> str:
 def format_accuracy(expected: Expectation) -> str:
     """Returns the accuracy with its unit, or that nobody has measured it.
 
-    It is top-1 accuracy, or with the word "mIoU" behind it mean IoU.
+    It is top-1 accuracy, or with words behind it mean IoU or average precision.
     """
+    if expected.mask_ap is not None:
+        return f"{expected.box_ap} % box AP, {expected.mask_ap} % mask AP"
     if expected.miou is not None:
         return f"{expected.miou} % mIoU"
     return "not measured" if expected.top1 is None else f"{expected.top1} %"

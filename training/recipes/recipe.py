@@ -10,16 +10,19 @@ from typing import Any
 from keras_convnext.layer_decay import ASSIGNMENTS
 
 from .augmentation import Augmentation
+from .box_augmentation import BoxAugmentation
 from .mask_augmentation import MaskAugmentation
 
 NO_AUGMENTATION = Augmentation()
 NO_MASK_AUGMENTATION = MaskAugmentation()
+NO_BOX_AUGMENTATION = BoxAugmentation()
 KEPT = ("last", "best")
 # Those of `objective`, which needs TensorFlow; a recipe does not.
 LOSSES = ("softmax", "sigmoid")
 # Those of `tasks`.
-KINDS = ("classification", "segmentation")
-SCHEDULES = ("cosine", "linear")
+KINDS = ("classification", "segmentation", "detection")
+DETECTORS = ("mask_rcnn", "cascade_mask_rcnn")
+SCHEDULES = ("cosine", "linear", "step")
 PIXELS = ("all", "valid")
 CROP_MODES = ("center", "squash")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -50,7 +53,8 @@ class Recipe:
         global_batch: Images a step, over all devices.
         warmup_start: Where that rise begins, as a share of the highest learning rate.
         schedule: How the learning rate falls after it: "cosine" for half a cosine,
-            "linear" for a straight line.
+            "linear" for a straight line, "step" to a tenth after three quarters and to
+            a hundredth after eleven twelfths of the run.
         peak_lr: Highest learning rate.
         lr_batch: The batch that `peak_lr` is meant for: with another `global_batch`
             it is scaled in proportion. None: it is never scaled.
@@ -81,6 +85,13 @@ class Recipe:
         auxiliary_weight: Factor on the loss of the auxiliary head of segmentation.
         loss_over: What the loss of a label map is divided by: "all" its pixels, or the
             "valid" ones, which have a label.
+        detector: The network of detection, one of `DETECTORS`.
+        box_augmentation: What happens to training images with boxes.
+        pyramid_channels: Channels of the maps that a detector's heads read.
+        head_units: Of the dense layers in a detector's box heads.
+        training_proposals: Boxes of an image that a detector's heads may learn from.
+        sampled_boxes: How many of these they learn from in a step, a quarter of them
+            objects at most.
         evaluation_crop: How evaluation makes images square, "center" or "squash".
             None: as the starting weights' record says where it is for this size, else
             as the kind of data says.
@@ -131,6 +142,12 @@ class Recipe:
     head_channels: int = 512
     auxiliary_weight: float = 0.4
     loss_over: str = "all"
+    detector: str = "mask_rcnn"
+    box_augmentation: BoxAugmentation = NO_BOX_AUGMENTATION
+    pyramid_channels: int = 256
+    head_units: int = 1024
+    training_proposals: int = 1000
+    sampled_boxes: int = 512
     evaluation_crop: str | None = None
     steps_per_call: int = 1
     precision: str = "float32"
@@ -184,6 +201,10 @@ _LIMITS = {
             "accumulation_steps",
             "steps_per_call",
             "keep_checkpoints",
+            "pyramid_channels",
+            "head_units",
+            "training_proposals",
+            "sampled_boxes",
         ),
         (_above_zero, "1 or more"),
     ),
@@ -229,6 +250,10 @@ _LIMITS = {
         lambda _, value: value in SCHEDULES,
         f"one of {', '.join(SCHEDULES)}",
     ),
+    "detector": (
+        lambda _, value: value in DETECTORS,
+        f"one of {', '.join(DETECTORS)}",
+    ),
     "loss_over": (lambda _, value: value in PIXELS, f"one of {', '.join(PIXELS)}"),
     "loss": (lambda _, value: value in LOSSES, f"one of {', '.join(LOSSES)}"),
     "target_threshold": (
@@ -269,6 +294,14 @@ _OF_ONE_TASK = {
         "auxiliary_weight",
         "loss_over",
     ),
+    "detection": (
+        "box_augmentation",
+        "detector",
+        "pyramid_channels",
+        "head_units",
+        "training_proposals",
+        "sampled_boxes",
+    ),
 }
 
 
@@ -306,7 +339,11 @@ def from_json(values: Mapping[str, Any]) -> Recipe:
         raise ValueError(f"Not a recipe: {error}.") from error
 
 
-_INNER = {"augmentation": Augmentation, "mask_augmentation": MaskAugmentation}
+_INNER = {
+    "augmentation": Augmentation,
+    "mask_augmentation": MaskAugmentation,
+    "box_augmentation": BoxAugmentation,
+}
 
 
 def _tuples(value: Any) -> Any:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from . import overrides
 from .ade20k import ADE20K_RECIPES
 from .augmentation import Augmentation
+from .box_augmentation import BoxAugmentation
+from .coco import COCO_RECIPES
 from .mask_augmentation import MaskAugmentation
 from .papers import PAPER_RECIPES
 from .recipe import Recipe
@@ -97,10 +99,31 @@ _TABLE = (
             ratio_range=(0.5, 2.0), crop_max_share=0.75, flip=True, photometric=True
         ),
     ),
+    # Hundreds of images with boxes, from weights trained on ImageNet. Squares of one
+    # size, and fewer boxes than COCO's recipes learn from, are enough for them.
+    Recipe(
+        name="finetune_detect_small",
+        task="detection",
+        variant="convnext_tiny",
+        weights="imagenet",
+        size_px=512,
+        stochastic_depth_rate=0.1,
+        training_proposals=500,
+        sampled_boxes=128,
+        epochs=50,
+        warmup_epochs=2,
+        global_batch=4,
+        peak_lr=2e-4,
+        layer_decay=0.8,
+        clip_norm=10.0,
+        keep="best",
+        box_augmentation=BoxAugmentation(flip=True, jitter=(0.5, 2.0)),
+    ),
 )
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (*_TABLE, *PAPER_RECIPES, *ADE20K_RECIPES)
+    recipe.name: recipe
+    for recipe in (*_TABLE, *PAPER_RECIPES, *ADE20K_RECIPES, *COCO_RECIPES)
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from training import main
 from training.recipes.augmentation import Augmentation
+from training.recipes.box_augmentation import BoxAugmentation
 from training.recipes.expected import expect
 from training.recipes.mask_augmentation import MaskAugmentation
 from training.recipes.recipe import Recipe
@@ -45,8 +46,8 @@ def test_every_recipe_says_what_it_reaches_and_who_measured_it():
         expected = expect(recipe)
         assert expected.data
         assert expected.task == recipe.task
-        figures = (expected.top1, expected.miou)
-        assert (figures == (None, None)) == (not expected.source)
+        figures = (expected.top1, expected.miou, expected.box_ap, expected.mask_ap)
+        assert (set(figures) == {None}) == (not expected.source)
     with pytest.raises(ValueError, match="what mine reaches is not said"):
         expect(replace(RECIPES["demo"], name="mine"))
 
@@ -69,7 +70,12 @@ def test_recipe_help_lists_every_recipe_and_every_field(capsys):
     assert re.search(r"^demo .* digits +98.59 % +0:05 h +2 busy CPU cores ", text, re.M)
     assert re.search(r"^upernet_tiny_ade20k .* ADE20K +46.0 % mIoU ", text, re.M)
     assert re.search(r"^finetune_small .* not measured$", text, re.M)
-    inner = {"augmentation": Augmentation, "mask_augmentation": MaskAugmentation}
+    assert re.search(r"^mask_rcnn_tiny_coco .* 46.2 % box AP, 41.7 % ", text, re.M)
+    inner = {
+        "augmentation": Augmentation,
+        "mask_augmentation": MaskAugmentation,
+        "box_augmentation": BoxAugmentation,
+    }
     named = {field.name for field in fields(Recipe)} - {"name", *inner}
     for name, kind in inner.items():
         named |= {f"{name}.{field.name}" for field in fields(kind)}

@@ -1,0 +1,176 @@
+"""A detection run learns, resumes to the bit and leaves a detector and its report."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+import keras_convnext
+from keras_convnext._messages import Interrupted
+from tests.training.detection_data import CLASSES, SIDE_PX, write_shapes
+from training.data import boxes
+from training.engine import finish, pretrained, trainer
+from training.engine.step import make_evaluation_step
+from training.recipes import overrides, resolve
+from training.recipes.box_augmentation import BoxAugmentation
+from training.tasks import DETECTION
+from training.workdir.history import HistoryFile
+from training.workdir.layout import Workdir, identity
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """24 training and 5 validation images of two sizes, two objects each."""
+    return boxes.load(
+        write_shapes(tmp_path_factory.mktemp("shapes") / "data"), size_px=SIDE_PX
+    )
+
+
+@pytest.fixture
+def recipe():
+    """A run with everything random switched on."""
+    return dataclasses.replace(
+        resolve("finetune_detect_small"),
+        variant="test_convnext2",
+        weights=None,
+        size_px=SIDE_PX,
+        layer_scale_init_value=0.5,
+        pyramid_channels=16,
+        head_units=32,
+        training_proposals=30,
+        sampled_boxes=16,
+        epochs=4,
+        warmup_epochs=1,
+        global_batch=8,
+        peak_lr=5e-3,
+        layer_decay=None,
+        ema_decay=0.8,
+        box_augmentation=BoxAugmentation(flip=True, jitter=(0.8, 1.3)),
+    )
+
+
+def test_both_models_find_the_same_objects(recipe, source, one_device):
+    """The one that learned, asked without the truth, and the one that is saved."""
+    trained = DETECTION.build_training_model(recipe, source)
+    # Otherwise nothing is an object.
+    for variable in trained.trainable_variables:
+        if variable.path == "box_logits/kernel":
+            variable.assign(variable * 100)
+    model = DETECTION.build_inference_model(recipe, trained, source)
+    rows = []
+    for each in (trained, model):
+        step = make_evaluation_step(
+            each, DETECTION.measure, one_device, DETECTION.model_inputs
+        )
+        share = pretrained_share(one_device)
+        found = [
+            step(images, truth)
+            for images, truth, _ in DETECTION.validation_batches(source, recipe, share)
+        ]
+        rows.append(
+            {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+        )
+    learned, saved = rows
+    assert learned.keys() == saved.keys()
+    assert saved["count"].sum() > 20
+    assert sorted(saved["number"]) == [0, 1, 2, 3, 4]
+    for name, values in saved.items():
+        # Float32 numbers of up to 56 through the same layers.
+        np.testing.assert_allclose(learned[name], values, atol=1e-4, err_msg=name)
+    # In pixels of the images, which are 56 wide and larger than the network's.
+    assert SIDE_PX + 16 < saved["boxes"].max() < 56.001
+
+
+def pretrained_share(strategy):
+    from training.data.pipeline import WorkerShard
+
+    return WorkerShard(strategy.num_replicas_in_sync, 0, 1)
+
+
+def test_a_classifiers_workdir_starts_the_backbone_and_leaves_the_heads(
+    recipe, source, tmp_path
+):
+    classifier = keras_convnext.create(
+        "test_convnext2",
+        input_shape=(SIDE_PX, SIDE_PX, 3),
+        classes=5,
+        layer_scale_init_value=0.1,
+        seed=9,
+    )
+    classifier.save(tmp_path / "model.keras")
+    there = {"variant": "test_convnext2"}
+    (tmp_path / "recipe.json").write_text(json.dumps(there))
+    changes = pretrained.changes(str(tmp_path))
+    started = overrides.apply_overrides(recipe, changes)
+    built, fresh = (
+        {variable.path: variable.numpy() for variable in model.weights}
+        for model in (
+            DETECTION.build_training_model(each, source) for each in (started, recipe)
+        )
+    )
+    for variable in classifier.weights:
+        if not variable.path.startswith("head_"):
+            np.testing.assert_array_equal(built[variable.path], variable)
+    heads = [path for path in built if DETECTION.is_head(path)]
+    assert {path.split("_")[0] for path in heads} == {
+        *("pyramid", "fpn", "rpn", "box", "mask"),
+    }
+    for path in heads:
+        np.testing.assert_array_equal(built[path], fresh[path])
+
+
+def trained(recipe, source, folder, strategy, *callbacks):
+    workdir = Workdir(folder)
+    workdir.claim(identity(recipe, "shapes"))
+    run = trainer.prepare(recipe, source, workdir, strategy)
+    history = HistoryFile(workdir.history, run.progress.epoch)
+    trainer.train(run, [history, *callbacks])
+    return run, history.rows
+
+
+@pytest.mark.slow  # three graphs for two runs
+def test_a_run_is_resumed_to_the_bit_and_leaves_its_report(
+    recipe, source, tmp_path, one_device
+):
+    whole, rows = trained(recipe, source, tmp_path / "whole", one_device)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    parts = ("rpn_class_loss", "rpn_box_loss", "box_class_loss", "box_loss")
+    assert sum(rows[-1][name] for name in (*parts, "mask_loss")) == pytest.approx(
+        rows[-1]["loss"], rel=1e-4
+    )
+
+    stop = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: (
+            os.kill(os.getpid(), signal.SIGTERM) if batch == 1 else None
+        )
+    )
+    with pytest.raises(Interrupted, match="stopped after step 2 "):
+        trained(recipe, source, tmp_path / "parts", one_device, stop)
+    again, _ = trained(recipe, source, tmp_path / "parts", one_device)
+    expected = whole.checkpoints.variables
+    for name, variable in again.checkpoints.variables.items():
+        np.testing.assert_array_equal(variable, expected[name], err_msg=name)
+
+    metrics = finish.leave(whole, rows)
+    best = max(rows, key=lambda row: row["val_ap"])
+    assert metrics["best_epoch"] == metrics["kept_epoch"] == best["epoch"]
+    for name in ("ap", "ap50", "mask_ap"):
+        assert metrics[name] == pytest.approx(best[f"val_{name}"], abs=1e-3)
+    assert json.loads(whole.workdir.metrics.read_text())["ap"] == metrics["ap"]
+    model = keras_convnext.load(tmp_path / "whole")
+    assert model.labels == CLASSES
+    images, _ = source.validation_images(range(1))
+    found = model(images[0])
+    assert found.boxes.shape == (len(found.scores), 4)
+    assert whole.workdir.report.is_file()
