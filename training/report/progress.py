@@ -161,15 +161,17 @@ def epoch_line(
         left: How long the rest will take.
         metric: Of the task, shown beside the loss.
     """
-    trained, validation = f"loss {logs['loss']:.3f}", f"val loss {logs['val_loss']:.3f}"
+    trained, validation = [f"loss {logs['loss']:.3f}"], []
+    # Detectors are not asked for losses of validation images.
+    if "val_loss" in logs:
+        validation.append(f"val loss {logs['val_loss']:.3f}")
     if metric is not None:
         if metric.figure in logs:
-            share = metric.show(logs[metric.figure], digits=1)
-            trained += f"  {metric.words} {share}"
+            trained.append(f"{metric.words} {metric.show(logs[metric.figure], 1)}")
         value = metric.show(logs[f"val_{metric.figure}"])
-        validation += f"  val {metric.words} {value}"
+        validation.append(f"val {metric.words} {value}")
     return (
-        f"{epoch}  {trained}  |  {validation}"
+        f"{epoch}  {'  '.join(trained)}  |  {'  '.join(validation)}"
         f"  |  {logs['images_per_second']:,.0f} img/s{_wait_words(logs)}  {left}"
     )
 

@@ -6,7 +6,7 @@ import pytest
 
 from training.evaluation.metric import Metric
 from training.report import progress
-from training.report.progress import Progress, clock
+from training.report.progress import Progress, clock, epoch_line
 
 LOGS = {
     "loss": 1.25,
@@ -66,6 +66,12 @@ def test_elsewhere_there_are_whole_lines_once_a_minute(time):
     assert "epoch 1/2  loss 1.250  accuracy 50.0%" in lines[-1]
     assert "1,234 img/s" in lines[-1]
     assert "4:10 left" in lines[-1]
+
+
+def test_a_task_without_a_loss_of_validation_images_shows_its_metric():
+    logs = {"loss": 1.25, "val_ap": 0.3125, "images_per_second": 2.0}
+    line = epoch_line("epoch 1/2", logs, "0:10 left", Metric("ap", "ap", "box AP"))
+    assert line == "epoch 1/2  loss 1.250  |  val box AP 31.25%  |  2 img/s  0:10 left"
 
 
 def test_time_left_counts_what_earlier_sessions_have_done(time):
