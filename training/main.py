@@ -220,12 +220,10 @@ def _recipe(chosen: _cli.FlagValues, stored: dict[str, Any]) -> Recipe:
     from .recipes import overrides, table
     from .recipes import recipe as recipe_file
 
-    changes = list(chosen.set)
-    if chosen.weights:
-        name = chosen.recipe or stored.get("name", "")
-        row = table.RECIPES.get(name)
-        brought = pretrained.changes(chosen.weights, row.variant if row else "")
-        changes = [*brought, *changes]
+    row = table.RECIPES.get(chosen.recipe or stored.get("name", ""))
+    changes = pretrained.with_weights(
+        list(chosen.set), chosen.weights, row.variant if row else ""
+    )
     if chosen.recipe:
         recipe = table.resolve(chosen.recipe, changes)
     else:

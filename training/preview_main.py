@@ -50,7 +50,10 @@ def _preview(chosen: _cli.FlagValues) -> int:
     from .report import mask_preview, preview
     from .tasks import TASKS
 
-    recipe = checked(table.resolve, chosen.recipe, chosen.set)
+    row = table.RECIPES.get(chosen.recipe)
+    variant = row.variant if row else ""
+    asked = checked(pretrained.with_weights, list(chosen.set), None, variant)
+    recipe = checked(table.resolve, chosen.recipe, asked)
     if not chosen.mix:
         off = {"mixup": 0.0, "cutmix": 0.0, "mix_probability": 1.0}
         unmixed = replace(recipe.augmentation, **off)

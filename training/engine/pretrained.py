@@ -21,6 +21,26 @@ from ..recipes import starting_weights
 from ..recipes.recipe import Recipe
 from . import own_weights
 
+_WEIGHTS = "weights="
+
+
+def with_weights(asked: list[str], named: str | None, variant: str) -> list[str]:
+    """Returns the changes of a recipe with what its weights bring along before them.
+
+    Args:
+        asked: What `--set` says. A last "weights=" in it counts like `--weights`, and
+            before it.
+        named: What `--weights` says.
+        variant: The recipe's.
+
+    Raises:
+        ValueError: The weights are a folder without a model.
+    """
+    others = [change for change in asked if not change.startswith(_WEIGHTS)]
+    said = [change.removeprefix(_WEIGHTS) for change in asked if change not in others]
+    named = [named, *said][-1]
+    return [*changes(named, variant), *others] if named else asked
+
 
 def changes(named: str, variant: str = "") -> list[str]:
     """Returns the recipe fields that `--weights` changes, as `--set` takes them.

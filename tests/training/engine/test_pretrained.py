@@ -135,6 +135,21 @@ def test_a_workdir_brings_its_recipes_variant_along(tmp_path):
     assert recipe.weights == str(tmp_path / "model.keras")
 
 
+def test_weights_that_set_names_are_those_of_the_flag(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"")
+    (tmp_path / "recipe.json").write_text(json.dumps({"variant": "convnext_nano"}))
+    flag = pretrained.with_weights(["epochs=3"], str(tmp_path), "convnext_tiny")
+    field = [f"weights={tmp_path}", "epochs=3"]
+    for named in (None, CHECKPOINT):
+        assert pretrained.with_weights(field, named, "convnext_tiny") == flag
+    assert table.resolve("demo", flag).variant == "convnext_nano"
+    # The variant, too, may be said anew, and none stays none.
+    changed = pretrained.with_weights([*field, "variant=convnext_pico"], None, "")
+    assert table.resolve("demo", changed).variant == "convnext_pico"
+    assert pretrained.with_weights(["weights=none"], None, "") == ["weights=none"]
+    assert pretrained.with_weights(["epochs=3"], None, "") == ["epochs=3"]
+
+
 def test_upernets_bring_the_width_of_their_heads_along(tmp_path):
     name = "upernet_convnext_small.ade20k_512"
     recipe = table.resolve("finetune_segment_small", pretrained.changes(name))
