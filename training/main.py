@@ -132,16 +132,14 @@ def _tensorflow(chosen: _cli.FlagValues, processes: cluster.Cluster) -> OpenBack
     _cli.import_tensorflow()
 
     def open_backend(recipe: Recipe) -> Backend:
-        from .engine import first_step, pretrained
+        from .engine import pretrained
         from .engine.tensorflow_backend import TensorFlowBackend
 
         # First of all: logical processors cannot be made once TensorFlow has run.
         strategy = checked(distribution.make_strategy, devices, processes)
         backend = TensorFlowBackend(strategy, processes)
-        if processes.workers == 1 and distribution.is_of_processors(strategy):
-            tight = first_step.check_memory(recipe, backend.replicas)
-            if tight:
-                say(tight)
+        # What only may not fit is said when the classes are known.
+        backend.check_memory(recipe)
         with warnings_as_lines(say if processes.is_chief else None):
             pretrained.fetch(recipe)
         return backend

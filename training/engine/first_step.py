@@ -8,6 +8,7 @@ from keras_convnext._messages import UsageError
 from keras_convnext.variants import VARIANTS, StemConv
 
 from ..recipes.recipe import Recipe
+from .head_sizes import HEADS, no_heads
 
 # A batch that needs each image so often is a mistake, not a small data set.
 _MOST_REPEATS = 4
@@ -69,7 +70,7 @@ def check_batch(recipe: Recipe, train_examples: int, replicas: int) -> str | Non
     return words
 
 
-def check_memory(recipe: Recipe, replicas: int) -> str | None:
+def check_memory(recipe: Recipe, replicas: int, classes: int = 0) -> str | None:
     """Returns a line where the first step may not fit into the memory, None if it will.
 
     For processors, whose memory TensorFlow takes until the system ends the process.
@@ -77,6 +78,7 @@ def check_memory(recipe: Recipe, replicas: int) -> str | None:
     Args:
         recipe: The run's.
         replicas: Logical processors that share a batch and the memory.
+        classes: Of the data; 0 as long as they are not known.
 
     Raises:
         UsageError: It needs more than twice the memory that is free.
@@ -84,7 +86,7 @@ def check_memory(recipe: Recipe, replicas: int) -> str | None:
     free = free_bytes()
     if free is None or recipe.variant not in VARIANTS:
         return None
-    image, fixed = bytes_of(recipe, replicas)
+    image, fixed = bytes_of(recipe, replicas, classes)
     at_once = -(-recipe.global_batch // recipe.accumulation_steps)
     needed = at_once * image + fixed
     if needed <= free:
@@ -107,12 +109,13 @@ def check_memory(recipe: Recipe, replicas: int) -> str | None:
     return f"{words} if it is ended by the system"
 
 
-def bytes_of(recipe: Recipe, replicas: int = 1) -> tuple[int, int]:
+def bytes_of(recipe: Recipe, replicas: int = 1, classes: int = 0) -> tuple[int, int]:
     """Returns the memory that a step needs for each image, and besides.
 
     Args:
         recipe: The run's; its variant is one of the table.
         replicas: Copies of the variables.
+        classes: Of the data.
     """
     variant = VARIANTS[recipe.variant]
     convolutions = [part for part in variant.stem if isinstance(part, StemConv)]
@@ -120,18 +123,19 @@ def bytes_of(recipe: Recipe, replicas: int = 1) -> tuple[int, int]:
     if recipe.patch_size and len(convolutions) == 1:
         stride = recipe.patch_size
     kept = _KEPT_WIDTHS + (_KEPT_WIDTHS_OF_GRN if variant.grn else 0)
-    numbers = 0
-    for stage, (depth, width) in enumerate(
-        zip(variant.depths, variant.widths, strict=True)
-    ):
-        side = max(recipe.size_px // (stride * 2**stage), 1)
-        numbers += side * side * width * depth * kept
+    widths = variant.widths
+    sides = [recipe.size_px // (stride * 2**stage) for stage in range(len(widths))]
+    areas = [max(side, 1) ** 2 for side in sides]
+    blocks = zip(areas, widths, variant.depths, strict=True)
+    numbers = kept * sum(area * width * depth for area, width, depth in blocks)
+    heads = HEADS.get(recipe.task, no_heads)(recipe, widths, areas, classes)
     size = 4 if recipe.precision == "float32" else 2
     pixels = recipe.size_px**2 * 3
     # The image as bytes in the pipeline, and as floats, normalized and not.
-    image = numbers * size + pixels * (1 + 4 + 4)
+    image = (numbers + heads.maps) * size + heads.pixels * 4 + pixels * (1 + 4 + 4)
     copies = _COPIES + (recipe.ema_decay is not None)
-    return image, variant.parameters * 4 * copies * replicas
+    parameters = variant.parameters + heads.parameters
+    return image, parameters * 4 * copies * replicas
 
 
 def free_bytes() -> int | None:

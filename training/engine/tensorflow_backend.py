@@ -13,13 +13,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_convnext._messages import UsageError
+from keras_convnext._messages import UsageError, say
 
 from ..data.pipeline import WorkerShard
 from ..data.source import Source
 from ..recipes.recipe import Recipe
 from ..tasks.task import Measure, Rows, Task
-from . import distribution, pretrained
+from . import distribution, first_step, pretrained
 from .cluster import ALONE, Cluster
 from .run import Check, Run, TakeEpoch
 from .step import StepSettings, make_evaluation_step, make_train_step
@@ -68,11 +68,28 @@ class TensorFlowBackend:
         """Returns True if the flag is set on any worker; all get the same answer."""
         return distribution.any_worker(flag, self.strategy, self.cluster)
 
+    def check_memory(self, recipe: Recipe, classes: int = 0) -> str | None:
+        """Returns a line where processors may have too little memory for a step.
+
+        Args:
+            recipe: The run's.
+            classes: Of the data; 0 as long as they are not known.
+
+        Raises:
+            UsageError: They have too little by far.
+        """
+        if self.cluster.workers > 1 or not distribution.is_of_processors(self.strategy):
+            return None
+        return first_step.check_memory(recipe, self.replicas, classes)
+
     def load(
         self, task: Task, data: str, recipe: Recipe, skip_bad_images: bool
     ) -> Source:
         """Returns the data, made as the recipe's weights are used to."""
         source = task.load(data, recipe, skip_bad_images)
+        tight = self.check_memory(recipe, len(source.classes))
+        if tight:
+            say(tight)
         return pretrained.match_preprocessing(source, recipe)
 
     def make_epoch(self, run: Run) -> TakeEpoch:

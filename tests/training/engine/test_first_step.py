@@ -7,6 +7,7 @@ import pytest
 from keras_convnext._messages import UsageError
 from keras_convnext.variants import VARIANTS
 from training.engine import first_step
+from training.engine.head_sizes import HEADS
 from training.recipes import table
 
 GIB = 2**30
@@ -90,6 +91,34 @@ def test_the_activations_are_those_of_the_widths():
     assert image / widths / 4 == pytest.approx(first_step._KEPT_WIDTHS, rel=0.03)
     # Weight, gradient, two moments and the average, in float32.
     assert fixed == VARIANTS["convnext_tiny"].parameters * 4 * 5
+
+
+@pytest.mark.parametrize(
+    ("variant", "parameters"),
+    [
+        ("convnext_tiny", 31_497_366 + 923_798),
+        ("convnext_xlarge", 40_590_486 + 2_398_358),
+    ],
+)
+def test_the_heads_of_segmentation_are_counted(variant, parameters):
+    """By the counts of mmsegmentation's heads for ADE20K, and by hand."""
+    recipe = table.resolve(
+        "finetune_segment_small", [f"variant={variant}", "head_channels=512"]
+    )
+    widths = VARIANTS[variant].widths
+    found = HEADS["segmentation"](recipe, widths, (128**2, 64**2, 32**2, 16**2), 150)
+    # The output norms belong to the backbone there.
+    assert found.parameters == parameters + 2 * sum(widths)
+    # What a processor's process grew by with each image, in MB.
+    for changes, classes, megabytes in (
+        (["head_channels=64"], 2, 92),
+        (["head_channels=256"], 2, 149),
+        (["head_channels=64"], 150, 248),
+    ):
+        small = ["variant=convnext_atto", "weights=none", "size_px=256", *changes]
+        recipe = table.resolve("finetune_segment_small", small)
+        image, _ = first_step.bytes_of(recipe, classes=classes)
+        assert image / 1e6 == pytest.approx(megabytes, rel=0.1)
 
 
 @pytest.mark.parametrize(
