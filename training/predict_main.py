@@ -18,7 +18,8 @@ SUMMARY = """Predicts the classes of images, the most probable first.
 IMAGE is a file, a folder, an address (https://...), or a .txt file with one
 of these a line. Class names and preprocessing are read from beside the model.
 A segmentation model writes label maps (PNG), colored overlays and
-predictions.json into the folder --out. Unreadable images are reported and
+predictions.json into the folder --out; a detector overlays and
+predictions.json, as COCO has objects. Unreadable images are reported and
 skipped; the exit code is 2 if there is no prediction at all."""
 _FORMATS = ("table", "csv", "json")
 
@@ -46,7 +47,7 @@ def _predict(chosen: _cli.FlagValues, named: list[str]) -> int:
     if model.meaning.kind == "label_map":
         return _label_pixels(chosen, names, model)
     if model.meaning.kind == "objects":
-        raise UsageError(f"{model.name} finds objects: call keras_convnext.load for it")
+        return _find_objects(chosen, names, model)
     write = predictions.FORMATS[chosen.format]
     given: list[predictions.Answer] = []
     for part in _answers(names, model, chosen.top, chosen.batch):
@@ -67,14 +68,7 @@ def _label_pixels(chosen: _cli.FlagValues, names: list[str], model: Any) -> int:
     """Writes label maps; what each image shows goes to stdout."""
     from .inference import inputs, label_maps, predictions
 
-    if not chosen.out:
-        raise UsageError(
-            f"{model.name} labels pixels: say --out=FOLDER, where label maps and "
-            "overlays are to be written"
-        )
-    if chosen.format == "csv":
-        raise UsageError("--format=csv is for classifiers; table and json are for both")
-    out = Path(chosen.out)
+    out = _require_folder(chosen, f"{model.name} labels pixels", "label maps")
     given: list[label_maps.LabeledImage] = []
     with _cli.writes_file("out", chosen.out):
         folder = label_maps.LabelMapFolder(out, model.labels, model.palette)
@@ -97,6 +91,51 @@ def _label_pixels(chosen: _cli.FlagValues, names: list[str], model: Any) -> int:
         say(json.dumps(record, indent=2, ensure_ascii=False))
     answered = any(not each.problem for each in given)
     return 0 if answered else UsageError.exit_code
+
+
+def _find_objects(chosen: _cli.FlagValues, names: list[str], model: Any) -> int:
+    """Writes what is found in images; a line of each goes to stdout."""
+    from .inference import inputs, objects
+
+    out = _require_folder(chosen, f"{model.name} finds objects", "predictions.json")
+    with _cli.writes_file("out", chosen.out):
+        folder = objects.ObjectFolder(out, model.labels)
+    answered = False
+    # Whole images are large: one at a time.
+    for [view] in inputs.views(names, None, 1):
+        _note(view)
+        if view.image is None:
+            folder.problem(view.name, view.problem)
+            continue
+        found = model.find(view.image)
+        with _cli.writes_file("out", chosen.out):
+            told = folder.write(view.name, view.image, found)
+        answered = True
+        if chosen.format == "table":
+            say(told)
+    record = folder.record()
+    with _cli.writes_file("out", chosen.out):
+        _files.write_json(out / objects.RECORD, record)
+    if chosen.format == "json":
+        say(json.dumps(record, indent=2, ensure_ascii=False))
+    return 0 if answered else UsageError.exit_code
+
+
+def _require_folder(chosen: _cli.FlagValues, what: str, files: str) -> Path:
+    """Returns the folder for the files of a model whose answers are none of classes.
+
+    Raises:
+        UsageError: None is given, or a table of classes is asked for.
+    """
+    if not chosen.out:
+        raise UsageError(
+            f"{what}: say --out=FOLDER, where {files} and overlays are to be written"
+        )
+    if chosen.format == "csv":
+        raise UsageError(
+            "--format=csv is for classifiers; table and json are for all models"
+        )
+    return Path(chosen.out)
 
 
 def _note(view: Any) -> None:

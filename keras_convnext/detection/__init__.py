@@ -13,6 +13,7 @@ from keras_convnext.detection.checkpoints import list_detectors
 from keras_convnext.detection.inference import Objects, find_objects
 from keras_convnext.detection.losses import detection_losses
 from keras_convnext.detection.mask_rcnn import MaskRCNN
+from keras_convnext.detection.overlay import draw_objects
 from keras_convnext.detection.paste import paste_masks
 from keras_convnext.detection.training import training_model
 
@@ -24,6 +25,7 @@ __all__ = [
     "anchors",
     "decode_boxes",
     "detection_losses",
+    "draw_objects",
     "encode_boxes",
     "find_objects",
     "list_detectors",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,10 @@ from PIL import Image
 from keras_convnext._files import replacing
 from keras_convnext.segmentation import overlay
 
+from .file_stems import FileStems
 from .predictions import Answer
 
 MAPS, OVERLAYS, RECORD = "label_maps", "overlays", "predictions.json"
-# Letters, digits and what stands between them, in any script.
-_NO_NAME = re.compile(r"[^\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class LabelMapFolder:
         self._folder = folder
         self._labels = labels
         self._palette = palette
-        self._stems: set[str] = set()
+        self._stems = FileStems()
         for below in (MAPS, OVERLAYS):
             (folder / below).mkdir(parents=True, exist_ok=True)
 
@@ -80,7 +78,7 @@ class LabelMapFolder:
         Raises:
             OSError: A file cannot be written.
         """
-        stem = self._new_stem(name)
+        stem = self._stems.new(name)
         # A PNG's pixels have 8 or 16 bits.
         bits = np.uint8 if label_map.dtype == np.uint8 else np.uint16
         for below, pixels in (
@@ -119,13 +117,3 @@ class LabelMapFolder:
             "overlay": f"{OVERLAYS}/{labeled.stem}.png",
             "shares": dict(answer.best),
         }
-
-    def _new_stem(self, name: str) -> str:
-        """Returns a file's name without its ending that no other image has."""
-        plain = _NO_NAME.sub("_", Path(name.partition("?")[0]).stem) or "image"
-        stem, number = plain, 1
-        while stem in self._stems:
-            number += 1
-            stem = f"{plain}_{number}"
-        self._stems.add(stem)
-        return stem
