@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 from keras import ops
@@ -202,7 +202,7 @@ def evaluate(rows: Iterable[Rows], source: Source) -> Evaluation:
     """Returns COCO's figures of boxes, and of masks where there are any."""
     from ..evaluation.coco_metrics import sum_up
 
-    results = sum_up(rows, source)
+    results = sum_up(rows, cast("BoxSource", source))
     return Evaluation(figures=results.figures, metrics=results.figures, details=results)
 
 
