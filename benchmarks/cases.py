@@ -291,5 +291,6 @@ COMMANDS = {
     "pipeline_profile": (("pipeline_profile.py",), False),
     "limits": (("limits.py",), False),
     "kernels": (("kernels.py",), False),
+    "coco_evaluation": (("coco_evaluation.py",), False),
 }
 SUITES = (*dict.fromkeys(case.suite for case in CASES), *COMMANDS)

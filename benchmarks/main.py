@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument(
         "--suite",
         default="inference,bfloat16,training,segmentation,startup,growth,pipeline,"
-        "pipeline_profile,limits,kernels",
+        "pipeline_profile,limits,kernels,coco_evaluation",
     )
     parser.add_argument("--only", default="", help="races whose name has this in it")
     parser.add_argument("--rounds", type=int, default=4, help="turns of each")

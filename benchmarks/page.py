@@ -105,11 +105,11 @@ def commands(others: dict[str, Any]) -> list[str]:
     for name, found in others.items():
         if "missing" in found:
             lines += [f"{name} was not measured: {found['missing']}", ""]
-    startup, growth, pipeline = (
+    startup, growth, pipeline, evaluation = (
         found if "missing" not in found else None
         for found in (
             others.get(name, {"missing": ""})
-            for name in ("startup", "growth", "pipeline")
+            for name in ("startup", "growth", "pipeline", "coco_evaluation")
         )
     )
     rows = []
@@ -117,6 +117,9 @@ def commands(others: dict[str, Any]) -> list[str]:
         rows.append([f"{name}, s", *at_most(startup["median_s"][name], most)])
     for name, ratio in growth["growth"].items() if growth else ():
         rows.append([f"growth of the cost of {name}", *at_most(ratio, growth["most"])])
+    if evaluation:
+        work = "COCO's figures, pycocotools' time / ours"
+        rows.append([work, "at least 5", f"**{evaluation['ratio']:.1f}**"])
     if pipeline:
         rates = ", ".join(
             f"{side} {rate:.0f} img/s"

@@ -22,7 +22,7 @@ def benchmarks(monkeypatch):
     yield cases, race, page
     own = (
         *("cases", "race", "page", "limits", "kernels", "pipeline"),
-        *("pipeline_profile", "card_kernels"),
+        *("pipeline_profile", "card_kernels", "coco_evaluation"),
     )
     for name in own:
         sys.modules.pop(name, None)
@@ -202,6 +202,19 @@ def test_onednn_is_off_in_one_process_and_on_in_the_other(benchmarks, monkeypatc
     assert (found["own_s"], found["onednn_s"], found["gain"]) == (3.0, 2.0, 1.5)
     row = f"| {found['name']} | 3000 | 2000 | **1.50** |"
     assert row in page.kernels([found])
+
+
+def test_cocos_figures_are_timed_and_compared(benchmarks, monkeypatch, tmp_path):
+    import coco_evaluation
+
+    out = tmp_path / "figures.json"
+    words = ["coco_evaluation", "--images=4", "--rounds=1", f"--out={out}"]
+    monkeypatch.setattr(sys, "argv", words)
+    coco_evaluation.main()
+    found = json.loads(out.read_text())
+    medians = found["medians_s"]
+    assert found["ratio"] == medians["pycocotools"] / medians["ours"]
+    assert found["difference"] == 0
 
 
 def test_a_missing_environment_is_named(benchmarks, tmp_path):
