@@ -9,12 +9,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_convnext.detection._windows import mean_over_windows, windows_of
+
 STRIDES = (4, 8, 16, 32)
 # A box of this side, in pixels, is the smallest that the second level takes, halved.
 # Source: arXiv:1612.03144, section 4.2, as mmdetection 3.3.0 has it.
 _FINEST = 56.0
-# Boxes that are computed at a time; it bounds the memory.
-_CHUNK = 64
 
 
 def roi_align(
@@ -63,10 +63,8 @@ def roi_align(
         ],
         axis=1,
     )
-    all_cells = ops.shape(cells)[1]
-    cells = ops.reshape(cells, (-1, channels))
     level = _level_of(boxes, len(levels))
-    image = ops.arange(batch, dtype="int32")[:, None] * all_cells
+    image = ops.arange(batch, dtype="int32")[:, None] * ops.shape(cells)[1]
     heights, widths = ([shape[axis] for shape in shapes] for axis in (1, 2))
     begins = [0]
     for height, width in zip(heights[:-1], widths[:-1], strict=True):
@@ -77,17 +75,10 @@ def roi_align(
     ]
     strides_of_boxes = ops.take(ops.convert_to_tensor(strides, "float32"), level)
     scaled = boxes / strides_of_boxes[..., None] - 0.5
-    per_box = [scaled, of_boxes[0], of_boxes[1], of_boxes[2] + image]
-    chunks = [_chunks(each) for each in per_box]
-    longest = _largest(heights), _largest(widths)
-    window = _most_cells(heights, widths, strides[0])
-
-    def align(chunk: tuple[Any, ...]) -> Any:
-        return _align(cells, *chunk, size=size, longest=longest, window=window)
-
-    aligned = ops.reshape(ops.map(align, chunks), (-1, size, size, channels))
-    aligned = aligned[: batch * count]
-    return ops.reshape(aligned, (batch, count, size, size, channels))
+    heights_of, widths_of, begins_of = of_boxes
+    windows = windows_of(scaled, heights_of, widths_of, begins_of + image, size)
+    aligned = mean_over_windows(ops.reshape(cells, (-1, channels)), windows)
+    return ops.reshape(aligned[: batch * count], (batch, count, size, size, channels))
 
 
 def _level_of(boxes: Any, levels: int) -> Any:
@@ -95,129 +86,6 @@ def _level_of(boxes: Any, levels: int) -> Any:
     side = ops.sqrt(sides[..., 0] * sides[..., 1])
     level = ops.floor(ops.log(side / _FINEST + 1e-6) / math.log(2))
     return ops.cast(ops.clip(level, 0, levels - 1), "int32")
-
-
-def _largest(numbers: Sequence[Any]) -> Any:
-    if all(isinstance(number, int) for number in numbers):
-        return max(numbers)
-    return ops.max(ops.stack(numbers))
-
-
-def _most_cells(
-    heights: Sequence[Any], widths: Sequence[Any], finest_stride: int
-) -> Any:
-    """Returns how many cells a box of its level can touch.
-
-    On all levels but the last, boxes have less than a certain area; such a box touches
-    three cells more in each direction at most, and most where it is as wide as the map.
-    """
-    last = heights[-1] * widths[-1]
-    if len(heights) == 1:
-        return last
-    area = (2 * _FINEST / finest_stride) ** 2
-    longest = _largest([*heights, *widths])
-    if isinstance(longest, int):
-        thin = math.ceil(area + 3 * (longest + area / longest) + 9)
-    else:
-        length = ops.cast(longest, "float32")
-        thin = ops.cast(ops.ceil(area + 3 * (length + area / length) + 9), "int32")
-    finest = heights[0] * widths[0]
-    if all(isinstance(number, int) for number in (thin, last, finest)):
-        return min(finest, max(thin, last))
-    return ops.minimum(finest, ops.maximum(thin, last))
-
-
-def _chunks(values: Any) -> Any:
-    """Cuts `(batch, boxes, ...)` into `(chunks, chunk, ...)`, filled with zeros."""
-    shape = ops.shape(values)
-    flat = ops.reshape(values, (-1, *shape[2:]))
-    missing = -(shape[0] * shape[1]) % _CHUNK
-    padded = ops.pad(flat, [(0, missing), *[(0, 0)] * (len(shape) - 2)])
-    return ops.reshape(padded, (-1, _CHUNK, *shape[2:]))
-
-
-def _align(
-    cells: Any,
-    boxes: Any,
-    heights: Any,
-    widths: Any,
-    begins: Any,
-    *,
-    size: int,
-    longest: tuple[Any, Any],
-    window: Any,
-) -> Any:
-    """Aligns a chunk of boxes, given in cells of their levels.
-
-    Each box gathers the cells that it touches, by row, and a matrix product takes
-    their weighted means.
-    """
-    rows, row_weights = _axis(boxes[:, 0], boxes[:, 2], heights, longest[0], size)
-    columns, column_weights = _axis(boxes[:, 1], boxes[:, 3], widths, longest[1], size)
-    cell = ops.arange(window, dtype="int32")[None, :]
-    width = columns[1][:, None]
-    y = rows[0][:, None] + cell // width
-    x = columns[0][:, None] + cell % width
-    is_inside = cell < rows[1][:, None] * width
-    y, x = ops.where(is_inside, y, 0), ops.where(is_inside, x, 0)
-    index = begins[:, None] + y * widths[:, None] + x
-    gathered = ops.take(cells, index, axis=0)
-    weights = (
-        ops.take_along_axis(row_weights, y[..., None], 1)[..., :, None]
-        * ops.take_along_axis(column_weights, x[..., None], 1)[..., None, :]
-    )
-    weights = ops.where(is_inside[..., None, None], weights, 0)
-    weights = ops.cast(weights, cells.dtype)
-    return ops.einsum("npij,npc->nijc", weights, gathered)
-
-
-def _axis(
-    start: Any, end: Any, lengths: Any, longest: Any, bins: int
-) -> tuple[tuple[Any, Any], Any]:
-    """Returns what boxes need of the cells in one direction.
-
-    Args:
-        start: Of each box, in cells, `(boxes,)`.
-        end: Likewise.
-        lengths: Cells that the box's map has.
-        longest: Cells of the longest map.
-        bins: Bins in this direction.
-
-    Returns:
-        The first cell that a bin touches and how many follow, itself included; and
-        `(boxes, longest, bins)`: how much of a bin comes from each cell.
-    """
-    extent = end - start
-    samples = ops.maximum(ops.ceil(extent / bins), 1)
-    step = ops.maximum(extent, 1e-6) / (bins * samples)
-    last_cell = ops.cast(lengths - 1, "float32")
-    ends = [start + step / 2, start + (bins * samples - 0.5) * step]
-    first, last = (ops.floor(ops.clip(each, 0, last_cell)) for each in ends)
-    first, last = ops.cast(first, "int32"), ops.cast(last, "int32")
-    # The boxes that fill a chunk have no map.
-    counts = ops.maximum(ops.minimum(last + 1, lengths - 1) - first + 1, 1)
-
-    start, step, samples, last_cell = (
-        each[:, None, None] for each in (start, step, samples, last_cell)
-    )
-    cell = ops.cast(ops.arange(longest, dtype="int32"), "float32")[None, :, None]
-    # Points lie closer than a cell. With one a bin, any of them may be near a cell;
-    # with more, they are more than half a cell apart, and six are enough.
-    nearest = ops.floor((cell - 1 - start) / step - 0.5)
-    nearest = ops.where(samples > 1, nearest, 0)
-    number = nearest + ops.arange(max(bins, 6), dtype="float32")
-    position = start + (number + 0.5) * step
-    is_counted = ops.logical_and(
-        ops.logical_and(number >= 0, number < bins * samples),
-        ops.logical_and(position >= -1, position <= last_cell + 1),
-    )
-    near = 1 - ops.abs(ops.minimum(ops.maximum(position, 0), last_cell) - cell)
-    weight = ops.where(is_counted, ops.maximum(near, 0), 0) / samples
-    weight = ops.where(extent[:, None, None] > 0, weight, 0)
-    bin_of = ops.floor(number / samples)[..., None]
-    is_of_bin = ops.equal(bin_of, ops.arange(bins, dtype="float32"))
-    weights = ops.sum(ops.where(is_of_bin, weight[..., None], 0), axis=2)
-    return (first, counts), weights
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
