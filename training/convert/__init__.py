@@ -1,0 +1,1 @@
+"""Annotations of boxes in other forms, as COCO's; nothing here needs TensorFlow."""
