@@ -17,8 +17,8 @@ SUMMARY = """Draws a sheet of images as training will see them.
       --out=sheet.png
 
 A row an image: as evaluation sees it, then as training draws it again and
-again, through the pipeline that training reads from. Images with masks are
-shown in the colors of their classes."""
+again, through the pipeline that training reads from. Images with masks
+or objects are shown in the colors of their classes."""
 
 
 def options() -> _cli.FlagValues:
@@ -44,10 +44,11 @@ def _preview(chosen: _cli.FlagValues) -> int:
     _cli.import_tensorflow()
 
     from .data import stream_flaws
+    from .data.box_source import BoxSource
     from .data.mask_source import MaskSource
     from .engine import pretrained
     from .recipes import table
-    from .report import mask_preview, preview
+    from .report import box_preview, mask_preview, preview
     from .tasks import TASKS
 
     row = table.RECIPES.get(chosen.recipe)
@@ -65,6 +66,9 @@ def _preview(chosen: _cli.FlagValues) -> int:
         if isinstance(source, MaskSource):
             words = preview.in_words(recipe.mask_augmentation)
             png = mask_preview.sheet(source, recipe, chosen.images, chosen.draws)
+        elif isinstance(source, BoxSource):
+            words = preview.in_words(recipe.box_augmentation)
+            png = box_preview.sheet(source, recipe, chosen.images, chosen.draws)
         else:
             words = preview.in_words(recipe.augmentation)
             png = preview.sheet(source, recipe, chosen.images, chosen.draws)

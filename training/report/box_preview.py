@@ -13,7 +13,7 @@ from keras_convnext.segmentation.palette import palette_for
 
 from ..data.box_examples import BoxExamples
 from ..data.box_source import BoxSource
-from ..recipes.box_augmentation import BoxAugmentation
+from ..recipes.recipe import Recipe
 from . import plots, preview
 
 # The most frequent classes are named below a sheet, so many at most.
@@ -57,9 +57,7 @@ class _FewBoxes:
         return getattr(self.store, name)
 
 
-def sheet(
-    source: BoxSource, augment: BoxAugmentation, seed: int, count: int, draws: int
-) -> bytes:
+def sheet(source: BoxSource, recipe: Recipe, count: int, draws: int) -> bytes:
     """Draws training images: a row each, whole, with objects, and as training draws it.
 
     They are those that a run begins with, and go through the pipeline that training
@@ -67,14 +65,14 @@ def sheet(
 
     Args:
         source: Where the images are from.
-        augment: What happens to them.
-        seed: Of a run.
+        recipe: Its augmentation and seed are used.
         count: Rows, at most.
         draws: Columns after the whole image and its objects.
 
     Returns:
         A PNG.
     """
+    augment, seed = recipe.box_augmentation, recipe.seed
     few = _FewBoxes(source.training, seed, min(count, source.train_examples))
     alone = replace(source, validation=cast(BoxExamples, few))
     images, truths = alone.validation_images(range(few.count))

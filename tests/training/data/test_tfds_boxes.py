@@ -1,11 +1,14 @@
 """Data sets of tensorflow-datasets with boxes: read in their order, crowds left out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from training.data import DataError, boxes
 from training.recipes.box_augmentation import BoxAugmentation
+from training.recipes.table import RECIPES
 from training.report import box_preview
 
 # y0, x0, y1, x1 in pixels, of images of 24 x 40 and of 40 x 24 in turn.
@@ -125,7 +128,8 @@ def test_validation_has_the_numbers_of_the_annotations(source):
 
 
 def test_a_sheet_can_be_drawn(source):
-    assert box_preview.sheet(source, PLAIN, 0, 2, 1).startswith(b"\x89PNG")
+    recipe = replace(RECIPES["finetune_detect_small"], box_augmentation=PLAIN)
+    assert box_preview.sheet(source, recipe, 2, 1).startswith(b"\x89PNG")
 
 
 def test_data_without_boxes_is_refused(tmp_path, monkeypatch):

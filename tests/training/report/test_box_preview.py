@@ -1,16 +1,19 @@
 """The sheet of images with objects: what training gets, boxes and masks drawn."""
 
-import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.training.data.coco_files import content, write_coco
+from training import preview_main
 from training.data import boxes
 from training.recipes.box_augmentation import BoxAugmentation
+from training.recipes.table import RECIPES
 from training.report import box_preview, preview
 
+RECIPE = RECIPES["finetune_detect_small"]
 SQUARE = BoxAugmentation(jitter=(0.5, 1.0))
 
 
@@ -47,7 +50,8 @@ def test_the_draws_are_what_the_training_step_gets(monkeypatch, source):
         preview, "draw_grid", lambda *parts, **more: kept.append((parts, more)) or b""
     )
     monkeypatch.setattr(box_preview, "draw_objects", lambda image, *_: image)
-    box_preview.sheet(source, SQUARE, seed=2, count=3, draws=2)
+    recipe = replace(RECIPE, box_augmentation=SQUARE, seed=2)
+    box_preview.sheet(source, recipe, count=3, draws=2)
     [((rows, names, _), more)] = kept
     [(batch, _)] = source.train(4, epoch=0, seed=2, augment=SQUARE).as_numpy_iterator()
     assert [len(row) for row in rows] == [4, 4, 4]
@@ -57,7 +61,11 @@ def test_the_draws_are_what_the_training_step_gets(monkeypatch, source):
     assert set(more["legend"]) == {"square", "bar"}
 
 
-def test_open_draws_are_cut_to_the_image_and_make_a_png(source):
-    png = box_preview.sheet(source, BoxAugmentation(flip=True), 0, 2, 1)
-    with Image.open(io.BytesIO(png)) as image:
+def test_the_command_draws_a_png_of_open_sizes(source, tmp_path, capfd):
+    out = tmp_path / "sheet.png"
+    flags = ["--recipe=finetune_detect_small", f"--data={source.name}", f"--out={out}"]
+    flags += ["--set=size_px=32", "--set=box_augmentation.jitter=none"]
+    assert preview_main.main(["preview", *flags, "--images=2", "--draws=1"]) == 0
+    with Image.open(out) as image:
         assert image.format == "PNG"
+    assert "flip=True" in capfd.readouterr().out
