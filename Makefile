@@ -52,7 +52,7 @@ help:
 	@echo "make parity  compare with timm, transformers and torchvision in .venv-parity"
 	@echo "make addons  compare with tensorflow-addons and TensorFlow 2.15 in .venv-addons"
 	@echo "make docs    build the documentation: site/index.html"
-	@echo "make notebooks  run the three of them, for people who adapt, train, deploy"
+	@echo "make notebooks  run them: adapt, train, segment, deploy"
 	@echo "make interop exported files in OpenVINO, ONNX Runtime and C, in .venv-interop"
 	@echo "make bench   measure against the peers in .venv-bench: docs/reference/measurements.md"
 	@echo "make format  let ruff put the sources in form"

@@ -22,8 +22,8 @@ def code_of(notebook: Path) -> list[str]:
     return ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
 
 
-def test_there_is_one_for_each_of_the_three_people() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["adapt", "deploy", "train"]
+def test_there_is_one_for_each_of_the_three_people_and_one_for_pixels() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["adapt", "deploy", "segment", "train"]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
