@@ -116,6 +116,8 @@ def _run(
         for notice in loaded.notices:
             note(COMMAND, notice)
         formats = _possible(formats, loaded, values["format"].present)
+        if "tflite" in formats:
+            pipeline.refuse_impossible(loaded, precisions, values.any_size)
         most = values.most_images or pipeline.enough_images(loaded)
         compared = comparison.read(origin, most)
         request = pipeline.Request(

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_convnext.detection.inference import square_view
 from keras_convnext.inference.outputs import Kind
 from keras_convnext.preprocessing import Preprocessing
 
-from .convert.precisions import Precision
+from .convert.precisions import PRECISIONS, Precision
 from .images import comparison
 from .images.comparison import ComparisonImages
 from .model.forward import Network, with_features
 from .model.label_map_network import LabelMapNetwork, pixel_logits
 from .model.loaded_model import Source
+from .model.object_network import ObjectNetwork, open_detector
 from .publish.classifier_results import CLASSES
 from .publish.label_map_results import LABEL_MAPS
+from .publish.object_results import OBJECTS
 from .publish.presentation import Presentation
-from .verify import label_map_parity, label_map_reference, parity, reference
+from .verify import (
+    label_map_parity,
+    label_map_reference,
+    object_parity,
+    object_reference,
+    parity,
+    reference,
+)
+from .verify.object_agreement import share_kept
 from .verify.result import Result
 
 
@@ -41,6 +52,10 @@ class OutputKind:
         difference: Says how far a model of another precision is from the reference.
         verify: Runs a file and compares it with Keras.
         presentation: How that is shown.
+        of_numbers: What each output of a TFLite file is, by its name, where classes are
+            told by their numbers.
+        not_in_tflite: What its TFLite files cannot be, a precision or "any_size", and
+            why.
     """
 
     enough_images: Callable[[int], int]
@@ -52,6 +67,8 @@ class OutputKind:
     difference: Callable[[Source, Any], tuple[float, str]]
     verify: Callable[[Path, Precision, Any], Result]
     presentation: Presentation
+    of_numbers: Mapping[str, str] = field(default_factory=dict)
+    not_in_tflite: Mapping[str, str] = field(default_factory=dict)
 
 
 def _class_network(source: Source, inner: keras.Model | None) -> Network:
@@ -91,7 +108,7 @@ def _pixel_network(source: Source, inner: keras.Model | None) -> LabelMapNetwork
     return LabelMapNetwork(source, pixel_logits(source) if inner is None else inner)
 
 
-def _pixel_inputs(network: LabelMapNetwork) -> dict[str, str]:
+def _pixel_inputs(network: Any) -> dict[str, str]:
     tensors = "tensors: float32 (batch, height, width, 3) in 0..255, resized"
     return {**_IMAGES, "tensors": tensors}
 
@@ -106,6 +123,24 @@ def _pixel_difference(
     maps = label_map_reference.label_crops(source)(compared.tensors)
     other = 1 - label_map_parity.pixel_agreement(compared.tensor_maps, maps)
     return other, f"{other:.2%} of the pixels get another class than its own answers"
+
+
+def _object_network(source: Source, inner: keras.Model | None) -> ObjectNetwork:
+    return ObjectNetwork(source, open_detector(source) if inner is None else inner)
+
+
+def _object_difference(
+    source: Source, compared: object_reference.ObjectReference
+) -> tuple[float, str]:
+    shapes = [image.shape for image in compared.images]
+    found = object_reference.find_in_tensors(source, shapes)(compared.tensors)
+    float32 = PRECISIONS["float32"]
+    kept = share_kept(
+        object_parity.compare(compared, compared.tensor_objects, found),
+        float32.most_box_px,
+        float32.most_score_difference,
+    )
+    return 1 - kept, f"{1 - kept:.2%} of the objects are not those of its own answers"
 
 
 _IMAGES = {
@@ -133,6 +168,35 @@ _OF_PIXELS = OutputKind(
     difference=_pixel_difference,
     verify=label_map_parity.verify,
     presentation=LABEL_MAPS,
+    of_numbers={"classes": "The class of each pixel"},
+)
+_ROUNDED_BOXES = (
+    "8 or 16 bits of the arithmetic of boxes round them by several pixels; "
+    "--precision=dynamic_int8 has its weights in 8 bits"
+)
+_OF_OBJECTS = OutputKind(
+    enough_images=comparison.enough_label_maps,
+    ask_keras=object_reference.ask_keras,
+    view=square_view,
+    graph=open_detector,
+    network=_object_network,
+    inputs=_pixel_inputs,
+    difference=_object_difference,
+    verify=object_parity.verify,
+    presentation=OBJECTS,
+    of_numbers={
+        "boxes": "y0, x0, y1, x1 in pixels of the square; divided by its side and "
+        "multiplied by the image's longer side they are pixels of the image",
+        "classes": "Class numbers from 0, -1 after the last object",
+        "count": "How many objects there are",
+        "masks": "Probabilities inside of the boxes",
+        "scores": "Probabilities, falling",
+    },
+    not_in_tflite={
+        "any_size": "the places of their anchors are fixed",
+        "int8": _ROUNDED_BOXES,
+        "int16x8": _ROUNDED_BOXES,
+    },
 )
 # By what a model's outputs mean.
 OUTPUT_KINDS: dict[Kind, OutputKind] = {
@@ -140,4 +204,5 @@ OUTPUT_KINDS: dict[Kind, OutputKind] = {
     "sigmoid": _OF_IMAGES,
     "features": _OF_IMAGES,
     "label_map": _OF_PIXELS,
+    "objects": _OF_OBJECTS,
 }

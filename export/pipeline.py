@@ -11,6 +11,7 @@ from typing import Any
 
 from keras_convnext._messages import UsageError
 from keras_convnext.folding import fold_with_reasons
+from keras_convnext.inference.dense_outputs import count_labels
 from keras_convnext.inference.sidecars import LABELS, PREPROCESSING
 
 from .convert import saved_model, tflite, tflite_metadata
@@ -38,6 +39,8 @@ _SEEN = {
     "center": "cut to its middle",
     "squash": "squashed whole",
     "keep_ratio": "a square of the image with its ratio kept",
+    "fit": "whole with its ratio kept, at the upper left, and filled up with the mean "
+    "color",
 }
 
 
@@ -72,6 +75,26 @@ def enough_images(source: Source) -> int:
     """
     kind = OUTPUT_KINDS[source.meaning.kind]
     return kind.enough_images(source.preprocessing.size_px)
+
+
+def refuse_impossible(
+    source: Source, precisions: Sequence[str], any_size: bool
+) -> None:
+    """Checks that TFLite files of a kind can be what is asked for.
+
+    Args:
+        source: What is exported.
+        precisions: Their names.
+        any_size: Whether height and width are left open.
+
+    Raises:
+        UsageError: They cannot.
+    """
+    refused = OUTPUT_KINDS[source.meaning.kind].not_in_tflite
+    for name, reason in refused.items():
+        if name in precisions or (any_size and name == "any_size"):
+            flag = "--any_size" if name == "any_size" else f"--precision={name}"
+            raise UsageError(f"{flag} is not for detectors: {reason}")
 
 
 def run(
@@ -272,7 +295,7 @@ def packed_names(source: Source) -> dict[str, Sequence[str]]:
     that is the second alone, so that a list of both is packed, too.
     """
     labels = source.labels
-    outputs = source.model.outputs[0].shape[-1]
+    outputs = count_labels(source.model) or len(labels)
     if labels and len(labels) != outputs:
         return {_OUTPUT_LABELS: labels[-outputs:], LABELS: labels}
     return {LABELS: labels} if labels else {}
@@ -290,7 +313,7 @@ def _description(source: Source, labels_name: str) -> Description:
         "normalized.",
         outputs=f"{OUTPUT_WORDS[source.meaning.kind]} ({source.meaning.origin})",
         labels_name=labels_name,
-        is_label_map=source.meaning.kind == "label_map",
+        of_numbers=OUTPUT_KINDS[source.meaning.kind].of_numbers,
     )
 
 

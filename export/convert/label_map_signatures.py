@@ -61,13 +61,10 @@ def make(
             )
         }
 
-    def from_tensors(tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"classes": network.of_any_size(tensors)[1]}
-
     functions = {
         "bytes": lambda files: _from_bytes(network.dtype, label, files),
         "images": from_images,
-        "tensors": from_tensors,
+        "tensors": network.answers,
     }
     signatures = {
         name: tf.function(function, autograph=False).get_concrete_function(specs[name])
@@ -83,7 +80,7 @@ def _from_bytes(
     require_images(image_bytes)
 
     def label_file(contents: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
-        image = _decode_or_nothing(contents)
+        image = decode_or_nothing(contents)
         size = tf.shape(image)[:2]
         labels = tf.cond(
             size[0] > 0, lambda: label(image), lambda: tf.zeros((0, 0), dtype)
@@ -109,7 +106,7 @@ def _from_bytes(
     return {"classes": classes, "sizes": sizes, "status": status}
 
 
-def _decode_or_nothing(contents: tf.Tensor) -> tf.Tensor:
+def decode_or_nothing(contents: tf.Tensor) -> tf.Tensor:
     """Returns a file's pixels, `(0, 0, 3)` where it is no image.
 
     An error in a graph ends the whole call, except inside of a dataset that is told to

@@ -23,6 +23,13 @@ class Precision:
             let through, of segmentation.
         most_miou_lost: Largest difference of the mean intersection over union from
             Keras', where true masks are known.
+        least_objects_kept: Smallest share of objects that both Keras and the file find
+            that is let through, of detection.
+        most_box_px: How far a side of such an object's box may be from Keras', in
+            pixels of the image; `None` where they only have to overlap by half.
+        most_score_difference: How far its score may be from Keras'.
+        most_ap_lost: Largest average precision lost against Keras, where true objects
+            are known.
         calibrated: Whether the ranges of activations have to be measured on images.
     """
 
@@ -34,6 +41,10 @@ class Precision:
     most_accuracy_lost: float = 0.005
     least_pixel_agreement: float = 0.95
     most_miou_lost: float = 0.005
+    least_objects_kept: float = 0.8
+    most_box_px: float | None = None
+    most_score_difference: float = 0.1
+    most_ap_lost: float = 0.005
 
 
 PRECISIONS = {
@@ -41,10 +52,26 @@ PRECISIONS = {
     for precision in (
         # float32 rounds at 6e-8, and a hundred layers in another order of summation
         # add up to some 1e-6.
-        Precision("float32", "as in Keras", 1e-4, 1.0, least_pixel_agreement=0.999),
+        Precision(
+            "float32",
+            "as in Keras",
+            1e-4,
+            1.0,
+            least_pixel_agreement=0.999,
+            least_objects_kept=0.99,
+            most_box_px=1.0,
+            most_score_difference=1e-3,
+        ),
         # Weights rounded at 5e-4: the same class unless two are all but a tie.
         Precision(
-            "float16", "weights in 16 bits", 2e-2, 0.999, least_pixel_agreement=0.99
+            "float16",
+            "weights in 16 bits",
+            2e-2,
+            0.999,
+            least_pixel_agreement=0.99,
+            least_objects_kept=0.95,
+            most_box_px=1.0,
+            most_score_difference=2e-2,
         ),
         Precision("dynamic_int8", "weights in 8 bits", None, 0.99),
         Precision("int8", "all in 8 bits, uint8 input", None, 0.98, calibrated=True),

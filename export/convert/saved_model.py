@@ -17,7 +17,8 @@ from .. import version_folders
 from ..model.forward import Network
 from ..model.label_map_network import LabelMapNetwork
 from ..model.loaded_model import Source
-from . import label_map_signatures, signatures, warmup_requests
+from ..model.object_network import ObjectNetwork
+from . import label_map_signatures, object_signatures, signatures, warmup_requests
 
 FOLDER = "saved_model"
 # How many classes the signature for encoded images tells.
@@ -83,10 +84,17 @@ def _pixel_signatures(
     return label_map_signatures.make(network, source.preprocessing, default)
 
 
+def _object_signatures(
+    network: ObjectNetwork, source: Source, default: str
+) -> dict[str, Any]:
+    return object_signatures.make(network, source.preprocessing, default)
+
+
 # By what a model's outputs mean.
 _SIGNATURES: dict[Kind, Callable[..., dict[str, Any]]] = {
     "softmax": _class_signatures,
     "sigmoid": _class_signatures,
     "features": _class_signatures,
     "label_map": _pixel_signatures,
+    "objects": _object_signatures,
 }

@@ -106,11 +106,7 @@ def _converted(
     any_size: bool,
 ) -> bytes:
     """Returns a file as the converter makes it."""
-
-    def classify(tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {network.output_name: network.of_any_size(tensors)[1]}
-
-    function = tf.function(classify, autograph=False)
+    function = tf.function(network.answers, autograph=False)
     concrete = function.get_concrete_function(network.spec(batch, any_size))
     # By way of a SavedModel: from concrete functions the converter may give a file
     # whose answers are not numbers, without a word.

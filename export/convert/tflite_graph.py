@@ -11,8 +11,6 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ..export_error import ExportError
-
 OPERATORS = schema.BuiltinOperator
 _FILE_IDENTIFIER = b"TFL3"
 # Of tensors that stand for real numbers in steps, and of such numbers themselves.
@@ -27,7 +25,7 @@ _VERSIONS = {OPERATORS.QUANTIZE: 2, OPERATORS.DEQUANTIZE: 5}
 
 
 class Graph:
-    """A TFLite file's only graph.
+    """A TFLite file's first graph; its others are what loops repeat.
 
     Tensors are numbers, operators the objects of TFLite's schema.
 
@@ -41,8 +39,6 @@ class Graph:
     def __init__(self, contents: bytes) -> None:
         self._size = len(contents)
         self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(contents))
-        if len(self._model.subgraphs) != 1:
-            raise ExportError("a TFLite file of more than one graph cannot be changed")
         self._tensors = self._model.subgraphs[0].tensors
         self.operators: list[Any] = list(self._model.subgraphs[0].operators)
         self._makers: dict[int, Any] = {}

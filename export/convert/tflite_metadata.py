@@ -8,8 +8,9 @@ numbers, which published schemas never change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -41,7 +42,8 @@ class Description:
         image: What is to be done with images before they are given to it.
         outputs: What its outputs are.
         labels_name: The packed file with a line for each output; empty without.
-        is_label_map: Whether the outputs are numbers of such lines, one a pixel.
+        of_numbers: What each output is, by its name, where one called `classes` holds
+            numbers of such lines.
     """
 
     name: str
@@ -51,14 +53,14 @@ class Description:
     image: str
     outputs: str
     labels_name: str
-    is_label_map: bool = False
+    of_numbers: Mapping[str, str] = field(default_factory=dict)
 
 
 def with_metadata(contents: bytes, description: Description) -> bytes:
     """Returns a TFLite file that describes itself.
 
     Args:
-        contents: The file, with one input of images in 0..255 and one output.
+        contents: The file, with one input of images in 0..255.
         description: What to say of it.
 
     Returns:
@@ -69,7 +71,7 @@ def with_metadata(contents: bytes, description: Description) -> bytes:
     if any(buffer.offset > 1 for buffer in model.buffers):
         return contents
     buffer = schema.BufferT()
-    buffer.data = np.frombuffer(_packed(description), np.uint8)
+    buffer.data = np.frombuffer(_packed(description, _output_names(model)), np.uint8)
     model.buffers.append(buffer)
     entry = schema.MetadataT()
     entry.name, entry.buffer = NAME, len(model.buffers) - 1
@@ -79,15 +81,26 @@ def with_metadata(contents: bytes, description: Description) -> bytes:
     return bytes(builder.Output())
 
 
-def _packed(description: Description) -> bytes:
+def _output_names(model: Any) -> list[str]:
+    """Returns the names of a file's outputs, in its order."""
+    (signature,) = model.signatureDefs
+    names = {each.tensorIndex: each.name.decode() for each in signature.outputs}
+    return [names[int(tensor)] for tensor in model.subgraphs[0].outputs]
+
+
+def _packed(description: Description, outputs: Sequence[str]) -> bytes:
     """Returns the flatbuffer ModelMetadata."""
     builder = flatbuffers.Builder(1024)
     string = builder.CreateString
+    if description.of_numbers:
+        made = [_numbers(builder, description, name) for name in outputs]
+    else:
+        made = [_output(builder, description)]
     graph = _table(
         builder,
         {
             2: _offset(_vector(builder, [_input(builder, description)])),
-            3: _offset(_vector(builder, [_output(builder, description)])),
+            3: _offset(_vector(builder, made)),
         },
     )
     fields = {
@@ -124,14 +137,33 @@ def _input(builder: flatbuffers.Builder, description: Description) -> int:
 
 
 def _output(builder: flatbuffers.Builder, description: Description) -> int:
-    """Writes TensorMetadata of the answers."""
-    properties = _table(builder, {})
-    content = _table(builder, {0: _uint8(_FEATURE_PROPERTIES), 1: _offset(properties)})
-    words = ("probability", description.outputs)
+    """Writes TensorMetadata of scores of classes, or of features."""
+    content = _features(builder)
     if not description.labels_name:
         return _tensor(builder, ("features", description.outputs), content, None, {})
-    is_map = description.is_label_map
-    kind = _TENSOR_VALUE_LABELS if is_map else _TENSOR_AXIS_LABELS
+    words = ("probability", description.outputs)
+    files = _labels(builder, description, _TENSOR_AXIS_LABELS)
+    return _tensor(builder, words, content, (0.0, 1.0), files)
+
+
+def _numbers(builder: flatbuffers.Builder, description: Description, name: str) -> int:
+    """Writes TensorMetadata of an output beside, or of, numbers of classes."""
+    content, files = _features(builder), {}
+    if name == "classes" and description.labels_name:
+        files = _labels(builder, description, _TENSOR_VALUE_LABELS)
+    words = (name, description.of_numbers[name])
+    return _tensor(builder, words, content, None, files)
+
+
+def _features(builder: flatbuffers.Builder) -> int:
+    properties = _table(builder, {})
+    return _table(builder, {0: _uint8(_FEATURE_PROPERTIES), 1: _offset(properties)})
+
+
+def _labels(
+    builder: flatbuffers.Builder, description: Description, kind: int
+) -> dict[int, _Writer]:
+    """Writes which file names the classes, and returns what points to it."""
     file = _table(
         builder,
         {
@@ -140,10 +172,7 @@ def _output(builder: flatbuffers.Builder, description: Description) -> int:
             2: _int8(kind),
         },
     )
-    files = {6: _offset(_vector(builder, [file]))}
-    if is_map:
-        words = ("classes", description.outputs)
-    return _tensor(builder, words, content, None if is_map else (0.0, 1.0), files)
+    return {6: _offset(_vector(builder, [file]))}
 
 
 def _tensor(

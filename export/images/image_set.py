@@ -8,16 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 
 
+@dataclass(frozen=True, eq=False)
+class TrueObjects:
+    """The objects in an image.
+
+    Attributes:
+        boxes: float64 `(objects, 4)`: y0, x0, y1, x1 in pixels.
+        classes: Numbers of `EncodedImage.classes`, `(objects,)`.
+        is_crowd: Whether each is a region of many objects, `(objects,)`.
+    """
+
+    boxes: np.ndarray
+    classes: np.ndarray
+    is_crowd: np.ndarray
+
+
 @dataclass(frozen=True)
 class EncodedImage:
-    """An encoded image, what it is called, and its class or mask where that is known.
+    """An encoded image, what it is called, and what is in it where that is known.
 
     Attributes:
         name: What it is called.
         contents: The file.
         label: Its class.
         mask: Labels of its pixels, `(height, width)`: numbers of `classes`.
-        classes: The names of the labels in `mask`.
+        classes: The names of the labels in `mask` or of `objects`.
+        objects: What is in it.
     """
 
     name: str
@@ -25,6 +41,7 @@ class EncodedImage:
     label: str | None = None
     mask: np.ndarray | None = None
     classes: tuple[str, ...] = ()
+    objects: TrueObjects | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from keras_convnext._data.data_error import DataError
 from keras_convnext._files import cache_home, is_image
 from keras_convnext._messages import UsageError
 
+from .coco import find_coco
 from .image_set import EncodedImage, ImageSet, Splits
 from .masks import find_masks
 
@@ -310,11 +311,16 @@ def _masks(named: str, _: _Options) -> Splits:
     return find_masks(named, encode)
 
 
+def _coco(named: str, options: _Options) -> Splits:
+    return find_coco(named, encode, options.split)
+
+
 _KINDS: dict[str, Callable[[str, _Options], Splits]] = {
     "digits": lambda _, options: _named("digits", options),
     "folder": _folder,
     "array": _array,
     "masks": _masks,
+    "coco": _coco,
     "tfrecord": partial(_records, store="tfrecord"),
     "array_record": _array_records,
     "tfds": _named,

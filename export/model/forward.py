@@ -56,11 +56,11 @@ class Network(tf.Module):
 
     Attributes:
         size_px: Side of the images.
-        output_name: "probabilities", or "features" where its outputs are those.
         forward: From float32 `(batch, size_px, size_px, 3)` to features and
             probabilities, a `tf.function`. Of a model whose outputs are features,
             both are those.
-        of_any_size: The same as plain Python, for images of any height and width.
+        answers: The outputs of a TFLite file by name, for images of any height and
+            width, as plain Python.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Network(tf.Module):
             normalizes = bool(normalizes_images(model))
         self.meaning = meaning or find_output_meaning(model)
         is_features = self.meaning.kind == "features"
-        self.output_name = "features" if is_features else "probabilities"
+        output_name = "features" if is_features else "probabilities"
         activation = _ACTIVATIONS[self.meaning.activation]
         if inner is None:
             inner = with_features(model)
@@ -94,7 +94,7 @@ class Network(tf.Module):
             features = answers if is_features else features
             return tf.cast(features, tf.float32), answers
 
-        self.of_any_size = forward
+        self.answers = lambda tensors: {output_name: forward(tensors)[1]}
         self.forward = tf.function(forward, input_signature=[self.spec(None)])
 
     def spec(self, batch: int | None, any_size: bool = False) -> tf.TensorSpec:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from keras_convnext.preprocessing import Preprocessing
 from keras_convnext.segmentation.inference import (
     label_dtype,
     logits_model,
@@ -39,11 +38,8 @@ class LabelMapNetwork(tf.Module):
 
     Attributes:
         size_px: Side of the images of a TFLite file.
-        output_name: "classes".
         meaning: What the model's outputs are.
     """
-
-    output_name = "classes"
 
     def __init__(self, source: Source, inner: keras.Model) -> None:
         super().__init__()
@@ -53,7 +49,7 @@ class LabelMapNetwork(tf.Module):
         self.dtype = tf.dtypes.as_dtype(label_dtype(self.classes))
         # Held for saving; the Keras objects themselves stay behind.
         self.stored = [variable.value for variable in inner.variables]
-        self._normalization = _normalization(source)
+        self._normalize = normalization_of(source)
         self._inner = (inner,)
 
     def spec(self, batch: int | None, any_size: bool = False) -> tf.TensorSpec:
@@ -68,16 +64,13 @@ class LabelMapNetwork(tf.Module):
 
     def logits(self, tensors: tf.Tensor) -> tf.Tensor:
         """Returns float32 `(batch, height, width, classes)` for images in 0..255."""
-        mean, deviation = self._normalization
-        if mean is not None:
-            tensors = (tensors - mean) / deviation
-        return tf.cast(self._inner[0](tensors, training=False), tf.float32)
+        logits = self._inner[0](self._normalize(tensors), training=False)
+        return tf.cast(logits, tf.float32)
 
-    def of_any_size(self, tensors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns logits, and the class of each pixel `(batch, height, width)`."""
-        logits = self.logits(tensors)
-        best = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        return logits, tf.cast(best, self.dtype)
+    def answers(self, tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns as `classes` the class of each pixel `(batch, height, width)`."""
+        best = tf.argmax(self.logits(tensors), axis=-1, output_type=tf.int32)
+        return {"classes": tf.cast(best, self.dtype)}
 
     def label_map(
         self, view: tf.Tensor, height: tf.Tensor, width: tf.Tensor
@@ -119,10 +112,14 @@ class LabelMapNetwork(tf.Module):
         return tf.reshape(parts, (-1, width))[:height]
 
 
-def _normalization(source: Source) -> tuple[Any, Any]:
-    """Returns mean and deviation of a model that does not normalize by itself."""
+def normalization_of(source: Source) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns what is done to images in 0..255 before a model sees them.
+
+    Args:
+        source: The model, which may normalize by itself.
+    """
     if source.normalizes:
-        return None, None
-    preprocessing: Preprocessing = source.preprocessing
-    mean, variance = preprocessing.normalization(3)
-    return tf.constant(mean), tf.sqrt(tf.constant(variance))
+        return lambda tensors: tensors
+    mean, variance = source.preprocessing.normalization(3)
+    deviation = tf.sqrt(tf.constant(variance))
+    return lambda tensors: (tensors - mean) / deviation

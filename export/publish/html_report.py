@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_convnext import _page
+from keras_convnext.inference.dense_outputs import count_labels
 
 from ..model.loaded_model import Source
 from ..verify.agreement import OUTPUT_WORDS
@@ -63,7 +64,7 @@ def render(
 
 def _outputs(source: Source) -> str:
     """Returns the meaning of the model's outputs, in words."""
-    outputs = source.model.outputs[0].shape[-1]
+    outputs = count_labels(source.model)
     what = OUTPUT_WORDS[source.meaning.kind].lower()
     return f"{outputs} outputs: {what} ({source.meaning.origin})"
 

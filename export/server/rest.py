@@ -251,7 +251,7 @@ class Rest:
         return Response(text, media_type="text/html", headers=_PAGE_HEADERS)
 
     def _shown_models(self) -> list[dict[str, Any]]:
-        """Returns the models that take encoded images, for classes or label maps."""
+        """Returns the models that take encoded images, for whatever the page shows."""
         found = []
         for name in self._service.models.names():
             with self._service.models.held(name) as handle:
@@ -260,17 +260,18 @@ class Rest:
                     outputs = set(signature.definition.outputs)
                     of_file = len(inputs) == 1 and inputs[0].endswith("_bytes")
                     shown = {"model": name, "signature": signature.name}
-                    if of_file and outputs >= {"classes", "scores"}:
-                        found.append(shown)
-                        break
+                    # Label maps and boxes are shown in the colors of their classes.
                     if of_file and outputs >= {"classes", "sizes"}:
                         found.append({**shown, **_colors(handle.servable.labels)})
+                        break
+                    if of_file and outputs >= {"classes", "scores"}:
+                        found.append(shown)
                         break
         return found
 
 
 def _colors(labels: Sequence[str]) -> dict[str, Any]:
-    """Returns names and colors of the classes of pixels, for the page."""
+    """Returns names and colors of the classes of pixels or objects, for the page."""
     # It loads Keras, which servers of classifiers do without.
     from keras_convnext.segmentation import palette_for
 

@@ -70,8 +70,10 @@ def run_saved_model(folder: str, questions: Any) -> Arrays:
         parts = [signatures[name](tensors=row[None])[output] for row in tensors]
         return np.concatenate(parts)
 
-    if "sizes" in getattr(signatures.get("bytes"), "structured_outputs", ()):
-        return {"load_ms": np.array(load_ms), **_label_maps(signatures, questions)}
+    of_files = getattr(signatures.get("bytes"), "structured_outputs", ())
+    if "sizes" in of_files:
+        ask = _objects if "boxes" in of_files else _label_maps
+        return {"load_ms": np.array(load_ms), **ask(signatures, questions)}
     if "tensors" not in signatures:
         return {
             "answers": each("features", "features"),
@@ -151,6 +153,39 @@ def _label_maps(signatures: Any, questions: Any) -> Arrays:
     }
 
 
+def _objects(signatures: Any, questions: Any) -> Arrays:
+    """Asks every signature of a SavedModel that finds objects."""
+    import tensorflow as tf
+
+    def each(called: str, given: str, rows: list[Any]) -> Arrays:
+        found = [signatures[called](**{given: tf.constant(row)}) for row in rows]
+        return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+
+    files = [array.tobytes() for array in _numbered(questions, "files_")]
+    images = [image[None] for image in _numbered(questions, "images_")]
+    tensors = [row[None] for row in questions["tensors"]]
+    of_files = each("bytes", "image_bytes", [[file] for file in files])
+    # A broken file stands between good ones, which must not feel it.
+    mixed = each("bytes", "image_bytes", [[files[-1], _BROKEN_FILE, files[0]]])
+    answers = {
+        "sizes": of_files.pop("sizes"),
+        "good_status": of_files.pop("status").astype(bytes),
+        "broken_status": mixed.pop("status").astype(bytes)[1],
+    }
+    mixed.pop("sizes")
+    parts = {
+        "bytes": of_files,
+        "beside_broken": {name: value[::2] for name, value in mixed.items()},
+        "images": each("images", "images", images),
+        "tensors": each("tensors", "tensors", tensors),
+    }
+    for part, outputs in parts.items():
+        answers |= {f"{part}_{name}": value for name, value in outputs.items()}
+    one = tf.constant(tensors[0])
+    latencies = _latencies_ms(lambda: signatures["tensors"](tensors=one))
+    return {**answers, "latencies_ms": latencies}
+
+
 def quantize(tensor: np.ndarray, given: dict[str, Any]) -> np.ndarray:
     """Returns a tensor in the type and the steps that a TFLite input takes."""
     dtype = given["dtype"]
@@ -185,21 +220,29 @@ def run_tflite(file: str, questions: Any) -> Arrays:
         interpreter.resize_tensor_input(given["index"], (batch, *tensors.shape[1:]))
     interpreter.allocate_tensors()
     load_ms = 1000 * (time.perf_counter() - start)
-    made = interpreter.get_output_details()[0]
+    made = {"answers": interpreter.get_output_details()[0]["index"]}
+    if len(interpreter.get_output_details()) > 1:
+        # Not to be held: `invoke` takes the runner for a user of the file's memory.
+        details = interpreter.get_signature_runner().get_output_details()
+        made = {f"tensors_{name}": each["index"] for name, each in details.items()}
 
-    def classify(images: np.ndarray) -> np.ndarray:
+    def ask(images: np.ndarray) -> Arrays:
         interpreter.set_tensor(given["index"], quantize(images, given))
         interpreter.invoke()
-        return interpreter.get_tensor(made["index"])
+        return {name: interpreter.get_tensor(index) for name, index in made.items()}
 
     # The last image again and again fills the last batch.
     filled = np.pad(tensors, ((0, -len(tensors) % batch), *3 * ((0, 0),)), mode="edge")
     batches = filled.reshape(-1, batch, *filled.shape[1:])
-    answers = np.concatenate([classify(images) for images in batches])
+    found = [ask(images) for images in batches]
+    answers = {
+        name: np.concatenate([part[name] for part in found])[: len(tensors)]
+        for name in made
+    }
     return {
-        "answers": answers[: len(tensors)],
+        **answers,
         "load_ms": np.array(load_ms),
-        "latencies_ms": _latencies_ms(lambda: classify(batches[0])),
+        "latencies_ms": _latencies_ms(lambda: ask(batches[0])),
     }
 
 

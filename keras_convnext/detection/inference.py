@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from keras_convnext.preprocessing import WHOLE_MODES, Preprocessing
-from keras_convnext.segmentation.inference import resize_image
+from keras_convnext.segmentation.inference import resize_image, resized_shape
 
 # What a detector's outputs are called; "masks" where it has them.
 OUTPUTS = ("boxes", "scores", "classes", "count")
@@ -110,4 +110,57 @@ def objects_of(
         np.asarray(outputs["scores"][:count], np.float32),
         np.asarray(outputs["classes"][:count], np.int32),
         None if masks is None else np.asarray(masks[:count], np.float32),
+    )
+
+
+def square_view(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Returns an image as a file of one size sees it: whole, in a square.
+
+    It is resized until its longer side has `size_px` pixels, and filled up right and
+    below with the mean color.
+
+    Args:
+        image: `(height, width, 3)` in 0..255, of any size.
+        preprocessing: Its `size_px` is the side of the square.
+
+    Returns:
+        float32 `(size_px, size_px, 3)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext.detection.inference import square_view
+        >>> from keras_convnext.preprocessing import Preprocessing
+        >>> view = square_view(np.zeros((50, 90, 3)), Preprocessing(size_px=64))
+        >>> view.shape, float(view[35].max()), float(view[36].min())
+        ((64, 64, 3), 0.0, 103.53...)
+    """
+    size_px = preprocessing.size_px
+    seen = resize_image(image, size_px, 1.0)
+    mean, _ = preprocessing.normalization(3)
+    view = np.full((size_px, size_px, 3), mean, np.float32)
+    view[: seen.shape[0], : seen.shape[1]] = seen
+    return view
+
+
+def objects_in_square(
+    outputs: Mapping[str, np.ndarray], shape: tuple[int, ...], size_px: int
+) -> Objects:
+    """Returns the objects of one image that was seen as `square_view`.
+
+    Args:
+        outputs: As for `objects_of`, found in the square.
+        shape: Height and width of the image.
+        size_px: Side of the square.
+
+    Returns:
+        Those that are in the image; in the filled part of the square there may be more.
+    """
+    height, width = shape[:2]
+    seen = resized_shape(height, width, size_px, 1.0)
+    found = objects_of(outputs, (height, width), seen)
+    boxes = np.minimum(found.boxes, np.array([height, width] * 2, np.float32))
+    is_inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    masks = None if found.masks is None else found.masks[is_inside]
+    return Objects(
+        boxes[is_inside], found.scores[is_inside], found.classes[is_inside], masks
     )

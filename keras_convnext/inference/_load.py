@@ -40,6 +40,7 @@ _FROM_KERAS: dict[Kind, Callable[[LoadedModel, str], Answering]] = {
 _FROM_EXPORT: dict[str, Callable[[Path, ExportedModel], Answering]] = {
     "probabilities": classifier.from_export,
     "classes": segmenter.from_export,
+    "boxes": detector.from_export,
 }
 
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_convnext.detection.inference import Objects, find_objects
+from keras_convnext.detection.inference import (
+    Objects,
+    find_objects,
+    objects_in_square,
+    objects_of,
+    square_view,
+)
 from keras_convnext.inference.classifier import compile_forward, normalize_first
 from keras_convnext.inference.images import pixels_of
-from keras_convnext.inference.loaded_model import LoadedModel
+from keras_convnext.inference.loaded_model import LoadedModel, assume_geometry
 from keras_convnext.inference.outputs import OutputMeaning
-from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.inference.readers import ExportedModel
+from keras_convnext.inference.sidecars import find_labels, find_preprocessing
+from keras_convnext.preprocessing import DETECTION_IMAGE, Preprocessing
 from keras_convnext.segmentation.inference import with_open_size
 
 
@@ -106,4 +115,41 @@ def from_keras(loaded: LoadedModel, kind: str) -> Detector:
         lambda image: find_objects(predict, image, loaded.preprocessing),
         predict,
         loaded.model,
+    )
+
+
+def from_export(path: Path, exported: ExportedModel) -> Detector:
+    """Returns an exported file, ready to answer.
+
+    Args:
+        path: The file, or the SavedModel's folder.
+        exported: What was read from it.
+
+    Raises:
+        ValueError: What lies beside it does not fit; one line.
+    """
+    labels, notices = find_labels(path, exported.outputs)
+    preprocessing = find_preprocessing(path, exported.size_px)
+    if preprocessing is None:
+        preprocessing, notice = assume_geometry(path, exported.size_px, DETECTION_IMAGE)
+        notices = (*notices, notice)
+    seen, size_px = preprocessing, exported.size_px
+
+    def find(image: np.ndarray) -> Objects:
+        view = image if size_px is None else square_view(image, seen)
+        answers = exported.answer(view[np.newaxis]).items()
+        outputs = {name: values[0] for name, values in answers}
+        if size_px is None:
+            # The graph itself resizes images, and tells boxes in their own pixels.
+            return objects_of(outputs, image.shape[:2], image.shape[:2])
+        return objects_in_square(outputs, image.shape, size_px)
+
+    return Detector(
+        str(path),
+        exported.kind,
+        labels,
+        preprocessing,
+        OutputMeaning("objects", True, "it was exported so"),
+        notices,
+        find,
     )

@@ -1,7 +1,7 @@
 """Readers of exported files: each gives a function to ask.
 
-Exported files of ours take images in 0..255 and answer with probabilities, or with the
-class of each pixel.
+Exported files of ours take images in 0..255 and answer with probabilities, with the
+class of each pixel, or with objects.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from keras_convnext._stderr import hold_stderr
+from keras_convnext.detection.inference import OUTPUTS
 
-# Which of a SavedModel's signatures is asked, by its output.
-_SIGNATURES = {"probabilities": "tensors", "classes": "images"}
+# Which of a SavedModel's signatures is asked, by its output; boxes have classes, too.
+_SIGNATURES = {"boxes": "images", "probabilities": "tensors", "classes": "images"}
 # What a TFLite file gives, by the number of its output's dimensions.
 _OUTPUTS = {2: "probabilities", 3: "classes"}
 
@@ -27,19 +28,20 @@ class ExportedModel:
 
     Attributes:
         kind: "saved_model" or "tflite".
-        output: "probabilities" or "classes".
+        output: "probabilities", "classes" or "boxes".
         size_px: Side of the images that it takes; None for any.
         outputs: How many classes it has; None where it does not show.
         answer: Maps float32 images `(batch, size_px, size_px, 3)` in 0..255 to
-            probabilities, float32 `(batch, outputs)`, or to the class of each pixel,
-            integers `(batch, size_px, size_px)`.
+            probabilities, float32 `(batch, outputs)`, to the class of each pixel,
+            integers `(batch, size_px, size_px)`, or to the dictionary of
+            `keras_convnext.MaskRCNN`.
     """
 
     kind: str
     output: str
     size_px: int | None
     outputs: int | None
-    answer: Callable[[np.ndarray], np.ndarray]
+    answer: Callable[[np.ndarray], Any]
 
 
 def read_saved_model(path: Path) -> ExportedModel:
@@ -63,17 +65,19 @@ def read_saved_model(path: Path) -> ExportedModel:
     if not found:
         raise ValueError(
             "it has no signature tensors that gives probabilities, as exports of this "
-            "project have, and none for images that gives classes of pixels"
+            "project have, and none for images that gives classes of pixels or boxes"
         )
     output, called, signature = found[0]
     [(name, spec)] = signature.structured_input_signature[1].items()
 
-    def answer(images: np.ndarray) -> np.ndarray:
+    def answer(images: np.ndarray) -> Any:
         if spec.dtype == tf.uint8:
             images = np.rint(images).astype(np.uint8)
         # By way of `loaded`: a signature alone does not keep its variables alive.
-        tensors = {name: tf.constant(images, spec.dtype)}
-        return np.asarray(loaded.signatures[called](**tensors)[output])
+        made = loaded.signatures[called](**{name: tf.constant(images, spec.dtype)})
+        if output == "boxes":
+            return {each: values.numpy() for each, values in made.items()}
+        return np.asarray(made[output])
 
     outputs = signature.structured_outputs[output].shape[-1]
     outputs = outputs if output == "probabilities" else None
@@ -84,7 +88,8 @@ def read_tflite(path: Path) -> ExportedModel:
     """Reads a TFLite file.
 
     Raises:
-        ValueError: It is none, or maps images neither to scores nor to label maps.
+        ValueError: It is none, or maps images neither to scores nor to label maps nor
+            to objects.
     """
     # The runtime announces on stderr which kernels it uses.
     with hold_stderr():
@@ -93,6 +98,8 @@ def read_tflite(path: Path) -> ExportedModel:
         interpreter = Interpreter(model_path=str(path))
         interpreter.allocate_tensors()
     given, made = interpreter.get_input_details(), interpreter.get_output_details()
+    if len(given) == 1 and len(made) > 1 and interpreter.get_signature_list():
+        return _read_detector(interpreter, given[0])
     shapes = [tuple(map(int, each["shape_signature"])) for each in (*given, *made)]
     sizes = [len(shape) for shape in shapes]
     fits = len(given) == len(made) == 1 and sizes[0] == 4 and sizes[1] in _OUTPUTS
@@ -125,6 +132,31 @@ def read_tflite(path: Path) -> ExportedModel:
     output = _OUTPUTS[sizes[1]]
     outputs = int(made[0]["shape"][-1]) if output == "probabilities" else None
     return ExportedModel("tflite", output, side if side > 0 else None, outputs, answer)
+
+
+def _read_detector(interpreter: Any, given: dict[str, Any]) -> ExportedModel:
+    """Reads a TFLite file with several outputs.
+
+    Raises:
+        ValueError: They are not those of a detector.
+    """
+    made = interpreter.get_signature_runner().get_output_details()
+    if not set(OUTPUTS) <= set(made):
+        raise ValueError(
+            f"it gives {', '.join(made)}; a detector gives {', '.join(OUTPUTS)}"
+        )
+    shape = tuple(map(int, given["shape"]))
+
+    def answer(images: np.ndarray) -> dict[str, np.ndarray]:
+        filled = np.resize(_quantize(images, given), shape)
+        interpreter.set_tensor(given["index"], filled)
+        interpreter.invoke()
+        return {
+            name: interpreter.get_tensor(details["index"])
+            for name, details in made.items()
+        }
+
+    return ExportedModel("tflite", "boxes", shape[1], None, answer)
 
 
 def _quantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:

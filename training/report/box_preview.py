@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import tensorflow as tf
 
+from keras_convnext.detection import overlay
 from keras_convnext.segmentation.palette import palette_for
 
 from ..data.box_examples import BoxExamples
@@ -18,10 +19,6 @@ from . import plots, preview
 
 # The most frequent classes are named below a sheet, so many at most.
 _MOST_NAMED = 24
-# Of the color over a mask.
-_OPACITY = 0.4
-# How many outlines beside each other fill an image.
-_LINES = 120
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,21 +112,10 @@ def draw_objects(
     Returns:
         uint8 `(height, width, 3)`.
     """
-    drawn = image.copy()
-    line = -(-max(image.shape) // _LINES)
-    for number, label in enumerate(truth["classes"]):
-        if label < 0:
-            break
-        color = palette[label]
-        if "masks" in truth:
-            inside = truth["masks"][number] > 0
-            mixed = (1 - _OPACITY) * drawn[inside] + _OPACITY * color
-            drawn[inside] = np.rint(mixed).astype(np.uint8)
-        top, left, bottom, right = np.rint(truth["boxes"][number]).astype(int)
-        box = drawn[top:bottom, left:right]
-        for edge in (box[:line], box[-line:], box[:, :line], box[:, -line:]):
-            edge[:] = color
-    return drawn
+    count = int(np.sum(truth["classes"] >= 0))
+    boxes, classes = truth["boxes"][:count], truth["classes"][:count]
+    masks = truth["masks"][:count] > 0 if "masks" in truth else None
+    return overlay.draw_objects(image, boxes, classes, palette, masks)
 
 
 def _legend(

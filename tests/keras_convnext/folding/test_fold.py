@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_convnext._pyramid import pyramid
-from keras_convnext.detection import cascade, mask_rcnn
+from keras_convnext.detection import CascadeMaskRCNN, MaskRCNN
 from keras_convnext.folding import fold, folding_report
 from keras_convnext.folding._fold import fold_with_reasons
 from keras_convnext.layers import LayerNorm, LayerScale, PointwiseMLP, ScaleByInverseStd
@@ -280,9 +280,9 @@ def test_what_is_used_several_times_stays_and_keeps_its_one_set_of_weights():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [mask_rcnn, cascade])
-def test_a_folded_detector_finds_the_same_objects(module):
-    model = tiny_detector(module)
+@pytest.mark.parametrize("builder", [MaskRCNN, CascadeMaskRCNN])
+def test_a_folded_detector_finds_the_same_objects(builder):
+    model = tiny_detector(builder)
     folded, left = fold_with_reasons(model)
     assert left == {"stem_norm": "its output goes to more than one layer"}
     kinds = {type(layer).__name__ for layer in folded.layers}
