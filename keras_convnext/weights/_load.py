@@ -18,6 +18,7 @@ from keras_convnext.weights.convnext_layers import (
     variables_of,
 )
 from keras_convnext.weights.dialects import detect_naming, tables_for
+from keras_convnext.weights.dialects.keras3_weights_h5 import match_own
 from keras_convnext.weights.dialects.native import NATIVE
 from keras_convnext.weights.dialects.table import Match
 from keras_convnext.weights.errors import BadWeightsFileError, WeightsMismatchError
@@ -27,6 +28,7 @@ from keras_convnext.weights.layouts import kind_of
 from keras_convnext.weights.plan import Plan, make_plan
 from keras_convnext.weights.pretrained import PretrainedWeights
 from keras_convnext.weights.readers import open_tensors
+from keras_convnext.weights.readers.keras_archive import snake_case
 from keras_convnext.weights.registry import locate
 from keras_convnext.weights.report import Report
 from keras_convnext.weights.side_files import SideFiles, read_side_files
@@ -74,7 +76,9 @@ def load(
     path = fetch(found) if isinstance(found, PretrainedWeights) else found
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     with open_tensors(path) as file:
-        match = detect_naming(file.tensors, tables_for(layers))
+        kinds = [(each.name, snake_case(type(each).__name__)) for each in model.layers]
+        match = match_own(kinds, shapes, file.tensors)
+        match = match or detect_naming(file.tensors, tables_for(layers))
         plan = make_plan(file, match, shapes)
         _check_head(file, match, is_norm_first(model))
         check_numbers(file, match, plan.assign)

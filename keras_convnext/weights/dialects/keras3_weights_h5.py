@@ -33,6 +33,7 @@ _SCALE = ("gamma", "beta")
 # What "vars/0" and "vars/1" are, by the class of the layer.
 VARIABLES = {
     "conv2d": _KERNEL,
+    "conv2d_transpose": _KERNEL,
     "depthwise_conv2d": _KERNEL,
     "dense": _KERNEL,
     "layer_normalization": _SCALE,
@@ -81,6 +82,43 @@ def match_store(tensors: Mapping[str, TensorInfo]) -> Match | None:
             "the one that is wanted alone."
         )
     return best[0]
+
+
+def match_own(
+    names: Iterable[tuple[str, str]],
+    shapes: Mapping[str, tuple[int, ...]],
+    tensors: Mapping[str, TensorInfo],
+) -> Match | None:
+    """Returns which tensor is which of a store of a model like this one, with heads.
+
+    Args:
+        names: The name and the class, as the store spells it, of each of the model's
+            layers, in order.
+        shapes: The shapes of its variables by "layer/variable".
+        tensors: The store's names and shapes.
+
+    Returns:
+        None unless the store has every variable of these layers, and no other.
+    """
+    seen: Counter[str] = Counter()
+    found = {}
+    for layer, kind in names:
+        number = seen[kind]
+        seen[kind] += 1
+        stored = f"layers/{kind}_{number}" if number else f"layers/{kind}"
+        for index, variable in enumerate(VARIABLES.get(kind, ())):
+            if f"{layer}/{variable}" in shapes:
+                found[f"{layer}/{variable}"] = f"{stored}/vars/{index}"
+    # An auxiliary head, which training adds, is no layer of the model.
+    own = {found[ours]: shape for ours, shape in shapes.items() if ours in found}
+    there = {
+        name: info.shape
+        for name, info in tensors.items()
+        if "seed_generator" not in name
+    }
+    if own != there:
+        return None
+    return Match(NATIVE, found, {}, ())
 
 
 def _stores(names: Iterable[str]) -> list[str]:
@@ -163,7 +201,8 @@ def _shape(
 
 # What has variables in networks as ours, and in those of keras.applications.
 _OURS = frozenset({*VARIABLES, "normalization"}) - {
-    *("layer_normalization", "batch_normalization", "pyramid_conv2d")
+    *("layer_normalization", "batch_normalization"),
+    *("pyramid_conv2d", "conv2d_transpose"),
 }
 _THEIRS = _OURS | {"layer_normalization"}
 

@@ -3,6 +3,8 @@
 The names are written out here as mmdetection and Meta write them.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -139,6 +141,30 @@ def test_a_classifier_takes_the_backbone_and_gives_one(tmp_path):
     assert {each.partition("_")[0] for each in report.kept} == {
         *("box", "fpn", "pyramid", "rpn")
     }
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".keras"])
+@pytest.mark.parametrize(
+    "build",
+    [
+        partial(keras_convnext.MaskRCNN, channels=8, units=8),
+        partial(keras_convnext.UPerNet, head_channels=8),
+    ],
+    ids=["MaskRCNN", "UPerNet"],
+)
+@pytest.mark.filterwarnings("ignore:The weights have none for auxiliary")
+def test_what_keras_saves_of_a_model_with_heads_is_taken_whole(build, ending, tmp_path):
+    model, other = build("convnext_atto", 2), build("convnext_atto", 2)
+    random = np.random.default_rng(0)
+    for variable in model.weights:
+        variable.assign(random.uniform(0.5, 1.5, variable.shape))
+    path = str(tmp_path / f"own{ending}")
+    save = model.save_weights if ending == ".weights.h5" else model.save
+    save(path)
+    report = keras_convnext.load_weights(other, path)
+    assert report.tensors == len(model.weights)
+    for one, variable in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(one, variable)
 
 
 def test_the_table_has_metas_and_mmdetections_models():
