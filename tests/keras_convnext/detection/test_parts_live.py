@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from keras_convnext.detection import nms, roi_align
+from keras_convnext.detection.assignment import assign
+from keras_convnext.detection.box_overlap import box_giou
 
 if importlib.util.find_spec("torch") is None:
     pytest.skip("PyTorch is not installed: see make parity", allow_module_level=True)
@@ -58,3 +60,32 @@ def test_the_boxes_that_stay_are_torchvisions():
         )
         expected = np.flatnonzero(there)[expected.numpy()]
         np.testing.assert_array_equal(kept[image, : int(count[image])], expected)
+
+
+def test_boxes_are_assigned_as_by_torchvisions_matcher():
+    from torchvision.models.detection._utils import Matcher
+    from torchvision.ops import box_iou
+
+    boxes, _, _ = random_case(300, 1)
+    objects, anchors = torch.from_numpy(boxes[0, :20]), torch.from_numpy(boxes[1])
+    expected = Matcher(0.6, 0.4)(box_iou(objects, anchors))
+    found = assign(
+        boxes[1:],
+        boxes[:1, :20],
+        np.ones((1, 20), bool),
+        np.ones((1, 300), bool),
+        positive=0.6,
+        negative=0.4,
+    )
+    assert {-2, -1} < set(expected.tolist())
+    np.testing.assert_array_equal(found[0], expected)
+
+
+def test_generalized_overlaps_are_torchvisions():
+    from torchvision.ops import generalized_box_iou_loss
+
+    boxes, _, _ = random_case(300, 1)
+    one, other = (torch.from_numpy(each) for each in boxes)
+    expected = generalized_box_iou_loss(one, other)
+    # Float32 areas of up to 10,000.
+    np.testing.assert_allclose(1 - box_giou(*boxes), expected, atol=1e-5)
