@@ -24,7 +24,7 @@ TITLES = ("image", "true label map", "predicted label map")
 
 
 def main() -> None:
-    """Writes the picture."""
+    """Writes the drawing."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, required=True, help="a run's workdir")
     parser.add_argument("--rows", type=int, default=5)

@@ -283,14 +283,14 @@ def test_an_image_without_objects_has_finite_losses_and_gradients(module, method
 
 
 def test_it_has_the_variables_of_the_detector_and_finds_the_same():
-    learner = training_model("mask_rcnn", "convnext_atto", 2, seed=0, **SMALL)
+    learning = training_model("mask_rcnn", "convnext_atto", 2, seed=0, **SMALL)
     detector = keras_convnext.MaskRCNN("convnext_atto", 2, seed=0, **SMALL)
-    weights = {v.path: v for v in learner.weights}
+    weights = {v.path: v for v in learning.weights}
     assert {v.path for v in detector.weights} == set(weights)
     for variable in detector.weights:
         variable.assign(weights[variable.path])
     images = random_images(1, 64, 96)
-    found = learner(without_truth(images), training=False)
+    found = learning(without_truth(images), training=False)
     for name, value in detector(images).items():
         np.testing.assert_array_equal(found[name], value)
 
