@@ -51,15 +51,23 @@ def load(data: str, recipe: Recipe, skip_bad_images: bool) -> BoxSource:
     Raises:
         DataError: The data cannot be used; says all that is wrong.
     """
-    from ..data import boxes  # TensorFlow's decoders, which JAX does without
+    from ..data import DataError, boxes  # TensorFlow's decoders, which JAX does without
 
-    return boxes.load(
+    source = boxes.load(
         data,
         size_px=recipe.size_px,
         validation_share=recipe.validation_share,
         seed=recipe.seed,
         skip_bad_images=skip_bad_images,
     )
+    images = source.validation.described()
+    if all(one.is_crowd for image in images for one in image.objects):
+        raise DataError(
+            f"{data}: no validation image has an object (crowds do not count), so that "
+            "no epoch can be measured. Give other images for validation; where they "
+            "are drawn, --set validation_share= draws more, --set seed= others."
+        )
+    return source
 
 
 def training_batches(

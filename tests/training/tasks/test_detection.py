@@ -11,8 +11,9 @@ import pytest
 
 import keras_convnext
 from keras_convnext._messages import Interrupted
+from tests.training.data.coco_files import content, write_coco
 from tests.training.detection_data import CLASSES, SIDE_PX, write_shapes
-from training.data import boxes
+from training.data import DataError, boxes
 from training.engine import finish, pretrained, trainer
 from training.engine.step import make_evaluation_step
 from training.recipes import overrides, resolve
@@ -96,6 +97,25 @@ def pretrained_share(strategy):
     from training.data.pipeline import WorkerShard
 
     return WorkerShard(strategy.num_replicas_in_sync, 0, 1)
+
+
+def test_validation_without_objects_is_refused(recipe, tmp_path):
+    def load(validation):
+        write_coco(tmp_path, validation)
+        file, images = tmp_path / "annotations/instances.json", tmp_path / "images"
+        train = tmp_path / "train.json"
+        train.write_text(json.dumps(content(2)))
+        return DETECTION.load(f"coco:{train},{file}:{images}", recipe, False)
+
+    empty, crowds = content(3), content(3)
+    empty["annotations"] = []
+    for each in crowds["annotations"]:
+        each["iscrowd"] = 1
+    for validation in (empty, crowds):
+        with pytest.raises(DataError, match="no validation image has an object") as why:
+            load(validation)
+        assert "\n" not in str(why.value)
+    assert load(content(3)).validation_examples == 3
 
 
 def test_a_classifiers_workdir_starts_the_backbone_and_leaves_the_heads(
