@@ -103,7 +103,7 @@ def expect(recipe: Recipe) -> Expectation:
             miou=published.miou,
             source=published.figures_from,
         )
-    if recipe.task == "detection":
+    if fnmatch.fnmatchcase(recipe.name, "*_coco"):
         pretrained_on = "_in22k" if recipe.weights == "meta_22k_224" else ""
         detector = detectors.find(
             f"{recipe.detector}_{recipe.variant}.coco{pretrained_on}"
