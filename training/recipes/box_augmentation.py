@@ -56,6 +56,17 @@ class BoxAugmentation:
             problems.append(
                 f"crop_probability is {self.crop_probability}, not in [0, 1]"
             )
+        if self.scale_steps == 1 and len(set(self.scale_range)) > 1:
+            problems.append(
+                f"scale_steps is 1, which leaves of scale_range={self.scale_range} the "
+                "first alone"
+            )
+        replaced = (self.scale_range, self.scale_steps, self.crop_probability)
+        if self.jitter is not None and replaced != ((1, 1), 1, 0):
+            problems.append(
+                "jitter is instead of scale_range, scale_steps and crop_probability: "
+                "set these to 1,1, 1 and 0, or jitter to none"
+            )
         if problems:
             raise ValueError(f"Not an augmentation of boxes: {'; '.join(problems)}.")
 

@@ -43,7 +43,7 @@ class Recipe:
         stochastic_depth_rate: Of the last block; rises linearly from the first.
         layer_scale_init_value: None takes the variant's.
         head_init_scale: Factor on the classifier's initial kernel.
-        dropout_rate: Before the classifier.
+        dropout_rate: Before the classifier; detectors have none.
         epochs: Passes over the training images.
         warmup_epochs: Linear rise of the learning rate, in epochs.
         frozen_epochs: Epochs at the start in which the head alone learns; the
@@ -224,7 +224,6 @@ _LIMITS = {
     **dict.fromkeys(
         (
             "stochastic_depth_rate",
-            "dropout_rate",
             "label_smoothing",
             "ema_decay",
             "warmup_start",
@@ -232,6 +231,12 @@ _LIMITS = {
             "beta_2",
         ),
         (_share, "in [0, 1)"),
+    ),
+    "dropout_rate": (
+        lambda recipe, value: (
+            value == 0 or (0 < value < 1 and recipe.task != "detection")
+        ),
+        "in [0, 1), and 0 for detection",
     ),
     "validation_share": (lambda _, value: 0 < value < 1, "between 0 and 1"),
     "warmup_epochs": (

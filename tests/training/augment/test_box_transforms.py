@@ -203,6 +203,10 @@ def test_the_same_seed_gives_the_same_view_and_another_one_another():
         {"jitter": (0.0, 1.0)},
         {"scale_steps": 0},
         {"crop_probability": 1.5},
+        # What is set would do nothing.
+        {"scale_range": (0.5, 1.0)},
+        {"jitter": (0.5, 1.0), "crop_probability": 0.5},
+        {"jitter": (0.5, 1.0), "scale_range": (0.5, 1.0), "scale_steps": 3},
     ],
 )
 def test_what_cannot_be_is_no_augmentation(fields):

@@ -237,6 +237,11 @@ def test_the_name_of_a_recipe_cannot_be_set():
         ({"peak_lr": 0.0}, "peak_lr is 0.0, not above 0"),
         ({"label_smoothing": 1.0}, "label_smoothing is 1.0, not in [0, 1)"),
         ({"ema_decay": -0.1}, "ema_decay is -0.1, not in [0, 1)"),
+        ({"dropout_rate": 1.0}, "dropout_rate is 1.0, not in [0, 1)"),
+        (
+            {"dropout_rate": 0.1, "task": "detection"},
+            "dropout_rate is 0.1, not in [0, 1), and 0 for detection",
+        ),
         ({"clip_norm": 0.0}, "clip_norm is 0.0, not above 0 or none"),
         (
             {"warmup_epochs": 3.0},
