@@ -47,12 +47,13 @@ def _convert(chosen: _cli.FlagValues) -> int:
             f"{len(found.bad):,} files cannot be used (--skip_bad_images leaves them "
             f"out):\n  {lines}"
         )
-    if not found.classes or not any(found.parts.values()):
+    if not found.classes or not found.parts:
         raise UsageError(f"{found.root} has no image with a box that can be used")
-    files = {
-        out / f"instances{f'_{part}' if part else ''}.json": images
-        for part, images in sorted(found.parts.items())
+    by_part = {
+        part: out / f"instances{f'_{part}' if part else ''}.json"
+        for part in sorted(found.parts)
     }
+    files = {file: found.parts[part] for part, file in by_part.items()}
     with _cli.writes_file("out", out), contextlib.ExitStack() as stack:
         out.mkdir(parents=True, exist_ok=True)
         # Entered for all, left by all: on an error none gets its name.
@@ -65,8 +66,15 @@ def _convert(chosen: _cli.FlagValues) -> int:
         say(f"{file}  {len(images):,} images, {boxes:,} boxes")
     for bad, reason in found.bad.items():
         say(f"left out  {_files.legible(bad)}: {reason}")
-    names = ",".join(str(file) for file in files if "test" not in file.stem)
     say(f"{len(found.classes)} classes: {first_few(found.classes)}")
+    # The file without a part is for training, unless there is one that says so.
+    first = "train" if "train" in by_part else ""
+    if first not in by_part:
+        say("no images to train on: none is in a folder or a list of the name train")
+        return 0
+    if first and "" in by_part:
+        say(f"not in --data: {by_part['']}, whose images are in no such folder")
+    names = ",".join(str(by_part[p]) for p in (first, "val") if p in by_part)
     say(f"--data=coco:{names}:{found.root}")
     return 0
 

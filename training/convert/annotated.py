@@ -12,6 +12,7 @@ from keras_convnext._data.class_folders import (
     TRAIN_NAMES,
     VALIDATION_NAMES,
     files_below,
+    first_few,
 )
 from keras_convnext._data.data_error import DataError
 from keras_convnext._data.image_size import read_upright_size
@@ -88,9 +89,11 @@ class Converted:
             read: Returns the image.
         """
         try:
-            self.parts.setdefault(part, []).append(read())
+            image = read()
         except BadFile as error:
             self.bad[file] = str(error)
+        else:
+            self.parts.setdefault(part, []).append(image)
 
 
 def existing_folder(path: str) -> Path:
@@ -106,13 +109,30 @@ def existing_folder(path: str) -> Path:
     return root
 
 
-def images_by_stem(folder: Path) -> dict[str, Path]:
+def images_by_stem(folder: Path) -> dict[str, list[Path]]:
     """Returns the image files below a folder, by their paths in it without endings."""
-    return {
-        file.relative_to(folder).with_suffix("").as_posix(): file
-        for file in files_below(folder)
-        if is_image(file)
-    }
+    found: dict[str, list[Path]] = {}
+    for file in filter(is_image, files_below(folder)):
+        stem = file.relative_to(folder).with_suffix("").as_posix()
+        found.setdefault(stem, []).append(file)
+    return found
+
+
+def only_image(files: Sequence[Path]) -> Path:
+    """Returns the image file that an annotation is of.
+
+    Args:
+        files: Those of its name.
+
+    Raises:
+        BadFile: It is not one.
+    """
+    if not files:
+        raise BadFile("there is no image of that name")
+    if len(files) > 1:
+        names = first_few(file.name for file in files)
+        raise BadFile(f"there are {len(files)} images of that name: {names}")
+    return files[0]
 
 
 def size_of(path: Path) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,6 +17,7 @@ from .annotated import (
     Converted,
     existing_folder,
     images_by_stem,
+    only_image,
     size_of,
 )
 
@@ -58,8 +60,8 @@ def read(path: str) -> Converted:
     for file in files:
         if by_name and file.stem not in by_name:
             continue
-        image = by_stem.get(file.stem)
-        found.add(by_name.get(file.stem, ""), file, partial(_image, file, image))
+        image = partial(_image, file, by_stem.get(file.stem, ()))
+        found.add(by_name.get(file.stem, ""), file, image)
     labels = {
         one.label
         for part in found.parts.values()
@@ -83,9 +85,8 @@ def _parts(root: Path) -> dict[str, str]:
     }
 
 
-def _image(file: Path, image: Path | None) -> AnnotatedImage:
-    if image is None:
-        raise BadFile("there is no image of that name")
+def _image(file: Path, named: Sequence[Path]) -> AnnotatedImage:
+    image = only_image(named)
     if file.stat().st_size > _MOST_BYTES:
         raise BadFile("is too large for the annotation of an image")
     try:

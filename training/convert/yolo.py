@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from .annotated import (
     Converted,
     existing_folder,
     images_by_stem,
+    only_image,
     size_of,
 )
 
@@ -46,12 +48,12 @@ def read(path: str) -> Converted:
     classes = _classes(root)
     found = Converted(root, classes)
     used: set[Path] = set()
-    for stem, image in sorted(images_by_stem(root).items()):
+    for stem, files in sorted(images_by_stem(root).items()):
         *folders, name = stem.split("/")
         part = next((PARTS[word] for word in folders if word in PARTS), "")
         labels = root.joinpath(*_as_labels(folders), f"{name}.txt")
         used.add(labels)
-        found.add(part, labels, partial(_image, image, labels, classes))
+        found.add(part, labels, partial(_image, files, labels, classes))
     if not used:
         raise DataError(f"{root} has no images.")
     if not any(file.is_file() for file in used):
@@ -100,7 +102,10 @@ def _names_of_yaml(text: str) -> list[str]:
     return [re.sub(r"^\s*(-|\d+\s*:)\s*", "", entry) for entry in entries]
 
 
-def _image(image: Path, file: Path, classes: tuple[str, ...]) -> AnnotatedImage:
+def _image(
+    named: Sequence[Path], file: Path, classes: tuple[str, ...]
+) -> AnnotatedImage:
+    image = only_image(named)
     height, width = size_of(image)
     if not file.is_file():
         return AnnotatedImage(image, height, width, ())

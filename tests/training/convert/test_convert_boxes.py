@@ -145,6 +145,45 @@ def test_yolo_s_folders_are_parts_and_polygons_are_masks(tmp_path):
     assert one["area"] == 60
 
 
+@pytest.mark.parametrize(
+    ("parts", "files"),
+    [
+        (["test"], None),
+        (["valid", "test"], None),
+        (["train"], ["train"]),
+        (["train", "test"], ["train"]),
+        (["", "train"], ["train"]),
+        (["", "train", "valid", "test"], ["train", "val"]),
+        (["", "valid"], ["", "val"]),
+    ],
+)
+def test_the_files_that_are_named_are_for_training_and_validation(
+    tmp_path, capfd, parts, files
+):
+    for part in parts:
+        write_yolo(tmp_path, part)
+    assert convert("yolo", tmp_path, tmp_path / "out") == 0
+    *lines, last = capfd.readouterr().out.splitlines()
+    if files is None:
+        assert last.startswith("no images to train on")
+        return
+    names = ["instances.json" if not f else f"instances_{f}.json" for f in files]
+    paths = ",".join(f"{tmp_path}/out/{name}" for name in names)
+    assert last == f"--data=coco:{paths}:{tmp_path}"
+    left_out = [line for line in lines if line.startswith("not in --data: ")]
+    assert len(left_out) == ({"", "train"} <= set(parts))
+
+
+def test_a_part_whose_images_are_all_left_out_gets_no_file(tmp_path, capfd):
+    write_yolo(tmp_path, "train")
+    write_yolo(tmp_path, "val")
+    for file in (tmp_path / "images/val").iterdir():
+        file.write_bytes(b"")
+    assert convert("yolo", tmp_path, tmp_path / "out", "--skip_bad_images") == 0
+    assert list(written(tmp_path / "out")) == ["instances_train.json"]
+    assert "instances_val" not in capfd.readouterr().out
+
+
 def corrupt(place: str, text: str):
     return lambda root: (root / place).write_text(text)
 
@@ -188,6 +227,14 @@ BAD = {
     "no shares from 0 to 1": ("yolo", corrupt("labels/1.txt", "0 nan 1 1 1")),
     "has a box without area": ("yolo", corrupt("labels/1.txt", "0 .5 .5 0 .5")),
     "9.txt: there is no image": ("yolo", corrupt("labels/9.txt", "")),
+    "1.xml: there are 2 images of that name: 1.jpg, 1.png": (
+        "voc",
+        lambda root: Image.new("RGB", (24, 40)).save(root / "JPEGImages/1.jpg"),
+    ),
+    "1.txt: there are 2 images of that name: 1.jpg, 1.png": (
+        "yolo",
+        lambda root: Image.new("RGB", (24, 40)).save(root / "images/1.jpg"),
+    ),
 }
 
 
