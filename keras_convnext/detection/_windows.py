@@ -125,7 +125,9 @@ def mean_over_windows(cells: Any, windows: Windows) -> Any:
                 part = ops.matmul(weights, ops.take(cells, numbers, axis=0))
                 return total + ops.cast(part, "float32")
 
-            nothing = ops.zeros((_CHUNK, bins, channels), "float32")
+            # Zeros as such would be stored in a TFLite file, megabytes of them.
+            zero = ops.cast(chunk < 0, "float32")
+            nothing = ops.broadcast_to(zero, (_CHUNK, bins, channels))
             total = _count_up(ops.take(windows.blocks, chunk), nothing, add)
             places = ops.take(windows.order, chunk, axis=0)
             return ops.scatter_update(
@@ -154,8 +156,9 @@ def mean_over_windows(cells: Any, windows: Windows) -> Any:
             nothing = ops.zeros(ops.shape(cells), "float32")
             return ops.cast(_count_up(ends[-1], nothing, write), cells.dtype)
 
-        empty = ops.zeros((chunks * _CHUNK, bins, channels), cells.dtype)
-        return _count_up(chunks, empty, read), backward
+        # Each window is written once, over whatever is there.
+        start = ops.broadcast_to(cells[:1], (chunks * _CHUNK, bins, channels))
+        return _count_up(chunks, start, read), backward
 
     return forward(cells)
 
