@@ -2,69 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
 from keras_convnext._data import coco_sets
 from keras_convnext._data.coco_sets import CocoExample
-from keras_convnext._messages import UsageError
 
+from . import image_files
 from .image_set import EncodedImage, ImageSet, Splits, TrueObjects
 
-Encode = Callable[[Path], bytes]
 
-
-def find_coco(
-    named: str, encode: Encode, split: tuple[float, int] | None = None
-) -> Splits:
+def find_coco(named: str, skip_bad: bool = False) -> Splits:
     """Returns the images that files of COCO's format list.
 
     Args:
         named: What stands behind "coco:".
-        encode: Returns a file that an exported graph can decode, for an image's.
-        split: Share and seed with which a run drew validation examples, whose images
-            may be damaged; None leaves them together, if one file has all of them.
+        skip_bad: Whether to leave out what cannot be used, as a run may have done.
 
     Raises:
         DataError: There are none, or they cannot be used.
     """
-    share, seed = split or (0.2, 0)
     found = coco_sets.load(
-        named,
-        validation_share=share,
-        seed=seed,
-        skip_bad_images=split is not None,
+        named, validation_share=0.2, seed=0, skip_bad_images=skip_bad
     )
-    if found.drawn and split is None:
-        both = (*found.train, *found.validation)
-        examples = tuple(sorted(both, key=lambda example: str(example.path)))
-        whole = _of_examples(f"coco:{named}", examples, found.classes, encode)
-        return Splits(whole, whole, undivided=True)
-    training, validation = (
-        _of_examples(f"coco:{named}, {words}", examples, found.classes, encode)
-        for words, examples in (
-            ("train", found.train),
-            ("validation", found.validation),
-        )
-    )
-    return Splits(training, validation)
 
-
-def _of_examples(
-    words: str,
-    examples: Sequence[CocoExample],
-    classes: tuple[str, ...],
-    encode: Encode,
-) -> ImageSet:
-    def read(numbers: Iterable[int]) -> list[EncodedImage]:
-        found = []
-        for path, image in (examples[number] for number in numbers):
-            try:
-                contents = encode(path)
-            except ValueError as error:
-                raise UsageError(f"{path}: {error}") from error
+    def part(words: str, examples: Sequence[CocoExample]) -> ImageSet:
+        def describe(number: int, contents: bytes) -> EncodedImage:
+            path, image = examples[number]
             boxes = np.array([one.box for one in image.objects], np.float64)
             left, top, width, height = boxes.reshape(-1, 4).T
             objects = TrueObjects(
@@ -72,9 +37,15 @@ def _of_examples(
                 np.array([one.label for one in image.objects], int),
                 np.array([one.is_crowd for one in image.objects], bool),
             )
-            found.append(
-                EncodedImage(path.name, contents, objects=objects, classes=classes)
+            return EncodedImage(
+                path.name, contents, objects=objects, classes=found.classes
             )
-        return found
 
-    return ImageSet(words, len(examples), read)
+        paths = [example.path for example in examples]
+        return image_files.of_paths(f"coco:{named}{words}", paths, describe, skip_bad)
+
+    if found.drawn:
+        both = (*found.train, *found.validation)
+        whole = part("", sorted(both, key=lambda example: str(example.path)))
+        return Splits(whole, whole, undivided=True)
+    return Splits(part(", train", found.train), part(", validation", found.validation))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -53,18 +54,28 @@ class ImageSet:
         count: How many there are.
         read: Returns the images of these numbers, in the numbers' order.
         streamed: Whether reading a number means reading all before it.
+        paths: Where they lie, if each is a file.
     """
 
     words: str
     count: int
     read: Callable[[Iterable[int]], list[EncodedImage]]
     streamed: bool = False
+    paths: tuple[Path, ...] = ()
 
     def order(self, seed: int = 0) -> np.ndarray:
         """Returns the numbers in a random order, in their own where streamed."""
         if self.streamed:
             return np.arange(self.count)
         return np.random.default_rng(seed).permutation(self.count)
+
+    def part(self, words: str, numbers: Sequence[int]) -> ImageSet:
+        """Returns some of the images, renumbered."""
+        return ImageSet(
+            f"{self.words}, {words}",
+            len(numbers),
+            lambda chosen: self.read(numbers[number] for number in chosen),
+        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ A data source has up to two parts: images to learn or measure on, and validation
 
 from __future__ import annotations
 
-import io
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from keras_convnext._data import arrays, class_folders, forms, records
 from keras_convnext._data.data_error import DataError
 from keras_convnext._files import cache_home, is_image
 from keras_convnext._messages import UsageError
 
+from . import image_files
 from .coco import find_coco
 from .image_set import EncodedImage, ImageSet, Splits
 from .masks import find_masks
@@ -34,8 +33,8 @@ class _Options:
 
     Attributes:
         download: Whether a data set that is not on this machine may be fetched.
-        split: Share and seed of the validation examples among records; None leaves
-            them together.
+        split: Share and seed of the validation examples among records, of a run that
+            may have skipped damaged images; None leaves them together.
     """
 
     download: bool
@@ -55,6 +54,8 @@ def find(
         spec: As training's `--data`.
         download: Whether a data set that is not on this machine may be fetched.
         split: Share and seed with which a run drew validation examples from records.
+            Of other images those are skipped that cannot be used, as a run may have
+            done; None refuses them.
 
     Raises:
         UsageError: It does not exist, or holds something else.
@@ -74,7 +75,7 @@ def of_files(
     words: str,
     files: list[Path],
     root: Path | None = None,
-    skip_unreadable: bool = False,
+    skip_bad: bool = False,
 ) -> ImageSet:
     """Returns image files as an origin.
 
@@ -82,43 +83,16 @@ def of_files(
         words: What they are.
         files: Where they lie.
         root: The folder of their class folders; None where they have no classes.
-        skip_unreadable: Whether to leave damaged files out, as a run may have done.
+        skip_bad: Whether to leave damaged files out, as a run may have done.
     """
-
-    def read(numbers: Iterable[int]) -> list[EncodedImage]:
-        found = []
-        for path in (files[number] for number in numbers):
-            try:
-                contents = encode(path)
-            except ValueError as error:
-                if skip_unreadable:
-                    continue
-                raise UsageError(f"{path}: {error}") from error
-            found.append(EncodedImage(path.name, contents, _class_of(path, root)))
-        return found
-
-    return ImageSet(words, len(files), read)
-
-
-def encode(path: Path) -> bytes:
-    """Returns a file that the exported graph can decode: itself, or a PNG of it.
-
-    Raises:
-        ValueError: It cannot be used.
-    """
-    from keras_convnext.image import files as image_files
-
-    if problem := image_files.named_problem(path):
-        raise image_files.Unreadable(problem)
-    contents = path.read_bytes()
-    decoded = image_files.decode_file(contents)
-    return contents if decoded.is_read_by_graph else _png(decoded.pixels)
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="PNG")
-    return file.getvalue()
+    return image_files.of_paths(
+        words,
+        files,
+        lambda number, contents: EncodedImage(
+            files[number].name, contents, _class_of(files[number], root)
+        ),
+        skip_bad,
+    )
 
 
 def _class_of(path: Path, root: Path | None) -> str | None:
@@ -139,27 +113,37 @@ def files_in(folder: Path) -> list[Path]:
     return list(filter(is_image, class_folders.files_below(folder)))
 
 
-def _folder(named: str, _: _Options) -> Splits:
+def _folder(named: str, options: _Options) -> Splits:
     folder = Path(named).expanduser()
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
+
+    of_run = options.split is not None
 
     def part(root: Path) -> ImageSet:
         files = files_in(root)
         if not files:
             raise DataError(f"{root} holds no image file")
-        has_classes = all(file.parent != root for file in files)
-        return of_files(str(root), files, root if has_classes else None)
+        has_classes = of_run or all(file.parent != root for file in files)
+        return of_files(str(root), files, root if has_classes else None, of_run)
 
+    training, validation = (class_folders.find_roots if of_run else _roots)(folder)
+    whole = part(training)
+    if validation is None:
+        return Splits(whole, whole, undivided=True)
+    return Splits(whole, part(validation))
+
+
+def _roots(folder: Path) -> tuple[Path, Path | None]:
+    """Returns the folders of both parts; one of all images where it has not both."""
     below = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
-    train = [below[name] for name in class_folders.TRAIN_NAMES if name in below]
-    validation = [
-        below[name] for name in class_folders.EVALUATION_NAMES if name in below
-    ]
+    train, validation = (
+        [below[name] for name in names if name in below]
+        for names in (class_folders.TRAIN_NAMES, class_folders.EVALUATION_NAMES)
+    )
     if train and validation:
-        return Splits(part(train[0]), part(validation[0]))
-    whole = part([*train, *validation, folder][0])
-    return Splits(whole, whole, undivided=True)
+        return train[0], validation[0]
+    return [*train, *validation, folder][0], None
 
 
 def _array(named: str, _: _Options) -> Splits:
@@ -212,7 +196,7 @@ def _encoded_rows(
     return [
         EncodedImage(
             f"{name}_{number}",
-            _png(np.broadcast_to(images[number], shape)),
+            image_files.to_png(np.broadcast_to(images[number], shape)),
             labels[number],
         )
         for number in numbers
@@ -307,12 +291,12 @@ def _streamed(
     return [found[number] for number in wanted]
 
 
-def _masks(named: str, _: _Options) -> Splits:
-    return find_masks(named, encode)
+def _masks(named: str, options: _Options) -> Splits:
+    return find_masks(named, skip_bad=options.split is not None)
 
 
 def _coco(named: str, options: _Options) -> Splits:
-    return find_coco(named, encode, options.split)
+    return find_coco(named, skip_bad=options.split is not None)
 
 
 _KINDS: dict[str, Callable[[str, _Options], Splits]] = {

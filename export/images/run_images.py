@@ -6,10 +6,9 @@ import csv
 import json
 from pathlib import Path
 
-from keras_convnext._data import forms
 from keras_convnext._messages import UsageError
 
-from . import image_sets, masks
+from . import image_sets
 from .image_set import ImageSet, Splits
 
 _RECIPE, _VALIDATION = "recipe.json", "validation.csv"
@@ -34,45 +33,33 @@ def find_run_images(workdir: Path) -> Splits:
             f"{workdir} has no {_RECIPE} that names a run's data"
         ) from None
     splits = image_sets.find("data", data, download=False, split=split)
-    if not splits.undivided:
+    whole = splits.training
+    if not splits.undivided or whole is None:
         return splits
-    kind, named = forms.parse(data)
-    divide = _divide_masks if kind == "masks" else _divided
-    return divide(Path(named).expanduser(), workdir / _VALIDATION)
+    return _divide(whole, workdir / _VALIDATION)
 
 
-def _divide_masks(root: Path, validation: Path) -> Splits:
-    """Divides images with masks as the run did."""
-    return masks.divide(root, _names_in(validation, root), image_sets.encode)
-
-
-def _names_in(validation: Path, root: Path) -> set[Path]:
+def _divide(whole: ImageSet, validation: Path) -> Splits:
+    """Divides files as a run did, by the names of its validation images."""
     try:
         with validation.open(encoding="utf-8", newline="") as rows:
-            return {Path(row["image"]).resolve() for row in csv.DictReader(rows)}
+            names = {Path(row["image"]).resolve() for row in csv.DictReader(rows)}
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
-            f"there is no {validation}, which lists the validation images of {root}"
+            f"there is no {validation}, which lists the validation images of "
+            f"{whole.words}"
         ) from None
-
-
-def _divided(root: Path, validation: Path) -> Splits:
-    """Divides a folder as the run did, by the names of its validation images."""
-    kept_apart = _names_in(validation, root)
-    files = image_sets.files_in(root)
-    apart = [file for file in files if file.resolve() in kept_apart]
-    gone = [file for file in kept_apart if not file.exists()]
-    if gone:
+    paths = [path.resolve() for path in whole.paths]
+    if gone := names.difference(paths):
         raise UsageError(
-            f"{len(gone)} of the images that {validation} names are not in {root} any "
-            "more"
+            f"{len(gone)} of the images that {validation} names are not in "
+            f"{whole.words} any more"
         )
-    others = [file for file in files if file.resolve() not in kept_apart]
-    return Splits(
-        _image_set("training", root, others), _image_set("validation", root, apart)
+    training, kept = (
+        [number for number, path in enumerate(paths) if (path in names) == is_kept]
+        for is_kept in (False, True)
     )
-
-
-def _image_set(part: str, root: Path, files: list[Path]) -> ImageSet:
-    words = f"{root}, the run's {part} images"
-    return image_sets.of_files(words, files, root, skip_unreadable=True)
+    return Splits(
+        whole.part("the run's training images", training),
+        whole.part("the run's validation images", kept),
+    )

@@ -3,15 +3,18 @@
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from export.images.coco import find_coco
+from export.images.run_images import find_run_images
+from keras_convnext._messages import UsageError
 
 
-def write_files(folder, count):
+def write_files(folder, numbers, name="all"):
     """Images of one pixel's color each, with one object and one crowd."""
     images, annotations = [], []
-    for number in range(count):
+    for number in numbers:
         Image.new("RGB", (20, 10), (number, 0, 0)).save(folder / f"{number}.png")
         common = {"image_id": number, "area": 12, "bbox": [number, 2, 4, 3]}
         images.append(
@@ -23,12 +26,16 @@ def write_files(folder, count):
         ]
     categories = [{"id": 7, "name": "nut"}, {"id": 4, "name": "fruit"}]
     contents = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / "all.json").write_text(json.dumps(contents))
-    return f"{folder / 'all.json'}:{folder}"
+    (folder / f"{name}.json").write_text(json.dumps(contents))
+    return f"{folder / name}.json"
+
+
+def names_of(image_set):
+    return [image.name for image in image_set.read(range(image_set.count))]
 
 
 def test_images_come_with_their_objects(tmp_path):
-    splits = find_coco(write_files(tmp_path, 4), lambda path: path.read_bytes())
+    splits = find_coco(f"{write_files(tmp_path, range(4))}:{tmp_path}")
     assert splits.undivided
     assert splits.training.count == 4
     [image] = splits.training.read([3])
@@ -40,17 +47,41 @@ def test_images_come_with_their_objects(tmp_path):
     assert image.objects.is_crowd.tolist() == [False, True]
 
 
-def test_a_runs_validation_images_are_drawn_as_the_run_drew_them(tmp_path):
-    named = write_files(tmp_path, 10)
-    drawn = [
-        find_coco(named, lambda path: path.read_bytes(), split)
-        for split in ((0.3, 1), (0.3, 1), (0.3, 2))
-    ]
-    names = [
-        [[one.name for one in part.read(range(part.count))] for part in parts]
-        for parts in ((each.training, each.validation) for each in drawn)
-    ]
-    training, validation = names[0]
-    assert len(validation) == 3
-    assert sorted(training + validation) == [f"{number}.png" for number in range(10)]
-    assert names[0] == names[1] != names[2]
+def cut_short(file):
+    """Leaves a file that says its size, and cannot be decoded."""
+    contents = file.read_bytes()
+    file.write_bytes(contents[: len(contents) // 2])
+
+
+@pytest.mark.parametrize("is_pair", [False, True])
+def test_a_run_that_skipped_damaged_images_is_divided_as_training_did(
+    tmp_path, monkeypatch, is_pair
+):
+    from training.data.boxes import load
+    from training.report.results import image_names
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    files = [write_files(tmp_path, range(8), "all")]
+    if is_pair:
+        files.append(write_files(tmp_path, range(8, 12), "val"))
+        cut_short(tmp_path / "9.png")
+    data = f"coco:{','.join(files)}:{tmp_path}"
+    cut_short(tmp_path / "2.png")
+    how = {"seed": 3, "validation_share": 0.3}
+    source = load(data, size_px=8, skip_bad_images=True, **how)
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    (workdir / "recipe.json").write_text(json.dumps({"data": data, **how}))
+    names = image_names(source)
+    (workdir / "validation.csv").write_text("\n".join(["image", *names]))
+
+    splits = find_run_images(workdir)
+    expected = sorted(name.rpartition("/")[2] for name in names)
+    assert len(expected) == (3 if is_pair else 2)
+    assert sorted(names_of(splits.validation)) == expected
+    others = {f"{number}.png" for number in range(8)} - {"2.png", *expected}
+    assert set(names_of(splits.training)) == others
+
+    # Named by itself, the same data is refused.
+    with pytest.raises(UsageError, match=r"2\.png: "):
+        names_of(find_coco(data.removeprefix("coco:")).training)
