@@ -94,7 +94,7 @@ def refuse_impossible(
     for name, reason in refused.items():
         if name in precisions or (any_size and name == "any_size"):
             flag = "--any_size" if name == "any_size" else f"--precision={name}"
-            raise UsageError(f"{flag} is not for detectors: {reason}")
+            raise UsageError(f"{flag} is not for {source.name}: {reason}")
 
 
 def run(
@@ -124,10 +124,8 @@ def run(
     for made in _make(source, network, request, reference, staging):
         shown = kind.verify(staging.folder / made.place, made.precision, reference)
         if shown.problems:
-            raise ExportError(
-                f"{made.place} does not agree with Keras and was not exported: "
-                f"{'; '.join([*shown.problems, *_where(made)])}"
-            )
+            why = "; ".join([*shown.problems, *_where(made), _without(made, request)])
+            raise ExportError(f"{made.place} does not agree with Keras: {why}")
         artifacts.append(made.proven(shown))
     _write_companions(source, staging.folder)
     page = html_report.render(
@@ -193,6 +191,17 @@ def _folded(source: Source, kind: OutputKind) -> tuple[Any, dict[str, str]]:
     except ValueError as error:
         print(f"export: not folded: {error}", file=sys.stderr)
         return None, {}
+
+
+def _without(made: Artifact, request: Request) -> str:
+    """Says that there is no file, and how to get those that are not the refused one."""
+    precisions = [p.name for p in request.precisions if p != made.precision]
+    formats = [name for name in request.formats if name != made.format]
+    if made.format == "tflite" and precisions:
+        return f"nothing was written; --precision={','.join(precisions)} leaves it out"
+    if formats:
+        return f"nothing was written; --format={','.join(formats)} leaves it out"
+    return "nothing was written"
 
 
 def _where(made: Artifact) -> list[str]:

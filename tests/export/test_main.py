@@ -184,16 +184,28 @@ def test_a_folder_is_never_published_over_another(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
+@pytest.mark.parametrize(
+    ("more", "last"),
+    [
+        ((), "; nothing was written"),
+        (
+            ("--precision=float16,float32",),
+            "; nothing was written; --precision=float16 leaves it out",
+        ),
+    ],
+)
 def test_a_file_that_disagrees_is_not_left_behind(
-    workdir, tmp_path, capsys, monkeypatch
+    workdir, tmp_path, capsys, monkeypatch, more, last
 ):
     # No difference is below zero, so every file is past this limit.
     strict = precisions.Precision("float32", "strict", -1.0, 1.0)
     monkeypatch.setitem(precisions.PRECISIONS, "float32", strict)
     place = tmp_path / "made" / "here"
-    assert export(f"--model={workdir}", "--format=tflite", f"--out={place}") == 1
+    argv = [f"--model={workdir}", "--format=tflite", f"--out={place}", *more]
+    assert export(*argv) == 1
     message = capsys.readouterr().err.strip()
     assert message.startswith("export: error: model_float32.tflite does not agree")
+    assert message.endswith(last)
     assert "\n" not in message
     assert list(tmp_path.iterdir()) == []
 
