@@ -122,8 +122,9 @@ class BoxSource(Source):
         Returns:
             (images float32 `(batch, h, w, 3)` in 0..255, truth, weights float32
             `(batch,)`). The truth has "number", of the image in `annotations`, int32
-            `(batch,)`, and "shape", its own height and width, int32 `(batch, 2)`. The
-            last batch is filled up with rows of weight 0 and number -1.
+            `(batch,)`, "shape", its own height and width, and "size", those that the
+            network sees, int32 `(batch, 2)`. The last batch is filled up with rows of
+            weight 0 and number -1.
         """
         from . import box_views, pipeline
 

@@ -113,16 +113,19 @@ def make_arrange(
 def make_evaluation_view(
     examples: BoxExamples, preprocessing: Preprocessing
 ) -> Callable[[Any], tuple[tf.Tensor, Truth]]:
-    """Returns a function from a record to what a network sees, and the number.
+    """Returns a function from a record to what a network sees, number and sizes.
 
     The image is whole and float32, resized by the rule of inference.
     """
 
     def view(record: Any) -> tuple[tf.Tensor, Truth]:
         image, _ = examples.image(record)
-        number = tf.cast(examples.number(record), tf.int32)
-        truth = {"number": number, "shape": tf.shape(image)[:2]}
         seen = evaluation_view(image, preprocessing)
+        truth = {
+            "number": tf.cast(examples.number(record), tf.int32),
+            "shape": tf.shape(image)[:2],
+            "size": tf.shape(seen)[:2],
+        }
         return tf.ensure_shape(seen, (None, None, 3)), truth
 
     return view
@@ -131,10 +134,10 @@ def make_evaluation_view(
 def make_filling() -> Filling:
     """Returns what fills up batches: black, and no image's number."""
     image = np.zeros((SMALLEST_PX, SMALLEST_PX, 3), np.float32)
-    shape = np.array([SMALLEST_PX] * 2, np.int32)
+    number, sides = np.int32(NO_NUMBER), np.array(image.shape[:2], np.int32)
     return Filling(
-        (image, {"number": np.int32(NO_NUMBER), "shape": shape}),
-        (np.float32(0), {"number": np.int32(NO_NUMBER), "shape": np.int32(0)}),
+        (image, {"number": number, "shape": sides, "size": sides}),
+        (np.float32(0), dict.fromkeys(("number", "shape", "size"), number)),
     )
 
 

@@ -79,24 +79,6 @@ def training_batches(
     )
 
 
-def validation_batches(
-    source: Source, recipe: Recipe, share: WorkerShard
-) -> tf.data.Dataset:
-    """Returns batches (images, truth, weights) as `BoxSource.validation_batches` does.
-
-    The truth has the size of the images besides, int32 `(batch, 2)`.
-    """
-
-    def with_size(images: Any, truth: Any, of_examples: Any) -> Any:
-        return images, {**truth, "size": _size(images)}, of_examples
-
-    return batches.validation_batches(source, recipe, share).map(with_size)
-
-
-def _size(images: Any) -> Any:
-    return without_truth(images, masks=False)["size"]
-
-
 def build_training_model(recipe: Recipe, source: Source) -> keras.Model:
     """Builds the model that learns; it is told the truth of the images.
 
@@ -226,7 +208,7 @@ DETECTION = Task(
     metric=Metric("ap", figure="ap", words="box AP"),
     load=load,
     training_batches=training_batches,
-    validation_batches=validation_batches,
+    validation_batches=batches.validation_batches,
     build_training_model=build_training_model,
     build_inference_model=build_inference_model,
     is_head=is_head,

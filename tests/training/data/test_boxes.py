@@ -197,6 +197,7 @@ def test_validation_sees_whole_images_resized_by_the_rule_of_inference(folder):
         assert weights == [1]
         # Two programs for one formula: a half may be rounded to either side.
         expected = resize_image(images[number], 32, 5 / 3)
+        assert truth["size"].tolist() == [list(expected.shape[:2])]
         assert np.abs(seen[0] - expected).max() <= 1
 
 
@@ -204,6 +205,8 @@ def test_rows_that_fill_up_a_batch_have_no_number(folder):
     found = list(load(folder).validation_batches(4).as_numpy_iterator())
     assert [weights.tolist() for *_, weights in found][-1] == [1, 1, 0, 0]
     assert found[-1][1]["number"].tolist() == [8, 9, -1, -1]
+    # Images that are filled up to their batch's largest keep their own.
+    assert found[0][1]["size"].tolist() == [[32, 53], [53, 32]] * 2
 
 
 def test_boxes_alone_make_batches_without_masks(tmp_path):
