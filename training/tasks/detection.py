@@ -9,7 +9,6 @@ import keras
 from keras import ops
 
 import keras_convnext
-from keras_convnext import weights
 from keras_convnext.detection import (
     TrainingSettings,
     detection_losses,
@@ -20,10 +19,9 @@ from keras_convnext.detection.training import without_truth
 
 from ..data.source import Source
 from ..evaluation.metric import Metric
-from ..recipes import starting_weights
 from ..recipes.recipe import Recipe
 from ..report.outcome import Outcome
-from . import batches
+from . import backbones, batches
 from .task import Evaluation, Measure, Rows, Task
 
 if TYPE_CHECKING:
@@ -32,10 +30,6 @@ if TYPE_CHECKING:
     from ..data.box_source import BoxSource
     from ..data.pipeline import WorkerShard
 
-_BUILDERS = {
-    "mask_rcnn": keras_convnext.MaskRCNN,
-    "cascade_mask_rcnn": keras_convnext.CascadeMaskRCNN,
-}
 # What the variables of the layers are called that no classifier has.
 _HEADS = ("pyramid_norm_", "fpn_", "rpn_", "box", "mask")
 
@@ -85,18 +79,12 @@ def build_training_model(recipe: Recipe, source: Source) -> keras.Model:
     Raises:
         ValueError: The recipe's fields make no model.
     """
-    start = starting_weights.resolve(recipe)
-    # A classifier's, which the backbone is built with.
-    named = start.name if isinstance(start, weights.PretrainedWeights) else ""
-    is_backbone = named in weights.list_weights()
     return training_model(
         recipe.detector,
-        named if is_backbone else recipe.variant,
-        len(source.classes),
-        weights=None if is_backbone else start,
         settings=_settings(recipe),
         stochastic_depth_rate=recipe.stochastic_depth_rate,
         dtype=recipe.precision,
+        **backbones.starting_point(recipe),
         **_arguments(recipe, source),
     )
 
@@ -111,16 +99,13 @@ def build_inference_model(
         trained: A model of `build_training_model`, whose weights it gets.
         source: The run's.
     """
-    model = _BUILDERS[recipe.detector](
-        recipe.variant,
-        len(source.classes),
+    model = keras_convnext.create(
+        f"{recipe.detector}_{recipe.variant}",
+        weights=None,
         dtype="float32",
         **_arguments(recipe, source),
     )
-    values = {variable.path: variable for variable in trained.weights}
-    for variable in model.weights:
-        variable.assign(values[variable.path])
-    return model
+    return backbones.with_weights_of(trained, model)
 
 
 def _settings(recipe: Recipe) -> TrainingSettings:
@@ -133,18 +118,14 @@ def _settings(recipe: Recipe) -> TrainingSettings:
 
 def _arguments(recipe: Recipe, source: Source) -> dict[str, Any]:
     """Returns what both models are built with."""
-    of_backbone = {
-        name: getattr(recipe, name)
-        for name in ("layer_scale_init_value", "patch_size")
-        if getattr(recipe, name) is not None
-    }
     return {
+        "classes": len(source.classes),
         "masks": source.has_masks,  # type: ignore[attr-defined]
         "channels": recipe.pyramid_channels,
         "units": recipe.head_units,
         "preprocessing": source.preprocessing,
         "seed": recipe.seed,
-        **of_backbone,
+        **backbones.arguments(recipe),
     }
 
 

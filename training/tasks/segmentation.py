@@ -9,16 +9,14 @@ import keras
 from keras import ops
 
 import keras_convnext
-from keras_convnext import weights
 from keras_convnext.segmentation.resizing import ResizeLike
 
 from ..data.source import Source
 from ..evaluation.label_maps import sum_up
 from ..evaluation.metric import Metric
-from ..recipes import starting_weights
 from ..recipes.recipe import Recipe
 from ..report.outcome import Outcome
-from . import batches, pixel_losses
+from . import backbones, batches, pixel_losses
 from .task import Evaluation, Measure, Rows, Task
 
 if TYPE_CHECKING:
@@ -73,16 +71,11 @@ def build_training_model(recipe: Recipe, source: Source) -> keras.Model:
     Raises:
         ValueError: The recipe's fields make no model.
     """
-    start = starting_weights.resolve(recipe)
-    # A classifier's, which the backbone is built with.
-    named = start.name if isinstance(start, weights.PretrainedWeights) else ""
-    is_backbone = named in weights.list_weights()
     model = _build(
         recipe,
         len(source.classes),
         source,
-        backbone=named if is_backbone else recipe.variant,
-        weights=None if is_backbone else start,
+        **backbones.starting_point(recipe),
         stochastic_depth_rate=recipe.stochastic_depth_rate,
         dropout_rate=recipe.dropout_rate,
         dtype=recipe.precision,
@@ -112,24 +105,19 @@ def build_inference_model(
         classifier_activation="softmax",
         dtype="float32",
     )
-    values = {variable.path: variable for variable in trained.weights}
-    for variable in model.weights:
-        variable.assign(values[variable.path])
-    return model
+    return backbones.with_weights_of(trained, model)
 
 
 def _build(
     recipe: Recipe, classes: int, source: Source, **arguments: Any
 ) -> keras.Model:
-    for name in ("layer_scale_init_value", "patch_size"):
-        if getattr(recipe, name) is not None:
-            arguments[name] = getattr(recipe, name)
     return keras_convnext.UPerNet(
         classes=classes,
         input_shape=(None, None, 3),
         head_channels=recipe.head_channels,
         preprocessing=source.preprocessing,
         seed=recipe.seed,
+        **backbones.arguments(recipe),
         **arguments,
     )
 
