@@ -86,8 +86,8 @@ class BoxSource(Source):
             - "boxes": y0, x0, y1, x1 in pixels, float32 `(batch, max_objects, 4)`, 0
               after the last one;
             - "classes": int32 `(batch, max_objects)`, -1 after the last one;
-            - "masks": 0 or 1, uint8 `(batch, max_objects, height, width)`, where the
-              data has masks;
+            - "masks": 0 or 1, uint8 `(batch, objects, height, width)`, of the most
+              objects of the batch, where the data has masks;
             - "seed": of what a step draws, int32 `(batch, 2)`.
 
         Raises:

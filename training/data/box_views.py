@@ -61,7 +61,9 @@ def make_collate(
     """Returns a function from training views and rows to batches of them.
 
     Images are filled up right and below with the mean color, and truths with objects of
-    class -1, up to the most that an image of the data has.
+    class -1, up to the most that an image of the data has: what a step draws would
+    depend on the other images otherwise. Masks, which are large and not drawn from, are
+    filled up to the most of the batch.
     """
     side = preprocessing.size_px if augmentation.is_square else None
     most = examples.max_objects
@@ -71,7 +73,7 @@ def make_collate(
     values: dict[str, np.generic] = dict.fromkeys(shapes, np.int32(0))
     values |= {"boxes": np.float32(0), "classes": np.int32(-1)}
     if examples.has_masks:
-        shapes["masks"] = [most, side, side]
+        shapes["masks"] = [None, side, side]
         values["masks"] = np.uint8(0)
 
     def collate(rows: tf.data.Dataset, count: int) -> tf.data.Dataset:
@@ -80,10 +82,15 @@ def make_collate(
         padded = apart.padded_batch(
             count, (([side, side],) * 3, shapes), (levels, values), drop_remainder=True
         )
-        return padded.map(
-            lambda channels, truth: (tf.stack(channels, -1), truth),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+        return padded.map(finished, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def finished(channels: Any, truth: Truth) -> tuple[tf.Tensor, Truth]:
+        if "masks" in truth:
+            # A step reads one of each image, even where there is none.
+            missing = tf.maximum(1 - tf.shape(truth["masks"])[1], 0)
+            paddings = [[0, 0], [0, missing], [0, 0], [0, 0]]
+            truth = {**truth, "masks": tf.pad(truth["masks"], paddings)}
+        return tf.stack(channels, -1), truth
 
     return collate
 

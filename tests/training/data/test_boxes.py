@@ -130,6 +130,22 @@ def test_truths_have_the_shapes_and_types_that_a_step_expects(folder):
     assert len(set(seeds)) == 10
 
 
+def test_masks_are_filled_up_to_the_most_of_their_batch_and_to_one(tmp_path):
+    made = content(4)
+    made["annotations"].append(annotation(99, 50, (0, 0, 9, 9)))
+    source = load(write_coco(tmp_path, made))
+    for augment in (PLAIN, BoxAugmentation(jitter=(1.0, 1.0))):
+        found = [truth for _, truth in batches(source, augment, batch=1)]
+        assert {truth["boxes"].shape for truth in found} == {(1, 3, 4)}
+        by_objects = sorted(
+            (int((truth["classes"] >= 0).sum()), truth["masks"].shape[1])
+            for truth in found
+        )
+        assert by_objects == [(0, 1), (2, 2), (2, 2), (3, 3)]
+        [empty] = [truth for truth in found if truth["classes"].max() < 0]
+        assert not empty["masks"].any()
+
+
 def test_wide_and_high_images_come_in_batches_of_their_own(folder):
     source = load(folder)
     found = batches(source, PLAIN)
