@@ -30,12 +30,15 @@ class BoxRecords:
             the random order of that number, given None in a fixed order. Objects have
             "bbox", ymin, xmin, ymax, xmax as shares of the image's sides, "label", and
             perhaps "is_crowd" and "area".
-        has_masks: False.
     """
 
     count: int
     stream: Callable[[int | None], tf.data.Dataset]
-    has_masks: bool = False
+
+    @property
+    def has_masks(self) -> bool:
+        """False: tensorflow-datasets has no masks of objects."""
+        return False
 
     @cached_property
     def max_objects(self) -> int:
@@ -71,8 +74,13 @@ class BoxRecords:
     def image(
         self, record: Any, window: Window | None = None
     ) -> tuple[tf.Tensor, Boxes]:
-        """Returns the decoded image and its objects."""
-        del window  # boxes would have to follow
+        """Returns the decoded image and its objects.
+
+        Raises:
+            ValueError: A window is given; boxes would have to follow.
+        """
+        if window is not None:
+            raise ValueError("Images with objects are read whole.")
         _, (contents, objects) = record
         image = decoding.encoded_part(contents, None)
         sides = tf.cast(tf.tile(tf.shape(image)[:2], [2]), tf.float32)
@@ -87,8 +95,12 @@ class BoxRecords:
     def masks(
         self, record: Any, kept: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor
     ) -> tf.Tensor:
-        """Raises: there are none."""
-        raise NotImplementedError("tensorflow-datasets has no masks of objects.")
+        """Returns none, as there are none.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("These objects have no masks.")
 
     def names(self) -> tuple[str, ...]:
         """Returns nothing: the records have no names."""

@@ -6,12 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from keras_convnext._data import forms
-from keras_convnext._data.coco_sets import CocoSet
 from keras_convnext._data.data_error import DataError, check_share
 from keras_convnext._files import cache_home
 from keras_convnext.preprocessing import DETECTION_IMAGE, Preprocessing
 
-from .box_examples import BoxExamples
 from .box_source import BoxSource
 from .readers import coco, tfds_boxes
 
@@ -48,11 +46,8 @@ def load(
     kind, rest = forms.parse(spec)
     whole = split if split in ("test", "all") else None
     is_path = ":" not in spec and Path(spec).expanduser().exists()
-    found: CocoSet | tfds_boxes.NamedBoxes
-    training: BoxExamples
-    validation: BoxExamples
     if kind == "coco" and rest:
-        found, training, validation = coco.load(
+        found = coco.load(
             rest,
             validation_share=validation_share,
             seed=seed,
@@ -64,15 +59,14 @@ def load(
         found = tfds_boxes.load(
             rest, data_dir=data_dir, validation_share=validation_share, whole=whole
         )
-        training, validation = found.train, found.validation
     else:
         words = f"{spec!r} names no images with objects. Give {forms.BOX_FORMS}."
         raise DataError(f"{words} {forms.proposal(spec)}".strip())
     return BoxSource(
         spec,
         found.classes,
-        training,
-        validation if split != "train" else training,
+        found.train,
+        found.validation if split != "train" else found.train,
         preprocessing or replace(DETECTION_IMAGE, size_px=size_px),
         found.skipped,
         found.notices,

@@ -128,6 +128,14 @@ def test_validation_has_the_numbers_of_the_annotations(source):
 
 
 def test_a_sheet_can_be_drawn(source):
+def test_what_records_do_not_have_is_refused(source):
+    record = next(iter(source.training.in_order()))
+    with pytest.raises(ValueError, match=r"^Images with objects are read whole\.$"):
+        source.training.image(record, window=(0, 0, 9, 9))
+    with pytest.raises(ValueError, match=r"^These objects have no masks\.$"):
+        source.training.masks(record, [0], [0], [0])
+
+
     recipe = replace(RECIPES["finetune_detect_small"], box_augmentation=PLAIN)
     assert box_preview.sheet(source, recipe, 2, 1).startswith(b"\x89PNG")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from keras_convnext._data import coco_sets
-from keras_convnext._data.coco_sets import CocoExample, CocoSet
+from keras_convnext._data.coco_sets import CocoExample
 from keras_convnext._files import legible
 
-from ..box_examples import BoxFiles
+from ..box_examples import BoxFiles, FoundBoxes
 from ..examples import Files
 from ..file_check import check_files
 from ..image_files import CheckedImage
@@ -26,7 +26,7 @@ def load(
     skip_bad_images: bool,
     cache: Path,
     whole: str | None = None,
-) -> tuple[CocoSet, BoxFiles, BoxFiles]:
+) -> FoundBoxes:
     """Reads, checks and splits the images that a `coco:` names.
 
     Args:
@@ -39,9 +39,6 @@ def load(
             the checks.
         whole: "test" or "all": that part alone, for training and validation alike. None
             looks for both.
-
-    Returns:
-        What was found, and its training and validation images.
 
     Raises:
         DataError: With all that is wrong.
@@ -62,11 +59,15 @@ def load(
         whole=whole,
         find_unreadable=find_unreadable,
     )
-    train, validation = (
-        _examples(part, checked, found.has_masks)
-        for part in (found.train, found.validation)
+    return FoundBoxes(
+        found.classes,
+        _examples(found.train, checked, found.has_masks),
+        _examples(found.validation, checked, found.has_masks),
+        skipped=found.skipped,
+        notices=found.notices,
+        drawn=found.drawn,
+        category_numbers=found.category_numbers,
     )
-    return found, train, validation
 
 
 def _examples(

@@ -82,12 +82,7 @@ def load(
     with silence(quiet):
         builder = open_builder(name, data_dir)
         image_key, label_key = _keys(name, builder.info)
-        prepare(name, builder)
-        splits = (
-            split_words(name, builder.info, validation_share)
-            if whole is None
-            else (whole_words(name, builder.info, whole),)
-        )
+        splits = prepared_splits(name, builder, validation_share, whole)
         parts = [_examples(builder, split, image_key, label_key) for split in splits]
     classes = tuple(builder.info.features[label_key].names)
     return Named(classes, parts[0], parts[-1], drawn="[" in splits[-1])
@@ -167,7 +162,48 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def prepare(name: str, builder: Any) -> None:
+def refuse_array_record(name: str, builder: Any, what: str) -> None:
+    """Makes sure that records can be read as a stream.
+
+    Args:
+        name: As in `load`.
+        builder: From `open_builder`.
+        what: What is joined to the images.
+
+    Raises:
+        DataError: They are prepared as ArrayRecord.
+    """
+    if _is_array_record(builder):
+        raise DataError(
+            f"{name!r} is prepared as ArrayRecord, of which {what} are not read; "
+            "prepare it as tfrecord."
+        )
+
+
+def prepared_splits(
+    name: str, builder: Any, validation_share: float, whole: str | None
+) -> tuple[str, ...]:
+    """Prepares a data set where that has not been done, and returns its splits.
+
+    Args:
+        name: As in `load`.
+        builder: From `open_builder`.
+        validation_share: As in `load`.
+        whole: As there.
+
+    Returns:
+        Those of training and of validation, or one, in tensorflow-datasets' words.
+
+    Raises:
+        DataError: It cannot be prepared, or has no such splits.
+    """
+    _prepare(name, builder)
+    if whole is not None:
+        return (_whole_words(name, builder.info, whole),)
+    return _split_words(name, builder.info, validation_share)
+
+
+def _prepare(name: str, builder: Any) -> None:
     """Downloads and prepares where that has not been done.
 
     Raises:
@@ -210,7 +246,7 @@ def _check_network(name: str, builder: Any) -> None:
         ) from error
 
 
-def split_words(name: str, info: Any, validation_share: float) -> tuple[str, str]:
+def _split_words(name: str, info: Any, validation_share: float) -> tuple[str, str]:
     """Returns the two splits, in tensorflow-datasets' words."""
     found = list(info.splits)
     if "train" not in found:
@@ -230,7 +266,7 @@ def split_words(name: str, info: Any, validation_share: float) -> tuple[str, str
     return f"train[{validation}:]", f"train[:{validation}]"
 
 
-def whole_words(name: str, info: Any, part: str) -> str:
+def _whole_words(name: str, info: Any, part: str) -> str:
     """Returns one part, or all of them, in tensorflow-datasets' words."""
     found = list(info.splits)
     if part == "test" and part not in found:

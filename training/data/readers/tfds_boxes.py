@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from keras_convnext._data.data_error import DataError
 
+from ..box_examples import FoundBoxes
 from ..box_records import BoxRecords
 from . import tfds
 
@@ -15,39 +15,13 @@ _KEYS = ("image", "objects")
 _OBJECT_KEYS = ("bbox", "label")
 
 
-@dataclass(frozen=True)
-class NamedBoxes:
-    """What was found under the name.
-
-    Attributes:
-        classes: Names in the order of the labels.
-        train: Training images.
-        validation: Validation images.
-        notices: Remarks worth a line each.
-        drawn: Whether the validation images are a share of the only split.
-        skipped: Nothing.
-    """
-
-    classes: tuple[str, ...]
-    train: BoxRecords
-    validation: BoxRecords
-    notices: tuple[str, ...] = ()
-    drawn: bool = False
-    skipped: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def category_numbers(self) -> tuple[int, ...]:
-        """The ids of the classes, which here are their numbers."""
-        return tuple(range(len(self.classes)))
-
-
 def load(
     name: str,
     *,
     data_dir: str | None,
     validation_share: float,
     whole: str | None = None,
-) -> NamedBoxes:
+) -> FoundBoxes:
     """Finds, prepares where needed, and opens a data set.
 
     Args:
@@ -63,12 +37,7 @@ def load(
     with tfds.silence():
         builder = tfds.open_builder(name, data_dir)
         classes = _classes(name, builder)
-        tfds.prepare(name, builder)
-        splits = (
-            tfds.split_words(name, builder.info, validation_share)
-            if whole is None
-            else (tfds.whole_words(name, builder.info, whole),)
-        )
+        splits = tfds.prepared_splits(name, builder, validation_share, whole)
         parts = [
             BoxRecords(
                 builder.info.splits[split].num_examples,
@@ -77,7 +46,14 @@ def load(
             for split in splits
         ]
     notice = f"{name}: the objects have boxes alone; tensorflow-datasets has no masks."
-    return NamedBoxes(classes, parts[0], parts[-1], (notice,), "[" in splits[-1])
+    return FoundBoxes(
+        classes,
+        parts[0],
+        parts[-1],
+        notices=(notice,),
+        drawn="[" in splits[-1],
+        category_numbers=tuple(range(len(classes))),
+    )
 
 
 def _classes(name: str, builder: Any) -> tuple[str, ...]:
@@ -90,9 +66,5 @@ def _classes(name: str, builder: Any) -> tuple[str, ...]:
             f"{name!r} does not hold objects with bbox and label; its features are "
             f"{', '.join(sorted(found)) or 'none'}. tfds:coco/2017 does."
         )
-    if builder.info.file_format.value == "array_record":
-        raise DataError(
-            f"{name!r} is prepared as ArrayRecord, of which boxes are not read; "
-            "prepare it as tfrecord."
-        )
+    tfds.refuse_array_record(name, builder, "boxes")
     return tuple(inner["label"].names)

@@ -84,12 +84,7 @@ def load(
     with tfds.silence():
         builder = tfds.open_builder(name, data_dir)
         _require_scene_parsing(name, builder)
-        tfds.prepare(name, builder)
-        splits = (
-            tfds.split_words(name, builder.info, validation_share)
-            if whole is None
-            else (tfds.whole_words(name, builder.info, whole),)
-        )
+        splits = tfds.prepared_splits(name, builder, validation_share, whole)
         streams = [tfds.stream_pairs(builder, split, *_KEYS) for split in splits]
         counts = [builder.info.splits[split].num_examples for split in splits]
     is_plain = _has_equal_channels(streams[0](None))
@@ -111,11 +106,7 @@ def _require_scene_parsing(name: str, builder: Any) -> None:
             f"tensorflow-datasets' data sets {NAME} is read. Write others as images "
             "and PNG masks, and give masks:DIR."
         )
-    if builder.info.file_format.value == "array_record":
-        raise DataError(
-            f"{name!r} is prepared as ArrayRecord, of which masks are not read; "
-            "prepare it as tfrecord."
-        )
+    tfds.refuse_array_record(name, builder, "masks")
 
 
 def _has_equal_channels(rows: tf.data.Dataset) -> bool:
