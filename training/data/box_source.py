@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,11 +47,6 @@ class BoxSource(Source):
     def has_masks(self) -> bool:
         """Whether the objects have masks, and not boxes alone."""
         return self.training.has_masks and self.validation.has_masks
-
-    @property
-    def max_objects(self) -> int:
-        """The most objects of a training image, at least 1; crowds are none."""
-        return self.training.max_objects
 
     # The augmentation is one of boxes, and the last batch is always left out.
     def train(  # type: ignore[override]
@@ -141,14 +137,14 @@ class BoxSource(Source):
         images = records.map(lambda record: self.validation.image(record)[0])
         yield from images.as_numpy_iterator()
 
+    @cached_property
     def annotations(self) -> dict[str, list[dict[str, Any]]]:
-        """Returns the validation images and all of their objects in COCO's format.
+        """The validation images and all of their objects in COCO's format.
 
-        Returns:
-            "images", "annotations" and "categories" of an instances file. An image's id
-            is its number from 0, a category's that of its class from 0. Boxes are left,
-            top, width and height in pixels of the image itself, as the data has them;
-            masks are run lengths. Crowds are there, too.
+        "images", "annotations" and "categories" of an instances file. An image's id is
+        its number from 0, a category's that of its class from 0. Boxes are left, top,
+        width and height in pixels of the image itself, as the data has them; masks are
+        run lengths. Crowds are there, too.
         """
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
@@ -170,18 +166,6 @@ class BoxSource(Source):
             "annotations": annotations,
             "categories": categories,
         }
-
-    def sample_images(  # type: ignore[override]
-        self, count: int
-    ) -> tuple[list[np.ndarray], list[dict[str, np.ndarray]]]:
-        """Returns some validation images and truths, taken evenly from the whole set.
-
-        Returns:
-            As `validation_images`, the smaller of `count` and the size of the set.
-        """
-        total = self.validation_examples
-        numbers = np.linspace(0, total - 1, min(count, total)).astype(int)
-        return self.validation_images(np.unique(numbers))
 
     # Own sizes cannot be stacked.
     def validation_images(  # type: ignore[override]

@@ -106,18 +106,6 @@ class MaskSource(Source):
             filling=mask_views.make_filling(len(self.classes)),
         )
 
-    def sample_images(  # type: ignore[override]
-        self, count: int
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Returns some validation images and masks, taken evenly from the whole set.
-
-        Returns:
-            As `validation_images`, the smaller of `count` and the size of the set.
-        """
-        total = self.validation_examples
-        numbers = np.linspace(0, total - 1, min(count, total)).astype(int)
-        return self.validation_images(np.unique(numbers))
-
     # Own sizes cannot be stacked.
     def validation_images(  # type: ignore[override]
         self, numbers: Any

@@ -137,7 +137,7 @@ def sum_up(
         source: Its `annotations` are the truth. Masks are measured where both it and
             the rows have some.
     """
-    truth, with_masks = source.annotations(), source.has_masks
+    truth, with_masks = source.annotations, source.has_masks
     shapes = [(image["height"], image["width"]) for image in truth["images"]]
     numbers = range(len(truth["categories"]))
     detections: list[dict[str, Any]] = []
@@ -156,26 +156,22 @@ def sum_up(
 
 
 def measure(
-    truth: Mapping[str, Any],
+    truth: dict[str, Any],
     detections: list[dict[str, Any]],
     with_masks: bool,
 ) -> DetectionResults:
     """Measures detections as COCO does.
 
     Args:
-        truth: COCO's instances: images and categories with ids from 0 on.
+        truth: COCO's instances: images and categories with ids from 0 on, annotations
+            from 1 on.
         detections: COCO's results, by the same ids.
         with_masks: Whether objects and detections have masks, which are to be measured.
     """
     import hotcoco
 
-    annotations = [
-        # pycocotools takes the id 0 for none: whoever compares counts from 1.
-        {**each, "id": place}
-        for place, each in enumerate(truth["annotations"], 1)
-    ]
-    known = hotcoco.COCO({**truth, "annotations": annotations})
-    counted = [a["category_id"] for a in annotations if not a.get("iscrowd")]
+    known = hotcoco.COCO(truth)
+    counted = [a["category_id"] for a in truth["annotations"] if not a.get("iscrowd")]
     images, classes = len(truth["images"]), len(truth["categories"])
     return DetectionResults(
         _precision(known, detections, "bbox", images),

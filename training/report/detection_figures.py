@@ -87,7 +87,7 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
     if len(classes) > 1:
         drawn["classes.png"] = by_class(results.best, classes)
     truth: dict[int, list[Any]] = {}
-    for each in source.annotations()["annotations"]:
+    for each in source.annotations["annotations"]:
         truth.setdefault(each["image_id"], []).append(each)
     total = source.validation_examples
     some = np.unique(np.linspace(0, total - 1, min(_SHOWN_IMAGES, total)).astype(int))

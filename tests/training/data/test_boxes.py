@@ -48,7 +48,7 @@ def test_a_folder_is_read_with_its_classes(folder):
     assert (source.train_examples, source.validation_examples) == (7, 3)
     assert source.drawn
     assert source.has_masks
-    assert source.max_objects == 2
+    assert source.training.max_objects == 2
     assert source.preprocessing.size_px == 32
 
 
@@ -57,7 +57,7 @@ def test_annotations_are_those_of_the_file_with_other_numbers(tmp_path):
     crowd = annotation(99, 51, (0, 0, 9, 9)) | {"iscrowd": 1}
     made["annotations"].append(crowd)
     source = load(write_coco(tmp_path, made))
-    found = source.annotations()
+    found = source.annotations
     assert found["categories"] == [
         {"id": 0, "name": "square"},
         {"id": 1, "name": "bar"},
@@ -77,7 +77,7 @@ def test_annotations_are_those_of_the_file_with_other_numbers(tmp_path):
     assert len({one["id"] for one in found["annotations"]}) == 7
     assert found["annotations"][0]["segmentation"]["size"] == [24, 40]
     assert json.loads(json.dumps(found)) == found
-    assert source.max_objects == 2  # Without the crowd.
+    assert source.training.max_objects == 2  # Without the crowd.
 
 
 def test_images_and_objects_come_as_they_were_written(folder):
@@ -234,7 +234,7 @@ def test_boxes_alone_make_batches_without_masks(tmp_path):
     for augment in (DETR, SQUARE):
         [(_, truth), *_] = batches(source, augment)
         assert truth.keys() == {"size", "boxes", "classes", "seed"}
-    assert "segmentation" not in source.annotations()["annotations"][0]
+    assert "segmentation" not in source.annotations["annotations"][0]
 
 
 def test_boxes_end_at_the_border_and_specks_are_not_learned(tmp_path):
@@ -247,7 +247,7 @@ def test_boxes_end_at_the_border_and_specks_are_not_learned(tmp_path):
     _, [truth] = source.validation_images([0])
     assert truth["boxes"].tolist() == [[0, 30, 7, 40]]
     # They count in evaluation, as they stand in the file.
-    assert [one["bbox"] for one in source.annotations()["annotations"]] == [
+    assert [one["bbox"] for one in source.annotations["annotations"]] == [
         [30, -2, 20, 9],
         [3, 3, 0.5, 9],
     ]

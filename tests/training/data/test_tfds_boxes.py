@@ -76,7 +76,8 @@ def source(request, tmp_path_factory):
 def test_objects_come_in_pixels_and_the_lack_of_masks_is_said(source):
     assert source.classes == ("bar", "square", "person")
     assert (source.train_examples, source.validation_examples) == (6, 2)
-    assert (source.has_masks, source.max_objects, source.drawn) == (False, 2, False)
+    assert (source.has_masks, source.drawn) == (False, False)
+    assert source.training.max_objects == 2
     assert "boxes alone; tensorflow-datasets has no masks" in source.notices[0]
     images, truths = source.validation_images([0, 1])
     assert sorted(image.shape for image in images) == [(24, 40, 3), (40, 24, 3)]
@@ -86,7 +87,7 @@ def test_objects_come_in_pixels_and_the_lack_of_masks_is_said(source):
 
 
 def test_annotations_have_the_crowds(source):
-    found = source.annotations()
+    found = source.annotations
     assert [image["id"] for image in found["images"]] == [0, 1]
     crowds = [one["iscrowd"] for one in found["annotations"]]
     assert crowds == [0, 0, 1]
@@ -120,14 +121,13 @@ def test_batches_are_the_same_wherever_the_epoch_begins(source):
 
 def test_validation_has_the_numbers_of_the_annotations(source):
     batches = list(source.validation_batches(1).as_numpy_iterator())
-    described = source.annotations()["images"]
+    described = source.annotations["images"]
     for number, (_, truth, _) in enumerate(batches):
         assert truth["number"].tolist() == [number]
         image = described[number]
         assert truth["shape"].tolist() == [[image["height"], image["width"]]]
 
 
-def test_a_sheet_can_be_drawn(source):
 def test_what_records_do_not_have_is_refused(source):
     record = next(iter(source.training.in_order()))
     with pytest.raises(ValueError, match=r"^Images with objects are read whole\.$"):
@@ -136,6 +136,7 @@ def test_what_records_do_not_have_is_refused(source):
         source.training.masks(record, [0], [0], [0])
 
 
+def test_a_sheet_can_be_drawn(source):
     recipe = replace(RECIPES["finetune_detect_small"], box_augmentation=PLAIN)
     assert box_preview.sheet(source, recipe, 2, 1).startswith(b"\x89PNG")
 

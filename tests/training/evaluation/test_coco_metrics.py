@@ -86,6 +86,9 @@ def square(x, y, side):
 
 def instances(boxes_by_image, classes=2):
     """COCO's instances of images of 100 x 80 pixels: class, x, y, side of each."""
+    objects = [
+        (number, *one) for number, boxes in enumerate(boxes_by_image) for one in boxes
+    ]
     return {
         "images": [
             {"id": number, "height": 80, "width": 100}
@@ -94,7 +97,7 @@ def instances(boxes_by_image, classes=2):
         "categories": [{"id": n, "name": f"class {n}"} for n in range(classes)],
         "annotations": [
             {
-                "id": 0,
+                "id": place,
                 "image_id": number,
                 "category_id": label,
                 "bbox": square(x, y, side),
@@ -102,8 +105,7 @@ def instances(boxes_by_image, classes=2):
                 "iscrowd": 0,
                 "segmentation": [[x, y, x + side, y, x + side, y + side, x, y + side]],
             }
-            for number, boxes in enumerate(boxes_by_image)
-            for label, x, y, side in boxes
+            for place, (number, label, x, y, side) in enumerate(objects, 1)
         ],
     }
 
@@ -170,7 +172,7 @@ def rows_of(boxes, **changes):
 
 
 def source_of(truth, has_masks=True):
-    return SimpleNamespace(annotations=lambda: truth, has_masks=has_masks)
+    return SimpleNamespace(annotations=truth, has_masks=has_masks)
 
 
 def test_rows_of_a_detector_that_is_right_have_ap_1():

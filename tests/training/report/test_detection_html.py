@@ -24,7 +24,7 @@ def outcome(tmp_path_factory):
     root = write_coco(tmp_path_factory.mktemp("data"), content())
     spec = f"coco:{root}/annotations/instances.json:{root}/images"
     source = boxes.load(spec, size_px=32, split="all")
-    truth = source.annotations()
+    truth = source.annotations
     found = []
     for each in truth["annotations"]:
         image, (x, y, width, height) = truth["images"][each["image_id"]], each["bbox"]
