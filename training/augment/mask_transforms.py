@@ -179,7 +179,7 @@ def choose_crop(
 
 
 def resize_mask_part(
-    mask: tf.Tensor, resized: tf.Tensor, place: tf.Tensor, size_px: tf.Tensor | int
+    mask: tf.Tensor, resized: tf.Tensor, place: tf.Tensor, size_px: int
 ) -> tf.Tensor:
     """Returns a part of a resized mask: the nearest label, as OpenCV finds it.
 
@@ -187,7 +187,7 @@ def resize_mask_part(
         mask: Labels `(height, width)`.
         resized: Height and width of the whole after resizing, int32 `(2,)`.
         place: Top and left of the part, int32 `(2,)`.
-        size_px: Its side, or height and width; less where the image ends before.
+        size_px: Its side; less where the image ends before.
     """
     sides = tf.shape(mask)
     for axis in range(2):
@@ -209,7 +209,7 @@ def nearest_places(
         sides: Height and width of the mask, int32.
         resized: As in `resize_mask_part`.
         place: As there.
-        size_px: As there.
+        size_px: The part's side, or height and width.
         axis: 0 for rows, 1 for columns.
     """
     steps = tf.cast(_places(resized, place, size_px, axis), tf.float64)
@@ -228,7 +228,7 @@ def resize_image_part(
         image: uint8 `(height, width, 3)`.
         resized: As in `resize_mask_part`.
         place: As there.
-        size_px: As there.
+        size_px: As in `nearest_places`.
 
     Returns:
         uint8, rounded. OpenCV's weights have 11 bits: it may be one level off.
