@@ -2,56 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_convnext.detection import overlay
 from keras_convnext.segmentation.palette import palette_for
 
-from ..data.box_examples import BoxExamples
 from ..data.box_source import BoxSource
 from ..recipes.recipe import Recipe
-from . import plots, preview
-
-# The most frequent classes are named below a sheet, so many at most.
-_MOST_NAMED = 24
-
-
-@dataclass(frozen=True, eq=False)
-class _FewBoxes:
-    """The images that a run begins with, the same in every epoch.
-
-    Attributes:
-        store: Where they are from.
-        seed: Of the run.
-        count: How many there are.
-        max_objects: The most of one of them; the store may have to be read for its own.
-    """
-
-    store: BoxExamples
-    seed: int
-    count: int
-    max_objects: int = 1
-
-    def in_order(self) -> tf.data.Dataset:
-        return self.store.shuffled(self.seed, 0).take(self.count)
-
-    def shuffled(self, seed: int, epoch: int) -> tf.data.Dataset:
-        """Returns them in their order, so that a row stays an image."""
-        del seed, epoch
-        return self.in_order()
-
-    def is_wide(self, record: tf.Tensor) -> tf.Tensor:
-        """Returns the same for all, for the same reason."""
-        del record
-        return tf.constant(True)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
+from . import preview
 
 
 def sheet(source: BoxSource, recipe: Recipe, count: int, draws: int) -> bytes:
@@ -70,14 +32,12 @@ def sheet(source: BoxSource, recipe: Recipe, count: int, draws: int) -> bytes:
         A PNG.
     """
     augment, seed = recipe.box_augmentation, recipe.seed
-    few = _FewBoxes(source.training, seed, min(count, source.train_examples))
-    alone = replace(source, validation=cast(BoxExamples, few))
+    few: Any = preview.first_examples(source.training, seed, count)
+    alone = replace(source, training=few, validation=few)
     images, truths = alone.validation_images(range(few.count))
-    most = max(1, *(len(truth["classes"]) for truth in truths))
-    few = replace(few, max_objects=most)
-    alone = replace(source, training=cast(BoxExamples, few))
-    numbers = [few.number(record) for record in few.in_order()]
     palette = palette_for(source.classes)
+    labels = np.concatenate([truth["classes"] for truth in truths])
+    counts = np.bincount(labels, minlength=len(source.classes))
     rows = [
         [image, draw_objects(image, truth, palette)]
         for image, truth in zip(images, truths, strict=True)
@@ -92,10 +52,10 @@ def sheet(source: BoxSource, recipe: Recipe, count: int, draws: int) -> bytes:
             rows[row].append(seen if augment.is_square else seen[:height, :width])
     return preview.draw_grid(
         rows,
-        preview.names_of(source.training, numbers),
+        preview.names_of(few),
         [[""] * (draws + 1)] * len(rows),
         plain=("image", "objects"),
-        legend=_legend(source.classes, palette, truths),
+        legend=preview.legend(source.classes, palette, counts),
     )
 
 
@@ -116,19 +76,3 @@ def draw_objects(
     boxes, classes = truth["boxes"][:count], truth["classes"][:count]
     masks = truth["masks"][:count] > 0 if "masks" in truth else None
     return overlay.draw_objects(image, boxes, classes, palette, masks)
-
-
-def _legend(
-    classes: tuple[str, ...],
-    palette: np.ndarray,
-    truths: Iterable[Mapping[str, np.ndarray]],
-) -> dict[str, tuple[float, ...]]:
-    """Returns the colors of the most frequent classes, in the classes' order."""
-    labels = np.concatenate([truth["classes"] for truth in truths])
-    counts = np.bincount(labels, minlength=len(classes))
-    order = np.argsort(-counts, kind="stable")[:_MOST_NAMED]
-    return {
-        plots.shorten(classes[label]): tuple(palette[label] / 255)
-        for label in sorted(order.tolist())
-        if counts[label]
-    }

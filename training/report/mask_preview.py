@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +10,7 @@ from keras_convnext.segmentation.palette import overlay
 
 from ..data.mask_source import MaskSource
 from ..recipes.recipe import Recipe
-from . import plots, preview
-
-# The classes with most pixels are named below a sheet, so many at most.
-_MOST_NAMED = 24
+from . import preview
 
 
 def sheet(source: MaskSource, recipe: Recipe, count: int, draws: int) -> bytes:
@@ -47,7 +43,9 @@ def sheet(source: MaskSource, recipe: Recipe, count: int, draws: int) -> bytes:
         )
         for epoch in range(draws)
     ]
-    palette = source.palette
+    classes, palette = source.classes, source.palette
+    numbers = np.concatenate([mask.ravel() for mask in masks])
+    counts = np.bincount(numbers[numbers < len(classes)], minlength=len(classes))
     rows = [
         [
             image,
@@ -58,24 +56,8 @@ def sheet(source: MaskSource, recipe: Recipe, count: int, draws: int) -> bytes:
     ]
     return preview.draw_grid(
         rows,
-        preview.names_of(source.training, list(few.records)),
+        preview.names_of(few),
         [[""] * (draws + 1)] * len(rows),
         plain=("image", "labels"),
-        legend=_legend(source, masks),
+        legend=preview.legend(classes, palette, counts),
     )
-
-
-def _legend(
-    source: MaskSource, masks: Sequence[np.ndarray]
-) -> dict[str, tuple[float, ...]]:
-    """Returns the colors of the classes with most pixels, in the classes' order."""
-    classes = len(source.classes)
-    counts = sum(
-        np.bincount(mask[mask < classes].ravel(), minlength=classes) for mask in masks
-    )
-    order = np.argsort(-np.asarray(counts), kind="stable")[:_MOST_NAMED]
-    return {
-        plots.shorten(source.classes[label]): tuple(source.palette[label] / 255)
-        for label in sorted(order.tolist())
-        if np.asarray(counts)[label]
-    }

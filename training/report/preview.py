@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,38 +26,48 @@ _LEGEND_INCHES = 1.4
 _LONGEST_NAME = 13
 # As in the sheets of a report: a class that has less of an image is not worth a word.
 _LEAST_SHARE = 0.005
+# Classes that are named below a sheet.
+_MOST_NAMED = 24
 
 
 @dataclass(frozen=True, eq=False)
 class FewExamples:
     """Some examples of a store, the same in every epoch.
 
+    All else is as in the store.
+
     Attributes:
         store: Where they are from.
-        records: Of these examples, one below the other.
+        records: Of these examples.
         count: How many there are.
     """
 
-    store: Examples
-    records: Any
+    store: Any
+    records: tf.data.Dataset
     count: int
+
+    @cached_property
+    def max_objects(self) -> int:
+        """The most objects of one of them; a store may have to be read for its own."""
+        found = (self.store.image(record)[1].classes for record in self.records)
+        return max(1, *map(len, found))
 
     def in_order(self) -> tf.data.Dataset:
         """Returns them in their order."""
-        return tf.data.Dataset.from_tensor_slices(self.records)
+        return self.records
 
     def shuffled(self, seed: int, epoch: int) -> tf.data.Dataset:
         """Returns them in their order, so that a row stays an image."""
         del seed, epoch
         return self.in_order()
 
-    def image(self, record: Any, window: Any = None) -> tuple[tf.Tensor, Any]:
-        """Returns the store's image of a record, and what is joined to it."""
-        return self.store.image(record, window)
+    def is_wide(self, record: Any) -> tf.Tensor:
+        """Returns the same for all, for the same reason."""
+        del record
+        return tf.constant(True)
 
-    def names(self) -> tuple[str, ...]:
-        """Returns nothing: a sheet has no use for them."""
-        return ()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
 
 
 def sheet(source: Source, recipe: Recipe, count: int, draws: int) -> bytes:
@@ -116,23 +127,37 @@ def in_words(augmentation: Augmentation | MaskAugmentation | BoxAugmentation) ->
 def first_examples(examples: Examples, seed: int, count: int) -> FewExamples:
     """Returns the examples that the first epoch begins with."""
     count = min(count, examples.count)
-    records = examples.shuffled(seed, 0).take(count).batch(count)
-    return FewExamples(examples, records.get_single_element(), count)
+    records = examples.shuffled(seed, 0).take(count).cache()
+    return FewExamples(examples, records, count)
 
 
-def names_of(examples: Examples, numbers: Sequence[Any]) -> list[str]:
-    """Returns what some images' files are called; nothing where nobody kept it.
-
-    Args:
-        examples: The store.
-        numbers: Rows of it, where it has names.
-    """
-    names = examples.names()
+def names_of(few: FewExamples) -> list[str]:
+    """Returns what the images' files are called; nothing where nobody kept it."""
+    names = few.names()
     if not names:
-        return [""] * len(numbers)
-    stems = [Path(names[int(row)]).stem for row in numbers]
+        return [""] * few.count
+    # Stores that have names have rows as records.
+    stems = [Path(names[int(row)]).stem for row in few.records]
     # Their ends differ: photographs are numbered.
     return [plots.end_of(stem, _LONGEST_NAME) for stem in stems]
+
+
+def legend(
+    classes: Sequence[str], palette: np.ndarray, counts: np.ndarray
+) -> dict[str, tuple[float, ...]]:
+    """Returns the colors of the most frequent classes, in the classes' order.
+
+    Args:
+        classes: Their names.
+        palette: Their colors, uint8 `(classes, 3)`.
+        counts: How often each is seen, `(classes,)`.
+    """
+    order = np.argsort(-counts, kind="stable")[:_MOST_NAMED]
+    return {
+        plots.shorten(classes[label]): tuple(palette[label] / 255)
+        for label in sorted(order.tolist())
+        if counts[label]
+    }
 
 
 def _mixture(target: np.ndarray, classes: Sequence[str]) -> str:
