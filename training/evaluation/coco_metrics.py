@@ -36,7 +36,7 @@ ERRORS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Precision:
+class CocoFigures:
     """COCO's figures of boxes, or of masks.
 
     Attributes:
@@ -81,13 +81,13 @@ class DetectionResults:
         objects: How many objects each class has, `(classes,)`; crowds left out.
     """
 
-    boxes: Precision
-    masks: Precision | None
+    boxes: CocoFigures
+    masks: CocoFigures | None
     detections: list[dict[str, Any]]
     objects: np.ndarray
 
     @property
-    def best(self) -> Precision:
+    def best(self) -> CocoFigures:
         """Figures of what decides: the masks, where there are any."""
         return self.masks or self.boxes
 
@@ -103,25 +103,21 @@ class DetectionResults:
         found = [each for each in self.detections if each["image_id"] == number]
         return sorted(found, key=lambda each: -each["score"])
 
-    def worst_images(self, count: int) -> np.ndarray:
-        """Returns the numbers of the images with the lowest AP, the worst first.
+    def by_class(self) -> dict[str, np.ndarray]:
+        """Returns AP of each class as "ap" and "ap50", and "mask_" before them."""
+        kinds = {"": self.boxes, "mask_": self.masks}
+        return {
+            f"{prefix}{name}": each.ap_by_class(threshold)
+            for prefix, each in kinds.items()
+            if each is not None
+            for name, threshold in (("ap", None), ("ap50", 0.5))
+        }
 
-        Args:
-            count: How many, at most.
-        """
+    def images_by_ap(self) -> np.ndarray:
+        """Returns the numbers of the images that have an AP, the worst first."""
         values = self.best.image_ap
         order = np.argsort(values, kind="stable")
-        return order[~np.isnan(values[order])][:count]
-
-    def best_images(self, count: int) -> np.ndarray:
-        """Returns the numbers of the images with the highest AP, the best first.
-
-        Args:
-            count: How many, at most.
-        """
-        values = self.best.image_ap
-        order = np.argsort(-values, kind="stable")
-        return order[~np.isnan(values[order])][:count]
+        return order[~np.isnan(values[order])]
 
 
 def sum_up(
@@ -174,11 +170,16 @@ def measure(
     counted = [a["category_id"] for a in truth["annotations"] if not a.get("iscrowd")]
     images, classes = len(truth["images"]), len(truth["categories"])
     return DetectionResults(
-        _precision(known, detections, "bbox", images),
-        _precision(known, detections, "segm", images) if with_masks else None,
+        _figures(known, detections, "bbox", images),
+        _figures(known, detections, "segm", images) if with_masks else None,
         detections,
         np.bincount(np.array(counted, int), minlength=classes),
     )
+
+
+def percent(value: float | None) -> str:
+    """Returns a figure in percent; a dash for -1, NaN and None: nothing counts."""
+    return "-" if value is None or not value >= 0 else f"{value:.1%}"
 
 
 # With a box, too, its area instead of the mask's would say which objects are small.
@@ -186,9 +187,9 @@ _KEYS = ("image_id", "category_id", "score")
 _SHAPES = {"bbox": "bbox", "segm": "segmentation"}
 
 
-def _precision(
+def _figures(
     truth: Any, detections: Sequence[dict[str, Any]], kind: str, images: int
-) -> Precision:
+) -> CocoFigures:
     import hotcoco
 
     keys = (*_KEYS, _SHAPES[kind])
@@ -203,7 +204,7 @@ def _precision(
     image_ap = np.full(images, np.nan)
     for number, summary in evaluation.image_diagnostics()["img_summary"].items():
         image_ap[number] = summary["ap"]
-    return Precision(
+    return CocoFigures(
         dict(zip(FIGURES, map(float, evaluation.stats), strict=True)),
         # All areas, and 100 detections an image.
         accumulated["precision"][:, :, :, 0, -1],

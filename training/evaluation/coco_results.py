@@ -10,6 +10,9 @@ import numpy as np
 from keras_convnext.detection.inference import Objects
 from keras_convnext.detection.paste import mask_parts
 
+# Of what is drawn and told; files and metrics have all.
+LEAST_SCORE = 0.3
+
 
 def to_results(
     objects: Objects, image_id: Any, shape: tuple[int, int], category_ids: Sequence[int]

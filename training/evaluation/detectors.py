@@ -12,7 +12,7 @@ from keras_convnext._messages import say
 from keras_convnext.detection import checkpoints
 from keras_convnext.detection.coco_classes import coco_category_ids
 
-from .coco_metrics import FIGURES, DetectionResults, sum_up
+from .coco_metrics import FIGURES, DetectionResults, percent, sum_up
 
 if TYPE_CHECKING:
     from keras_convnext.inference.detector import Detector
@@ -93,13 +93,7 @@ def figures_of(
         classes: The data's.
         labels: The model's classes.
     """
-    kinds = {"": results.boxes, "mask_": results.masks}
-    columns = {
-        f"{prefix}{name}": each.ap_by_class(threshold)
-        for prefix, each in kinds.items()
-        if each is not None
-        for name, threshold in (("ap", None), ("ap50", 0.5))
-    }
+    columns = results.by_class()
     return {
         **results.figures,
         "detections": len(results.detections),
@@ -147,16 +141,16 @@ def say_figures(figures: dict[str, Any]) -> None:
     say("           " + "".join(f"{name:>9}" for name in names))
     for kind, prefix in kinds.items():
         values = [figures[prefix + name] for name in FIGURES[:6]]
-        say(f"  {kind:<9}" + "".join(f"{_percent(value):>9}" for value in values))
+        say(f"  {kind:<9}" + "".join(f"{percent(value):>9}" for value in values))
     recall = ", ".join(
-        f"{_percent(figures[prefix + 'ar100'])} of the {kind}"
+        f"{percent(figures[prefix + 'ar100'])} of the {kind}"
         for kind, prefix in kinds.items()
     )
     say(f"  recall with 100 detections an image: {recall}")
     say(f"  images per second    {figures['images_per_second']:,.2f}")
     say("errors: what AP50 would gain without them")
     for name, row in figures["errors"].items():
-        say(f"  {name:<26}{row['count']:>9,}  {_percent(row['ap50']):>7}")
+        say(f"  {name:<26}{row['count']:>9,}  {percent(row['ap50']):>7}")
     _say_classes(figures["classes"], [f"{prefix}ap" for prefix in kinds.values()])
     for row in figures.get("published", ()):
         say(
@@ -178,10 +172,5 @@ def _say_classes(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None
     head = "".join(f"{heads[column]:>9}" for column in columns)
     say(f"  {'class':<{longest}}   objects{head}")
     for row in rows:
-        values = "".join(f"{_percent(row[column]):>9}" for column in columns)
+        values = "".join(f"{percent(row[column]):>9}" for column in columns)
         say(f"  {row['class']:<{longest}}  {row['objects']:>8,}{values}")
-
-
-def _percent(value: float | None) -> str:
-    """Returns a figure in percent; a dash where nothing counts."""
-    return "-" if value is None or value < 0 else f"{value:.1%}"

@@ -17,12 +17,10 @@ from keras_convnext.detection.overlay import draw_objects
 from keras_convnext.detection.paste import paste_masks
 from keras_convnext.segmentation.palette import palette_for
 
-from ..evaluation.coco_results import to_results
+from ..evaluation.coco_results import LEAST_SCORE, to_results
 from .file_stems import FileStems
 
 OVERLAYS, RECORD = "overlays", "predictions.json"
-# Of what is drawn and told; the JSON file has all.
-LEAST_SCORE = 0.3
 # How many lines of text an image's longer side would hold.
 _LINES = 45
 _LEAST_TEXT_PX = 10

@@ -7,23 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from keras_convnext import _files
 from keras_convnext.segmentation.palette import palette_for
 
-from ..evaluation.coco_metrics import DetectionResults, Precision
+from ..evaluation.coco_metrics import CocoFigures, DetectionResults, percent
+from ..evaluation.coco_results import LEAST_SCORE
 from . import plots
+from . import results as files
 from .outcome import Outcome
 
 if TYPE_CHECKING:
     from ..data.box_source import BoxSource
 
-# Of the predictions that are drawn; the metrics count all.
-LEAST_SCORE = 0.3
 _MOST_OBJECTS = 200
 _SHOWN_IMAGES = 8
 _BEST_IMAGES = 4
@@ -89,12 +87,12 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
     truth: dict[int, list[Any]] = {}
     for each in source.annotations["annotations"]:
         truth.setdefault(each["image_id"], []).append(each)
-    total = source.validation_examples
+    by_ap, total = results.images_by_ap(), source.validation_examples
     some = np.unique(np.linspace(0, total - 1, min(_SHOWN_IMAGES, total)).astype(int))
     for name, numbers in (
         ("predictions.png", some),
-        ("mistakes.png", results.worst_images(_WORST_IMAGES)),
-        ("best.png", results.best_images(_BEST_IMAGES)),
+        ("mistakes.png", by_ap[:_WORST_IMAGES]),
+        ("best.png", by_ap[::-1][:_BEST_IMAGES]),
     ):
         if not len(numbers):
             continue
@@ -113,7 +111,8 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
         ]
         drawn[name] = sheet(shown, classes)
         if name == "predictions.png":
-            _write_samples(outcome, images)
+            samples = {f"{place:02}.png": image for place, image in enumerate(images)}
+            files.write_samples(outcome.workdir, samples)
     return drawn
 
 
@@ -137,7 +136,7 @@ def precision_by_recall(results: DetectionResults) -> bytes:
         axes.plot(recalls, curve, color=plots.INK, lw=2, label="IoU 0.5 to 0.95")
         axes.set_ylim(0, 1.03)
         axes.set_ylabel("precision", color=plots.INK)
-        plots.dress(axes, f"{name}: AP {max(each.figures['ap'], 0):.1%}", "recall")
+        plots.dress(axes, f"{name}: AP {percent(each.figures['ap'])}", "recall")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda share, _: f"{share:.0%}")
     # Outside, where it covers no line.
@@ -150,13 +149,13 @@ def precision_by_recall(results: DetectionResults) -> bytes:
     return plots.png(figure)
 
 
-def by_class(precision: Precision, classes: Sequence[str]) -> bytes:
+def by_class(figures: CocoFigures, classes: Sequence[str]) -> bytes:
     """Draws AP of each class that has objects; of many classes those at both ends.
 
     Returns:
         A PNG.
     """
-    values = precision.ap_by_class()
+    values = figures.ap_by_class()
     order = np.argsort(-values, kind="stable")
     order = order[~np.isnan(values[order])]
     title, half = "AP of each class", _MOST_BARS // 2
@@ -178,19 +177,19 @@ def by_class(precision: Precision, classes: Sequence[str]) -> bytes:
     return plots.png(figure)
 
 
-def errors(precision: Precision) -> bytes:
+def errors(figures: CocoFigures) -> bytes:
     """Draws by how much AP would rise without each kind of error.
 
     Returns:
         A PNG.
     """
-    names = list(precision.error_counts)
-    costs = [100 * precision.error_costs[name] for name in names]
+    names = list(figures.error_counts)
+    costs = [100 * figures.error_costs[name] for name in names]
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
     bars = axes.barh(np.arange(len(names)), costs, color=plots.WRONG, height=0.7)
     counts = [
-        f"{cost:.1f} ({precision.error_counts[name]:,})"
+        f"{cost:.1f} ({figures.error_counts[name]:,})"
         for name, cost in zip(names, costs, strict=True)
     ]
     axes.bar_label(bars, counts, padding=3, color=plots.INK)
@@ -294,12 +293,3 @@ def _draw_objects(
                 bbox={"facecolor": own / 255, "edgecolor": "none", "pad": 0.8},
             )
     axes.imshow(pixels, interpolation="nearest")
-
-
-def _write_samples(outcome: Outcome, images: Sequence[np.ndarray]) -> None:
-    folder = outcome.workdir.images / "samples"
-    folder.mkdir(exist_ok=True)
-    _files.remove_partial(folder)
-    for number, image in enumerate(images):
-        with _files.replacing(folder / f"{number:02}.png") as partial:
-            partial.write_bytes(tf.io.encode_png(image).numpy())

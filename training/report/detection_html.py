@@ -9,12 +9,12 @@ import numpy as np
 
 from keras_convnext import _files, _page
 
-from ..evaluation.coco_metrics import FIGURES, DetectionResults
+from ..evaluation.coco_metrics import FIGURES, DetectionResults, percent
+from ..evaluation.coco_results import LEAST_SCORE
 from . import results as files
 from .outcome import Outcome
 from .progress import clock
 from .sections import left_out, next_steps, recipe_fields, summary
-from .segmentation_html import share, write_csv
 
 # In the order of the page: the title and a word on how to read it.
 _IMAGES = {
@@ -22,8 +22,8 @@ _IMAGES = {
     "predictions.png": (
         "Predictions",
         "Validation images at equal distances in their order: their objects, and "
-        "beside them what was found with a score of at least 0.3. AP50 is the image's "
-        "own.",
+        f"beside them what was found with a score of at least {LEAST_SCORE}. AP50 is "
+        "the image's own.",
     ),
     "mistakes.png": (
         "Lowest AP",
@@ -46,13 +46,6 @@ _IMAGES = {
     "classes.png": ("AP by class", ""),
 }
 _MOST_CLASSES = 150
-# Of classes.csv, after the class's name and its objects: whose figures, and the IoU.
-_COLUMNS = {
-    "ap": ("boxes", None),
-    "ap50": ("boxes", 0.5),
-    "mask_ap": ("masks", None),
-    "mask_ap50": ("masks", 0.5),
-}
 _WORDS = {
     "ap": "AP, IoU 0.5 to 0.95",
     "ap50": "AP50, IoU 0.5",
@@ -75,13 +68,12 @@ def write(outcome: Outcome) -> None:
 
     workdir, results = outcome.workdir, outcome.details
     names = files.image_names(outcome.source)
-    head, rows = class_rows(results, outcome.source.classes)
-    write_csv(workdir.classes, head, rows)
+    files.write_csv(workdir.classes, *class_rows(results, outcome.source.classes))
     found = np.bincount(
         [each["image_id"] for each in results.detections], minlength=len(names)
     )
     images = zip(names, found, results.best.image_ap, strict=True)
-    write_csv(workdir.validation, ("image", "detections", "ap50"), images)
+    files.write_csv(workdir.validation, ("image", "detections", "ap50"), images)
     drawn = detection_figures.draw(outcome, names)
     files.write_images(workdir, drawn)
     _files.write_text(workdir.report, page(outcome, drawn))
@@ -117,11 +109,7 @@ def class_rows(
     results: DetectionResults, classes: Sequence[str]
 ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     """Returns the head and the rows of classes.csv; NaN where there are no objects."""
-    columns = {
-        name: getattr(results, kind).ap_by_class(threshold)
-        for name, (kind, threshold) in _COLUMNS.items()
-        if getattr(results, kind) is not None
-    }
+    columns = results.by_class()
     rows = list(zip(classes, results.objects.tolist(), *columns.values(), strict=True))
     return ("class", "objects", *columns), rows
 
@@ -136,7 +124,7 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     return _page.figures(
         [
             *(
-                (known(metrics[name]), words)
+                (percent(metrics[name]), words)
                 for name, words in named.items()
                 if name in metrics
             ),
@@ -146,16 +134,11 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def known(value: float) -> str:
-    """Returns a figure of COCO's in percent; a dash for -1, where nothing counts."""
-    return "-" if value < 0 else f"{value:.1%}"
-
-
 def _twelve(results: DetectionResults) -> str:
     figures = results.figures
     kinds = {"": "boxes", **({"mask_": "masks"} if results.masks else {})}
     rows = [
-        (_WORDS[name], *(known(figures[prefix + name]) for prefix in kinds))
+        (_WORDS[name], *(percent(figures[prefix + name]) for prefix in kinds))
         for name in FIGURES
     ]
     head = ("", *kinds.values())
@@ -169,7 +152,7 @@ def _classes(results: DetectionResults, classes: Sequence[str]) -> str:
     # The lowest AP first; classes that are nowhere come last.
     rows.sort(key=lambda row: (np.isnan(row[-2]), row[-2]))
     lines = [
-        (name, f"{objects:,}", *map(share, values))
+        (name, f"{objects:,}", *map(percent, values))
         for name, objects, *values in rows[:_MOST_CLASSES]
     ]
     return _page.section(

@@ -8,11 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_convnext import _files
-
 from ..evaluation.metrics import Predictions
 from ..inference import saliency
-from . import insight_plots, plots
+from . import insight_plots, plots, results
 from .outcome import Outcome
 
 _SHEET_IMAGES = 40
@@ -74,7 +72,13 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
         model, shown, truths_shown[: len(shown)], classes
     )
     few = few[_spread(len(few), _SAMPLE_IMAGES)]
-    _write_samples(outcome, images[few], labels[few])
+    results.write_samples(
+        outcome.workdir,
+        {
+            plots.file_name(place, classes[labels[number]]): images[number]
+            for place, number in enumerate(few)
+        },
+    )
     return drawn
 
 
@@ -117,13 +121,3 @@ def _explained(
             )
         ]
     )
-
-
-def _write_samples(outcome: Outcome, images: np.ndarray, labels: np.ndarray) -> None:
-    folder = outcome.workdir.images / "samples"
-    folder.mkdir(exist_ok=True)
-    _files.remove_partial(folder)
-    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        name = plots.file_name(number, outcome.source.classes[label])
-        with _files.replacing(folder / name) as partial:
-            partial.write_bytes(tf.io.encode_png(image).numpy())

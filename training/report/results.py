@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 
 from keras_convnext import _files
 
@@ -56,9 +59,6 @@ def write_validation(
         classes: Their names in the order of the labels.
         predictions: What the model as it is saved says of the images, in their order.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("image", "true", "predicted", "probability"))
     answers = zip(
         names,
         predictions.labels,
@@ -66,9 +66,27 @@ def write_validation(
         predictions.confidence,
         strict=True,
     )
-    for name, label, answer, probability in answers:
-        writer.writerow((name, classes[label], classes[answer], f"{probability:.6g}"))
-    _files.write_text(workdir.validation, text.getvalue())
+    rows = (
+        (name, classes[label], classes[answer], float(probability))
+        for name, label, answer, probability in answers
+    )
+    write_csv(workdir.validation, ("image", "true", "predicted", "probability"), rows)
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a table; a number that there is none of, NaN, stays empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    for row in rows:
+        writer.writerow([_plain(cell) for cell in row])
+    _files.write_text(path, text.getvalue())
+
+
+def _plain(cell: Any) -> str:
+    if isinstance(cell, float):
+        return "" if np.isnan(cell) else f"{cell:.6g}"
+    return str(cell)
 
 
 def write_images(workdir: Workdir, drawn: Mapping[str, bytes]) -> None:
@@ -76,3 +94,15 @@ def write_images(workdir: Workdir, drawn: Mapping[str, bytes]) -> None:
     for name, png in drawn.items():
         with _files.replacing(workdir.images / name) as partial:
             partial.write_bytes(png)
+
+
+def write_samples(workdir: Workdir, images: Mapping[str, np.ndarray]) -> None:
+    """Writes images to try the model on, uint8, as PNGs by their file names."""
+    import tensorflow as tf
+
+    folder = workdir.images / "samples"
+    folder.mkdir(exist_ok=True)
+    _files.remove_partial(folder)
+    for name, image in images.items():
+        with _files.replacing(folder / name) as partial:
+            partial.write_bytes(tf.io.encode_png(image).numpy())

@@ -11,13 +11,13 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from keras_convnext import _files
 from keras_convnext.segmentation import inference
 from keras_convnext.segmentation.metrics import mean_iou
 from keras_convnext.segmentation.palette import overlay
 
 from ..evaluation.label_maps import LabelMapResults
 from . import plots
+from . import results as files
 from .outcome import Outcome
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
         titles = [plots.end_of(names[number]) for number in numbers]
         drawn[name] = sheet(shown, titles, classes, source.palette)
         if name == "predictions.png":
-            _write_samples(outcome, images)
+            samples = {f"{place:02}.png": image for place, image in enumerate(images)}
+            files.write_samples(outcome.workdir, samples)
     return drawn
 
 
@@ -149,12 +150,3 @@ def sheet(
 def _ignored(mask: np.ndarray, classes: int) -> int:
     """Returns the label of a mask's pixels that do not count."""
     return max(int(mask.max()), classes)
-
-
-def _write_samples(outcome: Outcome, images: Sequence[np.ndarray]) -> None:
-    folder = outcome.workdir.images / "samples"
-    folder.mkdir(exist_ok=True)
-    _files.remove_partial(folder)
-    for number, image in enumerate(images):
-        with _files.replacing(folder / f"{number:02}.png") as partial:
-            partial.write_bytes(tf.io.encode_png(image).numpy())

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,9 +45,9 @@ def write(outcome: Outcome) -> None:
     workdir, results = outcome.workdir, outcome.details
     names = files.image_names(outcome.source)
     rows = class_rows(results, outcome.source.classes)
-    write_csv(workdir.classes, ("class", "iou", "accuracy", "pixels"), rows)
+    files.write_csv(workdir.classes, ("class", "iou", "accuracy", "pixels"), rows)
     shares = zip(names, results.image_iou, strict=True)
-    write_csv(workdir.validation, ("image", "miou"), shares)
+    files.write_csv(workdir.validation, ("image", "miou"), shares)
     drawn = segmentation_figures.draw(outcome, names)
     files.write_images(workdir, drawn)
     _files.write_text(workdir.report, page(outcome, drawn))
@@ -96,22 +93,6 @@ def class_rows(
     ]
 
 
-def write_csv(path: Path, head: Sequence[str], rows: Any) -> None:
-    """Writes a table; a number that there is none of, NaN, stays empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    for row in rows:
-        writer.writerow([_plain(cell) for cell in row])
-    _files.write_text(path, text.getvalue())
-
-
-def _plain(cell: Any) -> str:
-    if isinstance(cell, float):
-        return "" if np.isnan(cell) else f"{cell:.6g}"
-    return str(cell)
-
-
 def _figures(metrics: Mapping[str, Any]) -> str:
     return _page.figures(
         (
@@ -141,7 +122,7 @@ def _classes(results: LabelMapResults, classes: Sequence[str]) -> str:
     # The lowest IoU first; classes that are nowhere come last.
     rows.sort(key=lambda row: (np.isnan(row[1]), row[1]))
     lines = [
-        (name, share(iou), share(accuracy), f"{pixels:,}", f"{pixels / total:.2%}")
+        (name, _share(iou), _share(accuracy), f"{pixels:,}", f"{pixels / total:.2%}")
         for name, iou, accuracy, pixels in rows[:_MOST_CLASSES]
     ]
     return _page.section(
@@ -149,7 +130,7 @@ def _classes(results: LabelMapResults, classes: Sequence[str]) -> str:
     )
 
 
-def share(value: float) -> str:
+def _share(value: float) -> str:
     """Returns a share in percent, a dash where there is none."""
     return "-" if np.isnan(value) else f"{value:.2%}"
 

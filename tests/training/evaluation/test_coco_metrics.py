@@ -143,7 +143,7 @@ def test_each_kind_of_error_is_counted():
     assert found.objects.tolist() == [2, 1]
 
 
-def test_the_worst_and_the_best_images_are_named():
+def test_images_are_named_by_their_ap():
     results = [
         detect(1, 0, square(10, 10, 20), 0.9),
         detect(0, 0, square(10, 10, 20), 0.9),
@@ -152,8 +152,7 @@ def test_the_worst_and_the_best_images_are_named():
     found = measure(TRUTH, results, with_masks=False)
     # In image 0 one of two objects is found: recalls of 0 to 0.5. Image 2 has nothing.
     np.testing.assert_allclose(found.boxes.image_ap, [51 / 101, 1, np.nan])
-    assert found.worst_images(5).tolist() == [0, 1]
-    assert found.best_images(5).tolist() == [1, 0]
+    assert found.images_by_ap().tolist() == [0, 1]
     scores = [each["score"] for each in found.of_image(0)]
     assert scores == [0.9, 0.3]
 
