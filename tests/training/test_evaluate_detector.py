@@ -1,17 +1,14 @@
 """`evaluate` on a detector, against pycocotools on the files themselves."""
 
-import contextlib
-import io
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from tests.color_boxes import NAMES, color_boxes
 from tests.training.data.coco_files import annotation
+from tests.training.evaluation import pycocotools_figures
 from training import evaluate_main
 from training.evaluation.coco_metrics import FIGURES
 
@@ -65,16 +62,10 @@ def test_figures_and_predictions_are_pycocotools(data, model, tmp_path, capsys):
     flags += [f"--{name}={file}" for name, file in files.items()]
     assert evaluate_main.main(["evaluate", *flags]) == 0
     figures = json.loads(files["out"].read_text())
+    truth = json.loads((data / "instances.json").read_text())
+    found = json.loads(files["predictions"].read_text())
     for kind, prefix in (("bbox", ""), ("segm", "mask_")):
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO(data / "instances.json")
-            found = json.loads(files["predictions"].read_text())
-            for each in found:
-                each.pop("bbox" if kind == "segm" else "segmentation")
-            evaluation = COCOeval(truth, truth.loadRes(found), kind)
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
+        evaluation = pycocotools_figures.evaluate(truth, found, kind)
         assert 0 < evaluation.stats[0] < 1
         for name, value in zip(FIGURES, evaluation.stats, strict=True):
             assert figures[prefix + name] == value

@@ -65,6 +65,7 @@ def test_a_mirrored_view_has_mirrored_boxes():
 def test_a_resized_view_has_resized_boxes_and_the_nearest_rows(size):
     found = numpy(transforms.resize(whole(), tf.constant(size)))
     factors = np.array([size[0] / HEIGHT, size[1] / WIDTH] * 2)
+    # Products in float32.
     np.testing.assert_allclose(found.boxes, BOXES * factors, rtol=1e-6)
     for own, side, length in zip(
         (found.rows, found.columns), size, (HEIGHT, WIDTH), strict=True

@@ -82,6 +82,7 @@ def test_objects_come_in_pixels_and_the_lack_of_masks_is_said(source):
     images, truths = source.validation_images([0, 1])
     assert sorted(image.shape for image in images) == [(24, 40, 3), (40, 24, 3)]
     [full] = [truth for truth in truths if len(truth["classes"])]
+    # Pixels were divided by the sides, and multiplied again, in float32.
     np.testing.assert_allclose(full["boxes"], BOXES[:2], atol=1e-4)
     assert full["classes"].tolist() == LABELS[:2]
 
@@ -92,6 +93,7 @@ def test_annotations_have_the_crowds(source):
     crowds = [one["iscrowd"] for one in found["annotations"]]
     assert crowds == [0, 0, 1]
     assert found["annotations"][0]["area"] == 9
+    # As above.
     np.testing.assert_allclose(
         found["annotations"][0]["bbox"], [4, 3, 16, 6], atol=1e-4
     )

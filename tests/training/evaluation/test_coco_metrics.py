@@ -1,35 +1,16 @@
 """COCO's figures against pycocotools', and what is wrong with detections."""
 
-import contextlib
-import copy
-import io
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from pycocotools import mask as run_lengths
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from keras_convnext.detection.paste import mask_parts, paste_masks
+from tests.training.evaluation import pycocotools_figures
 from tests.training.evaluation.generated_detections import BORDERS, generate
 from training.evaluation.coco_metrics import FIGURES, measure, sum_up
 from training.evaluation.coco_results import encode_part
-
-
-def evaluate_by_pycocotools(truth, results, kind):
-    # Masks are measured without boxes, whose areas would count instead.
-    other = {"bbox": "segmentation", "segm": "bbox"}[kind]
-    results = [{k: v for k, v in each.items() if k != other} for each in results]
-    with contextlib.redirect_stdout(io.StringIO()):
-        known = COCO()
-        known.dataset = copy.deepcopy(truth)
-        known.createIndex()
-        evaluation = COCOeval(known, known.loadRes(results), kind)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation
 
 
 @pytest.mark.parametrize(
@@ -43,7 +24,7 @@ def test_figures_are_pycocotools(images, classes):
     assert any(each["iscrowd"] for each in truth["annotations"])
     found = measure(truth, results, with_masks=True)
     for kind, figures in (("bbox", found.boxes), ("segm", found.masks)):
-        expected = evaluate_by_pycocotools(truth, results, kind)
+        expected = pycocotools_figures.evaluate(truth, results, kind)
         assert 0.1 < expected.stats[0] < 0.9
         ours = [figures.figures[name] for name in FIGURES]
         # The same sums in the same order: to the last digit.
@@ -51,6 +32,7 @@ def test_figures_are_pycocotools(images, classes):
         precision = expected.eval["precision"][:, :, :, 0, 2]
         np.testing.assert_array_equal(figures.by_recall, precision)
         by_class = precision[:, :, :-1].mean(axis=(0, 1))
+        # Means of the same float64 numbers, summed in another order.
         np.testing.assert_allclose(figures.ap_by_class()[:-1], by_class, rtol=1e-12)
         assert np.isnan(figures.ap_by_class()[-1])
         at_half = figures.ap_by_class(0.5)[:-1]
@@ -143,6 +125,22 @@ def test_each_kind_of_error_is_counted():
     assert found.objects.tolist() == [2, 1]
 
 
+@pytest.mark.parametrize(
+    ("box", "error"),
+    [(None, "missed"), (square(18, 10, 20), "localization")],
+)
+def test_an_error_costs_what_ap_50_would_gain_without_it(box, error):
+    # Of two objects one is found: AP50 is 51 / 101, and 1 without the error.
+    truth = instances([[(0, 10, 10, 20)], [(0, 10, 10, 20)]], classes=1)
+    results = [detect(1, 0, square(10, 10, 20), 0.9)]
+    if box is not None:
+        results.append(detect(0, 0, box, 0.8))
+    costs = measure(truth, results, with_masks=False).boxes.error_costs
+    assert {name for name, cost in costs.items() if cost} == {error}
+    # Float64, whose last digits depend on the order of sums.
+    assert costs[error] == pytest.approx(1 - 51 / 101, rel=1e-12)
+
+
 def test_images_are_named_by_their_ap():
     results = [
         detect(1, 0, square(10, 10, 20), 0.9),
@@ -179,6 +177,7 @@ def test_rows_of_a_detector_that_is_right_have_ap_1():
     rows = rows_of([[10, 10, 30, 30], [40, 60, 60, 80]])
     results = sum_up([rows], source_of(truth))
     names = ("ap", "ap75", "ap_small", "mask_ap", "mask_ap50", "mask_ar1")
+    # COCO adds the last digit of float64 to what it divides by.
     assert {name: results.figures[name] for name in names} == dict.fromkeys(
         names, pytest.approx(1, rel=1e-12)
     )
@@ -197,8 +196,7 @@ def test_a_box_that_is_no_number_finds_nothing():
     nothing = np.full((1, 4), np.nan)
     # pycocotools takes it for a perfect box.
     box = detect(0, 0, nothing[0].tolist(), 0.9)
-    with_id = [{**each, "id": 1} for each in truth["annotations"]]
-    believed = evaluate_by_pycocotools({**truth, "annotations": with_id}, [box], "bbox")
+    believed = pycocotools_figures.evaluate(truth, [box], "bbox")
     assert believed.stats[0] == pytest.approx(1)
     results = sum_up([rows_of(nothing)], source_of(truth))
     assert results.figures["ap"] == 0

@@ -52,7 +52,7 @@ def outcome(tmp_path_factory):
         **{"classes": 2, "epochs": 1, "kept_epoch": 1, "eval_examples": 6},
     }
     finished = Outcome(
-        resolve("finetune_segment_small"),
+        resolve("finetune_detect_small"),
         source,
         workdir,
         SimpleNamespace(name="mask_rcnn_test"),
@@ -84,7 +84,10 @@ def test_the_page_shows_figures_images_and_commands(outcome):
     for words in ("Mask AP", "50.0%", "Lowest AP", "Highest AP", "Errors", "predict"):
         assert words in page
     drawn = {path.name for path in outcome.workdir.images.glob("*.png")}
-    assert drawn == set(detection_html._IMAGES)
+    assert drawn == {
+        *("best.png", "classes.png", "curves.png", "errors.png", "mistakes.png"),
+        *("precision.png", "predictions.png"),
+    }
     for name in drawn:
         with Image.open(outcome.workdir.images / name) as image:
             assert image.width > 600
