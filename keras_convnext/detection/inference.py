@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_convnext.detection.paste import masks_of_parts
 from keras_convnext.preprocessing import WHOLE_MODES, Preprocessing
 from keras_convnext.segmentation.inference import resize_image, resized_shape
 
@@ -160,7 +161,11 @@ def objects_in_square(
     found = objects_of(outputs, (height, width), seen)
     boxes = np.minimum(found.boxes, np.array([height, width] * 2, np.float32))
     is_inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    masks = None if found.masks is None else found.masks[is_inside]
+    masks = found.masks
+    if masks is not None:
+        masks = masks_of_parts(
+            masks[is_inside], found.boxes[is_inside], boxes[is_inside]
+        )
     return Objects(
         boxes[is_inside], found.scores[is_inside], found.classes[is_inside], masks
     )

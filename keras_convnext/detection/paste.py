@@ -72,6 +72,26 @@ def mask_parts(
         yield rows, columns, row_weights @ mask @ column_weights.T >= threshold
 
 
+def masks_of_parts(masks: np.ndarray, boxes: Any, parts: Any) -> np.ndarray:
+    """Returns the masks of boxes that were cut off: of their parts, as many cells.
+
+    Args:
+        masks: float32 `(objects, h, w)`: probabilities within the boxes.
+        boxes: `(objects, 4)`: y0, x0, y1, x1.
+        parts: `(objects, 4)`: what is left of each box, with an area.
+    """
+    found = masks.copy()
+    for number in np.flatnonzero((boxes != parts).any(axis=1)):
+        box, part = boxes[number], parts[number]
+        # The cells of the part are the pixels that the box's mask is stretched over.
+        scales = np.tile(masks.shape[1:] / (part[2:] - part[:2]), 2)
+        y0, x0, y1, x1 = (box - np.tile(part[:2], 2)) * scales
+        _, rows = _weights(y0, y1, masks.shape[1], masks.shape[1])
+        _, columns = _weights(x0, x1, masks.shape[2], masks.shape[2])
+        found[number] = rows @ masks[number] @ columns.T
+    return found
+
+
 def _weights(
     start: np.float32, end: np.float32, cells: int, length: int
 ) -> tuple[slice, np.ndarray]:

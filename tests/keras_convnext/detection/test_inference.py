@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from keras_convnext.detection import find_objects
+from keras_convnext.detection import find_objects, paste_masks
 from keras_convnext.detection.coco_classes import coco_category_ids
-from keras_convnext.detection.inference import LONGEST_TO_SHORTEST
+from keras_convnext.detection.inference import LONGEST_TO_SHORTEST, objects_in_square
 from keras_convnext.image import evaluation_view
 from keras_convnext.preprocessing import DETECTION_IMAGE
 from keras_convnext.segmentation.inference import resize_image, resized_shape
@@ -68,3 +68,28 @@ def test_cocos_ids_leave_out_ten_of_ninety():
     ids = list(coco_category_ids().values())
     missing = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
     assert ids == [number for number in range(1, 91) if number not in missing]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_mask_keeps_its_place_where_its_box_reaches_out_of_the_image(turned):
+    """The image is the upper half of the square that a file of one size sees."""
+    image, box = (32, 64), [8, 10, 56, 50]
+    mask = np.zeros((28, 28), "float32")
+    mask[4:20] = 1
+    if turned:
+        image, box, mask = image[::-1], [10, 8, 50, 56], mask.T
+    outputs = {
+        "boxes": np.float32([box, [40, 40, 60, 60]]),
+        "scores": np.float32([0.9, 0.8]),
+        "classes": np.int32([1, 0]),
+        "count": np.int32(2),
+        "masks": np.stack([mask, mask]),
+    }
+    found = objects_in_square(outputs, image, 64)
+    np.testing.assert_array_equal(found.boxes, np.minimum([box], [image * 2]))
+    # The part's cells are half as high, and the ramp between two cells is straight
+    # where it passes the threshold.
+    np.testing.assert_array_equal(
+        paste_masks(found.masks, found.boxes, *image),
+        paste_masks(mask[None], [box], 64, 64)[:, : image[0], : image[1]],
+    )
