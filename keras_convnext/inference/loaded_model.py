@@ -109,7 +109,7 @@ def load_model_file(
     labels: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     if meaning.kind != "features":
-        labels, notices = _find_names(path, model, count_labels(model))
+        labels, notices = _find_names(path, model, meaning)
     preprocessing, normalizes, more = _find_preprocessing(
         path, model, meaning, size_px, normalization
     )
@@ -125,16 +125,16 @@ def load_model_file(
 
 
 def _find_names(
-    path: Path, model: Any, outputs: int | None
+    path: Path, model: Any, meaning: OutputMeaning
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the class names that a model carries, or those beside its file."""
-    if path.suffix not in WEIGHTS_ENDINGS:
-        return find_labels(path, outputs)
-    if names := getattr(model, "class_names", None):
-        return tuple(names), ()
-    if outputs in _IMAGENET_CLASSES:
-        return tuple(name for _, name in class_names(outputs)), ()
-    return find_labels(path, outputs)
+    outputs = count_labels(model)
+    if path.suffix in WEIGHTS_ENDINGS:
+        if names := getattr(model, "class_names", None):
+            return tuple(names), ()
+        if outputs in _IMAGENET_CLASSES:
+            return tuple(name for _, name in class_names(outputs)), ()
+    return find_labels(path, outputs, is_binary=meaning.kind != "objects")
 
 
 def load_published(name: str) -> LoadedModel:

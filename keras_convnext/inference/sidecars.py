@@ -31,15 +31,17 @@ def sidecar_folders(path: Path) -> Iterator[Path]:
 
 
 def find_labels(
-    path: Path, outputs: int | None
+    path: Path, outputs: int | None, *, is_binary: bool = True
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the class names of a model, and what there is to say about them.
 
     Args:
         path: The model's file, or a SavedModel's folder.
-        outputs: How many outputs it has. A model with one tells two classes apart: it
-            has two names, the second of which its output is the probability of, or
-            that one alone. None where it does not show; then any number fits.
+        outputs: How many outputs it has. None where it does not show; then any number
+            fits.
+        is_binary: Whether a model with one output tells two classes apart: it has two
+            names, the second of which its output is the probability of, or that one
+            alone.
 
     Returns:
         The names, by number where there is no labels.txt; and notices, a line each.
@@ -50,8 +52,9 @@ def find_labels(
     found = _read_labels(path)
     if found is None and outputs is None:
         raise ValueError(f"there is no {LABELS} beside {path}, which names its classes")
+    fitting = (1, 2) if outputs == 1 and is_binary else (outputs,)
     if found is None:
-        classes = max(outputs or 0, 2)
+        classes = fitting[-1] or 0
         notice = (
             f"no {LABELS} beside {path}: the classes are called class 0 to "
             f"class {classes - 1}"
@@ -59,7 +62,6 @@ def find_labels(
         return tuple(f"class {number}" for number in range(classes)), (notice,)
     place, contents = found
     text = decode_text(contents, place)
-    fitting = (1, 2) if outputs == 1 else (outputs,)
     if outputs is not None and len(text.lines) not in fitting:
         raise ValueError(
             f"{place} has {len(text.lines)} lines, but the model has {outputs} "

@@ -62,6 +62,16 @@ def test_one_output_has_one_name_or_those_of_0_and_1(tmp_path):
         find_labels(model, 1)
 
 
+def test_one_class_of_objects_is_one_name(tmp_path):
+    model = tmp_path / "model.keras"
+    assert find_labels(model, 1, is_binary=False)[0] == ("class 0",)
+    (tmp_path / LABELS).write_text("cell")
+    assert find_labels(model, 1, is_binary=False)[0] == ("cell",)
+    (tmp_path / LABELS).write_text("none\ncell")
+    with pytest.raises(ValueError, match=r"has 2 lines, but .* 1 output: give 1 line,"):
+        find_labels(model, 1, is_binary=False)
+
+
 def test_a_preprocessing_says_what_it_means_to_and_the_rest_is_usual(tmp_path):
     record = {"crop_mode": "squash", "interpolation": "bilinear", "antialias": False}
     (tmp_path / PREPROCESSING).write_text(json.dumps(record), "utf-8-sig")
