@@ -9,15 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_convnext.inference.images import view_image
-from keras_convnext.inference.loaded_model import LoadedModel, assume_geometry
+from keras_convnext.inference.images import is_one_image, view_image
+from keras_convnext.inference.loaded_model import LoadedModel, find_beside_export
 from keras_convnext.inference.outputs import Kind, OutputMeaning
 from keras_convnext.inference.readers import ExportedModel
-from keras_convnext.inference.sidecars import (
-    find_labels,
-    find_preprocessing,
-    find_record,
-)
+from keras_convnext.inference.sidecars import find_record
 from keras_convnext.preprocessing import KERAS_LOADER, Preprocessing
 
 # A step of an integer file's output, and half a step more.
@@ -85,7 +81,7 @@ class Classifier:
             >>> model("photo.jpg", top=1)
             [('daisy', 0.97)]
         """
-        if not isinstance(images, list | tuple) and getattr(images, "ndim", 3) < 4:
+        if is_one_image(images):
             return self([images], top)[0]
         answers = []
         for first in range(0, len(images), _AT_ONCE):
@@ -217,11 +213,7 @@ def from_export(path: Path, exported: ExportedModel) -> Classifier:
         ValueError: What lies beside it does not fit; one line.
     """
     outputs = exported.outputs or 0
-    labels, notices = find_labels(path, outputs)
-    preprocessing = find_preprocessing(path, exported.size_px)
-    if preprocessing is None:
-        preprocessing, notice = assume_geometry(path, exported.size_px, KERAS_LOADER)
-        notices = (*notices, notice)
+    labels, preprocessing, notices = find_beside_export(path, exported, KERAS_LOADER)
     meaning = _find_meaning(path, outputs)
 
     def probabilities(images: np.ndarray) -> np.ndarray:

@@ -17,11 +17,11 @@ from keras_convnext.detection.inference import (
     square_view,
 )
 from keras_convnext.inference.classifier import compile_forward, normalize_first
-from keras_convnext.inference.images import pixels_of
-from keras_convnext.inference.loaded_model import LoadedModel, assume_geometry
+from keras_convnext.inference.images import is_one_image, pixels_of
+from keras_convnext.inference.loaded_model import LoadedModel, find_beside_export
 from keras_convnext.inference.outputs import OutputMeaning
 from keras_convnext.inference.readers import ExportedModel
-from keras_convnext.inference.sidecars import find_labels, find_preprocessing
+from keras_convnext.inference.sidecars import LABELS
 from keras_convnext.preprocessing import DETECTION_IMAGE, Preprocessing
 from keras_convnext.segmentation.inference import with_open_size
 
@@ -76,7 +76,7 @@ class Detector:
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is no image.
+            ValueError: It is no image, or a class has no name.
 
         Example:
             >>> import keras_convnext
@@ -84,8 +84,15 @@ class Detector:
             >>> model("photo.jpg").names
             ('dog', 'person')
         """
-        if not isinstance(images, list | tuple) and getattr(images, "ndim", 3) < 4:
+        if is_one_image(images):
             found = self.find(pixels_of(images))
+            largest = max(found.classes, default=-1)
+            if largest >= len(self.labels):
+                raise ValueError(
+                    f"{self.name} finds class {largest}, counted from 0, but there are "
+                    f"{len(self.labels)} class names: {LABELS} beside it needs a line "
+                    "for each class"
+                )
             names = tuple(self.labels[number] for number in found.classes)
             return replace(found, names=names)
         return [self(each) for each in images]
@@ -128,11 +135,7 @@ def from_export(path: Path, exported: ExportedModel) -> Detector:
     Raises:
         ValueError: What lies beside it does not fit; one line.
     """
-    labels, notices = find_labels(path, exported.outputs)
-    preprocessing = find_preprocessing(path, exported.size_px)
-    if preprocessing is None:
-        preprocessing, notice = assume_geometry(path, exported.size_px, DETECTION_IMAGE)
-        notices = (*notices, notice)
+    labels, preprocessing, notices = find_beside_export(path, exported, DETECTION_IMAGE)
     seen, size_px = preprocessing, exported.size_px
 
     def find(image: np.ndarray) -> Objects:

@@ -33,6 +33,11 @@ def view_image(given: Any, preprocessing: Preprocessing) -> np.ndarray:
     return np.asarray(evaluation_view(tf.constant(pixels_of(given)), preprocessing))
 
 
+def is_one_image(given: Any) -> bool:
+    """Returns True for an image, and False for several: a list or a batch."""
+    return not isinstance(given, list | tuple) and getattr(given, "ndim", 3) < 4
+
+
 def pixels_of(given: Any) -> np.ndarray:
     """Returns an image's pixels, uint8 or float32 `(height, width, 3)` in 0..255.
 

@@ -19,6 +19,7 @@ from keras_convnext.inference.outputs import (
     find_output_meaning,
     read_recorded_loss,
 )
+from keras_convnext.inference.readers import ExportedModel
 from keras_convnext.inference.sidecars import (
     PREPROCESSING,
     find_labels,
@@ -32,6 +33,7 @@ from keras_convnext.preprocessing import (
     IMAGENET_STD,
     KERAS_LOADER,
     WHOLE_IMAGE,
+    WHOLE_MODES,
     Preprocessing,
 )
 from keras_convnext.segmentation import checkpoints as upernets
@@ -250,7 +252,7 @@ def _find_preprocessing(
     if found is None:
         if not normalizes and normalization is None:
             raise ValueError(_ask_for_normalization(path, normalizes))
-        found, notice = assume_geometry(
+        found, notice = _assume_geometry(
             path, size_px, _usual_preprocessing(model, meaning)
         )
         notices = (notice,)
@@ -292,7 +294,30 @@ def _ask_for_normalization(path: Path, seen: bool | None) -> str:
     )
 
 
-def assume_geometry(
+def find_beside_export(
+    path: Path, exported: ExportedModel, assumed: Preprocessing
+) -> tuple[tuple[str, ...], Preprocessing, tuple[str, ...]]:
+    """Returns an exported file's class names and preprocessing, and notices.
+
+    Args:
+        path: The file, or the SavedModel's folder.
+        exported: What was read from it.
+        assumed: How files of its kind see an image.
+
+    Raises:
+        ValueError: What lies beside it cannot be read, or does not fit; one line.
+    """
+    labels, notices = find_labels(path, exported.outputs)
+    preprocessing = find_preprocessing(path, exported.size_px)
+    if preprocessing is None:
+        preprocessing, notice = _assume_geometry(path, exported.size_px, assumed)
+        # Files for whole images settle themselves how they see them.
+        if assumed.crop_mode not in WHOLE_MODES:
+            notices = (*notices, notice)
+    return labels, preprocessing, notices
+
+
+def _assume_geometry(
     path: Path, size_px: int | None, assumed: Preprocessing
 ) -> tuple[Preprocessing, str]:
     """Returns the assumed preprocessing of images, and a line about it.

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from keras_convnext.inference.classifier import make_forward, normalize_first
-from keras_convnext.inference.images import pixels_of
-from keras_convnext.inference.loaded_model import LoadedModel, assume_geometry
+from keras_convnext.inference.images import is_one_image, pixels_of
+from keras_convnext.inference.loaded_model import LoadedModel, find_beside_export
 from keras_convnext.inference.outputs import OutputMeaning
 from keras_convnext.inference.readers import ExportedModel
-from keras_convnext.inference.sidecars import find_labels, find_preprocessing
 from keras_convnext.preprocessing import WHOLE_IMAGE, Preprocessing
 from keras_convnext.segmentation.inference import (
     logits_model,
@@ -89,7 +88,7 @@ class Segmenter:
             >>> model("photo.jpg").shape
             (480, 640)
         """
-        if not isinstance(images, list | tuple) and getattr(images, "ndim", 3) < 4:
+        if is_one_image(images):
             return self.label_map(pixels_of(images))
         return [self.label_map(pixels_of(each)) for each in images]
 
@@ -134,11 +133,7 @@ def from_export(path: Path, exported: ExportedModel) -> Segmenter:
     Raises:
         ValueError: What lies beside it does not fit; one line.
     """
-    labels, notices = find_labels(path, exported.outputs)
-    preprocessing = find_preprocessing(path, exported.size_px)
-    if preprocessing is None:
-        preprocessing, notice = assume_geometry(path, exported.size_px, WHOLE_IMAGE)
-        notices = (*notices, notice)
+    labels, preprocessing, notices = find_beside_export(path, exported, WHOLE_IMAGE)
     size_px, answer = exported.size_px, exported.answer
 
     def label_map(image: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ from PIL import Image
 import keras_convnext
 from keras_convnext.detection import find_objects
 from keras_convnext.inference.dense_outputs import finds_objects
-from keras_convnext.inference.detector import Detector
+from keras_convnext.inference.detector import Detector, from_export
+from keras_convnext.inference.readers import ExportedModel
 from keras_convnext.preprocessing import Preprocessing
 from tests.color_boxes import NAMES, color_boxes
 
@@ -71,6 +72,46 @@ def test_a_detector_without_files_beside_it_says_what_it_takes_for_granted(tmp_p
     assert (seen.size_px, seen.crop_mode) == (800, "fit")
     assert ["labels.txt" in line for line in model.notices] == [True, False]
     assert "resized to 800 px and keep their ratio" in model.notices[1]
+
+
+def test_a_detector_of_one_class_has_one_name(tmp_path):
+    model = keras_convnext.MaskRCNN("test_convnext2", 1, channels=8, units=8)
+    model.save(tmp_path / "model.keras")
+    assert keras_convnext.load(tmp_path / "model.keras").labels == ("class 0",)
+
+
+def exported(folder, size_px, names=NAMES):
+    """A file that finds the third class in the lower right quarter of any image."""
+
+    def answer(images):
+        height, width = images.shape[1:3]
+        return {
+            "boxes": np.float32([[[height / 2, width / 2, height, width]]]),
+            "scores": np.float32([[0.5]]),
+            "classes": np.int32([[2]]),
+            "count": np.int32([1]),
+        }
+
+    (folder / "labels.txt").write_text("\n".join(names))
+    file = folder / "model.tflite"
+    return from_export(file, ExportedModel("tflite", "boxes", size_px, None, answer))
+
+
+@pytest.mark.parametrize("size_px", [64, None])
+def test_an_export_takes_nothing_for_granted_about_how_it_sees_images(
+    tmp_path, size_px
+):
+    model = exported(tmp_path, size_px)
+    assert model.notices == ()
+    # With one size it sees a square, of which this image fills the upper 46 rows.
+    top = 16 if size_px is None else 32 * 32 / 46
+    np.testing.assert_allclose(model(IMAGE).boxes, [[top, 22.5, 32, 45]], rtol=1e-6)
+
+
+def test_class_names_that_are_too_few_are_said(tmp_path):
+    model = exported(tmp_path, None, NAMES[:2])
+    with pytest.raises(ValueError, match=r"finds class 2, .* 2 class names: labels"):
+        model(IMAGE)
 
 
 def test_a_detector_that_does_not_normalize_gets_normalized_images(tmp_path):
