@@ -237,9 +237,7 @@ def problems(train: ClassFolders, validation: ClassFolders | None) -> list[str]:
 
 def _unwritable(part: ClassFolders) -> list[str]:
     """Returns a line on class names that cannot be written into labels.txt."""
-    bad = [
-        name for name in part.by_class if legible(name) != name or not _one_line(name)
-    ]
+    bad = [name for name in part.by_class if not is_label(name)]
     if not bad:
         return []
     shown = first_few(repr(os.fsencode(name))[1:] for name in bad)
@@ -249,8 +247,9 @@ def _unwritable(part: ClassFolders) -> list[str]:
     ]
 
 
-def _one_line(name: str) -> bool:
-    return len(name.splitlines()) == 1
+def is_label(name: str) -> bool:
+    """Returns True for a name that labels.txt can hold: UTF-8, on one line."""
+    return name.encode("utf-8", "replace").decode().splitlines() == [name]
 
 
 def _splits_inside(part: ClassFolders) -> list[str]:

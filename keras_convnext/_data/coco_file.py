@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
+from unicodedata import normalize
 
 from keras_convnext._data import coco_masks
-from keras_convnext._data.class_folders import first_few
+from keras_convnext._data.class_folders import first_few, is_label
 from keras_convnext._data.data_error import DataError
 
 _LISTS = ("images", "annotations", "categories")
@@ -252,27 +253,29 @@ def _categories(entries: list[Any], file: Path) -> dict[int, str]:
     Raises:
         DataError: Numbers or names are missing, or not different.
     """
-    problems = _Findings(file)
-    for place, entry in enumerate(entries):
-        name = entry.get("name") if isinstance(entry, dict) else None
-        if not (isinstance(name, str) and name.strip() and _is_whole(entry.get("id"))):
-            reason = "no whole number under id, or no name"
-            problems.add("category", reason, _name_of(entry, place))
     if not entries:
         raise DataError(f'{file} names no classes: "categories" is empty.')
-    if not problems.entries:
-        for key, text in (
-            ("id", "an id that another one has"),
-            ("name", "a name twice"),
-        ):
-            counts = Counter(entry[key] for entry in entries)
-            for value, count in counts.items():
-                if count > 1:
-                    problems.add("category", text, str(value))
+    problems = _Findings(file)
+    found: dict[int, str] = {}
+    for place, entry in enumerate(entries):
+        known = entry if isinstance(entry, dict) else {}
+        number, name = known.get("id"), known.get("name")
+        name = normalize("NFC", name.strip()) if isinstance(name, str) else ""
+        called = _name_of(entry, place)
+        if not (name and _is_whole(number)):
+            problems.add("category", "no whole number under id, or no name", called)
+        elif not is_label(name):
+            problems.add("category", "a name that is not UTF-8, on one line", called)
+        elif number in found:
+            problems.add("category", "an id that another one has", str(number))
+        else:
+            found[number] = name
+    for name, count in Counter(found.values()).items():
+        if count > 1:
+            problems.add("category", "a name twice", name)
     if problems.entries:
         raise DataError("\n".join(problems.lines()))
-    named = {entry["id"]: entry["name"].strip() for entry in entries}
-    return dict(sorted(named.items()))
+    return dict(sorted(found.items()))
 
 
 def _images(

@@ -48,6 +48,12 @@ def test_labels_follow_the_rising_ids_of_categories(tmp_path):
     ]
 
 
+def test_names_of_classes_are_composed_without_spaces_around(tmp_path):
+    made = content()
+    made["categories"][0]["name"] = " ba\u0308r\n"
+    assert load(write_coco(tmp_path, made)).classes == ("square", "b\u00e4r")
+
+
 def test_images_of_one_file_are_split_by_share_and_seed(tmp_path):
     root = write_coco(tmp_path, content())
     found, again, other = load(root), load(root), load(root, seed=1)
@@ -121,6 +127,13 @@ MISTAKES = {
     "an id that another one has: 1 category (7)": append(
         "categories", {"id": 7, "name": "b"}
     ),
+    "a name twice: 1 category (häßlich)": lambda made: made["categories"].extend(
+        {"id": number, "name": name}
+        for number, name in ((8, "h\u00e4\u00dflich"), (9, " ha\u0308\u00dflich "))
+    ),
+    "not UTF-8, on one line: 2 categories (id 8, id 9)": lambda made: made[
+        "categories"
+    ].extend({"id": n, "name": name} for n, name in ((8, "a\nb"), (9, "a\ud800"))),
     "or no name: 1 category (number 3 of the list)": append("categories", {"name": 1}),
     "no file_name: 1 image (id 50)": without("images", "file_name"),
     "leads out of the folder of images: 1 image": change_image(file_name="../0.png"),
