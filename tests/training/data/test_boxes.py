@@ -268,3 +268,20 @@ def test_files_that_cannot_be_decoded_are_named_or_left_out(tmp_path):
 def test_other_forms_of_data_hold_no_objects(spec):
     with pytest.raises(DataError, match=r"Give coco:FILE\.json:IMAGES"):
         boxes.load(spec, size_px=32)
+
+
+def test_images_on_both_sides_of_the_split_and_black_ones_get_a_line(tmp_path):
+    root = write_coco(tmp_path, content(4))
+    both = content(4)
+    both["images"], both["annotations"] = both["images"][2:], both["annotations"][4:]
+    (root / "val.json").write_text(json.dumps(both))
+    spec = f"coco:{root}/annotations/instances.json,{root}/val.json:{root}/images"
+    found = boxes.load(spec, size_px=32).notices
+    last = root / "images/3.png"
+    assert found[-2] == f"One image is black throughout, as the file says: {last}."
+    assert found[-1].startswith(
+        "2 images are in both the training and the validation set (duplicates), so that"
+    )
+    assert f"{last} = {last}" in found[-1]
+    # There is but one side.
+    assert "black" in boxes.load(spec, size_px=32, split="all").notices[-1]

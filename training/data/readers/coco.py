@@ -14,8 +14,9 @@ from keras_convnext._files import legible
 
 from ..box_examples import BoxFiles, FoundBoxes
 from ..examples import Files
-from ..file_check import check_files
+from ..file_check import check_files, remarks
 from ..image_files import CheckedImage
+from . import same_images
 
 
 def load(
@@ -59,12 +60,19 @@ def load(
         whole=whole,
         find_unreadable=find_unreadable,
     )
+    parts = found.train, found.validation
+    train, validation = (_examples(part, checked, found.has_masks) for part in parts)
+    seen = [[checked[example.path] for example in part] for part in parts]
     return FoundBoxes(
         found.classes,
-        _examples(found.train, checked, found.has_masks),
-        _examples(found.validation, checked, found.has_masks),
+        train,
+        validation,
         skipped=found.skipped,
-        notices=found.notices,
+        notices=(
+            *found.notices,
+            *remarks({image.path: image for part in seen for image in part}),
+            *(same_images.in_both(*seen) if whole is None else ()),
+        ),
         drawn=found.drawn,
         category_numbers=found.category_numbers,
     )

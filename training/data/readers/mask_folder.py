@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_convnext._data.class_folders import first_few, remark
+from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._data.mask_classes import (
     MaskClasses,
@@ -32,7 +32,7 @@ from ..file_check import Unusable, check_files, remarks, unreadable
 from ..image_files import CheckedImage
 from ..mask_examples import MaskFiles
 from ..mask_files import CheckedMask, check_masks
-from . import mask_numbers
+from . import mask_numbers, same_images
 
 _Checked = tuple[MaskedImage, CheckedImage, CheckedMask]
 
@@ -112,7 +112,8 @@ def load(
         checked = [[one for part in checked for one in part]]
     examples = [_examples(part, classes) for part in checked]
     train, validation = examples[0], examples[-1]
-    images = {image.path: image for part in checked for _, image, _ in part}
+    seen = [[image for _, image, _ in part] for part in checked]
+    images = {image.path: image for part in seen for image in part}
     return MaskFolder(
         classes,
         train,
@@ -122,7 +123,7 @@ def load(
             *_beside(root, names),
             *(line for part in parts for line in part.notices),
             *remarks(images),
-            *(_shared(checked[0], checked[1]) if whole is None else ()),
+            *(same_images.in_both(*seen) if whole is None else ()),
             *mask_numbers.describe_reduced(said, classes),
             *mask_numbers.describe_absent(
                 train.pixels, validation.pixels, classes, numbers
@@ -248,18 +249,3 @@ def _beside(root: Path, names: Sequence[str]) -> list[str]:
         f"{root / IMAGES}: images beside {names[0]}/, ignored: "
         f"{first_few(file.name for file in files)}."
     ]
-
-
-def _shared(train: Sequence[_Checked], validation: Sequence[_Checked]) -> list[str]:
-    """Returns a line on images that are for training and for validation."""
-    trained = {image.digest: pair.image for pair, image, _ in train if image.digest}
-    both = [
-        f"{pair.image} = {trained[image.digest]}"
-        for pair, image, _ in validation
-        if image.digest in trained
-    ]
-    words = (
-        "in both the training and the validation set (duplicates), so that the "
-        "validation figures are too good"
-    )
-    return [remark(both, f"is {words}", f"are {words}")] if both else []

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from keras_convnext._data.class_folders import remark
+
+from ..image_files import CheckedImage
+
+_IN_BOTH = (
+    "in both the training and the validation set (duplicates), so that the validation "
+    "figures are too good"
+)
 
 
 class _Place(NamedTuple):
@@ -47,16 +54,31 @@ def notices(
         elif len(trained) in (0, len(same)):
             repeated.append((str(same[0].file), str(same[1].file)))
     kinds = (
-        (
-            leaked,
-            "in both the training and the validation set (duplicates), so that the "
-            "validation figures are too good",
-        ),
+        (leaked, _IN_BOTH),
         (ambiguous, "in two classes or more (duplicates)"),
         (repeated, "in their class twice or more (duplicates)"),
     )
-    return [
-        remark(map(" = ".join, pairs), f"is {words}", f"are {words}")
-        for pairs, words in kinds
-        if pairs
+    return [line for pairs, words in kinds for line in _remark(pairs, words)]
+
+
+def in_both(
+    train: Sequence[CheckedImage], validation: Sequence[CheckedImage]
+) -> list[str]:
+    """Returns a line on images that are for training and for validation.
+
+    Args:
+        train: Images without classes that are trained on.
+        validation: Those that the model is evaluated on.
+    """
+    trained = {image.digest: image.path for image in train if image.digest}
+    both = [
+        (str(image.path), str(trained[image.digest]))
+        for image in validation
+        if image.digest in trained
     ]
+    return _remark(both, _IN_BOTH)
+
+
+def _remark(pairs: Sequence[tuple[str, str]], words: str) -> list[str]:
+    named = map(" = ".join, pairs)
+    return [remark(named, f"is {words}", f"are {words}")] if pairs else []
