@@ -40,6 +40,11 @@ def legible(name: object) -> str:
     return os.fsencode(str(name)).decode("utf-8", "backslashreplace")
 
 
+def why_no_folder(path: Path) -> str:
+    """Returns what to say of a path that is no folder."""
+    return "is a file, not a folder" if path.exists() else "does not exist"
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a name to write to; the file gets its real name when all went well.

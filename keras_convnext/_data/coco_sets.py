@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from keras_convnext._data import coco_file, forms
 from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.coco_file import CocoFile, CocoImage
 from keras_convnext._data.data_error import DataError, SplitError
+from keras_convnext._data.draw_split import draw_split
 from keras_convnext._data.image_size import read_upright_size
-from keras_convnext._files import legible
+from keras_convnext._files import legible, why_no_folder
 
 # From files to those that cannot be used, and why.
 FindUnreadable = Callable[[Sequence[Path]], Mapping[Path, str]]
@@ -112,7 +111,13 @@ def load(
         raise DataError("\n".join([*problems, *nothing]))
     drawn = len(parts) == 1 and whole is None
     if drawn:
-        parts = list(_draw(places[0].file, parts[0], validation_share, seed))
+        if len(parts[0]) < 2:
+            raise SplitError(
+                f"{places[0].file} has one image, which cannot be split into training "
+                "and validation. Add images, or give two files: "
+                "coco:TRAIN.json,VAL.json:IMAGES"
+            )
+        parts = list(draw_split(parts[0], validation_share, seed))
     elif whole is not None:
         parts = [tuple(example for part in parts for example in part)]
     masks = [file.has_masks for file in files if file.has_masks is not None]
@@ -166,22 +171,19 @@ def _find_places(rest: str) -> dict[str, _Place]:
     if len(files) > 2:
         raise DataError(f"coco:{rest} names {len(files)} files. {_FORMS}.")
     if not images.is_dir():
-        what = "is a file, not a folder" if images.exists() else "does not exist"
-        raise DataError(f"The folder of images {images} {what}.")
+        raise DataError(f"The folder of images {images} {why_no_folder(images)}.")
     return dict(zip(_PARTS, (_Place(file, images) for file in files), strict=False))
 
 
 def _places_below(rest: str) -> dict[str, _Place]:
     root = Path(rest).expanduser()
     if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise DataError(f"{root} {what}. {_FORMS}.")
-    bases = (root / "annotations", root)
+        raise DataError(f"{root} {why_no_folder(root)}. {_FORMS}.")
     found = {}
     for part, word in _PARTS.items():
-        if file := _only(bases, f"instances_{word}*.json"):
+        if file := _only(root, f"instances_{word}*.json"):
             found[part] = _Place(file, _folder_of_images(root, file))
-    if not found and (file := _only(bases, "instances*.json")):
+    if not found and (file := _only(root, forms.INSTANCES)):
         found["train"] = _Place(file, _folder_of_images(root, file))
     if not found:
         inside = first_few(sorted(entry.name for entry in root.iterdir()))
@@ -192,27 +194,24 @@ def _places_below(rest: str) -> dict[str, _Place]:
     return found
 
 
-def _only(bases: Sequence[Path], pattern: str) -> Path | None:
-    """Returns the file of that name in the first folder that has one."""
-    for base in bases:
-        files = sorted(base.glob(pattern))
-        if len(files) > 1:
-            names = first_few(file.name for file in files)
-            raise DataError(f"{base} has several: {names}. {_FORMS}.")
-        if files:
-            return files[0]
-    return None
+def _only(root: Path, pattern: str) -> Path | None:
+    """Returns the file of that name below a folder; None where there is none."""
+    files = forms.instances_below(root, pattern)
+    if len(files) > 1:
+        names = first_few(file.name for file in files)
+        raise DataError(f"{files[0].parent} has several: {names}. {_FORMS}.")
+    return files[0] if files else None
 
 
 def _folder_of_images(root: Path, file: Path) -> Path:
     part = file.stem.removeprefix("instances").strip("_")
-    candidates = (root / part, root / "images" / part, root / "images")
+    names = [part, f"images/{part}"] if part else []
+    candidates = [root / name for name in (*names, "images")]
     for folder in candidates:
-        if folder.is_dir() and folder != root:
+        if folder.is_dir():
             return folder
     raise DataError(
-        f"The images of {file} are in none of "
-        f"{first_few(folder for folder in candidates if folder != root)}. {_FORMS}."
+        f"The images of {file} are in none of {first_few(candidates)}. {_FORMS}."
     )
 
 
@@ -261,24 +260,6 @@ def _unlike(example: CocoExample) -> str:
     if is_turned and (width, height) == (image.height, image.width):
         return f"{text}, which do not turn it as its EXIF note does"
     return text
-
-
-def _draw(
-    file: Path, examples: Sequence[CocoExample], share: float, seed: int
-) -> tuple[tuple[CocoExample, ...], tuple[CocoExample, ...]]:
-    """Splits images at random, at least one on either side."""
-    if len(examples) < 2:
-        raise SplitError(
-            f"{file} has one image, which cannot be split into training and "
-            "validation. Add images, or give two files: coco:TRAIN.json,VAL.json:IMAGES"
-        )
-    count = min(max(1, round(len(examples) * share)), len(examples) - 1)
-    order = np.random.default_rng(seed).permutation(len(examples))
-    chosen = set(order[:count].tolist())
-    parts: tuple[list[CocoExample], list[CocoExample]] = ([], [])
-    for number, one in enumerate(examples):
-        parts[number in chosen].append(one)
-    return tuple(parts[0]), tuple(parts[1])
 
 
 def _describe(

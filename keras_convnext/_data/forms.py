@@ -28,7 +28,7 @@ _KIND_BY_ENDING = {
     ".record": "tfrecord",
 }
 _MASK_FOLDERS = ("images", "annotations")
-_INSTANCES = ("instances*.json", "annotations/instances*.json")
+INSTANCES = "instances*.json"
 # What a folder or a word holds that classes of images are not made of, and whom for.
 _OTHER_TASKS = {
     "masks": ("masks, a number a pixel", "segment"),
@@ -36,7 +36,7 @@ _OTHER_TASKS = {
 }
 # What tensorflow-datasets writes beside a data set that it has prepared.
 _INFO = "dataset_info.json"
-_TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".parquet")
+_TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".xlsx", ".parquet")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 _TABLE = (
     "Labels in a table are not read; copy each image into a folder named after its "
@@ -75,6 +75,12 @@ def prepared_in(path: str) -> str | None:
     numbered = [v for v in versions if v.name.replace(".", "").isdigit()]
     by_number = sorted(numbered, key=lambda v: [int(n) for n in v.name.split(".")])
     return str(by_number[-1]) if by_number else None
+
+
+def instances_below(folder: Path, pattern: str = INSTANCES) -> list[Path]:
+    """Returns COCO's files of that name: in annotations/, or else in the folder."""
+    found = sorted((folder / "annotations").glob(pattern))
+    return found or sorted(folder.glob(pattern))
 
 
 def proposal(spec: str, flag: str = "data") -> str:
@@ -137,7 +143,7 @@ def for_other_tasks(kind: str, rest: str) -> str | None:
 def _kind_of_folder(folder: Path) -> str:
     if prepared_in(str(folder)) is not None:
         return "tfds"
-    if any(True for pattern in _INSTANCES for _ in folder.glob(pattern)):
+    if instances_below(folder):
         return "coco"
     if all((folder / name).is_dir() for name in _MASK_FOLDERS):
         return "masks"

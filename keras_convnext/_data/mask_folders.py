@@ -14,7 +14,7 @@ from keras_convnext._data.class_folders import (
     first_few,
 )
 from keras_convnext._data.data_error import DataError
-from keras_convnext._files import is_image
+from keras_convnext._files import is_image, why_no_folder
 
 IMAGES, ANNOTATIONS = "images", "annotations"
 MASK_SUFFIX = ".png"
@@ -101,8 +101,7 @@ def find_parts(root: Path) -> dict[str, str]:
 
 def _require_folders(root: Path) -> None:
     if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise DataError(f"The data folder {root} {what}.")
+        raise DataError(f"The data folder {root} {why_no_folder(root)}.")
     for name in (IMAGES, ANNOTATIONS):
         if not (root / name).is_dir():
             inside = first_few(sorted(e.name for e in root.iterdir()))

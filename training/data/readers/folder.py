@@ -16,7 +16,8 @@ import numpy as np
 from keras_convnext._data import class_folders
 from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError, SplitError
-from keras_convnext._files import legible
+from keras_convnext._data.draw_split import draw_split
+from keras_convnext._files import legible, why_no_folder
 
 from .. import image_files as images
 from ..examples import Files
@@ -183,18 +184,14 @@ def split(by_class: _ByClass, share: float, seed: int) -> tuple[_ByClass, _ByCla
     kept: dict[str, tuple[Path, ...]] = {}
     validation: dict[str, tuple[Path, ...]] = {}
     for name, files in sorted(by_class.items()):
-        count = min(max(1, round(len(files) * share)), len(files) - 1)
-        chosen = set(generator.permutation(len(files))[:count].tolist())
-        validation[name] = tuple(f for i, f in enumerate(files) if i in chosen)
-        kept[name] = tuple(f for i, f in enumerate(files) if i not in chosen)
+        kept[name], validation[name] = draw_split(files, share, generator)
     return kept, validation
 
 
 def _existing(path: str) -> Path:
     root = Path(path).expanduser()
     if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise DataError(f"The data folder {root} {what}.")
+        raise DataError(f"The data folder {root} {why_no_folder(root)}.")
     return root
 
 

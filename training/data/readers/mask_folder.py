@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError, SplitError
+from keras_convnext._data.draw_split import draw_split
 from keras_convnext._data.mask_classes import (
     MaskClasses,
     missing_classes,
@@ -107,7 +108,12 @@ def load(
     mask_numbers.refuse_unknown(root / ANNOTATIONS, masks, classes)
     drawn = len(parts) == 1 and whole is None
     if drawn:
-        checked = list(_draw(root, checked[0], validation_share, seed))
+        if len(checked[0]) < 2:
+            raise SplitError(
+                f"{root} has one image, which cannot be split into training and "
+                "validation. Add images, or make images/train and images/val yourself."
+            )
+        checked = [list(x) for x in draw_split(checked[0], validation_share, seed)]
     elif whole is not None:
         checked = [[one for part in checked for one in part]]
     examples = [_examples(part, classes) for part in checked]
@@ -205,24 +211,6 @@ def _check(
         raise DataError("\n".join(problems))
     unused: list[Unusable] = [*bad, *bad_masks]
     return checked, tuple((legible(one.path), one.problem) for one in unused)
-
-
-def _draw(
-    root: Path, checked: Sequence[_Checked], share: float, seed: int
-) -> tuple[list[_Checked], list[_Checked]]:
-    """Splits images at random, at least one on either side."""
-    if len(checked) < 2:
-        raise SplitError(
-            f"{root} has one image, which cannot be split into training and "
-            "validation. Add images, or make images/train and images/val yourself."
-        )
-    count = min(max(1, round(len(checked) * share)), len(checked) - 1)
-    order = np.random.default_rng(seed).permutation(len(checked))
-    chosen = set(order[:count].tolist())
-    parts: tuple[list[_Checked], list[_Checked]] = ([], [])
-    for number, one in enumerate(checked):
-        parts[number in chosen].append(one)
-    return parts
 
 
 def _examples(checked: Sequence[_Checked], classes: MaskClasses) -> MaskFiles:
