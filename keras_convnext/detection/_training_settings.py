@@ -54,7 +54,12 @@ class TrainingSettings:
     @property
     def most_positive_boxes(self) -> int:
         """Boxes of objects that a stage learns from, at most."""
-        return max(math.floor(self.box_samples * self.box_positive_share), 1)
+        return most_positive(self.box_samples, self.box_positive_share)
+
+
+def most_positive(count: int, share: float) -> int:
+    """Returns how many of an image's samples may be objects': one at least."""
+    return max(math.floor(count * share), 1)
 
 
 METHODS = {

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_convnext.detection._nms import NO_BOX, nms
 from keras_convnext.detection.box_coding import clip_sides, decode_boxes
+from keras_convnext.detection.box_overlap import has_area
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
@@ -112,8 +113,8 @@ class Detections(keras.layers.Layer):
         decoded = decode_boxes(deltas, boxes[:, :, None, :], self.stds, size)
         scores = ops.reshape(ops.softmax(logits), (batch, count, classes + 1))[..., :-1]
         # Places without a proposal have no area.
-        has_area = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1, keepdims=True)
-        is_object = ops.logical_and(scores > self.score_threshold, has_area)
+        is_box = has_area(boxes)[..., None]
+        is_object = ops.logical_and(scores > self.score_threshold, is_box)
         candidates = ops.where(is_object, scores, NO_BOX)
         labels = ops.broadcast_to(
             ops.arange(classes, dtype="int32"), ops.shape(candidates)

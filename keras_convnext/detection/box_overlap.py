@@ -45,8 +45,12 @@ def box_giou(boxes: Any, others: Any) -> Any:
     return common / union - (hull - union) / hull
 
 
-def box_area(boxes: Any) -> Any:
-    """Returns the areas of boxes `(..., 4)`."""
+def has_area(boxes: Any) -> Any:
+    """Returns which boxes `(..., 4)` have sides above zero, bool `(...)`."""
+    return ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+
+
+def _area(boxes: Any) -> Any:
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
@@ -56,4 +60,4 @@ def _common_and_union(boxes: Any, others: Any) -> tuple[Any, Any]:
     )
     sides = ops.maximum(sides, 0)
     common = sides[..., 0] * sides[..., 1]
-    return common, box_area(boxes) + box_area(others) - common
+    return common, _area(boxes) + _area(others) - common

@@ -11,6 +11,7 @@ from keras import ops
 from keras_convnext.detection._anchors import RATIOS, anchors
 from keras_convnext.detection._nms import NO_BOX, nms
 from keras_convnext.detection.box_coding import clip_sides, decode_boxes
+from keras_convnext.detection.box_overlap import has_area
 
 # Of the five maps of `fpn`.
 STRIDES = (4, 8, 16, 32, 64)
@@ -167,5 +168,4 @@ def _best(
         ops.take(references, index, axis=0),
         size=size,
     )
-    has_area = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
-    return boxes, ops.where(has_area, scores, NO_BOX)
+    return boxes, ops.where(has_area(boxes), scores, NO_BOX)

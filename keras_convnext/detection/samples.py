@@ -6,7 +6,6 @@ are to become. Otherwise boxes go through as they are, and the rest is empty.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +13,10 @@ import keras
 from keras import ops
 
 from keras_convnext.detection._anchors import anchors
+from keras_convnext.detection._training_settings import most_positive
 from keras_convnext.detection.assignment import NOTHING, assign
 from keras_convnext.detection.box_coding import encode_boxes
+from keras_convnext.detection.box_overlap import has_area
 from keras_convnext.detection.mask_head import SIZE as MASK_SIZE
 from keras_convnext.detection.mask_targets import crop_masks
 from keras_convnext.detection.padding import MULTIPLE
@@ -105,7 +106,7 @@ class AnchorSamples(keras.layers.Layer):
             seed,
             _ANCHOR_DRAW,
             count=count,
-            most_positive=math.floor(count * self.positive_share),
+            most_positive=most_positive(count, self.positive_share),
         )
         number = ops.maximum(ops.take_along_axis(assigned, places, 1), 0)
         targets = encode_boxes(
@@ -216,25 +217,26 @@ class BoxSamples(keras.layers.Layer):
                 ops.full_like(first, True, dtype="bool"),
             )
         is_object = classes >= 0
-        has_area = ops.all(proposals[..., 2:] > proposals[..., :2], axis=-1)
         assigned = assign(
             proposals,
             boxes,
             is_object,
-            has_area,
+            has_area(proposals),
             positive=self.iou,
             negative=self.iou,
             least=_LEAST_BOX_IOU if self.best_is_positive else None,
         )
         objects = ops.shape(boxes)[1]
-        own = ops.where(is_object, ops.arange(objects, dtype="int32")[None, :], NOTHING)
+        # No difference leads to a box without an area.
+        is_box = ops.logical_and(is_object, has_area(boxes))
+        own = ops.where(is_box, ops.arange(objects, dtype="int32")[None, :], NOTHING)
         assigned = ops.concatenate([own, assigned], 1)
         places, is_positive, is_drawn = sample(
             assigned,
             seed,
             _FIRST_BOX_DRAW + self.stage,
             count=self.count,
-            most_positive=math.floor(self.count * self.positive_share),
+            most_positive=most_positive(self.count, self.positive_share),
         )
         candidates = ops.concatenate([boxes, proposals], 1)
         chosen = ops.take_along_axis(candidates, places[..., None], 1)

@@ -20,6 +20,7 @@ from keras_convnext.detection.assignment import assign
 from keras_convnext.detection.detector import Limits, detect
 from keras_convnext.detection.losses import rpn_losses, stage_losses
 from keras_convnext.detection.mask_targets import crop_masks
+from keras_convnext.detection.samples import BoxSamples
 from keras_convnext.detection.sampling import sample
 from keras_convnext.detection.supervision import Supervision
 from keras_convnext.detection.training import without_truth
@@ -110,6 +111,18 @@ def test_every_box_is_drawn_about_as_often():
     counts = np.bincount(places.reshape(-1), minlength=40)
     # 500 each, with a standard deviation of 19.4; five of them.
     assert np.abs(counts - 500).max() < 97
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_one_box_of_few_may_be_an_objects_and_none_has_no_area(count):
+    boxes = np.array([[[5, 5, 5, 9], [0, 0, 10, 10]]], "float32")
+    proposals = np.array([[[10 * i, 0, 10 * i + 10, 9] for i in range(5)]], "float32")
+    layer = BoxSamples(3, count, 0.25, iou=0.5, best_is_positive=True)
+    seed, classes = np.array([[1, 2]], "int32"), np.array([[2, 1]], "int32")
+    rois, labels, numbers, _, _ = layer(proposals, boxes, classes, seed, training=True)
+    assert labels.numpy().tolist() == [[1, 3, 3, 3][:count]]
+    assert numbers[0, 0] == 1
+    assert (rois.numpy()[0, :, 2:] > rois.numpy()[0, :, :2]).all()
 
 
 def test_cropped_masks_are_means_of_points_at_stride_1():
@@ -265,13 +278,14 @@ def test_what_is_drawn_for_an_image_is_the_same_in_any_batch():
 
 
 @pytest.mark.parametrize(("module", "method"), METHODS)
-def test_an_image_without_objects_has_finite_losses_and_gradients(module, method):
+def test_losses_without_objects_or_with_flat_ones_are_finite(module, method):
     settings = training_settings(method, **FEW)
     model = small(module, settings)
     filled = {**maps_for(model, 0), **truth()}
     empty = {**filled, "classes": 0 * filled["classes"] - 1}
     empty["boxes"] = 0 * filled["boxes"]
-    for inputs in (empty, filled):
+    flat = {**filled, "boxes": filled["boxes"][..., [0, 1, 0, 3]]}
+    for inputs in (empty, flat, filled):
         with tf.GradientTape() as tape:
             rows = detection_losses(model(inputs, training=True), settings)
             loss = tf.reduce_mean(rows["loss"])
