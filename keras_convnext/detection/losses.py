@@ -66,7 +66,9 @@ def rpn_losses(
     """Returns the losses of the region proposal network."""
     labels = outputs["rpn_labels"]
     is_drawn, is_object = labels >= 0, ops.cast(labels == 1, "float32")
-    of_class = _binary_cross_entropy(outputs["rpn_logits"], is_object)
+    of_class = ops.binary_crossentropy(
+        is_object, outputs["rpn_logits"], from_logits=True
+    )
     off = ops.abs(outputs["rpn_deltas"] - outputs["rpn_targets"])
     if settings.anchor_beta:
         beta = settings.anchor_beta
@@ -133,13 +135,9 @@ def _mask_loss(logits: Any, labels: Any, targets: Any) -> Any:
     # The class's own map; the others are not compared.
     is_label = ops.reshape(ops.one_hot(labels, classes), (-1, classes))
     own = ops.reshape(ops.einsum("nhwc,nc->nhw", logits, is_label), shape)
-    of_pixels = _binary_cross_entropy(own, targets)
+    of_pixels = ops.binary_crossentropy(targets, own, from_logits=True)
     is_object = labels >= 0
     return _shares(ops.mean(of_pixels, axis=(2, 3)), is_object, is_object)
-
-
-def _binary_cross_entropy(logits: Any, labels: Any) -> Any:
-    return ops.relu(logits) - logits * labels + ops.log1p(ops.exp(-ops.abs(logits)))
 
 
 def _shares(values: Any, is_counted: Any, is_drawn: Any) -> Any:
