@@ -106,11 +106,11 @@ def nms(
         *kept,
     )
     _, _, count, _, _, indices = ops.while_loop(is_unfinished, visit, start)
-    indices, is_used = indices[:, :max_outputs], _is_used(count, max_outputs)
-    return ops.where(is_used, indices, 0), count
+    return ops.where(are_used(count, max_outputs), indices[:, :max_outputs], 0), count
 
 
-def _is_used(count: Any, places: int) -> Any:
+def are_used(count: Any, places: int) -> Any:
+    """Returns which places hold one of `count` `(batch,)` boxes: `(batch, places)`."""
     return ops.arange(places, dtype="int32")[None, :] < count[:, None]
 
 

@@ -8,9 +8,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_convnext.detection._nms import NO_BOX, nms
+from keras_convnext.detection._nms import NO_BOX, are_used, nms
 from keras_convnext.detection.box_coding import clip_sides, decode_boxes
 from keras_convnext.detection.box_overlap import has_area
+
+# What a detector's outputs are called; "masks" where it has them.
+OUTPUTS = ("boxes", "scores", "classes", "count")
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
@@ -130,7 +133,7 @@ class Detections(keras.layers.Layer):
             iou_threshold=self.iou_threshold,
             max_outputs=self.max_outputs,
         )
-        is_used = ops.arange(self.max_outputs, dtype="int32")[None, :] < found[:, None]
+        is_used = are_used(found, self.max_outputs)
         best = ops.take_along_axis(decoded, kept[..., None], 1)
         return (
             ops.where(is_used[..., None], best, 0.0),

@@ -17,8 +17,6 @@ from keras_convnext.detection.paste import masks_of_parts
 from keras_convnext.preprocessing import WHOLE_MODES, Preprocessing
 from keras_convnext.segmentation.inference import resize_image, resized_shape
 
-# What a detector's outputs are called; "masks" where it has them.
-OUTPUTS = ("boxes", "scores", "classes", "count")
 LONGEST_TO_SHORTEST = WHOLE_MODES["fit"]
 
 

@@ -8,7 +8,7 @@ import keras
 
 from keras_convnext.detection import box_heads
 from keras_convnext.detection._roi_align import RoIAlign
-from keras_convnext.detection.box_outputs import Detections, RefineBoxes
+from keras_convnext.detection.box_outputs import OUTPUTS, Detections, RefineBoxes
 from keras_convnext.detection.mask_head import SIZE as MASK_SIZE
 from keras_convnext.detection.mask_head import MasksOfClasses, mask_head
 
@@ -80,7 +80,7 @@ def roi_heads(
         limits.iou_threshold,
         name="detections",
     )(boxes, logits, deltas, image)
-    outputs = dict(zip(("boxes", "scores", "classes", "count"), found, strict=True))
+    outputs = dict(zip(OUTPUTS, found, strict=True))
     if not masks:
         return outputs
     boxes, classes_of = outputs["boxes"], outputs["classes"]

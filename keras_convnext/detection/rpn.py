@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_convnext.detection._anchors import RATIOS, anchors
-from keras_convnext.detection._nms import NO_BOX, nms
+from keras_convnext.detection._nms import NO_BOX, are_used, nms
 from keras_convnext.detection.box_coding import clip_sides, decode_boxes
 from keras_convnext.detection.box_overlap import has_area
 
@@ -120,9 +120,8 @@ class Proposals(keras.layers.Layer):
             iou_threshold=_IOU_THRESHOLD,
             max_outputs=most,
         )
-        is_used = ops.arange(most, dtype="int32")[None, :] < count[:, None]
         best = ops.take_along_axis(all_boxes, kept[..., None], 1)
-        return ops.where(is_used[..., None], best, 0.0)
+        return ops.where(are_used(count, most)[..., None], best, 0.0)
 
     def compute_output_spec(
         self,

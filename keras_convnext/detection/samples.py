@@ -50,7 +50,6 @@ class AnchorSamples(keras.layers.Layer):
         count: Anchors of an image.
         positive_share: How many of them may be objects', at most.
         may_cross_border: Whether anchors count that do not lie in the image.
-        strides: Of the levels, in pixels.
 
     Source: arXiv:1506.01497, section 3.1.
     """
@@ -60,14 +59,12 @@ class AnchorSamples(keras.layers.Layer):
         count: int,
         positive_share: float,
         may_cross_border: bool,
-        strides: Sequence[int] = STRIDES,
         **kwargs: Any,
     ):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.count = count
         self.positive_share = positive_share
         self.may_cross_border = may_cross_border
-        self.strides = tuple(strides)
 
     def call(
         self,
@@ -91,7 +88,7 @@ class AnchorSamples(keras.layers.Layer):
         references = ops.concatenate(
             [
                 anchors(ops.shape(level)[1], ops.shape(level)[2], stride)
-                for level, stride in zip(logits, self.strides, strict=True)
+                for level, stride in zip(logits, STRIDES, strict=True)
             ]
         )
         assigned = assign(
@@ -155,7 +152,6 @@ class AnchorSamples(keras.layers.Layer):
             "count": self.count,
             "positive_share": self.positive_share,
             "may_cross_border": self.may_cross_border,
-            "strides": self.strides,
         }
 
 

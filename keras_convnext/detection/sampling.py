@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_convnext.detection.assignment import BACKGROUND
+from keras_convnext.detection.assignment import BACKGROUND, NOTHING
 
 # Constants of a mixing function without known weaknesses.
 # Source: github.com/skeeto/hash-prospector, its lowbias32.
@@ -35,7 +35,7 @@ def sample(
     Source: arXiv:1506.01497, section 3.1.3.
     """
     # There may be fewer boxes, and how many is not always known beforehand.
-    assigned = ops.pad(assigned, [(0, 0), (0, count)], constant_values=BACKGROUND - 1)
+    assigned = ops.pad(assigned, [(0, 0), (0, count)], constant_values=NOTHING)
     keys = _random_keys(seed, draw, ops.shape(assigned)[1])
     positives, is_positive = _first(assigned >= 0, keys, most_positive)
     negatives, is_negative = _first(assigned == BACKGROUND, keys, count)

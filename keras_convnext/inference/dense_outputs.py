@@ -6,8 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_convnext.detection.box_outputs import Detections
-from keras_convnext.detection.inference import OUTPUTS
+from keras_convnext.detection.box_outputs import OUTPUTS, Detections
 from keras_convnext.inference.graph import is_graph, outputs_of, walk
 
 _SIDES = ("inputs", "outputs")

@@ -100,7 +100,7 @@ class OutputMeaning:
     @property
     def activation(self) -> Literal["softmax", "sigmoid"] | None:
         """The activation that is still to be applied to get probabilities."""
-        if self.applied or self.kind in ("features", "objects"):
+        if self.applied or self.kind == "features":
             return None
         return "sigmoid" if self.kind == "sigmoid" else "softmax"
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_convnext._stderr import hold_stderr
-from keras_convnext.detection.inference import OUTPUTS
+from keras_convnext.detection.box_outputs import OUTPUTS
 
 # Which of a SavedModel's signatures is asked, by its output; boxes have classes, too.
 _SIGNATURES = {"boxes": "images", "probabilities": "tensors", "classes": "images"}
