@@ -6,14 +6,13 @@ from typing import Any
 
 import keras
 
-from keras_convnext.detection import cascade, mask_rcnn
+from keras_convnext.detection.cascade import CascadeMaskRCNN
 from keras_convnext.detection.checkpoints import COCO_CLASSES, find
+from keras_convnext.detection.mask_rcnn import MaskRCNN
 
-_BUILDERS = {
-    mask_rcnn.PREFIX: mask_rcnn.MaskRCNN,
-    cascade.PREFIX: cascade.CascadeMaskRCNN,
-}
-PREFIXES = tuple(_BUILDERS)
+# By the method, as in `METHODS`.
+BUILDERS = {"mask_rcnn": MaskRCNN, "cascade_mask_rcnn": CascadeMaskRCNN}
+PREFIXES = tuple(f"{method}_" for method in BUILDERS)
 # What `create` says where no weights are given.
 _BY_NAME = "by name"
 
@@ -30,9 +29,9 @@ def create_detector(name: str, weights: str | None, **overrides: Any) -> keras.M
     Raises:
         ValueError: There is no such variant or checkpoint.
     """
-    prefix = next(prefix for prefix in PREFIXES if name.startswith(prefix))
-    build = _BUILDERS[prefix]
-    backbone, _, tag = name.removeprefix(prefix).partition(".")
+    method = next(each for each in BUILDERS if name.startswith(f"{each}_"))
+    build = BUILDERS[method]
+    backbone, _, tag = name.removeprefix(f"{method}_").partition(".")
     if not tag:
         return build(
             backbone, weights=None if weights == _BY_NAME else weights, **overrides

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_convnext._pyramid import pyramid
+from keras_convnext.detection._training_settings import METHODS
 from keras_convnext.detection.box_heads import UNITS
 from keras_convnext.detection.checkpoints import find
 from keras_convnext.detection.fpn import CHANNELS, fpn
 from keras_convnext.detection.padding import MULTIPLE, PadImage
-from keras_convnext.detection.rpn import PROPOSALS, Proposals, rpn_head
+from keras_convnext.detection.roi_heads import Limits, roi_heads
+from keras_convnext.detection.rpn import Proposals, rpn_head
 from keras_convnext.models import SEEDS_OF_BACKBONE, build
 from keras_convnext.variants import find_variant
 
@@ -23,36 +23,15 @@ if TYPE_CHECKING:
     from keras_convnext.detection.supervision import Supervision
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How many boxes go on, and which.
-
-    Attributes:
-        proposals: Boxes of an image that the heads look at, at most.
-        detections: Objects of an image at most.
-        score_threshold: Probability that an object's must exceed.
-        iou_threshold: Objects of a class that overlap by more than this are dropped.
-        per_level: Anchors of a level that may become proposals.
-    """
-
-    proposals: int = PROPOSALS
-    detections: int = 100
-    score_threshold: float = 0.05
-    iou_threshold: float = 0.5
-    per_level: int = PROPOSALS
-
-
-Heads = Callable[[list[Any], Any, Any, Any], Mapping[str, Any]]
-
-
 def detect(
     levels: Sequence[Any],
     image: Any,
-    heads: Heads,
     limits: Limits,
+    *,
     channels: int = CHANNELS,
     dtype: Any = None,
     supervision: Supervision | None = None,
+    **heads: Any,
 ) -> dict[str, Any]:
     """Builds what comes after the backbone.
 
@@ -60,12 +39,11 @@ def detect(
         levels: Four maps `(batch, h, w, c_i)`, strides 4 to 32.
         image: `(batch, height, width, channels)`, whose size boxes are clipped to, or
             such sizes, `(batch, 2)`.
-        heads: From the pyramid's first four maps, proposals, the image and the dtype
-            policy to the detector's outputs.
         limits: How many boxes go on.
         channels: Of the pyramid's maps.
         dtype: Dtype policy of the layers.
         supervision: What adds what a network needs in order to learn.
+        **heads: Of `roi_heads`: stages, classes, masks and units.
     """
     maps = fpn(levels, channels, dtype)
     logits, deltas = rpn_head(maps, dtype)
@@ -80,15 +58,22 @@ def detect(
         limits.proposals, limits.per_level, name="proposals", **in_training
     )
     proposals = propose(logits, deltas, image)
-    return dict(heads(maps[:-1], proposals, image, dtype))
+    return roi_heads(
+        maps[:-1],
+        proposals,
+        image,
+        dtype,
+        limits=limits,
+        supervision=supervision,
+        **heads,
+    )
 
 
 def build_detector(
+    method: str,
     backbone: str,
-    roi_heads: Callable[..., Mapping[str, Any]],
     limits: Limits,
     *,
-    prefix: str,
     classes: int,
     masks: bool,
     weights: Any,
@@ -103,12 +88,10 @@ def build_detector(
     """Builds a detector on a ConvNeXt and loads its weights.
 
     Args:
+        method: One of `METHODS`; it begins the model's name, unless that is given, and
+            those of its published weights.
         backbone: A variant, or a published checkpoint of one.
-        roi_heads: `heads` of `detect`, with `classes`, `masks`, `limits`, `units` and
-            `supervision` besides.
         limits: How many boxes go on.
-        prefix: Begins the model's name, unless that is given, and those of its
-            published weights.
         classes: Classes of objects.
         masks: Whether objects have masks.
         weights: None, a published name, or what `keras_convnext.load_weights` takes.
@@ -123,17 +106,19 @@ def build_detector(
     Raises:
         ValueError: The backbone has not four stages of strides 4 to 32.
     """
-    if isinstance(weights, str) and weights.startswith(prefix):
+    if isinstance(weights, str) and weights.startswith(f"{method}_"):
         weights = find(weights).weights
     architecture, _, tag = backbone.partition(".")
     variant = find_variant(architecture)
-    for argument in ("patch_size", "output_stride", "input_tensor"):
+    for argument in ("output_stride", "input_tensor"):
         if argument in overrides:
             raise ValueError(f"Detectors take no {argument}: strides are 4 to 32.")
-    if len(variant.depths) != 4 or variant.stem_stride_px != 4:
+    stride = overrides.get("patch_size") or variant.stem_stride_px
+    if len(variant.depths) != 4 or stride != 4:
         raise ValueError(
             "Detectors want a backbone with four stages of strides 4, 8, 16 and 32; "
-            f"{architecture} is not one. keras_convnext.list_variants() names others."
+            f"{architecture} has {len(variant.depths)} from a stride of {stride} on. "
+            "keras_convnext.list_variants() names others."
         )
     image = keras.Input(input_shape, name=None if supervision is None else "image")
     padding = PadImage(MULTIPLE, dtype="float32", name="input_padding")
@@ -149,25 +134,25 @@ def build_detector(
         mean = network.get_layer("input_normalization").mean
         padding.color = np.ravel(mean).tolist()
     levels = list(pyramid(network, norms=True).pyramid_outputs.values())
-    policy = network.layers[-1].dtype_policy
-    heads = partial(
-        roi_heads,
-        classes=classes,
-        masks=masks,
-        limits=limits,
-        units=units,
-        supervision=supervision,
-    )
-    size, inputs = image, image
+    size, inputs, settings = image, image, METHODS[method]
     if supervision is not None:
-        size = supervision.truth["size"]
+        size, settings = supervision.truth["size"], supervision.settings
         inputs = {"image": image, **supervision.truth}
     outputs = detect(
-        levels, size, heads, limits, channels, policy, supervision=supervision
+        levels,
+        size,
+        limits,
+        stages=len(settings.stage_weights),
+        classes=classes,
+        masks=masks,
+        channels=channels,
+        units=units,
+        dtype=network.layers[-1].dtype_policy,
+        supervision=supervision,
     )
     if supervision is not None:
         outputs |= supervision.outputs
-    model = keras.Model(inputs, outputs, name=name or f"{prefix}{architecture}")
+    model = keras.Model(inputs, outputs, name=name or f"{method}_{architecture}")
     if overrides.get("seed") is not None:
         _draw_heads_again(model, network, overrides["seed"] + SEEDS_OF_BACKBONE)
     if weights is not None:

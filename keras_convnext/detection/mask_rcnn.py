@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import keras
 
-from keras_convnext.detection import roi_heads as all_stages
 from keras_convnext.detection.box_heads import UNITS
 from keras_convnext.detection.checkpoints import COCO_CLASSES
-from keras_convnext.detection.detector import Limits, build_detector
+from keras_convnext.detection.detector import build_detector
 from keras_convnext.detection.fpn import CHANNELS
-
-PREFIX = "mask_rcnn_"
-roi_heads = partial(all_stages.roi_heads, stages=1)
+from keras_convnext.detection.roi_heads import Limits
 
 
 def MaskRCNN(
@@ -78,10 +74,9 @@ def MaskRCNN(
         (None, 100, 4)
     """
     return build_detector(
+        "mask_rcnn",
         backbone,
-        roi_heads,
         Limits(proposals, detections, score_threshold, iou_threshold),
-        prefix=PREFIX,
         classes=classes,
         masks=masks,
         weights=weights,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -11,10 +12,29 @@ from keras_convnext.detection._roi_align import RoIAlign
 from keras_convnext.detection.box_outputs import OUTPUTS, Detections, RefineBoxes
 from keras_convnext.detection.mask_head import SIZE as MASK_SIZE
 from keras_convnext.detection.mask_head import MasksOfClasses, mask_head
+from keras_convnext.detection.rpn import PROPOSALS
 
 if TYPE_CHECKING:
-    from keras_convnext.detection.detector import Limits
     from keras_convnext.detection.supervision import Supervision
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many boxes go on, and which.
+
+    Attributes:
+        proposals: Boxes of an image that the heads look at, at most.
+        detections: Objects of an image at most.
+        score_threshold: Probability that an object's must exceed.
+        iou_threshold: Objects of a class that overlap by more than this are dropped.
+        per_level: Anchors of a level that may become proposals.
+    """
+
+    proposals: int = PROPOSALS
+    detections: int = 100
+    score_threshold: float = 0.05
+    iou_threshold: float = 0.5
+    per_level: int = PROPOSALS
 
 
 def roi_heads(
@@ -25,8 +45,8 @@ def roi_heads(
     *,
     stages: int,
     classes: int,
-    masks: bool,
     limits: Limits,
+    masks: bool = True,
     units: int = box_heads.UNITS,
     supervision: Supervision | None = None,
 ) -> dict[str, Any]:
@@ -39,8 +59,8 @@ def roi_heads(
         dtype: Dtype policy of the layers.
         stages: How many box heads there are, each with the boxes of the one before.
         classes: Classes of objects.
-        masks: Whether objects have masks.
         limits: How many boxes go on.
+        masks: Whether objects have masks.
         units: Of the box heads' dense layers.
         supervision: What chooses boxes in training, and keeps what losses need.
     """

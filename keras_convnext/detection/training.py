@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import keras
@@ -13,9 +12,9 @@ from keras_convnext.detection._training_settings import (
     training_settings,
 )
 from keras_convnext.detection.box_heads import UNITS
-from keras_convnext.detection.detector import Limits, build_detector
+from keras_convnext.detection.detector import build_detector
 from keras_convnext.detection.fpn import CHANNELS
-from keras_convnext.detection.roi_heads import roi_heads
+from keras_convnext.detection.roi_heads import Limits
 from keras_convnext.detection.rpn import PROPOSALS
 from keras_convnext.detection.supervision import Supervision
 
@@ -86,7 +85,8 @@ def training_model(
         >>> sorted(model.input)
         ['boxes', 'classes', 'image', 'masks', 'seed', 'size']
     """
-    settings = settings or training_settings(method)
+    usual = training_settings(method)
+    settings = settings or usual
     truth = {
         "size": keras.Input((2,), dtype="int32", name="size"),
         "boxes": keras.Input((max_objects, 4), dtype="float32", name="boxes"),
@@ -97,10 +97,9 @@ def training_model(
         shape = (max_objects, *input_shape[:2])
         truth["masks"] = keras.Input(shape, dtype="uint8", name="masks")
     return build_detector(
+        method,
         backbone,
-        partial(roi_heads, stages=len(settings.stage_weights)),
         Limits(proposals, detections, score_threshold, iou_threshold),
-        prefix=f"{method}_",
         classes=classes,
         masks=masks,
         weights=weights,

@@ -1,14 +1,12 @@
 """Both detectors against NumPy's, their sizes, their counts, their files."""
 
-from functools import partial
-
 import keras
 import numpy as np
 import pytest
 
 import keras_convnext
-from keras_convnext.detection import cascade, mask_rcnn
-from keras_convnext.detection.detector import Limits, detect
+from keras_convnext.detection.detector import detect
+from keras_convnext.detection.roi_heads import Limits
 from tests.checks import random_images
 from tests.keras_convnext.detection.numpy_detector import Detector
 
@@ -22,17 +20,15 @@ SIZE, CLASSES, WIDTHS = (60, 90), 3, (4, 5, 6, 7)
 LIMITS = Limits(proposals=15, detections=8, per_level=20)
 
 
-def small(module):
+def small(stages):
     """Returns a detector of given feature maps, with weights that make objects."""
     image = keras.Input((*SIZE, 3))
     levels = [
         keras.Input((64 // stride, 96 // stride, width))
         for stride, width in zip((4, 8, 16, 32), WIDTHS, strict=True)
     ]
-    heads = partial(
-        module.roi_heads, classes=CLASSES, masks=True, limits=LIMITS, units=16
-    )
-    outputs = detect(levels, image, heads, LIMITS, channels=8)
+    few = {"channels": 8, "units": 16}
+    outputs = detect(levels, image, LIMITS, stages=stages, classes=CLASSES, **few)
     model = keras.Model([image, *levels], outputs)
     random = np.random.default_rng(3)
     for variable in model.weights:
@@ -44,11 +40,9 @@ def small(module):
     return model
 
 
-@pytest.mark.parametrize(
-    "module", [mask_rcnn, pytest.param(cascade, marks=pytest.mark.slow)]
-)
-def test_a_detector_finds_what_the_one_in_numpy_finds(module):
-    model = small(module)
+@pytest.mark.parametrize("stages", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_detector_finds_what_the_one_in_numpy_finds(stages):
+    model = small(stages)
     random = np.random.default_rng(0)
     maps = [random.normal(size=each.shape[1:]) for each in model.inputs[1:]]
     boxes, scores, labels, masks = Detector(
@@ -136,5 +130,14 @@ def test_a_detector_is_created_by_name_and_may_do_without_masks(prefix):
 def test_backbones_of_other_strides_are_refused():
     with pytest.raises(ValueError, match="four stages of strides 4"):
         keras_convnext.MaskRCNN("convnext_isotropic_small")
-    with pytest.raises(ValueError, match="no patch_size"):
+    with pytest.raises(ValueError, match="atto has 4 from a stride of 2 on"):
         keras_convnext.MaskRCNN("convnext_atto", patch_size=2)
+    few = {"classes": 2, "channels": 8, "units": 8}
+    given, usual = (
+        {v.path: v.shape for v in model.weights}
+        for model in (
+            keras_convnext.MaskRCNN("convnext_atto", patch_size=4, **few),
+            keras_convnext.MaskRCNN("convnext_atto", **few),
+        )
+    )
+    assert given == usual

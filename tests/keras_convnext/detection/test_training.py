@@ -9,17 +9,16 @@ import tensorflow as tf
 
 import keras_convnext
 from keras_convnext.detection import (
-    cascade,
     detection_losses,
-    mask_rcnn,
     paste_masks,
     training_model,
     training_settings,
 )
 from keras_convnext.detection.assignment import assign
-from keras_convnext.detection.detector import Limits, detect
+from keras_convnext.detection.detector import detect
 from keras_convnext.detection.losses import rpn_losses, stage_losses
 from keras_convnext.detection.mask_targets import crop_masks
+from keras_convnext.detection.roi_heads import Limits
 from keras_convnext.detection.samples import BoxSamples
 from keras_convnext.detection.sampling import sample
 from keras_convnext.detection.supervision import Supervision
@@ -151,7 +150,7 @@ def everything(method):
     )
 
 
-def small(module, settings):
+def small(settings):
     """Returns a learning detector of given feature maps, with random weights."""
     levels = {
         f"level{stride}": keras.Input(
@@ -168,20 +167,14 @@ def small(module, settings):
     }
     limits = Limits(PROPOSALS, 8, per_level=PER_LEVEL)
     supervision = Supervision(truth, settings, CLASSES)
-    heads = partial(
-        module.roi_heads,
-        classes=CLASSES,
-        masks=True,
-        limits=limits,
-        units=16,
-        supervision=supervision,
-    )
     outputs = detect(
         list(levels.values()),
         truth["size"],
-        heads,
         limits,
+        stages=len(settings.stage_weights),
+        classes=CLASSES,
         channels=8,
+        units=16,
         supervision=supervision,
     )
     model = keras.Model({**levels, **truth}, {**outputs, **supervision.outputs})
@@ -200,8 +193,8 @@ def small(module, settings):
 
 
 METHODS = [
-    (mask_rcnn, "mask_rcnn"),
-    pytest.param(cascade, "cascade_mask_rcnn", marks=pytest.mark.slow),
+    "mask_rcnn",
+    pytest.param("cascade_mask_rcnn", marks=pytest.mark.slow),
 ]
 
 
@@ -231,10 +224,10 @@ def truth(seed=1, size=SIZE):
     }
 
 
-@pytest.mark.parametrize(("module", "method"), METHODS)
-def test_losses_are_those_of_numpy_by_stage(module, method):
+@pytest.mark.parametrize("method", METHODS)
+def test_losses_are_those_of_numpy_by_stage(method):
     settings = everything(method)
-    model, is_cascade = small(module, settings), method.startswith("cascade")
+    model, is_cascade = small(settings), method.startswith("cascade")
     maps = maps_for(model, 0)
     outputs = model({**maps, **truth()}, training=True)
     detector = Detector(model, SIZE, CLASSES, PROPOSALS, PER_LEVEL, 8)
@@ -261,7 +254,7 @@ FEW = {"anchor_samples": 32, "box_samples": 8, "proposals": 20, "per_level": 30}
 
 
 def test_what_is_drawn_for_an_image_is_the_same_in_any_batch():
-    model = small(mask_rcnn, training_settings("mask_rcnn", **FEW))
+    model = small(training_settings("mask_rcnn", **FEW))
     first = {**maps_for(model, 0), **truth()}
     # Smaller than its batch: boxes end where it does.
     second = {**maps_for(model, 1), **truth(7, size=(50, 70))}
@@ -277,10 +270,10 @@ def test_what_is_drawn_for_an_image_is_the_same_in_any_batch():
     assert (boxes[0].max(0) > [50, 70, 50, 70]).any()
 
 
-@pytest.mark.parametrize(("module", "method"), METHODS)
-def test_losses_without_objects_or_with_flat_ones_are_finite(module, method):
+@pytest.mark.parametrize("method", METHODS)
+def test_losses_without_objects_or_with_flat_ones_are_finite(method):
     settings = training_settings(method, **FEW)
-    model = small(module, settings)
+    model = small(settings)
     filled = {**maps_for(model, 0), **truth()}
     empty = {**filled, "classes": 0 * filled["classes"] - 1}
     empty["boxes"] = 0 * filled["boxes"]
@@ -294,6 +287,11 @@ def test_losses_without_objects_or_with_flat_ones_are_finite(module, method):
         assert all(np.isfinite(tf.convert_to_tensor(g)).all() for g in gradients)
         for name in ("rpn_box_loss", "box_loss", "mask_loss"):
             assert (rows[name][0] > 0) == (inputs is filled)
+
+
+def test_a_method_that_there_is_not_is_refused_whatever_the_settings():
+    with pytest.raises(ValueError, match="no method 'cascade' of detection; there are"):
+        training_model("cascade", settings=training_settings("mask_rcnn"))
 
 
 def test_it_has_the_variables_of_the_detector_and_finds_the_same():
