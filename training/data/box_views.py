@@ -87,9 +87,11 @@ def make_collate(
     def finished(channels: Any, truth: Truth) -> tuple[tf.Tensor, Truth]:
         if "masks" in truth:
             # A step reads one of each image, even where there is none.
-            missing = tf.maximum(1 - tf.shape(truth["masks"])[1], 0)
-            paddings = [[0, 0], [0, missing], [0, 0], [0, 0]]
-            truth = {**truth, "masks": tf.pad(truth["masks"], paddings)}
+            masks = truth["masks"]
+            missing = tf.maximum(1 - tf.shape(masks)[1], 0)
+            padded = tf.pad(masks, [[0, 0], [0, missing], [0, 0], [0, 0]])
+            # Padding forgets the sizes that are known: a step in parts needs one.
+            truth = {**truth, "masks": tf.ensure_shape(padded, masks.shape)}
         return tf.stack(channels, -1), truth
 
     return collate

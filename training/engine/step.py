@@ -80,7 +80,14 @@ def make_train_step(
         sums = {name: tf.reduce_sum(values) for name, values in rows.items()}
         return {**sums, "loss": loss}, tape.gradient(scaled, variables)
 
+    rows = settings.global_batch // strategy.num_replicas_in_sync
+
     def on_replica(images: tf.Tensor, truth: Any) -> dict[str, tf.Tensor]:
+        # Where any size may differ, batches come without a number of rows.
+        images, truth = tf.nest.map_structure(
+            lambda whole: tf.ensure_shape(whole, (rows, *whole.shape[1:])),
+            (images, truth),
+        )
         sums, gradients = sum_over_parts(
             backward, images, truth, settings.accumulation_steps, exchanges
         )

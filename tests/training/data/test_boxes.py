@@ -176,7 +176,9 @@ def test_images_are_filled_up_with_the_mean_color(folder):
 def test_square_batches_have_one_size_and_boxes_around_the_masks(folder):
     source = load(folder)
     epoch = source.train(4, epoch=0, seed=0, augment=SQUARE)
-    assert epoch.element_spec[0].shape.as_list() == [4, 32, 32, 3]
+    images, truth = epoch.element_spec
+    assert images.shape.as_list() == [4, 32, 32, 3]
+    assert truth["masks"].shape.as_list() == [4, None, 32, 32]
     for _, truth in epoch.as_numpy_iterator():
         for boxes_, masks in zip(truth["boxes"], truth["masks"], strict=True):
             for box, mask in zip(boxes_, masks, strict=True):

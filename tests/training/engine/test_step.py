@@ -15,6 +15,7 @@ from keras_convnext.optimizers import LayerwiseAdamW
 from training.engine import step
 from training.engine.loss_scale import LossScale
 from training.engine.step import StepSettings
+from training.engine.step_loop import make_step_loop
 from training.engine.train_state import TrainState
 from training.recipes import resolve
 from training.tasks import CLASSIFICATION
@@ -154,6 +155,28 @@ def test_parts_of_a_batch_add_up_to_the_batch():
     for one, other in zip(whole, parts, strict=True):
         # Float32 sums of six numbers of about 1, in another order.
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_batches_of_several_sizes_are_taken_in_parts(one_device):
+    """As those of detection, whose images differ in size or number of objects."""
+
+    def losses(outputs, truth):
+        return LOSSES(outputs, truth["labels"])
+
+    train_state = linear_train_state(one_device, ema_decay=None)
+    train_state.model.set_weights([np.zeros((6, 2), np.float32)])
+    settings = StepSettings(4, accumulation_steps=2)
+    train_step = step.make_train_step(train_state, losses, settings, one_device)
+    images = tf.TensorSpec((4, 1, 2, 3), tf.uint8)
+    truth = {"labels": tf.TensorSpec((4,), tf.int32), "masks": tf.TensorSpec((4, None))}
+    data = tf.data.Dataset.from_generator(
+        lambda: ((np.ones(images.shape), {"labels": [0] * 4, "masks": [[0]] * 4}),),
+        output_signature=(images, truth),
+    )
+    batches = iter(one_device.experimental_distribute_dataset(data))
+    results = make_step_loop(train_step, one_device)(batches, tf.constant(1))
+    # Two classes, equally likely; float32.
+    np.testing.assert_allclose(results["loss"], [math.log(2)], rtol=1e-6)
 
 
 # Run once per number of devices: logical processors cannot be made later.
