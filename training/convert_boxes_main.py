@@ -17,7 +17,7 @@ COMMAND = "convert_boxes"
 SUMMARY = """Writes annotations of boxes as COCO's JSON, which --data=coco: reads.
 
   python -m training.convert_boxes_main --boxes=voc:VOC2012 --out=annotations
-  python -m training.convert_boxes_main --boxes=yolo:coco128 --out=annotations
+  python -m training.convert_boxes_main --boxes=yolo:pets --out=annotations
 
 Images stay where they are. All files are written, or none: --skip_bad_images
 leaves out the images whose annotations cannot be used."""

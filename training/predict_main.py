@@ -30,7 +30,7 @@ def options() -> _cli.FlagValues:
     flags.model()
     flags.integer("top", 3, "classes per image", 1)
     flags.choice("format", "table", _FORMATS, "output format")
-    flags.text("out", None, "output file [stdout]; the folder for label maps")
+    flags.text("out", None, "output file [stdout]; folder for maps or objects")
     flags.integer("batch", 32, "images at a time", 1)
     return flags.values
 

@@ -17,7 +17,7 @@ import keras
 import pytest
 
 import keras_convnext
-from keras_convnext import layers, roadmap, weights
+from keras_convnext import detection, layers, roadmap, segmentation, weights
 from tests.documentation.blocks import ROOT
 
 REFERENCE = "\n".join(
@@ -33,7 +33,7 @@ def named(name: str) -> Any:
 
 LISTED = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (keras_convnext, layers, roadmap, weights)
+    for module in (keras_convnext, detection, layers, roadmap, segmentation, weights)
     for name in module.__all__
 }
 PUBLIC = LISTED | {
@@ -61,6 +61,7 @@ TENSORS = r"x|images?|preds|contents|inputs"
 # What is nobody's but this project's: names of things, files, and Keras' own means.
 OWN = {
     "keras_convnext.inference.classifier.Classifier",
+    "keras_convnext.inference.detector.Detector",
     "keras_convnext.inference.segmenter.Segmenter",
     "keras_convnext.load",
     *(f"keras_convnext.{name}" for name in ("create", "describe", "list_variants")),
@@ -69,6 +70,7 @@ OWN = {
     *("keras_convnext.preprocess_input", "keras_convnext.decode_predictions"),
     "keras_convnext.segmentation.list_upernets",
     "keras_convnext.detection.list_detectors",
+    *(f"keras_convnext.detection.{name}" for name in ("Objects", "draw_objects")),
     "keras_convnext.segmentation.overlay",
     *("keras_convnext.fold", "keras_convnext.folding.folding_report"),
     *(f"keras_convnext.image.{name}" for name in ("decode", "evaluation_view")),

@@ -38,7 +38,8 @@ class Recipe:
         task: The kind of work, one of `KINDS`.
         weights: What training starts from, as the builders take it ("imagenet", a
             tag, a path); None starts from random weights.
-        size_px: Side of the square images, training and evaluation alike.
+        size_px: Side of the square images, training and evaluation alike; of label maps
+            and objects the side of the crops, and the shorter side in evaluation.
         patch_size: Side of the stem's patches in pixels; None is the variant's.
         stochastic_depth_rate: Of the last block; rises linearly from the first.
         layer_scale_init_value: None takes the variant's.
