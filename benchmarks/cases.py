@@ -18,6 +18,9 @@ UPERNET = "upernet_plain"
 UPERNET_FOLDED = "upernet_folded"
 UPERNET_EAGER = "transformers_eager"
 UPERNET_COMPILE = "transformers_compile"
+DETECTOR = "detector_plain"
+DETECTOR_FOLDED = "detector_folded"
+DETECTOR_EAGER = "torchvision_eager"
 
 TITLES = {
     OURS: "keras_convnext",
@@ -34,6 +37,9 @@ TITLES = {
     UPERNET_FOLDED: "keras_convnext, UPerNet folded",
     UPERNET_EAGER: "transformers, eager",
     UPERNET_COMPILE: "transformers, torch.compile",
+    DETECTOR: "keras_convnext, Mask R-CNN",
+    DETECTOR_FOLDED: "keras_convnext, Mask R-CNN folded",
+    DETECTOR_EAGER: "torchvision, eager",
 }
 
 
@@ -77,7 +83,7 @@ class Case:
         model: Name of the variant, the same here and in timm; or a UPerNet's.
         batch: Images a call.
         contestants: Modules of `contestants`, in the order of their turns.
-        size_px: Side of the images.
+        size_px: Side of the images, or their height and width.
         precision: "float32" or "mixed_bfloat16".
         classes: Of the classifier.
         targets: What the race is meant to show of speed.
@@ -90,7 +96,7 @@ class Case:
     model: str
     batch: int
     contestants: tuple[str, ...]
-    size_px: int = 224
+    size_px: int | tuple[int, int] = 224
     precision: str = "float32"
     classes: int = 1000
     targets: tuple[Target, ...] = ()
@@ -100,9 +106,9 @@ class Case:
     @property
     def name(self) -> str:
         """Returns the race's title."""
-        return (
-            f"{self.work}, {self.model}, {self.size_px} px, batch {self.batch}, "
-            f"{self.precision}"
+        size = str(self.size_px).strip("()").replace(", ", "x")
+        return f"{self.work}, {self.model}, {size} px, batch {self.batch}, " + (
+            self.precision
         )
 
 
@@ -245,6 +251,28 @@ CASES = (
         classes=150,
         targets=(Target(UPERNET, UPERNET_EAGER, 1.3),),
         memory=(MemoryLimit(UPERNET, UPERNET_EAGER, 1.0),),
+    ),
+    Case(
+        "detection",
+        "inference",
+        "mask_rcnn_convnext_tiny",
+        1,
+        (DETECTOR_FOLDED, DETECTOR, DETECTOR_EAGER),
+        (800, 1280),
+        classes=80,
+        targets=(Target(DETECTOR_FOLDED, DETECTOR_EAGER, 1.3),),
+        memory=(MemoryLimit(DETECTOR_FOLDED, DETECTOR_EAGER, 1.0),),
+    ),
+    Case(
+        "detection",
+        "training",
+        "mask_rcnn_convnext_tiny",
+        1,
+        (DETECTOR, DETECTOR_EAGER),
+        (800, 1280),
+        classes=80,
+        targets=(Target(DETECTOR, DETECTOR_EAGER, 1.2),),
+        memory=(MemoryLimit(DETECTOR, DETECTOR_EAGER, 1.0),),
     ),
     # On a card: the JAX backend against timm, as both are used there.
     Case(

@@ -25,7 +25,7 @@ import race
 HERE = Path(__file__).resolve().parent
 PEERS = (
     *(cases.EAGER, cases.COMPILE, cases.OPENVINO, cases.ONNX),
-    *(cases.UPERNET_EAGER, cases.UPERNET_COMPILE),
+    *(cases.UPERNET_EAGER, cases.UPERNET_COMPILE, cases.DETECTOR_EAGER),
 )
 
 
@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--suite",
-        default="inference,bfloat16,training,segmentation,startup,growth,pipeline,"
+        default="inference,bfloat16,training,segmentation,detection,startup,growth,pipeline,"
         "pipeline_profile,limits,kernels,coco_evaluation",
     )
     parser.add_argument("--only", default="", help="races whose name has this in it")

@@ -30,8 +30,8 @@ def randomise(model: keras.Model) -> None:
 
 
 def images(case: dict[str, Any]) -> tf.Tensor:
-    """Returns random images 0..255 `(batch, size_px, size_px, 3)`."""
-    shape = (case["batch"], case["size_px"], case["size_px"], 3)
+    """Returns random images 0..255 `(batch, height, width, 3)`."""
+    shape = (case["batch"], *np.broadcast_to(case["size_px"], 2), 3)
     return tf.random.uniform(shape, 0.0, 255.0, seed=0)
 
 

@@ -79,7 +79,9 @@ def build(case: dict[str, Any]) -> torch.nn.Module:
 def inputs(case: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns normalized images, channels last, and class numbers."""
     torch.manual_seed(0)
-    shape = (case["batch"], 3, case["size_px"], case["size_px"])
+    size = case["size_px"]
+    sides = (size, size) if isinstance(size, int) else size
+    shape = (case["batch"], 3, *sides)
     images = torch.randn(shape).to(device(), memory_format=torch.channels_last)
     labels = torch.randint(0, case["classes"], (case["batch"],)).to(device())
     return images, labels

@@ -1,0 +1,16 @@
+"""This library's Mask R-CNN as `fold` gives it: what the export writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras_convnext
+from contestants.detector_plain import build, inference, versions
+
+__all__ = ["prepare", "versions"]
+
+
+def prepare(case: dict[str, Any]) -> Callable[[], Any]:
+    """Returns the case's work."""
+    return inference(keras_convnext.fold(build(case)), case)
