@@ -18,6 +18,8 @@ from keras_convnext.detection._bin_weights import bin_weights
 # Windows that are computed at a time, and cells of each.
 _CHUNK = 32
 _BLOCK = 256
+# Of them that a step of the gradient takes.
+_BLOCKS = 4
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Windows:
 
     Attributes:
         order: int32 `(chunks, chunk)`: the boxes' places.
+        places: int32 `(chunks * chunk,)`: where in that order each box is.
         blocks: int32 `(chunks,)`: blocks of cells that each chunk has.
         values: Of each box, `(chunks, chunk, ...)`: its ends in cells, its map's
             height, width and first cell, and in each direction the first cell that it
@@ -34,26 +37,29 @@ class Windows:
     """
 
     order: Any
+    places: Any
     blocks: Any
     values: tuple[Any, ...]
     bins: int
 
-    def block(self, chunk: Any, block: Any) -> tuple[Any, Any]:
-        """Returns some cells of each window of a chunk.
+    def block(self, chunks: Any, blocks: Any) -> tuple[Any, Any]:
+        """Returns some cells of each window of some chunks.
 
         Args:
-            chunk: Its number.
-            block: Which cells, in the windows' own order.
+            chunks: Their numbers, `(n,)`.
+            blocks: Which cells of each, in the windows' own order, `(n,)`.
 
         Returns:
-            The cells' numbers, int32 `(chunk, block)`; and their weights, `(chunk,
-            block, bins * bins)`.
+            The cells' numbers, int32 `(n * chunk, block)`; and their weights, `(n *
+            chunk, block, bins * bins)`.
         """
         boxes, *lengths, begins, top, rows, left, columns = (
-            ops.take(each, chunk, axis=0) for each in self.values
+            ops.reshape(ops.take(each, chunks, axis=0), (-1, *each.shape[2:]))
+            for each in self.values
         )
         columns = columns[:, None]
-        cell = block * _BLOCK + ops.arange(_BLOCK, dtype="int32")[None, :]
+        first = ops.repeat(blocks * _BLOCK, _CHUNK)[:, None]
+        cell = first + ops.arange(_BLOCK, dtype="int32")[None, :]
         y, x = top[:, None] + cell // columns, left[:, None] + cell % columns
         is_inside = cell < rows[:, None] * columns
         numbers = begins[:, None] + y * lengths[1][:, None] + x
@@ -67,7 +73,7 @@ class Windows:
         weights = ops.where(is_inside[..., None, None], weights, 0.0)
         return (
             ops.where(is_inside, numbers, 0),
-            ops.reshape(weights, (_CHUNK, _BLOCK, self.bins * self.bins)),
+            ops.reshape(weights, (-1, _BLOCK, self.bins * self.bins)),
         )
 
 
@@ -89,11 +95,14 @@ def windows_of(
         for axis in (0, 1)
     )
     count = rows[1] * columns[1]
-    counts, order = ops.top_k(ops.cast(count, "float32"), ops.shape(count)[0])
+    total = ops.shape(count)[0]
+    counts, order = ops.top_k(ops.cast(count, "float32"), total)
+    _, places = ops.top_k(-ops.cast(order, "float32"), total)
     order = ops.reshape(ops.cast(order, "int32"), (-1, _CHUNK))
     most = ops.cast(ops.reshape(counts, (-1, _CHUNK))[:, 0], "int32")
     return Windows(
         order,
+        ops.cast(places, "int32"),
         (most + _BLOCK - 1) // _BLOCK,
         tuple(ops.take(each, order, axis=0) for each in (*values, *rows, *columns)),
         bins,
@@ -118,9 +127,9 @@ def mean_over_windows(cells: Any, windows: Windows) -> Any:
     def forward(cells: Any) -> tuple[Any, Callable[..., Any]]:
         channels = ops.shape(cells)[1]
 
-        def read(chunk: Any, result: Any) -> Any:
+        def read(chunk: Any) -> Any:
             def add(block: Any, total: Any) -> Any:
-                numbers, weights = windows.block(chunk, block)
+                numbers, weights = windows.block(chunk[None], block[None])
                 weights = ops.cast(ops.transpose(weights, (0, 2, 1)), cells.dtype)
                 part = ops.matmul(weights, ops.take(cells, numbers, axis=0))
                 return total + ops.cast(part, "float32")
@@ -129,36 +138,36 @@ def mean_over_windows(cells: Any, windows: Windows) -> Any:
             zero = ops.cast(chunk < 0, "float32")
             nothing = ops.broadcast_to(zero, (_CHUNK, bins, channels))
             total = _count_up(ops.take(windows.blocks, chunk), nothing, add)
-            places = ops.take(windows.order, chunk, axis=0)
-            return ops.scatter_update(
-                result, places[:, None], ops.cast(total, cells.dtype)
-            )
+            return ops.cast(total, cells.dtype)
 
         def backward(upstream: Any, **_: Any) -> Any:
             ends = ops.cumsum(windows.blocks)
 
-            # One loop: the inner one of two would begin with a copy of the result.
-            def write(number: Any, result: Any) -> Any:
-                chunk = ops.sum(ops.cast(ends <= number, "int32"))
+            # One loop: the inner one of two would begin with a copy of the result. As
+            # every step copies it once, a step has several blocks.
+            def write(step: Any, result: Any) -> Any:
+                number = step * _BLOCKS + ops.arange(_BLOCKS, dtype="int32")
+                chunk = ops.sum(ops.cast(ends[None, :] <= number[:, None], "int32"), 1)
+                # What comes after the last block is outside of every window.
+                chunk = ops.minimum(chunk, chunks - 1)
                 begin = ops.take(ends - windows.blocks, chunk)
                 numbers, weights = windows.block(chunk, number - begin)
-                some = ops.take(
-                    upstream, ops.take(windows.order, chunk, axis=0), axis=0
-                )
-                parts = ops.matmul(weights, ops.cast(some, "float32"))
+                places = ops.reshape(ops.take(windows.order, chunk, axis=0), (-1,))
+                some = ops.cast(ops.take(upstream, places, axis=0), "float32")
                 return ops.scatter_update(
                     result,
                     ops.reshape(numbers, (-1, 1)),
-                    ops.reshape(parts, (-1, channels)),
+                    ops.reshape(ops.matmul(weights, some), (-1, channels)),
                     reduction="add",
                 )
 
             nothing = ops.zeros(ops.shape(cells), "float32")
-            return ops.cast(_count_up(ends[-1], nothing, write), cells.dtype)
+            steps = (ends[-1] + _BLOCKS - 1) // _BLOCKS
+            return ops.cast(_count_up(steps, nothing, write), cells.dtype)
 
-        # Each window is written once, over whatever is there.
-        start = ops.broadcast_to(cells[:1], (chunks * _CHUNK, bins, channels))
-        return _count_up(chunks, start, read), backward
+        sorted_means = ops.map(read, ops.arange(chunks, dtype="int32"))
+        sorted_means = ops.reshape(sorted_means, (-1, bins, channels))
+        return ops.take(sorted_means, windows.places, axis=0), backward
 
     return forward(cells)
 
