@@ -46,10 +46,11 @@ def detect(
         **heads: Of `roi_heads`: stages, classes, masks and units.
     """
     maps = fpn(levels, channels, dtype)
-    logits, deltas = rpn_head(maps, dtype)
+    head = rpn_head(channels, dtype)
+    logits, deltas = zip(*(head(level) for level in maps), strict=True)
     in_training: dict[str, Any] = {}
     if supervision is not None:
-        supervision.sample_anchors(logits, deltas)
+        supervision.sample_anchors(maps, head)
         in_training = {
             "training_outputs": supervision.settings.proposals,
             "training_per_level": supervision.settings.per_level,

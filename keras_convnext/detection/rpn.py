@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -20,24 +20,23 @@ PROPOSALS = 1000
 _IOU_THRESHOLD = 0.7
 
 
-def rpn_head(levels: Sequence[Any], dtype: Any = None) -> tuple[list[Any], list[Any]]:
-    """Applies the same three convolutions to each level.
+def rpn_head(channels: int, dtype: Any = None) -> Callable[[Any], tuple[Any, Any]]:
+    """Returns a function that applies the same three convolutions to each map.
+
+    From a map `(batch, h, w, channels)` to the logits `(batch, h, w, 3)` that an anchor
+    holds an object, and the differences `(batch, h, w, 12)` of that object's box from
+    the anchor's, dx, dy, dw, dh of each.
 
     Args:
-        levels: Maps `(batch, h, w, channels)`, all of the same width.
+        channels: Of the maps.
         dtype: Dtype policy of the first convolution; the others compute in float32.
-
-    Returns:
-        For each level the logits `(batch, h, w, 3)` that an anchor holds an object,
-        and the differences `(batch, h, w, 12)` of that object's box from the anchor's,
-        dx, dy, dw, dh of each.
 
     Source: arXiv:1506.01497, section 3.1.
     """
 
-    def conv(channels: int, side: int, name: str, **kwargs: Any) -> Any:
+    def conv(filters: int, side: int, name: str, **kwargs: Any) -> Any:
         return keras.layers.Conv2D(
-            channels,
+            filters,
             side,
             padding="same",
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
@@ -45,11 +44,15 @@ def rpn_head(levels: Sequence[Any], dtype: Any = None) -> tuple[list[Any], list[
             **kwargs,
         )
 
-    first = conv(levels[0].shape[-1], 3, "conv", activation="relu", dtype=dtype)
+    first = conv(channels, 3, "conv", activation="relu", dtype=dtype)
     to_logits = conv(len(RATIOS), 1, "logits", dtype="float32")
     to_deltas = conv(4 * len(RATIOS), 1, "deltas", dtype="float32")
-    features = [first(level) for level in levels]
-    return [to_logits(x) for x in features], [to_deltas(x) for x in features]
+
+    def head(level: Any) -> tuple[Any, Any]:
+        features = first(level)
+        return to_logits(features), to_deltas(features)
+
+    return head
 
 
 @keras.saving.register_keras_serializable(package="keras_convnext")

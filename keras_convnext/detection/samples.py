@@ -12,7 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_convnext.detection._anchors import anchors
+from keras_convnext.detection._anchors import RATIOS, anchors
+from keras_convnext.detection._neighborhoods import neighborhoods
 from keras_convnext.detection._training_settings import most_positive
 from keras_convnext.detection.assignment import NOTHING, assign
 from keras_convnext.detection.box_coding import encode_boxes
@@ -37,14 +38,14 @@ _FIRST_BOX_DRAW = 1
 
 @keras.saving.register_keras_serializable(package="keras_convnext")
 class AnchorSamples(keras.layers.Layer):
-    """Chooses anchors, and what a region proposal network says of them.
+    """Chooses anchors, and what a region proposal network sees of them.
 
-    Shapes: logits `(batch, h, w, 3)` and differences `(batch, h, w, 12)` of each level,
-    the images' sizes int32 `(batch, 2)`, boxes `(batch, objects, 4)`, classes `(batch,
-    objects)` and seeds `(batch, 2)` in. Out come logits `(batch, count)`, differences
-    `(batch, count, 4)`, int32 labels `(batch, count)`, 1 for an object's, 0 for the
-    background's and -1 for none, and the differences `(batch, count, 4)` that are
-    right, zeros where there is no object.
+    Shapes: each level's map `(batch, h, w, channels)`, the images' sizes int32 `(batch,
+    2)`, boxes `(batch, objects, 4)`, classes `(batch, objects)` and seeds `(batch, 2)`
+    in. Out come the cells around each anchor's `(batch * count, 3, 3, channels)`, which
+    of its cell's three it is, int32 `(batch, count)`, labels likewise, 1 for an
+    object's, 0 for the background's and -1 for none, and the differences `(batch,
+    count, 4)` that are right, zeros where there is no object.
 
     Args:
         count: Anchors of an image.
@@ -61,15 +62,15 @@ class AnchorSamples(keras.layers.Layer):
         may_cross_border: bool,
         **kwargs: Any,
     ):
-        super().__init__(**{"dtype": "float32", **kwargs})
+        # Maps keep their type.
+        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
         self.count = count
         self.positive_share = positive_share
         self.may_cross_border = may_cross_border
 
     def call(
         self,
-        logits: Sequence[Any],
-        deltas: Sequence[Any],
+        levels: Sequence[Any],
         size: Any,
         boxes: Any,
         classes: Any,
@@ -78,17 +79,17 @@ class AnchorSamples(keras.layers.Layer):
     ) -> tuple[Any, ...]:
         batch, count = ops.shape(size)[0], self.count
         if not training:
-            none = ops.zeros((batch, count, 4))
+            cells = (batch * count, 3, 3, levels[0].shape[-1])
             return (
-                none[..., 0],
-                none,
+                ops.zeros(cells, levels[0].dtype),
+                ops.zeros((batch, count), "int32"),
                 ops.full((batch, count), _UNUSED, "int32"),
-                none,
+                ops.zeros((batch, count, 4)),
             )
         references = ops.concatenate(
             [
                 anchors(ops.shape(level)[1], ops.shape(level)[2], stride)
-                for level, stride in zip(logits, STRIDES, strict=True)
+                for level, stride in zip(levels, STRIDES, strict=True)
             ]
         )
         assigned = assign(
@@ -110,13 +111,9 @@ class AnchorSamples(keras.layers.Layer):
             ops.take_along_axis(boxes, number[..., None], 1),
             ops.take(references, places, axis=0),
         )
-        all_logits, all_deltas = (
-            ops.concatenate([ops.reshape(x, (batch, -1, width)) for x in levels], 1)
-            for levels, width in ((logits, 1), (deltas, 4))
-        )
         return (
-            ops.take_along_axis(all_logits, places[..., None], 1)[..., 0],
-            ops.take_along_axis(all_deltas, places[..., None], 1),
+            neighborhoods(levels, places // len(RATIOS)),
+            places % len(RATIOS),
             _labels(1, 0, is_positive, is_drawn),
             ops.where(is_positive[..., None], targets, 0.0),
         )
@@ -136,12 +133,13 @@ class AnchorSamples(keras.layers.Layer):
         return ops.logical_and(is_usable, ops.all(is_within, axis=-1))
 
     def compute_output_spec(
-        self, logits: Any, deltas: Any, size: Any, *args: Any, **kwargs: Any
+        self, levels: Sequence[Any], size: Any, *args: Any, **kwargs: Any
     ) -> tuple[Any, ...]:
         shape = (size.shape[0], self.count)
+        cells = (None, 3, 3, levels[0].shape[-1])
         return (
-            keras.KerasTensor(shape, dtype="float32"),
-            keras.KerasTensor((*shape, 4), dtype="float32"),
+            keras.KerasTensor(cells, dtype=levels[0].dtype),
+            keras.KerasTensor(shape, dtype="int32"),
             keras.KerasTensor(shape, dtype="int32"),
             keras.KerasTensor((*shape, 4), dtype="float32"),
         )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from keras import ops
+
 from keras_convnext.detection import samples
+from keras_convnext.detection._anchors import RATIOS
 from keras_convnext.detection._training_settings import TrainingSettings
 
 
@@ -30,8 +33,18 @@ class Supervision:
         """Adds outputs, "name_key" for each."""
         self.outputs.update({f"{name}_{key}": x for key, x in tensors.items()})
 
-    def sample_anchors(self, logits: list[Any], deltas: list[Any]) -> None:
-        """Chooses the anchors that the region proposal network learns from."""
+    def sample_anchors(
+        self, levels: list[Any], head: Callable[[Any], tuple[Any, Any]]
+    ) -> None:
+        """Chooses the anchors that the region proposal network learns from.
+
+        It is applied to what it sees of them once more, and learns from this alone: its
+        gradient is zero everywhere else, and the maps have hundreds of times the cells.
+
+        Args:
+            levels: Maps of the pyramid.
+            head: Of `rpn_head`.
+        """
         layer = samples.AnchorSamples(
             self.settings.anchor_samples,
             self.settings.anchor_positive_share,
@@ -39,9 +52,19 @@ class Supervision:
             name="rpn_samples",
         )
         truth = (self.truth[key] for key in ("size", "boxes", "classes", "seed"))
-        names = ("logits", "deltas", "labels", "targets")
-        chosen = layer(logits, deltas, *truth)
-        self.keep("rpn", **dict(zip(names, chosen, strict=True)))
+        cells, ratios, labels, targets = layer(levels, *truth)
+        logits, deltas = (
+            ops.reshape(each[:, 1, 1], (-1, layer.count, len(RATIOS), width))
+            for each, width in zip(head(cells), (1, 4), strict=True)
+        )
+        ratios = ratios[..., None, None]
+        self.keep(
+            "rpn",
+            logits=ops.take_along_axis(logits, ratios, 2)[:, :, 0, 0],
+            deltas=ops.take_along_axis(deltas, ratios, 2)[:, :, 0],
+            labels=labels,
+            targets=targets,
+        )
 
     def sample_boxes(self, stage: int, boxes: Any) -> tuple[Any, tuple[Any, Any]]:
         """Chooses the boxes that a stage learns from.
