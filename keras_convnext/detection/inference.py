@@ -31,6 +31,13 @@ class Objects:
         masks: float32 `(objects, 28, 28)`: probabilities within the boxes, which
             `paste_masks` puts into the image; None where the detector has no masks.
         names: The classes' names, where they are known.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_convnext.detection import Objects
+        >>> boxes = np.float32([[10, 20, 30, 40]])
+        >>> len(Objects(boxes, np.float32([0.9]), np.int32([2])))
+        1
     """
 
     boxes: np.ndarray
@@ -48,7 +55,7 @@ def find_objects(
     image: np.ndarray,
     preprocessing: Preprocessing,
 ) -> Objects:
-    """Finds the objects of one image.
+    """Returns the objects of one image.
 
     Args:
         model: From images `(1, h, w, channels)` in 0..255, of any height and width, to
