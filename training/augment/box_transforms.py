@@ -22,7 +22,7 @@ from .mask_transforms import nearest_places, resize_image_part, sides_within
 _CROPPED_SCALES = (0.5, 0.625, 0.75)
 _CROP_RANGE = (0.48, 0.75)
 # After large-scale jitter a box has more than this of either side.
-_LEAST_JITTERED_PX = 0.01
+_LEAST_SCALED_PX = 0.01
 # Each kind of change draws from a seed of its own; the last one is for the training
 # step.
 _STREAMS = ("flip", "crop", "cropped_scale", "part", "scale", "photometric", "truth")
@@ -242,7 +242,7 @@ def _jitter(
     places = tf.random.stateless_uniform([2], streams["part"], dtype=tf.float64)
     view = resize_part(view, resized, _whole_below(resized - part + 1, places), part)
     sides = view.boxes[:, 2:] - view.boxes[:, :2]
-    is_left = tf.reduce_all(sides > _LEAST_JITTERED_PX, axis=1)
+    is_left = tf.reduce_all(sides > _LEAST_SCALED_PX, axis=1)
     return view._replace(
         boxes=tf.boolean_mask(view.boxes, is_left),
         kept=tf.boolean_mask(view.kept, is_left),
