@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_convnext._data import forms
 from keras_convnext._messages import UsageError
 from keras_convnext.preprocessing import Preprocessing
 
@@ -64,7 +63,9 @@ def find(wanted: str | None, model: Path | None = None) -> Calibration:
     order = image_set.order()
     others = splits.validation
     if splits.undivided:
-        others = _only(image_set, order[_MOST_IMAGES:])
+        words = f"those of {image_set.words} that calibration did not use"
+        rest = order[_MOST_IMAGES:]
+        others = image_set.part(words, rest) if len(rest) else None
     return Calibration(image_set, order[:_MOST_IMAGES], others)
 
 
@@ -78,19 +79,8 @@ def _of_run(model: Path | None) -> Splits:
             reason = str(mistake)
     raise UsageError(
         f"int8 and int16x8 need --calibration: real images, at least {LEAST_IMAGES}, "
-        f"given as {forms.FORMS}; those of the model's own run are not available: "
+        f"given as {image_sets.FORMS}; those of the model's own run are not available: "
         f"{reason}"
-    )
-
-
-def _only(image_set: ImageSet, numbers: np.ndarray) -> ImageSet | None:
-    """Returns an image set of these images alone."""
-    if not len(numbers):
-        return None
-    return ImageSet(
-        f"those of {image_set.words} that calibration did not use",
-        len(numbers),
-        lambda chosen: image_set.read([numbers[number] for number in chosen]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,10 +69,10 @@ class ImageSet:
             return np.arange(self.count)
         return np.random.default_rng(seed).permutation(self.count)
 
-    def part(self, words: str, numbers: Sequence[int]) -> ImageSet:
-        """Returns some of the images, renumbered."""
+    def part(self, words: str, numbers: np.ndarray) -> ImageSet:
+        """Returns the images of some numbers."""
         return ImageSet(
-            f"{self.words}, {words}",
+            words,
             len(numbers),
             lambda chosen: self.read(numbers[number] for number in chosen),
         )

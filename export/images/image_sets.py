@@ -24,6 +24,8 @@ from .coco import find_coco
 from .image_set import EncodedImage, ImageSet, Splits
 from .masks import find_masks
 
+# Those of training's three tasks.
+FORMS = f"masks:DIR, coco:FILE.json:IMAGES, {forms.FORMS}"
 _EVALUATION_SPLITS = ("validation", "test")
 
 
@@ -64,7 +66,7 @@ def find(
     is_path = ":" not in spec and Path(spec).expanduser().exists()
     if kind not in _KINDS or is_path or not (rest or kind == "digits"):
         hint = forms.proposal(spec, flag)
-        raise UsageError(f"--{flag}={spec}: expected {forms.FORMS}. {hint}".rstrip())
+        raise UsageError(f"--{flag}={spec}: expected {FORMS}. {hint}".rstrip())
     try:
         return _KINDS[kind](rest, _Options(download, split))
     except DataError as error:

@@ -6,6 +6,8 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
+
 from keras_convnext._messages import UsageError
 
 from . import image_sets
@@ -55,11 +57,9 @@ def _divide(whole: ImageSet, validation: Path) -> Splits:
             f"{len(gone)} of the images that {validation} names are not in "
             f"{whole.words} any more"
         )
+    is_kept = np.array([path in names for path in paths], bool)
     training, kept = (
-        [number for number, path in enumerate(paths) if (path in names) == is_kept]
-        for is_kept in (False, True)
+        whole.part(f"{whole.words}, the run's {words} images", np.flatnonzero(them))
+        for words, them in (("training", ~is_kept), ("validation", is_kept))
     )
-    return Splits(
-        whole.part("the run's training images", training),
-        whole.part("the run's validation images", kept),
-    )
+    return Splits(training, kept)

@@ -17,7 +17,7 @@ BOX_FORMS = (
     "coco:FILE.json:IMAGES, coco:TRAIN.json,VAL.json:IMAGES, coco:DIR with "
     "annotations/instances_train2017.json and train2017/ in it, or tfds:coco/2017"
 )
-PREFIXES = "folder:, array:, tfrecord:, array_record: or tfds:"
+PREFIXES = "folder:, masks:, coco:, array:, tfrecord:, array_record: or tfds:"
 # In the order in which they are looked for, at the end of a file's name.
 _KIND_BY_ENDING = {
     ".npz": "array",

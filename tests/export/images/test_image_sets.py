@@ -156,8 +156,8 @@ def test_what_is_missing_or_no_images_is_told(tmp_path, array_file):
     np.savez(other, images=arrays["test_images"])
     (tmp_path / "empty").mkdir()
     for spec, words in (
-        ("photo:x", "expected digits, folder:PATH, array:PATH.npz, tfrecord:FILES"),
-        ("folder:", "expected digits, folder:PATH"),
+        ("photo:x", "expected masks:DIR, coco:FILE.json:IMAGES, digits, folder:PATH"),
+        ("folder:", "digits, folder:PATH"),
         ("tulips", "tfds:tulips cannot be loaded"),
         (f"folder:{tmp_path / 'no'}", "there is no folder"),
         (f"folder:{tmp_path / 'empty'}", "holds no image file"),
