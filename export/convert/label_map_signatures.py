@@ -9,11 +9,17 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_convnext.image import decode, evaluation_view
 from keras_convnext.preprocessing import Preprocessing
 
 from ..model.label_map_network import LabelMapNetwork
-from .signatures import require_images, status_of
+from .signatures import (
+    decode_or_nothing,
+    image_specs,
+    of_pixels,
+    require_images,
+    status_of,
+    trace,
+)
 
 # What stands in a map beside an image that is smaller than its neighbors.
 NO_CLASS = {tf.uint8: 255, tf.int32: 65535}
@@ -37,20 +43,7 @@ def make(
         uint8 `(batch, height, width, 3)`) and `tensors` (`tensors` float32 `(batch,
         height, width, 3)` in 0..255, resized already) to `classes` alone.
     """
-    specs = {
-        "bytes": tf.TensorSpec((None,), tf.string, name="image_bytes"),
-        "images": tf.TensorSpec((None, None, None, 3), tf.uint8, name="images"),
-        "tensors": network.spec(None, any_size=True),
-    }
-
-    # Traced once for both signatures.
-    pixels = tf.TensorSpec((None, None, 3), tf.uint8)
-
-    @tf.function(autograph=False, input_signature=[pixels])
-    def label(image: tf.Tensor) -> tf.Tensor:
-        shape = tf.shape(image)
-        view = evaluation_view(image, preprocessing)
-        return network.label_map(view, shape[0], shape[1])
+    label = of_pixels(network.label_map, preprocessing)
 
     def from_images(images: tf.Tensor) -> dict[str, tf.Tensor]:
         require_images(images)
@@ -66,11 +59,7 @@ def make(
         "images": from_images,
         "tensors": network.answers,
     }
-    signatures = {
-        name: tf.function(function, autograph=False).get_concrete_function(specs[name])
-        for name, function in functions.items()
-    }
-    return {"serving_default": signatures[default], **signatures}
+    return trace(functions, image_specs(network.spec(None, any_size=True)), default)
 
 
 def _from_bytes(
@@ -96,23 +85,7 @@ def _from_bytes(
         ),
         parallel_iterations=1,
     )
-    status = tf.map_fn(
-        lambda pair: status_of(*pair),
-        (image_bytes, sizes[:, 0] > 0),
-        fn_output_signature=tf.string,
-    )
+    status = status_of(image_bytes, sizes[:, 0] > 0)
     nothing = tf.constant(NO_CLASS[dtype], dtype)
     classes = maps.to_tensor(nothing)
     return {"classes": classes, "sizes": sizes, "status": status}
-
-
-def decode_or_nothing(contents: tf.Tensor) -> tf.Tensor:
-    """Returns a file's pixels, `(0, 0, 3)` where it is no image.
-
-    An error in a graph ends the whole call, except inside of a dataset that is told to
-    leave erroneous elements out: that is how a bad file leaves its neighbors alone.
-    """
-    file = tf.data.Dataset.from_tensors(contents).map(decode).ignore_errors()
-    nothing = tf.data.Dataset.from_tensors(tf.zeros((0, 0, 3), tf.uint8))
-    image = file.concatenate(nothing).take(1).get_single_element()
-    return tf.ensure_shape(image, (None, None, 3))

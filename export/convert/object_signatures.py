@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from keras_convnext.image import evaluation_view
 from keras_convnext.preprocessing import Preprocessing
 
 from ..model.object_network import ObjectNetwork
-from .label_map_signatures import decode_or_nothing
-from .signatures import require_images, status_of
+from .signatures import (
+    decode_or_nothing,
+    image_specs,
+    of_pixels,
+    require_images,
+    status_of,
+    trace,
+)
 
 
 def make(
@@ -34,20 +39,7 @@ def make(
         `(batch, 2)`, heights and widths, 0 where a file is no image, and `status`
         string `(batch,)`.
     """
-    specs = {
-        "bytes": tf.TensorSpec((None,), tf.string, name="image_bytes"),
-        "images": tf.TensorSpec((None, None, None, 3), tf.uint8, name="images"),
-        "tensors": network.spec(None, any_size=True),
-    }
-
-    # Traced once for both signatures.
-    pixels = tf.TensorSpec((None, None, 3), tf.uint8)
-
-    @tf.function(autograph=False, input_signature=[pixels])
-    def find(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        shape = tf.shape(image)
-        view = evaluation_view(image, preprocessing)
-        return network.find(view, shape[0], shape[1])
+    find = of_pixels(network.find, preprocessing)
 
     def from_images(images: tf.Tensor) -> dict[str, tf.Tensor]:
         require_images(images)
@@ -72,11 +64,7 @@ def make(
             fn_output_signature=(network.outputs, tf.TensorSpec((2,), tf.int32)),
             parallel_iterations=1,
         )
-        status = tf.map_fn(
-            lambda pair: status_of(*pair),
-            (image_bytes, sizes[:, 0] > 0),
-            fn_output_signature=tf.string,
-        )
+        status = status_of(image_bytes, sizes[:, 0] > 0)
         return {**found, "sizes": sizes, "status": status}
 
     functions = {
@@ -84,8 +72,4 @@ def make(
         "images": from_images,
         "tensors": network.answers,
     }
-    signatures = {
-        name: tf.function(function, autograph=False).get_concrete_function(specs[name])
-        for name, function in functions.items()
-    }
-    return {"serving_default": signatures[default], **signatures}
+    return trace(functions, image_specs(network.spec(None, any_size=True)), default)

@@ -6,7 +6,8 @@ gets what the training pipeline's evaluation got.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -24,8 +25,16 @@ DEFAULTS = ("bytes", "images", "tensors")
 EXAMPLE_IMAGE = "image/encoded"
 
 
-def status_of(contents: tf.Tensor, is_good: tf.Tensor) -> tf.Tensor:
-    """Returns the problem with an image's bytes, or an empty string."""
+def status_of(files: tf.Tensor, are_good: tf.Tensor) -> tf.Tensor:
+    """Returns the problem with each image's bytes, or an empty string."""
+    return tf.map_fn(
+        lambda pair: _status_of_one(*pair),
+        (files, are_good),
+        fn_output_signature=tf.string,
+    )
+
+
+def _status_of_one(contents: tf.Tensor, is_good: tf.Tensor) -> tf.Tensor:
     data = headers.read(contents)
     kind = headers.image_format(data)
     is_deep = (kind == headers.PNG) & (headers.png_bits(data) == 16)
@@ -87,6 +96,68 @@ def _views(
     return tf.ensure_shape(spread, (None, side, side, 3)), is_good
 
 
+def image_specs(tensors: tf.TensorSpec) -> dict[str, tf.TensorSpec]:
+    """Returns what the signatures `DEFAULTS` take.
+
+    Args:
+        tensors: What the last of them takes.
+    """
+    return {
+        "bytes": tf.TensorSpec((None,), tf.string, name="image_bytes"),
+        "images": tf.TensorSpec((None, None, None, 3), tf.uint8, name="images"),
+        "tensors": tensors,
+    }
+
+
+def trace(
+    functions: Mapping[str, Callable], specs: Mapping[str, tf.TensorSpec], default: str
+) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """Returns signatures by name, with `serving_default` before them.
+
+    Args:
+        functions: What each does.
+        specs: What each takes.
+        default: Which of them is the default one.
+    """
+    signatures = {
+        name: tf.function(function, autograph=False).get_concrete_function(specs[name])
+        for name, function in functions.items()
+    }
+    return {"serving_default": signatures[default], **signatures}
+
+
+def of_pixels(
+    answer: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any],
+    preprocessing: Preprocessing,
+) -> Callable[[tf.Tensor], Any]:
+    """Returns a function from an image of any size, traced once for all signatures.
+
+    Args:
+        answer: From what is seen of an image, its height and its width to the answer.
+        preprocessing: In which size it sees an image.
+    """
+    pixels = tf.TensorSpec((None, None, 3), tf.uint8)
+
+    @tf.function(autograph=False, input_signature=[pixels])
+    def of_image(image: tf.Tensor) -> Any:
+        shape = tf.shape(image)
+        return answer(evaluation_view(image, preprocessing), shape[0], shape[1])
+
+    return of_image
+
+
+def decode_or_nothing(contents: tf.Tensor) -> tf.Tensor:
+    """Returns a file's pixels, `(0, 0, 3)` where it is no image.
+
+    An error in a graph ends the whole call, except inside of a dataset that is told to
+    leave erroneous elements out: that is how a bad file leaves its neighbors alone.
+    """
+    file = tf.data.Dataset.from_tensors(contents).map(decode).ignore_errors()
+    nothing = tf.data.Dataset.from_tensors(tf.zeros((0, 0, 3), tf.uint8))
+    image = file.concatenate(nothing).take(1).get_single_element()
+    return tf.ensure_shape(image, (None, None, 3))
+
+
 def require_images(batch: tf.Tensor) -> None:
     """Fails clearly where a batch has no image, or its images no pixel.
 
@@ -108,15 +179,10 @@ def _from_bytes(
         scores = _score_of_each(network.probabilities(views), len(labels))
         scores, indices = tf.math.top_k(scores, top)
         row_is_good = is_good[:, tf.newaxis]
-        status = tf.map_fn(
-            lambda pair: status_of(*pair),
-            (image_bytes, is_good),
-            fn_output_signature=tf.string,
-        )
         return {
             "classes": tf.where(row_is_good, tf.gather(names, indices), ""),
             "scores": tf.where(row_is_good, scores, 0.0),
-            "status": status,
+            "status": status_of(image_bytes, is_good),
         }
 
     return classify
@@ -198,10 +264,8 @@ def make(
         signature = alone.get_concrete_function(network.spec(None))
         return {"serving_default": signature, "features": signature}
     specs = {
-        "bytes": tf.TensorSpec((None,), tf.string, name="image_bytes"),
+        **image_specs(network.spec(None)),
         "classify": tf.TensorSpec((None,), tf.string, name="inputs"),
-        "images": tf.TensorSpec((None, None, None, 3), tf.uint8, name="images"),
-        "tensors": network.spec(None),
         "features": network.spec(None),
     }
     # Traced once for both signatures.
@@ -215,8 +279,4 @@ def make(
         "tensors": from_tensors,
         "features": features,
     }
-    signatures = {
-        name: tf.function(function, autograph=False).get_concrete_function(specs[name])
-        for name, function in functions.items()
-    }
-    return {"serving_default": signatures[default], **signatures}
+    return trace(functions, specs, default)

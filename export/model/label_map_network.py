@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 import tensorflow as tf
 
@@ -14,6 +12,7 @@ from keras_convnext.segmentation.inference import (
 )
 
 from .loaded_model import Source
+from .open_network import OpenNetwork
 
 # Logits that are resized at a time: 64 MB, however large the image.
 _ELEMENTS = 2**24
@@ -29,43 +28,22 @@ def pixel_logits(source: Source) -> keras.Model:
     return logits_model(model) if source.meaning.applied else model
 
 
-class LabelMapNetwork(tf.Module):
+class LabelMapNetwork(OpenNetwork):
     """A segmentation model from images in 0..255 to the class of each pixel.
 
     Args:
         source: What is exported.
         inner: What `pixel_logits` makes of its model, or what folding makes of that.
-
-    Attributes:
-        size_px: Side of the images of a TFLite file.
-        meaning: What the model's outputs are.
     """
 
     def __init__(self, source: Source, inner: keras.Model) -> None:
-        super().__init__()
-        self.size_px = source.preprocessing.size_px
-        self.meaning = source.meaning
+        super().__init__(source, inner)
         self.classes = inner.outputs[0].shape[-1]
         self.dtype = tf.dtypes.as_dtype(label_dtype(self.classes))
-        # Held for saving; the Keras objects themselves stay behind.
-        self.stored = [variable.value for variable in inner.variables]
-        self._normalize = normalization_of(source)
-        self._inner = (inner,)
-
-    def spec(self, batch: int | None, any_size: bool = False) -> tf.TensorSpec:
-        """Returns the specification of a TFLite file's input.
-
-        Args:
-            batch: Number of images; `None` for any.
-            any_size: Whether height and width are left open.
-        """
-        side = None if any_size else self.size_px
-        return tf.TensorSpec((batch, side, side, 3), tf.float32, name="tensors")
 
     def logits(self, tensors: tf.Tensor) -> tf.Tensor:
         """Returns float32 `(batch, height, width, classes)` for images in 0..255."""
-        logits = self._inner[0](self._normalize(tensors), training=False)
-        return tf.cast(logits, tf.float32)
+        return tf.cast(self.ask(tensors), tf.float32)
 
     def answers(self, tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns as `classes` the class of each pixel `(batch, height, width)`."""
@@ -110,16 +88,3 @@ class LabelMapNetwork(tf.Module):
         )
         # The last part may go on below the image.
         return tf.reshape(parts, (-1, width))[:height]
-
-
-def normalization_of(source: Source) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns what is done to images in 0..255 before a model sees them.
-
-    Args:
-        source: The model, which may normalize by itself.
-    """
-    if source.normalizes:
-        return lambda tensors: tensors
-    mean, variance = source.preprocessing.normalization(3)
-    deviation = tf.sqrt(tf.constant(variance))
-    return lambda tensors: (tensors - mean) / deviation

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from keras_convnext.segmentation.inference import with_open_size
 
-from .label_map_network import normalization_of
 from .loaded_model import Source
+from .open_network import OpenNetwork
 
 
 def open_detector(source: Source) -> keras.Model:
@@ -20,7 +20,7 @@ def open_detector(source: Source) -> keras.Model:
     return with_open_size(source.model)
 
 
-class ObjectNetwork(tf.Module):
+class ObjectNetwork(OpenNetwork):
     """A detector from images in 0..255 to the dictionary of `keras_convnext.MaskRCNN`.
 
     Args:
@@ -28,37 +28,19 @@ class ObjectNetwork(tf.Module):
         inner: What `open_detector` makes of its model, or what folding makes of that.
 
     Attributes:
-        size_px: Side of the images of a TFLite file.
-        meaning: What the model's outputs are.
         outputs: For each output its shape and type, of one image.
     """
 
     def __init__(self, source: Source, inner: keras.Model) -> None:
-        super().__init__()
-        self.size_px = source.preprocessing.size_px
-        self.meaning = source.meaning
+        super().__init__(source, inner)
         self.outputs = {
             name: tf.TensorSpec(tensor.shape[1:], tensor.dtype)
             for name, tensor in inner.output.items()
         }
-        # Held for saving; the Keras objects themselves stay behind.
-        self.stored = [variable.value for variable in inner.variables]
-        self._normalize = normalization_of(source)
-        self._inner = (inner,)
-
-    def spec(self, batch: int | None, any_size: bool = False) -> tf.TensorSpec:
-        """Returns the specification of a TFLite file's input.
-
-        Args:
-            batch: Number of images; `None` for any.
-            any_size: Whether height and width are left open.
-        """
-        side = None if any_size else self.size_px
-        return tf.TensorSpec((batch, side, side, 3), tf.float32, name="tensors")
 
     def answers(self, tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the objects of images in 0..255, boxes in the images' own pixels."""
-        return dict(self._inner[0](self._normalize(tensors), training=False))
+        return dict(self.ask(tensors))
 
     def find(
         self, view: tf.Tensor, height: tf.Tensor, width: tf.Tensor
