@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..convert.precisions import Precision
 from .label_map_reference import LabelMapReference, LabelMaps
-from .parity import finite_or_none, run_alone
+from .parity import run_alone
+from .result import Result, costs
 
 
 @dataclass(frozen=True)
-class LabelMapResult:
+class LabelMapResult(Result):
     """What an exported file answered, held against Keras.
 
     Attributes:
@@ -24,11 +25,6 @@ class LabelMapResult:
             signatures.
         miou: Mean intersection over union, in 0..1, where masks are known.
         keras_miou: Keras' own on the same pixels.
-        latency_ms: "p50" and "p95" of a call with one image of the model's size.
-        load_ms: Time from opening the file until it can answer.
-        peak_memory_mb: The most memory that the process held; `None` where the
-            system does not tell.
-        problems: What must not be, a line each; empty when the file is good.
     """
 
     maps: tuple[np.ndarray, ...]
@@ -36,10 +32,6 @@ class LabelMapResult:
     agreement: float
     miou: float | None
     keras_miou: float | None
-    latency_ms: dict[str, float]
-    load_ms: float
-    peak_memory_mb: float | None
-    problems: list[str] = field(default_factory=list)
 
 
 def verify(
@@ -81,17 +73,14 @@ def verify(
         and keras_miou - found > precision.most_miou_lost
     ):
         problems.append(f"its mIoU is {found:.2%}, Keras' {keras_miou:.2%}")
-    p50, p95 = np.percentile(answers["latencies_ms"], (50, 95))
     return LabelMapResult(
         maps,
         are_whole,
         agreement,
         found,
         keras_miou,
-        {"p50": round(float(p50), 3), "p95": round(float(p95), 3)},
-        round(float(answers["load_ms"]), 1),
-        finite_or_none(answers["peak_bytes"] / 1e6),
-        problems,
+        problems=problems,
+        **costs(answers),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,15 @@ from keras_convnext.detection.inference import objects_in_square, objects_of
 from ..convert.precisions import Precision
 from .object_agreement import Matches, match, share_kept
 from .object_reference import ObjectReference
-from .parity import finite_or_none, run_alone
+from .parity import run_alone
+from .result import Result, costs
 
 # Of masks' probabilities, over the cells of a mask.
 _MOST_MASK_DIFFERENCE = 0.1
 
 
 @dataclass(frozen=True)
-class ObjectResult:
+class ObjectResult(Result):
     """What an exported file found, held against Keras.
 
     Attributes:
@@ -35,11 +36,6 @@ class ObjectResult:
             masks.
         ap: COCO's average precision of its boxes, in 0..1, where objects are known.
         keras_ap: Keras' own on the same images.
-        latency_ms: "p50" and "p95" of a call with one image of the model's size.
-        load_ms: Time from opening the file until it can answer.
-        peak_memory_mb: The most memory that the process held; `None` where the system
-            does not tell.
-        problems: What must not be, a line each; empty when the file is good.
     """
 
     objects: tuple[Objects, ...]
@@ -50,10 +46,6 @@ class ObjectResult:
     mask_difference: float | None
     ap: float | None
     keras_ap: float | None
-    latency_ms: dict[str, float]
-    load_ms: float
-    peak_memory_mb: float | None
-    problems: list[str] = field(default_factory=list)
 
 
 def verify(
@@ -117,7 +109,6 @@ def verify(
         and not keras_ap - ap <= precision.most_ap_lost
     ):
         problems.append(f"its AP is {ap:.2%}, Keras' {keras_ap:.2%}")
-    p50, p95 = np.percentile(answers["latencies_ms"], (50, 95))
     return ObjectResult(
         objects,
         are_whole,
@@ -127,10 +118,8 @@ def verify(
         _largest([masks]) if masks.size else None,
         ap,
         keras_ap,
-        {"p50": round(float(p50), 3), "p95": round(float(p95), 3)},
-        round(float(answers["load_ms"]), 1),
-        finite_or_none(answers["peak_bytes"] / 1e6),
-        problems,
+        problems=problems,
+        **costs(answers),
     )
 
 

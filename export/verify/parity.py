@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ..export_error import ExportError
 from . import isolated_runner
 from .agreement import measure_agreement, score_of_each, smallest_cosine, varies
 from .reference import Reference
+from .result import Result, costs
 
 # The signature for pixels takes the images one by one, as their sizes differ.
 _MOST_IMAGES = 8
@@ -36,7 +37,7 @@ _AGREEING = {
 
 
 @dataclass(frozen=True)
-class ParityResult:
+class ParityResult(Result):
     """What an exported file answered, held against Keras.
 
     Attributes:
@@ -49,11 +50,6 @@ class ParityResult:
             where there are not more than five classes, or labels do not exclude each
             other.
         accuracy: Share of images classified correctly, where their classes are known.
-        latency_ms: "p50" and "p95" of a call with one image.
-        load_ms: Time from opening the file until it can answer.
-        peak_memory_mb: The most memory that the process held; `None` where the
-            system does not tell.
-        problems: What must not be, a line each; empty when the file is good.
     """
 
     probabilities: np.ndarray
@@ -61,11 +57,7 @@ class ParityResult:
     cosine: float
     agreement: float
     top5_agreement: float | None
-    latency_ms: dict[str, float]
-    load_ms: float
-    peak_memory_mb: float | None
     accuracy: float | None = None
-    problems: list[str] = field(default_factory=list)
 
 
 def run_alone(artifact: Path, reference: Any) -> dict[str, np.ndarray]:
@@ -166,11 +158,6 @@ def _is_first(labels: tuple[str, ...], name: str, scores: np.ndarray) -> bool:
     return max(own, default=-np.inf) >= np.max(scores) - _TIE
 
 
-def finite_or_none(value: np.ndarray) -> float | None:
-    """Returns a figure with one digit after the point; None for no number."""
-    return round(float(value), 1) if np.isfinite(value) else None
-
-
 def verify(artifact: Path, precision: Precision, reference: Reference) -> ParityResult:
     """Runs an exported file in a fresh process and compares it with Keras.
 
@@ -201,18 +188,15 @@ def verify(artifact: Path, precision: Precision, reference: Reference) -> Parity
     ):
         problems.append("it answers every image alike")
     problems += _lost(found, precision, reference)
-    p50, p95 = np.percentile(answers["latencies_ms"], (50, 95))
     return ParityResult(
         probabilities=answers["answers"],
         max_abs_diff=difference,
         cosine=smallest_cosine(expected, found),
         agreement=agreement,
         top5_agreement=_top5_agreement(reference.kind, expected, found),
-        latency_ms={"p50": round(float(p50), 3), "p95": round(float(p95), 3)},
-        load_ms=round(float(answers["load_ms"]), 1),
-        peak_memory_mb=finite_or_none(answers["peak_bytes"] / 1e6),
         accuracy=reference.accuracy(found),
         problems=problems,
+        **costs(answers),
     )
 
 
