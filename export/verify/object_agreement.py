@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_convnext.detection import Objects
+from keras_convnext.detection.box_overlap import box_iou
 
 # Boxes that overlap by less are of different objects, as COCO's AP50 has it.
 _LEAST_IOU = 0.5
+# At an image's edge there are boxes without an area.
+_WIDER = np.array([-0.5, -0.5, 0.5, 0.5])
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ def match(expected: Objects, found: Objects, least_score: float = 0.0) -> Matche
         found: Other objects of the same image.
         least_score: What an object has to have in order to be told.
     """
-    overlaps = _ious(expected.boxes, found.boxes)
+    overlaps = np.array(
+        box_iou(expected.boxes[:, np.newaxis] + _WIDER, found.boxes + _WIDER)
+    )
     overlaps[expected.classes[:, np.newaxis] != found.classes] = 0
     pairs = []
     for number in range(len(expected) if len(found) else 0):
@@ -90,19 +95,3 @@ def share_kept(
         is_counted = ~(each.lonely <= most_score_difference)
         total += 2 * len(is_kept) + int(np.sum(is_counted))
     return kept / total if total else 1.0
-
-
-def _ious(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Returns intersection over union of boxes, `(one, other)`.
-
-    All are half a pixel wider on each side than they are: at an image's edge there are
-    boxes without an area.
-    """
-    wider = np.array([-0.5, -0.5, 0.5, 0.5])
-    one, other = (one + wider)[:, np.newaxis], (other + wider)[np.newaxis]
-    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(
-        one[..., :2], other[..., :2]
-    )
-    common = np.prod(np.maximum(sides, 0), -1)
-    areas = [np.prod(boxes[..., 2:] - boxes[..., :2], -1) for boxes in (one, other)]
-    return np.asarray(common / (areas[0] + areas[1] - common))
