@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_convnext.detection.inference import square_view
+from keras_convnext.inference import detector, segmenter
 from keras_convnext.inference.outputs import Kind
 from keras_convnext.preprocessing import Preprocessing
 
@@ -120,7 +121,8 @@ def _pixel_view(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
 def _pixel_difference(
     source: Source, compared: label_map_reference.LabelMapReference
 ) -> tuple[float, str]:
-    maps = label_map_reference.label_crops(source)(compared.tensors)
+    asked = segmenter.from_keras(source, "keras")
+    maps = label_map_reference.label_crops(asked, compared.tensors)
     other = 1 - label_map_parity.pixel_agreement(compared.tensor_maps, maps)
     return other, f"{other:.2%} of the pixels get another class than its own answers"
 
@@ -133,7 +135,8 @@ def _object_difference(
     source: Source, compared: object_reference.ObjectReference
 ) -> tuple[float, str]:
     shapes = [image.shape for image in compared.images]
-    found = object_reference.find_in_tensors(source, shapes)(compared.tensors)
+    asked = detector.from_keras(source, "keras")
+    found = object_reference.find_in_tensors(asked, compared.tensors, shapes)
     float32 = PRECISIONS["float32"]
     kept = share_kept(
         object_parity.compare(compared, compared.tensor_objects, found),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from keras_convnext._messages import UsageError
 from keras_convnext.inference import segmenter
+from keras_convnext.inference.segmenter import Segmenter
 from keras_convnext.segmentation import count_pixels, resized_shape, score
 from keras_convnext.segmentation.inference import resize_image
 
@@ -82,8 +83,8 @@ def ask_keras(source: Source, compared: ComparisonImages) -> LabelMapReference:
     images = [decode(image) for image in compared.members]
     size_px = source.preprocessing.size_px
     tensors = np.stack([crop_view(image, size_px) for image in images])
-    predict = label_crops(source)
-    maps = _label_maps(source)(images)
+    asked = segmenter.from_keras(source, "keras")
+    maps = asked(images)
     if all(np.ptp(found) == 0 for found in maps) and len({m[0, 0] for m in maps}) == 1:
         raise UsageError(
             f"{source.name} gives one class to every pixel ({len(images)} images "
@@ -100,7 +101,9 @@ def ask_keras(source: Source, compared: ComparisonImages) -> LabelMapReference:
         images=tuple(images),
         tensors=tensors,
         maps=tuple(maps),
-        tensor_maps=np.concatenate([predict(row[np.newaxis]) for row in tensors]),
+        tensor_maps=np.concatenate(
+            [label_crops(asked, row[np.newaxis]) for row in tensors]
+        ),
         labels=source.labels,
         masks=masks,
         tensor_masks=tensor_masks,
@@ -108,25 +111,18 @@ def ask_keras(source: Source, compared: ComparisonImages) -> LabelMapReference:
     )
 
 
-def _label_maps(
-    source: Source,
-) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
-    return segmenter.from_keras(source, "keras")
-
-
-def label_crops(source: Source) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns the model as a function from images of one size to label maps.
+def label_crops(asked: Segmenter, tensors: np.ndarray) -> np.ndarray:
+    """Returns a Keras model's label maps of images of one size.
 
     Args:
-        source: The model.
+        asked: The model.
+        tensors: The images, float32 `(batch, size_px, size_px, 3)` in 0..255.
 
     Returns:
-        From float32 `(batch, size_px, size_px, 3)` in 0..255 to integers `(batch,
-        size_px, size_px)`.
+        Integers `(batch, size_px, size_px)`.
     """
-    predict = segmenter.from_keras(source, "keras").predict
-    assert predict is not None
-    return lambda images: np.argmax(predict(images), axis=-1)
+    assert asked.predict is not None
+    return np.argmax(asked.predict(tensors), axis=-1)
 
 
 def crop_view(image: np.ndarray, size_px: int) -> np.ndarray:

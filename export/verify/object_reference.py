@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -13,6 +13,7 @@ from keras_convnext.detection import Objects
 from keras_convnext.detection.box_outputs import Detections
 from keras_convnext.detection.inference import objects_in_square, square_view
 from keras_convnext.inference import detector
+from keras_convnext.inference.detector import Detector
 
 from ..images.comparison import ComparisonImages, decode
 from ..images.image_set import TrueObjects
@@ -70,9 +71,9 @@ def ask_keras(source: Source, compared: ComparisonImages) -> ObjectReference:
     """
     images = [decode(image) for image in compared.members]
     tensors = np.stack([square_view(each, source.preprocessing) for each in images])
-    objects = detector.from_keras(source, "keras").find
-    found = tuple(map(objects, images))
-    in_tensors = find_in_tensors(source, [image.shape for image in images])(tensors)
+    asked = detector.from_keras(source, "keras")
+    found = tuple(map(asked.find, images))
+    in_tensors = find_in_tensors(asked, tensors, [image.shape for image in images])
     if not any(map(len, found)) or not any(map(len, in_tensors)):
         said = "finds no object in any image"
     elif len(images) > 1 and _are_alike(found):
@@ -100,29 +101,21 @@ def ask_keras(source: Source, compared: ComparisonImages) -> ObjectReference:
 
 
 def find_in_tensors(
-    source: Source, shapes: Sequence[tuple[int, ...]]
-) -> Callable[[np.ndarray], tuple[Objects, ...]]:
-    """Returns the model as a function from images of one size to their objects.
+    asked: Detector, tensors: np.ndarray, shapes: Sequence[tuple[int, ...]]
+) -> tuple[Objects, ...]:
+    """Returns the objects that a Keras model finds in images of one size.
 
     Args:
-        source: The model.
-        shapes: Height and width of the images, whose pixels the boxes are told in.
-
-    Returns:
-        From float32 `(images, size_px, size_px, 3)` in 0..255.
+        asked: The model.
+        tensors: The images, float32 `(images, size_px, size_px, 3)` in 0..255.
+        shapes: Their own heights and widths, whose pixels the boxes are told in.
     """
-    predict = detector.from_keras(source, "keras").predict
-    assert predict is not None
-    size_px = source.preprocessing.size_px
-
-    def find(tensors: np.ndarray) -> tuple[Objects, ...]:
-        answers = [predict(row[np.newaxis]) for row in tensors]
-        return tuple(
-            objects_in_square({name: of[name][0] for name in of}, shape, size_px)
-            for of, shape in zip(answers, shapes, strict=True)
-        )
-
-    return find
+    assert asked.predict is not None
+    answers = [asked.predict(row[np.newaxis]) for row in tensors]
+    return tuple(
+        objects_in_square({name: of[name][0] for name in of}, shape, tensors.shape[1])
+        for of, shape in zip(answers, shapes, strict=True)
+    )
 
 
 def _truth(
