@@ -11,9 +11,8 @@ from ..verify.agreement import WORDS, decide, decide_on_class, say
 from ..verify.parity import ParityResult
 from ..verify.reference import Reference
 from .manifest import Artifact
-from .presentation import Presentation, Row, percent, thumbnail
+from .presentation import MOST_SHOWN, Presentation, Row, percent, thumbnail
 
-_MOST_SHOWN = 24
 _THUMBNAIL_PX = 112
 
 
@@ -95,7 +94,7 @@ def _rows(reference: Reference, artifacts: Sequence[Artifact]) -> list[Row]:
     )
     return [
         (thumbnail(reference.tensors[index], _THUMBNAIL_PX), *rows[index])
-        for index in order[:_MOST_SHOWN]
+        for index in order[:MOST_SHOWN]
     ]
 
 
@@ -107,5 +106,5 @@ CLASSES = Presentation(
     rows=_rows,
     words="What Keras says, and below it every file that says something else; first "
     "the images on which a file differs, then those on which Keras is wrong. At most "
-    f"{_MOST_SHOWN} are shown.",
+    f"{MOST_SHOWN} are shown.",
 )

@@ -12,9 +12,15 @@ from keras_convnext.segmentation import overlay, palette_for
 from ..verify.label_map_parity import LabelMapResult, pixel_agreement
 from ..verify.label_map_reference import LabelMapReference
 from .manifest import Artifact
-from .presentation import Presentation, Row, percent, thumbnail
+from .presentation import (
+    MOST_SHOWN,
+    Presentation,
+    Row,
+    percent,
+    rows_by_share,
+    thumbnail,
+)
 
-_MOST_SHOWN = 24
 _THUMBNAIL_PX = 160
 _AGREEMENT = "pixel agreement"
 
@@ -62,28 +68,22 @@ def _remark(reference: LabelMapReference) -> str:
 
 
 def _rows(reference: LabelMapReference, artifacts: Sequence[Artifact]) -> list[Row]:
-    """Returns of each image a PNG, its name with Keras' classes, and agreements.
-
-    Images on which a file differs most from Keras come first.
-    """
+    """Returns Keras' label maps over their images, and how far files agree."""
     palette = palette_for(reference.labels)
-    rows = []
-    for index, name in enumerate(reference.names):
-        shares = []
-        for artifact in artifacts:
-            result = _result(artifact)
-            expected = reference.maps if result.are_whole else reference.tensor_maps
-            shares.append(pixel_agreement([expected[index]], [result.maps[index]]))
-        colored = overlay(reference.images[index], reference.maps[index], palette)
-        said = [
-            f"{artifact.place}: {share:.2%} of the pixels alike"
-            for artifact, share in zip(artifacts, shares, strict=True)
-            if share < 1
-        ]
-        heads = (name, _largest_classes(reference.maps[index], reference.labels))
-        rows.append((min(shares), (thumbnail(colored, _THUMBNAIL_PX), heads, said)))
-    rows.sort(key=lambda row: row[0])
-    return [row for _, row in rows[:_MOST_SHOWN]]
+
+    def share(artifact: Artifact, index: int) -> float:
+        result = _result(artifact)
+        expected = reference.maps if result.are_whole else reference.tensor_maps
+        return pixel_agreement([expected[index]], [result.maps[index]])
+
+    def show(index: int) -> tuple[bytes, str]:
+        label_map = reference.maps[index]
+        colored = overlay(reference.images[index], label_map, palette)
+        words = _largest_classes(label_map, reference.labels)
+        return thumbnail(colored, _THUMBNAIL_PX), words
+
+    words = "{:.2%} of the pixels alike"
+    return rows_by_share(reference.names, artifacts, share, show, words)
 
 
 def _largest_classes(label_map: np.ndarray, labels: Sequence[str]) -> str:
@@ -101,5 +101,5 @@ LABEL_MAPS = Presentation(
     rows=_rows,
     words="Keras' label maps over their images, the classes with the most pixels, and "
     "below it every file that gives other classes to some; first the images on which a "
-    f"file differs most. At most {_MOST_SHOWN} are shown.",
+    f"file differs most. At most {MOST_SHOWN} are shown.",
 )

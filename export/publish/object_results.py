@@ -14,9 +14,15 @@ from ..verify.object_agreement import share_kept
 from ..verify.object_parity import ObjectResult, compare
 from ..verify.object_reference import ObjectReference
 from .manifest import Artifact
-from .presentation import Presentation, Row, percent, thumbnail
+from .presentation import (
+    MOST_SHOWN,
+    Presentation,
+    Row,
+    percent,
+    rows_by_share,
+    thumbnail,
+)
 
-_MOST_SHOWN = 24
 _THUMBNAIL_PX = 240
 _MOST_NAMED = 4
 _KEPT = "objects kept"
@@ -75,34 +81,22 @@ def _remark(reference: ObjectReference) -> str:
 
 
 def _rows(reference: ObjectReference, artifacts: Sequence[Artifact]) -> list[Row]:
-    """Returns of each image a PNG, its name with Keras' objects, and shares kept.
-
-    Images on which a file differs most from Keras come first.
-    """
+    """Returns Keras' objects over their images, and how far files agree."""
     palette = palette_for(reference.labels)
-    rows = []
-    for index, name in enumerate(reference.names):
-        shares = []
-        for artifact in artifacts:
-            result = _result(artifact)
-            expected = (
-                reference.objects if result.are_whole else reference.tensor_objects
-            )
-            pair = compare(reference, [expected[index]], [result.objects[index]])
-            precision = artifact.precision
-            limits = precision.most_box_px, precision.most_score_difference
-            shares.append(share_kept(pair, *limits))
+
+    def share(artifact: Artifact, index: int) -> float:
+        result, limits = _result(artifact), artifact.precision
+        expected = reference.objects if result.are_whole else reference.tensor_objects
+        pair = compare(reference, [expected[index]], [result.objects[index]])
+        return share_kept(pair, limits.most_box_px, limits.most_score_difference)
+
+    def show(index: int) -> tuple[bytes, str]:
         found = reference.objects[index]
         drawn = _draw(reference.images[index], found, palette)
-        said = [
-            f"{artifact.place}: {share:.0%} of the objects kept"
-            for artifact, share in zip(artifacts, shares, strict=True)
-            if share < 1
-        ]
-        heads = (name, _best_objects(found, reference.labels))
-        rows.append((min(shares), (thumbnail(drawn, _THUMBNAIL_PX), heads, said)))
-    rows.sort(key=lambda row: row[0])
-    return [row for _, row in rows[:_MOST_SHOWN]]
+        return thumbnail(drawn, _THUMBNAIL_PX), _best_objects(found, reference.labels)
+
+    words = "{:.0%} of the objects kept"
+    return rows_by_share(reference.names, artifacts, share, show, words)
 
 
 def _draw(image: np.ndarray, found: Objects, palette: np.ndarray) -> np.ndarray:
@@ -128,5 +122,5 @@ OBJECTS = Presentation(
     rows=_rows,
     words="Keras' objects over their images, those with the highest scores, and below "
     "it every file that finds others; first the images on which a file differs most. "
-    f"At most {_MOST_SHOWN} are shown.",
+    f"At most {MOST_SHOWN} are shown.",
 )

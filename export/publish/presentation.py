@@ -14,6 +14,8 @@ from .manifest import Artifact
 
 # A PNG, what is said below it, and more lines.
 Row = tuple[bytes, tuple[str, str], list[str]]
+# How many images a page shows.
+MOST_SHOWN = 24
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,32 @@ def percent(share: float | None, otherwise: str) -> str:
         otherwise: What is shown then.
     """
     return otherwise if share is None else f"{share:.2%}"
+
+
+def rows_by_share(
+    names: Sequence[str],
+    artifacts: Sequence[Artifact],
+    share: Callable[[Artifact, int], float],
+    show: Callable[[int], tuple[bytes, str]],
+    words: str,
+) -> list[Row]:
+    """Returns rows of images, first those on which a file differs most from Keras.
+
+    Args:
+        names: Of the images.
+        artifacts: What was made.
+        share: From a file and an image's number to how much of it both answer alike.
+        show: From an image's number to Keras' answer as a PNG and in words.
+        words: Of a share, a format.
+    """
+    rows = []
+    for index, name in enumerate(names):
+        shares = {artifact.place: share(artifact, index) for artifact in artifacts}
+        said = [f"{at}: {words.format(of)}" for at, of in shares.items() if of < 1]
+        drawn, answer = show(index)
+        rows.append((min(shares.values()), (drawn, (name, answer), said)))
+    rows.sort(key=lambda row: row[0])
+    return [row for _, row in rows[:MOST_SHOWN]]
 
 
 def table(
