@@ -1,5 +1,7 @@
 """A detector that needs no training: it finds what is red, green and blue."""
 
+import json
+
 import keras
 import numpy as np
 from keras import ops
@@ -38,6 +40,22 @@ def color_boxes(shape=(None, None, 3), masks=True, scale=1 / 255):
         ones = np.ones((1, 1, 28, 28), "float32")
         outputs["masks"] = ops.ones_like(found[1])[..., None, None] * ones
     return keras.Model(image, outputs)
+
+
+def write_color_boxes(folder, size_px, model=None):
+    """Writes a finished run of detection, as far as other commands look into it.
+
+    Args:
+        folder: Where; it is made.
+        size_px: Shorter side of the images.
+        model: Another one with these classes.
+    """
+    folder.mkdir(exist_ok=True)
+    (model or color_boxes()).save(folder / "model.keras")
+    (folder / "labels.txt").write_text("\n".join(NAMES))
+    record = {"size_px": size_px, "resize": "keep_ratio"}
+    (folder / "preprocessing.json").write_text(json.dumps(record))
+    return folder
 
 
 def _first_and_last(is_on):

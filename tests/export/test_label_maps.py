@@ -1,10 +1,6 @@
 """A segmentation model exported from end to end: files, proofs, answers, refusals."""
 
-import base64
-import contextlib
-import io
 import json
-import re
 import shutil
 
 import numpy as np
@@ -20,7 +16,14 @@ from export.verify.label_map_reference import crop_mask, crop_view
 from keras_convnext.segmentation import palette_for
 from keras_convnext.segmentation.inference import resize_image
 from tests.checks import balance_classes, raise_gains, tiny_upernet
-from tests.export.server.server_support import free_port
+from tests.export.conftest import encoded
+from tests.export.whole_exports import (
+    export,
+    predict_files,
+    predict_pixels,
+    serve,
+    shown_on_page,
+)
 
 CLASSES = ("red", "green", "blue")
 SIZE_PX = 64
@@ -36,12 +39,6 @@ TIES = 1e-3
 def smooth_image(height, width, seed=0):
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 5, 3)).astype("uint8")
     return np.asarray(Image.fromarray(coarse).resize((width, height), 3))
-
-
-def png(image):
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +80,6 @@ def data(keras_model, tmp_path_factory):
     return folder
 
 
-def export(workdir, folder, *more):
-    """Returns what was printed and what export.json says of each file."""
-    argv = ["export", f"--model={workdir}", f"--out={folder}", *more]
-    with contextlib.redirect_stdout(io.StringIO()) as said:
-        assert command.main(argv) == 0
-    record = json.loads((folder / "export.json").read_text())
-    return said.getvalue(), record["artefacts"]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("export")
@@ -123,7 +111,8 @@ def test_every_file_is_there_and_proven(exported, entries, folder):
         assert f"{entry['agreement']:.2%}" in said
         assert entry["bytes"] > 0
         assert place in (folder / "report.html").read_text()
-    # The masks are Keras' own label maps, in another order of classes.
+    # The masks are Keras' own label maps, in another order of classes. A pixel counts
+    # more in the mean over classes than among all pixels.
     assert entries["saved_model/1"]["keras_miou"] == 1
     assert entries["saved_model/1"]["miou"] == pytest.approx(1, abs=5 * TIES)
     assert (folder / "labels.txt").read_text().split() == list(CLASSES)
@@ -148,6 +137,7 @@ def test_smaller_precisions_keep_miou_in_smaller_files(
     assert max(sizes[1:]) < sizes[0] < entries["model_float32.tflite"]["bytes"]
     for name, entry in found.items():
         assert entry["agreement"] >= entry["agreement_limit"] >= 0.95
+        # What an export may lose.
         assert abs(entry["miou"] - entry["keras_miou"]) <= 0.005
         check_tflite(tmp_path / name, entry, keras_model)
 
@@ -184,7 +174,7 @@ def test_pixels_and_files_get_keras_label_map_at_their_own_size(
     expected = keras_model(image)
     assert len(np.unique(expected)) > 1
     of_pixels = saved.signatures["images"](images=tf.constant(image[None]))["classes"]
-    of_file = saved.signatures["bytes"](image_bytes=tf.constant([png(image)]))
+    of_file = saved.signatures["bytes"](image_bytes=tf.constant([encoded(image)]))
     assert of_file["sizes"].numpy().tolist() == [list(shape)]
     for found in (of_pixels, of_file["classes"]):
         assert found.dtype == tf.uint8
@@ -197,7 +187,7 @@ def test_files_of_several_sizes_and_a_broken_one_are_answered_together(
     saved, keras_model
 ):
     images = [smooth_image(*shape) for shape in SHAPES]
-    files = [png(images[0]), b"no image", *map(png, images[1:])]
+    files = [encoded(images[0]), b"no image", *map(encoded, images[1:])]
     found = saved.signatures["bytes"](image_bytes=tf.constant(files))
     sizes = found["sizes"].numpy().tolist()
     assert sizes == [list(SHAPES[0]), [0, 0], *map(list, SHAPES[1:])]
@@ -273,52 +263,23 @@ def test_masks_that_cannot_be_used_are_named(
 
 @pytest.mark.slow
 def test_a_served_export_answers_label_maps_through_rest_and_grpc(
-    exported, folder, keras_model
+    exported, folder, keras_model, tmp_path
 ):
-    requests = pytest.importorskip("requests")
+    pytest.importorskip("requests")
     pytest.importorskip("tensorflow_serving", reason="needs the extra serve")
-    import grpc
-    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
-
-    from export.server.app import Server, Settings
-    from export.server.versions import ModelConfig
-
     image = smooth_image(50, 90)
     expected = keras_model(image)
-    settings = Settings(
-        [ModelConfig("toy", folder / "saved_model")],
-        rest_port=free_port(),
-        grpc_port=free_port(),
-        timeout_seconds=120,
-        drain_seconds=5,
-    )
-    server = Server(settings, print)
-    server.start()
-    try:
-        url = f"http://127.0.0.1:{settings.rest_port}"
-        row = {"b64": base64.b64encode(png(image)).decode()}
-        answer = requests.post(
-            f"{url}/v1/models/toy:predict", json={"instances": [row]}, timeout=120
-        )
-        [by_rest] = answer.json()["predictions"]
-        assert (by_rest["sizes"], by_rest["status"]) == ([50, 90], "")
-        assert np.mean(np.array(by_rest["classes"]) != expected) < TIES
-        asked = predict_pb2.PredictRequest()
-        asked.model_spec.name = "toy"
-        asked.model_spec.signature_name = "images"
-        asked.inputs["images"].CopyFrom(tf.make_tensor_proto(image[None]))
-        with grpc.insecure_channel(f"127.0.0.1:{settings.grpc_port}") as channel:
-            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            by_grpc = tf.make_ndarray(stub.Predict(asked, 120).outputs["classes"])
-        assert np.mean(by_grpc[0] != expected) < TIES
-        # The page knows names and colors, which the answer does not repeat.
-        page = requests.get(url, timeout=20).text
-        [shown] = json.loads(re.search(r"const models = (\[.*\]);", page)[1])
-        assert shown.pop("signature") in ("bytes", "serving_default")
-        assert shown == {
-            "model": "toy",
-            "labels": list(CLASSES),
-            "colors": palette_for(CLASSES).tolist(),
-        }
-    finally:
-        server.stop()
+    with serve(folder, tmp_path / "log") as server:
+        [by_rest] = predict_files(server, [encoded(image)])
+        by_grpc = predict_pixels(server, image)["classes"]
+        shown = shown_on_page(server)
+    assert (by_rest["sizes"], by_rest["status"]) == ([50, 90], "")
+    assert np.mean(np.array(by_rest["classes"]) != expected) < TIES
+    assert np.mean(by_grpc[0] != expected) < TIES
+    # The page knows names and colors, which the answer does not repeat.
+    assert shown.pop("signature") in ("bytes", "serving_default")
+    assert shown == {
+        "model": "toy",
+        "labels": list(CLASSES),
+        "colors": palette_for(CLASSES).tolist(),
+    }

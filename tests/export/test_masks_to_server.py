@@ -1,6 +1,5 @@
 """From images with masks to a served label map, by the commands of the docs alone."""
 
-import base64
 import json
 
 import numpy as np
@@ -8,9 +7,7 @@ import pytest
 from PIL import Image
 
 from export import main as export_main
-from export.server.app import Server, Settings
-from export.server.versions import ModelConfig
-from tests.export.server.server_support import free_port
+from tests.export.whole_exports import predict_files, serve
 from tests.training.segmentation_data import CLASSES, shapes, write_shapes
 from training import evaluate_main, main, predict_main
 
@@ -34,7 +31,8 @@ TIES = 1e-3
 
 @pytest.mark.slow
 def test_images_with_masks_become_a_served_label_map(tmp_path, capsys):
-    requests = pytest.importorskip("requests")
+    pytest.importorskip("requests")
+    pytest.importorskip("tensorflow_serving", reason="needs the extra serve")
     data, run, maps = tmp_path / "shapes", tmp_path / "run", tmp_path / "maps"
     write_shapes(data)
     of_run = [f"--model={run}", f"--data=masks:{data}"]
@@ -59,20 +57,11 @@ def test_images_with_masks_become_a_served_label_map(tmp_path, capsys):
     arguments = [f"--out={out}", "--format=saved_model", f"--images=masks:{data}"]
     assert export_main.main(["", f"--model={run}", *arguments]) == 0
     [entry] = json.loads((out / "export.json").read_text())["artefacts"].values()
+    # A pixel counts more in the mean over classes than among all pixels.
     assert entry["miou"] == pytest.approx(metrics["miou"], abs=5 * TIES)
 
-    model = ModelConfig("shapes", out / "saved_model")
-    ports = {"rest_port": free_port(), "grpc_port": 0}
-    settings = Settings([model], **ports, timeout_seconds=120)
-    server = Server(settings, print)
-    server.start()
-    try:
-        url = f"http://127.0.0.1:{settings.rest_port}/v1/models/shapes:predict"
-        row = {"b64": base64.b64encode((tmp_path / "new.png").read_bytes()).decode()}
-        answer = requests.post(url, json={"instances": [row]}, timeout=120).json()
-    finally:
-        server.stop()
-    [served] = answer["predictions"]
+    with serve(out, tmp_path / "log") as server:
+        [served] = predict_files(server, [(tmp_path / "new.png").read_bytes()])
     assert served["status"] == ""
     assert np.mean(np.array(served["classes"]) != expected) < TIES
     assert len(CLASSES) > expected.max() > 0

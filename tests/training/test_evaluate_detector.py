@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.color_boxes import NAMES, color_boxes
+from tests.color_boxes import write_color_boxes
 from tests.training.data.coco_files import annotation
 from tests.training.evaluation import pycocotools_figures
 from training import evaluate_main
@@ -47,12 +47,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    color_boxes().save(folder / "model.keras")
-    (folder / "labels.txt").write_text("\n".join(NAMES))
-    record = {"size_px": SIDE_PX, "resize": "keep_ratio"}
-    (folder / "preprocessing.json").write_text(json.dumps(record))
-    return folder
+    return write_color_boxes(tmp_path_factory.mktemp("model"), SIDE_PX)
 
 
 def test_figures_and_predictions_are_pycocotools(data, model, tmp_path, capsys):

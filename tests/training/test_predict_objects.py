@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from tests.color_boxes import NAMES, color_boxes
+from tests.color_boxes import write_color_boxes
 from training import predict_main
 
 SIDE_PX = 64
@@ -17,12 +17,7 @@ SIDE_PX = 64
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    color_boxes().save(folder / "model.keras")
-    (folder / "labels.txt").write_text("\n".join(NAMES))
-    record = {"size_px": SIDE_PX, "resize": "keep_ratio"}
-    (folder / "preprocessing.json").write_text(json.dumps(record))
-    return folder
+    return write_color_boxes(tmp_path_factory.mktemp("model"), SIDE_PX)
 
 
 @pytest.fixture(scope="module")
