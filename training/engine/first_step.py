@@ -125,12 +125,15 @@ def bytes_of(recipe: Recipe, replicas: int = 1, classes: int = 0) -> tuple[int, 
     kept = _KEPT_WIDTHS + (_KEPT_WIDTHS_OF_GRN if variant.grn else 0)
     widths = variant.widths
     sides = [recipe.size_px // (stride * 2**stage) for stage in range(len(widths))]
-    areas = [max(side, 1) ** 2 for side in sides]
+    stretch = 1.0
+    if recipe.task == "detection":
+        stretch = recipe.box_augmentation.largest_area
+    areas = [int(stretch * max(side, 1) ** 2) for side in sides]
     blocks = zip(areas, widths, variant.depths, strict=True)
     numbers = kept * sum(area * width * depth for area, width, depth in blocks)
     heads = HEADS.get(recipe.task, no_heads)(recipe, widths, areas, classes)
     size = 4 if recipe.precision == "float32" else 2
-    pixels = recipe.size_px**2 * 3
+    pixels = int(stretch * recipe.size_px**2) * 3
     # The image as bytes in the pipeline, and as floats, normalized and not.
     image = (numbers + heads.maps) * size + heads.pixels * 4 + pixels * (1 + 4 + 4)
     copies = _COPIES + (recipe.ema_decay is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from keras_convnext.detection import box_heads, mask_head, training_settings
 from keras_convnext.segmentation.heads import POOL_SIZES
 
 from ..recipes.recipe import Recipe
@@ -67,5 +68,39 @@ def of_upernet(
     return HeadSize(maps, pixels, decoder + auxiliary + 2 * sum(widths))
 
 
+def of_detector(
+    recipe: Recipe, widths: Sequence[int], areas: Sequence[int], classes: int
+) -> HeadSize:
+    """Returns what the pyramid and the heads of a detector with masks need, at least.
+
+    It is counted and not measured: inputs of layers that learn, and outputs of ReLUs.
+
+    Args:
+        recipe: Its fields of detection are used.
+        widths: As in `of_upernet`.
+        areas: As there.
+        classes: As there.
+    """
+    channels, units = recipe.pyramid_channels, recipe.head_units
+    stages = len(training_settings(recipe.detector).box_ious)
+    conv = (9 * channels + 1) * channels
+    flat = box_heads.SIZE**2 * channels
+    # Two dense layers, or in a cascade four normalized convolutions and a dense layer.
+    inner = (units + 1) * units if stages == 1 else 4 * (conv + channels)
+    box = inner + (flat + 1) * units + (units + 1) * (5 * classes + 1)
+    mask = 4 * conv + (4 * channels + 1) * channels + (channels + 1) * classes
+    pyramid = (sum(widths) + len(widths)) * channels + len(widths) * conv
+    proposals = conv + 15 * (channels + 1)  # A logit and four sides of three anchors.
+    norms = sum(width * area for width, area in zip(widths, areas, strict=True))
+    of_boxes = recipe.sampled_boxes * flat * (1 if stages == 1 else 9)
+    cells = recipe.sampled_boxes // 4 * mask_head.SIZE**2
+    of_masks = cells * channels * (5 + 4)  # Twice as fine at the end.
+    return HeadSize(
+        3 * channels * sum(areas) + _NORM_MAPS * norms + stages * (of_boxes + of_masks),
+        stages * 4 * cells * classes,
+        pyramid + proposals + stages * (box + mask) + 2 * sum(widths),
+    )
+
+
 Sizes = Callable[[Recipe, Sequence[int], Sequence[int], int], HeadSize]
-HEADS: dict[str, Sizes] = {"segmentation": of_upernet}
+HEADS: dict[str, Sizes] = {"segmentation": of_upernet, "detection": of_detector}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keras_convnext.preprocessing import WHOLE_MODES
+
 
 @dataclass(frozen=True)
 class BoxAugmentation:
@@ -74,3 +76,9 @@ class BoxAugmentation:
     def is_square(self) -> bool:
         """Whether all training images have one size, a square."""
         return self.jitter is not None
+
+    @property
+    def largest_area(self) -> float:
+        """The largest area of a training image, in squares of `size_px`."""
+        longest = WHOLE_MODES["fit"]
+        return 1.0 if self.is_square else longest * min(max(self.scale_range), longest)

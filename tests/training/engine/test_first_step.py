@@ -9,6 +9,7 @@ from keras_convnext.variants import VARIANTS
 from training.engine import first_step
 from training.engine.head_sizes import HEADS
 from training.recipes import table
+from training.recipes.box_augmentation import BoxAugmentation
 
 GIB = 2**30
 
@@ -119,6 +120,50 @@ def test_the_heads_of_segmentation_are_counted(variant, parameters):
         recipe = table.resolve("finetune_segment_small", small)
         image, _ = first_step.bytes_of(recipe, classes=classes)
         assert image / 1e6 == pytest.approx(megabytes, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "parameters"),
+    [
+        ("mask_rcnn_tiny_coco", 16_949_985),
+        ("cascade_mask_rcnn_tiny_coco", 54_785_187),
+    ],
+)
+def test_the_heads_of_detection_are_counted(recipe, parameters):
+    """By the counts of mmdetection's heads for COCO: pyramid, proposals and boxes."""
+    recipe = table.resolve(recipe)
+    widths = VARIANTS["convnext_tiny"].widths
+    areas = (200**2, 100**2, 50**2, 25**2)
+    found = HEADS["detection"](recipe, widths, areas, 80)
+    norms = 2 * sum(widths)
+    assert found.parameters == 2_729_984 + 593_935 + parameters + norms
+    # Beside what a classifier needs; in sixteen bits but for logits.
+    same = [f"size_px={recipe.size_px}", f"precision={recipe.precision}"]
+    backbone, _ = first_step.bytes_of(table.resolve("v1_tiny_in1k", same))
+    square = dataclasses.replace(
+        recipe, box_augmentation=BoxAugmentation(jitter=(1, 1))
+    )
+    image, _ = first_step.bytes_of(square, classes=80)
+    assert image == backbone + 2 * found.maps + 4 * found.pixels
+    # Of 800 x 1333 pixels all but what belongs to boxes is 5/3; areas are rounded.
+    kept = sum(a * (3 * 256 + 2 * w) for a, w in zip(areas, widths, strict=True))
+    larger, _ = first_step.bytes_of(recipe, classes=80)
+    assert larger - image == pytest.approx((backbone + 2 * kept) * 2 / 3, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "area"),
+    [
+        ({}, 5 / 3),
+        ({"jitter": (0.1, 2.0)}, 1),
+        ({"scale_range": (0.6, 1.0), "scale_steps": 11}, 5 / 3),
+        ({"scale_range": (0.3, 0.6), "scale_steps": 2}, 1),
+        ({"scale_range": (1.0, 3.0), "scale_steps": 2}, 25 / 9),
+    ],
+)
+def test_the_largest_training_image_is_known(augmentation, area):
+    found = BoxAugmentation(**augmentation).largest_area
+    assert found == pytest.approx(area, rel=1e-12)  # Float64.
 
 
 @pytest.mark.parametrize(
