@@ -5,11 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from keras_convnext.segmentation.inference import (
-    label_dtype,
-    logits_model,
-    with_open_size,
-)
+from keras_convnext.segmentation.inference import label_dtype, logits_model
+from keras_convnext.whole_images import with_open_size
 
 from .loaded_model import Source
 from .open_network import OpenNetwork

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from keras_convnext.segmentation.inference import with_open_size
+from keras_convnext.whole_images import with_open_size
 
 from .loaded_model import Source
 from .open_network import OpenNetwork

@@ -11,7 +11,7 @@ from keras_convnext._messages import UsageError
 from keras_convnext.inference import segmenter
 from keras_convnext.inference.segmenter import Segmenter
 from keras_convnext.segmentation import count_pixels, resized_shape, score
-from keras_convnext.segmentation.inference import resize_image
+from keras_convnext.whole_images import resize_image
 
 from ..images.comparison import ComparisonImages, decode
 from ..model.loaded_model import Source

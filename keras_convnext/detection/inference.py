@@ -15,9 +15,7 @@ from keras import ops
 
 from keras_convnext.detection.paste import masks_of_parts
 from keras_convnext.preprocessing import WHOLE_MODES, Preprocessing
-from keras_convnext.segmentation.inference import resize_image, resized_shape
-
-LONGEST_TO_SHORTEST = WHOLE_MODES["fit"]
+from keras_convnext.whole_images import resize_image, resized_shape
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def find_objects(
         >>> find_objects(model, image, Preprocessing(size_px=64)).boxes.shape[1]
         4
     """
-    seen = resize_image(image, preprocessing.size_px, LONGEST_TO_SHORTEST)
+    seen = resize_image(image, preprocessing.size_px, WHOLE_MODES["fit"])
     outputs = {
         name: ops.convert_to_numpy(values)[0]
         for name, values in model(seen[np.newaxis]).items()

@@ -23,7 +23,7 @@ from keras_convnext.inference.outputs import OutputMeaning
 from keras_convnext.inference.readers import ExportedModel
 from keras_convnext.inference.sidecars import LABELS
 from keras_convnext.preprocessing import DETECTION_IMAGE, Preprocessing
-from keras_convnext.segmentation.inference import with_open_size
+from keras_convnext.whole_images import with_open_size
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,10 @@ from keras_convnext.inference.loaded_model import LoadedModel, find_beside_expor
 from keras_convnext.inference.outputs import OutputMeaning
 from keras_convnext.inference.readers import ExportedModel
 from keras_convnext.preprocessing import WHOLE_IMAGE, Preprocessing
-from keras_convnext.segmentation.inference import (
-    logits_model,
-    predict_label_map,
-    with_open_size,
-)
+from keras_convnext.segmentation.inference import logits_model, predict_label_map
 from keras_convnext.segmentation.palette import palette_for
 from keras_convnext.segmentation.tiles import label_by_tiles
+from keras_convnext.whole_images import with_open_size
 
 
 @dataclass(frozen=True)

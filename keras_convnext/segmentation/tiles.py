@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_convnext.segmentation.inference import label_dtype, resize_image
+from keras_convnext.segmentation.inference import label_dtype
 from keras_convnext.segmentation.sliding import window_starts
+from keras_convnext.whole_images import resize_image
 
 
 def label_by_tiles(

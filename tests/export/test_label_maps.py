@@ -14,7 +14,7 @@ from export import main as command
 from export.verify.label_map_parity import pixel_agreement
 from export.verify.label_map_reference import crop_mask, crop_view
 from keras_convnext.segmentation import palette_for
-from keras_convnext.segmentation.inference import resize_image
+from keras_convnext.whole_images import resize_image
 from tests.checks import balance_classes, raise_gains, tiny_upernet
 from tests.export.conftest import encoded
 from tests.export.whole_exports import (

@@ -8,10 +8,10 @@ import pytest
 
 from keras_convnext.detection import find_objects, paste_masks
 from keras_convnext.detection.coco_classes import coco_category_ids
-from keras_convnext.detection.inference import LONGEST_TO_SHORTEST, objects_in_square
+from keras_convnext.detection.inference import objects_in_square
 from keras_convnext.image import evaluation_view
 from keras_convnext.preprocessing import DETECTION_IMAGE
-from keras_convnext.segmentation.inference import resize_image, resized_shape
+from keras_convnext.whole_images import resize_image, resized_shape
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,12 @@ from keras_convnext.segmentation.inference import resize_image, resized_shape
 def test_images_get_the_published_size(shape, seen):
     factor = min(Fraction(1333, max(shape)), Fraction(800, min(shape)))
     assert seen == tuple(int(side * factor + Fraction(1, 2)) for side in shape)
-    assert resized_shape(*shape, 800, LONGEST_TO_SHORTEST) == seen
+    assert resized_shape(*shape, 800, 5 / 3) == seen
 
 
 def test_a_graph_sees_an_image_as_numpy_does():
     image = np.random.default_rng(0).integers(0, 256, (40, 90, 3)).astype("uint8")
-    expected = resize_image(image, 48, LONGEST_TO_SHORTEST)
+    expected = resize_image(image, 48, 5 / 3)
     assert expected.shape == (36, 80, 3)
     seen = evaluation_view(image, replace(DETECTION_IMAGE, size_px=48)).numpy()
     np.testing.assert_array_equal(seen, expected)

@@ -11,7 +11,7 @@ import keras_convnext
 from keras_convnext.inference.outputs import find_output_meaning, labels_pixels
 from keras_convnext.inference.segmenter import Segmenter
 from keras_convnext.segmentation import predict_label_map
-from keras_convnext.segmentation.inference import with_open_size
+from keras_convnext.whole_images import with_open_size
 from tests.checks import balance_classes, raise_gains
 
 SIDE_PX = 32

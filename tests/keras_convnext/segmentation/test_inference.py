@@ -14,10 +14,9 @@ from keras_convnext.segmentation import inference
 from keras_convnext.segmentation.inference import (
     logits_model,
     predict_label_map,
-    resize_image,
-    resized_shape,
     to_label_map,
 )
+from keras_convnext.whole_images import resize_image, resized_shape
 
 CLASSES = 4
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_convnext.preprocessing import IMAGENET_MEAN
-from keras_convnext.segmentation.inference import resize_image
+from keras_convnext.whole_images import resize_image
 from tests.training.data.coco_files import annotation, content, write_coco
 from training.data import DataError, boxes
 from training.recipes.box_augmentation import BoxAugmentation

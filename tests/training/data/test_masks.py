@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from keras_convnext.segmentation.inference import resize_image
+from keras_convnext.whole_images import resize_image
 from tests.training.data.mask_files import CLASSES, colors, shapes, write_masks
 from training.data import DataError, masks
 from training.recipes.mask_augmentation import MaskAugmentation
