@@ -11,8 +11,8 @@ from keras_convnext.detection.checkpoints import COCO_CLASSES, find
 from keras_convnext.detection.mask_rcnn import MaskRCNN
 
 # By the method, as in `METHODS`.
-BUILDERS = {"mask_rcnn": MaskRCNN, "cascade_mask_rcnn": CascadeMaskRCNN}
-PREFIXES = tuple(f"{method}_" for method in BUILDERS)
+_BUILDERS = {"mask_rcnn": MaskRCNN, "cascade_mask_rcnn": CascadeMaskRCNN}
+PREFIXES = tuple(f"{method}_" for method in _BUILDERS)
 # What `create` says where no weights are given.
 _BY_NAME = "by name"
 
@@ -29,8 +29,8 @@ def create_detector(name: str, weights: str | None, **overrides: Any) -> keras.M
     Raises:
         ValueError: There is no such variant or checkpoint.
     """
-    method = next(each for each in BUILDERS if name.startswith(f"{each}_"))
-    build = BUILDERS[method]
+    method = next(each for each in _BUILDERS if name.startswith(f"{each}_"))
+    build = _BUILDERS[method]
     backbone, _, tag = name.removeprefix(f"{method}_").partition(".")
     if not tag:
         return build(

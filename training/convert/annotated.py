@@ -16,7 +16,7 @@ from keras_convnext._data.class_folders import (
 )
 from keras_convnext._data.data_error import DataError
 from keras_convnext._data.image_size import read_upright_size
-from keras_convnext._files import is_image, legible
+from keras_convnext._files import is_image, legible, why_no_folder
 
 # The words of COCO's file names, by how folders and lists are called.
 PARTS = {
@@ -104,8 +104,7 @@ def existing_folder(path: str) -> Path:
     """
     root = Path(path).expanduser()
     if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise DataError(f"{root} {what}.")
+        raise DataError(f"{root} {why_no_folder(root)}.")
     return root
 
 
