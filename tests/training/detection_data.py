@@ -1,11 +1,11 @@
 """A detection that is small and complete: shapes on noise, and its recipe's data."""
 
 import json
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pycocotools import mask as run_lengths
 
 from tests.training.segmentation_data import SIDE_PX, shapes
 
@@ -49,14 +49,10 @@ def write_shapes(folder: Path, training: int = 24, validation: int = 5) -> str:
 
 
 def _shape(mask: np.ndarray) -> dict[str, object]:
-    """Returns the box, the area and the run lengths of a mask, column by column."""
-    rows, columns = np.nonzero(mask)
-    top, left = int(rows.min()), int(columns.min())
-    counts = [len(list(run)) for _, run in groupby(mask.T.ravel().tolist())]
-    # They begin with what is not the object.
-    counts = [0, *counts] if mask[0, 0] else counts
+    """Returns the box, the area and the run lengths of a mask."""
+    runs = run_lengths.encode(np.asfortranarray(mask, np.uint8))
     return {
-        "bbox": [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top],
-        "area": int(mask.sum()),
-        "segmentation": {"size": list(mask.shape), "counts": counts},
+        "bbox": run_lengths.toBbox(runs).tolist(),
+        "area": int(run_lengths.area(runs)),
+        "segmentation": {**runs, "counts": runs["counts"].decode()},
     }

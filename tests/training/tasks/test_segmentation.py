@@ -2,27 +2,22 @@
 
 import dataclasses
 import json
-import os
-import signal
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import keras_convnext
-from keras_convnext._messages import Interrupted
 from keras_convnext.segmentation import mean_iou, predict_label_map
 from keras_convnext.segmentation.inference import logits_model
 from tests.training.segmentation_data import CLASSES, SIDE_PX, write_shapes
+from tests.training.tasks import whole_runs
 from training.data import masks
-from training.engine import finish, pretrained, trainer
+from training.engine import finish, pretrained
 from training.engine.step import make_evaluation_step
 from training.recipes import overrides, resolve
 from training.recipes.mask_augmentation import MaskAugmentation
 from training.tasks import SEGMENTATION
-from training.workdir.history import HistoryFile
-from training.workdir.layout import Workdir, identity
 
 
 @pytest.fixture(scope="module")
@@ -118,36 +113,18 @@ def test_heads_and_their_norms_learn_while_the_backbone_is_frozen(recipe, source
     assert learning == {"decode", "auxiliary", "pyramid"}
 
 
-def trained(recipe, source, folder, strategy, *callbacks):
-    workdir = Workdir(folder)
-    workdir.claim(identity(recipe, "shapes"))
-    run = trainer.prepare(recipe, source, workdir, strategy)
-    history = HistoryFile(workdir.history, run.progress.epoch)
-    trainer.train(run, [history, *callbacks])
-    return run, history.rows
-
-
 @pytest.mark.slow  # three graphs for two runs
 def test_a_run_learns_is_resumed_to_the_bit_and_leaves_its_report(
     recipe, source, tmp_path, one_device
 ):
-    whole, rows = trained(recipe, source, tmp_path / "whole", one_device)
+    whole, rows = whole_runs.train(recipe, source, tmp_path / "whole", one_device)
     assert rows[-1]["val_miou"] > 0.6 > rows[0]["val_miou"]
     assert rows[-1]["aacc"] > rows[0]["aacc"]
 
-    stop = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: (
-            os.kill(os.getpid(), signal.SIGTERM) if batch == 1 else None
-        )
-    )
-    with pytest.raises(Interrupted, match="stopped after step 2 "):
-        trained(recipe, source, tmp_path / "parts", one_device, stop)
-    again, _ = trained(recipe, source, tmp_path / "parts", one_device)
+    whole_runs.check_resume(whole, recipe, source, tmp_path / "parts", one_device)
     expected = whole.checkpoints.variables
     assert any("/moving_mean" in name for name in expected)
     assert any(name.startswith("seed/") for name in expected)
-    for name, variable in again.checkpoints.variables.items():
-        np.testing.assert_array_equal(variable, expected[name], err_msg=name)
 
     metrics = finish.leave(whole, rows)
     best = max(rows, key=lambda row: row["val_miou"])
@@ -180,7 +157,7 @@ def test_the_averaged_model_has_averaged_statistics_of_batch_norm(
     recipe = dataclasses.replace(
         recipe, epochs=1, warmup_epochs=0, global_batch=24, keep="last"
     )
-    run, _ = trained(recipe, source, tmp_path, one_device)
+    run, _ = whole_runs.train(recipe, source, tmp_path, one_device)
     model, average = run.train_state.model, run.train_state.averaged
     name = "decode_fuse_norm"
     own, kept = (each.get_layer(name).moving_mean for each in (model, average))
