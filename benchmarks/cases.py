@@ -20,6 +20,7 @@ UPERNET_EAGER = "transformers_eager"
 UPERNET_COMPILE = "transformers_compile"
 DETECTOR = "detector_plain"
 DETECTOR_FOLDED = "detector_folded"
+DETECTOR_REMAT = "detector_remat"
 DETECTOR_EAGER = "torchvision_eager"
 
 TITLES = {
@@ -39,6 +40,7 @@ TITLES = {
     UPERNET_COMPILE: "transformers, torch.compile",
     DETECTOR: "keras_convnext, Mask R-CNN",
     DETECTOR_FOLDED: "keras_convnext, Mask R-CNN folded",
+    DETECTOR_REMAT: "keras_convnext, Mask R-CNN remat",
     DETECTOR_EAGER: "torchvision, eager",
 }
 
@@ -268,11 +270,14 @@ CASES = (
         "training",
         "mask_rcnn_convnext_tiny",
         1,
-        (DETECTOR, DETECTOR_EAGER),
+        (DETECTOR, DETECTOR_REMAT, DETECTOR_EAGER),
         (800, 1280),
         classes=80,
         targets=(Target(DETECTOR, DETECTOR_EAGER, 1.2),),
-        memory=(MemoryLimit(DETECTOR, DETECTOR_EAGER, 1.0),),
+        memory=(
+            MemoryLimit(DETECTOR, DETECTOR_EAGER, 1.0),
+            MemoryLimit(DETECTOR_REMAT, DETECTOR_EAGER, 1.0),
+        ),
     ),
     # On a card: the JAX backend against timm, as both are used there.
     Case(

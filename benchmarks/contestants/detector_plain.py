@@ -47,7 +47,7 @@ def inference(model: keras.Model, case: dict[str, Any]) -> Callable[[], Any]:
     return lambda: {name: one.numpy() for name, one in graph(batch).items()}
 
 
-def training(case: dict[str, Any]) -> Callable[[], Any]:
+def training(case: dict[str, Any], **overrides: Any) -> Callable[[], Any]:
     """Returns a function that takes one step of the training application."""
     model = training_model(
         "mask_rcnn",
@@ -56,6 +56,7 @@ def training(case: dict[str, Any]) -> Callable[[], Any]:
         settings=training_settings("mask_rcnn"),
         dtype=case["precision"],
         seed=0,
+        **overrides,
     )
     with_keras.randomise(model)
     optimizer = optimizers.LayerwiseAdamW(
