@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -13,4 +14,6 @@ __all__ = ["prepare", "versions"]
 
 def prepare(case: dict[str, Any]) -> Callable[[], Any]:
     """Returns the case's work."""
-    return inference(keras_convnext.fold(build(case)), case)
+    model = keras_convnext.fold(build(case))
+    gc.collect()  # Keras models refer to themselves: the plain one is still there.
+    return inference(model, case)

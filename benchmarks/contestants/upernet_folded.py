@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -14,4 +15,6 @@ __all__ = ["prepare", "versions"]
 
 def prepare(case: dict[str, Any]) -> Callable[[], Any]:
     """Returns the case's work."""
-    return with_keras.inference(keras_convnext.fold(build(case)), case)
+    model = keras_convnext.fold(build(case))
+    gc.collect()  # Keras models refer to themselves: the plain one is still there.
+    return with_keras.inference(model, case)

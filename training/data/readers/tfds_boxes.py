@@ -8,7 +8,7 @@ from keras_convnext._data.data_error import DataError
 
 from ..box_examples import FoundBoxes
 from ..box_records import BoxRecords
-from . import tfds
+from . import tfds, tfds_builder
 
 _KEYS = ("image", "objects")
 # Beside these two an object may have "is_crowd" and "area".
@@ -34,10 +34,10 @@ def load(
     Raises:
         DataError: It has no boxes, or cannot be had.
     """
-    with tfds.silence():
-        builder = tfds.open_builder(name, data_dir)
+    with tfds_builder.silence():
+        builder = tfds_builder.open_builder(name, data_dir)
         classes = _classes(name, builder)
-        splits = tfds.prepared_splits(name, builder, validation_share, whole)
+        splits = tfds_builder.prepared_splits(name, builder, validation_share, whole)
         parts = [
             BoxRecords(
                 builder.info.splits[split].num_examples,
@@ -66,5 +66,5 @@ def _classes(name: str, builder: Any) -> tuple[str, ...]:
             f"{name!r} does not hold objects with bbox and label; its features are "
             f"{', '.join(sorted(found)) or 'none'}. tfds:coco/2017 does."
         )
-    tfds.refuse_array_record(name, builder, "boxes")
+    tfds_builder.refuse_array_record(name, builder, "boxes")
     return tuple(inner["label"].names)

@@ -21,7 +21,7 @@ from keras_convnext._data.mask_classes import IGNORED_LINE, MaskClasses, ade20k
 from keras_convnext.segmentation.palette import ade20k_classes
 
 from ..mask_examples import MaskRecords
-from . import tfds
+from . import tfds, tfds_builder
 
 NAME = "scene_parse150"
 _KEYS = ("image", "annotation")
@@ -81,10 +81,10 @@ def load(
     Raises:
         DataError: It is another data set, or cannot be had.
     """
-    with tfds.silence():
-        builder = tfds.open_builder(name, data_dir)
+    with tfds_builder.silence():
+        builder = tfds_builder.open_builder(name, data_dir)
         _require_scene_parsing(name, builder)
-        splits = tfds.prepared_splits(name, builder, validation_share, whole)
+        splits = tfds_builder.prepared_splits(name, builder, validation_share, whole)
         streams = [tfds.stream_pairs(builder, split, *_KEYS) for split in splits]
         counts = [builder.info.splits[split].num_examples for split in splits]
     is_plain = _has_equal_channels(streams[0](None))
@@ -106,7 +106,7 @@ def _require_scene_parsing(name: str, builder: Any) -> None:
             f"tensorflow-datasets' data sets {NAME} is read. Write others as images "
             "and PNG masks, and give masks:DIR."
         )
-    tfds.refuse_array_record(name, builder, "masks")
+    tfds_builder.refuse_array_record(name, builder, "masks")
 
 
 def _has_equal_channels(rows: tf.data.Dataset) -> bool:
