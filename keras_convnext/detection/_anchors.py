@@ -47,9 +47,29 @@ def anchors(
     """
     side = scale * stride
     sizes = np.array([(side * r**0.5, side / r**0.5) for r in ratios], np.float32)
-    around = ops.convert_to_tensor(np.concatenate([-sizes, sizes], 1) / 2)
-    rows = ops.cast(ops.arange(height, dtype="int32") * stride, "float32")
-    columns = ops.cast(ops.arange(width, dtype="int32") * stride, "float32")
+    around = np.concatenate([-sizes, sizes], 1) / 2
+    return place_anchors(around, height, width, (stride, stride))
+
+
+def place_anchors(
+    around: Sequence[Sequence[float]] | np.ndarray,
+    height: Any,
+    width: Any,
+    strides: tuple[Any, Any],
+) -> Any:
+    """Returns boxes around each position of a feature map, as `anchors` orders them.
+
+    Args:
+        around: `(anchors, 4)`: those of the position at `(0, 0)`.
+        height: Of the map, in cells; a number or a scalar tensor.
+        width: Likewise, in cells.
+        strides: Pixels of the image between two rows, and between two columns.
+    """
+    rows, columns = (
+        ops.cast(ops.arange(count, dtype="int32") * stride, "float32")
+        for count, stride in zip((height, width), strides, strict=True)
+    )
     y, x = ops.meshgrid(rows, columns, indexing="ij")
     centers = ops.reshape(ops.stack([y, x, y, x], -1), (-1, 1, 4))
+    around = ops.convert_to_tensor(around, dtype="float32")
     return ops.reshape(centers + around, (-1, 4))

@@ -126,18 +126,32 @@ class Detections(keras.layers.Layer):
         candidates, labels = (
             ops.reshape(each, (batch, -1)) for each in (candidates, labels)
         )
+        return self.choose(decoded, candidates, labels)
+
+    def classes_of(self, logits: Any) -> int:
+        """Returns how many classes there are; background is the last of the logits."""
+        return int(logits.shape[-1]) - 1
+
+    def choose(self, boxes: Any, scores: Any, labels: Any) -> tuple[Any, ...]:
+        """Returns the outputs.
+
+        Args:
+            boxes: `(batch, boxes, 4)`.
+            scores: `(batch, boxes)`; minus infinity stands for no box.
+            labels: int32 `(batch, boxes)`, the boxes' classes.
+        """
         kept, found = nms(
-            decoded,
-            candidates,
+            boxes,
+            scores,
             labels,
             iou_threshold=self.iou_threshold,
             max_outputs=self.max_outputs,
         )
         is_used = are_used(found, self.max_outputs)
-        best = ops.take_along_axis(decoded, kept[..., None], 1)
+        best = ops.take_along_axis(boxes, kept[..., None], 1)
         return (
             ops.where(is_used[..., None], best, 0.0),
-            ops.where(is_used, ops.take_along_axis(candidates, kept, 1), 0.0),
+            ops.where(is_used, ops.take_along_axis(scores, kept, 1), 0.0),
             ops.where(is_used, ops.take_along_axis(labels, kept, 1), -1),
             found,
         )

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_convnext.detection._anchors import RATIOS, anchors
 from keras_convnext.detection._nms import NO_BOX, are_used, nms
-from keras_convnext.detection.box_coding import clip_sides, decode_boxes
+from keras_convnext.detection.box_coding import STDS, clip_sides, decode_boxes
 from keras_convnext.detection.box_overlap import has_area
 
 # Of the five maps of `fpn`.
@@ -105,10 +105,11 @@ class Proposals(keras.layers.Layer):
         wanted = self.training_per_level if training else self.per_level
         boxes, scores, levels = [], [], []
         for level, stride in enumerate(self.strides):
-            some, their_scores = _best(
+            height, width = ops.shape(logits[level])[1:3]
+            some, their_scores, _ = best_boxes(
                 ops.stop_gradient(logits[level]),
                 ops.stop_gradient(deltas[level]),
-                stride,
+                anchors(height, width, stride),
                 size,
                 wanted,
             )
@@ -148,15 +149,34 @@ class Proposals(keras.layers.Layer):
         }
 
 
-def _best(
-    logits: Any, deltas: Any, stride: int, size: tuple[Any, Any], wanted: int
-) -> tuple[Any, Any]:
-    """Returns boxes `(batch, n, 4)` and scores `(batch, n)` of one level."""
+def best_boxes(
+    logits: Any,
+    deltas: Any,
+    references: Any,
+    size: tuple[Any, Any],
+    wanted: int,
+    stds: Sequence[float] = STDS,
+) -> tuple[Any, Any, Any]:
+    """Returns the boxes of one level with the highest scores, clipped to the image.
+
+    Args:
+        logits: Map `(batch, h, w, anchors * classes)`.
+        deltas: Map `(batch, h, w, anchors * 4)`: dx, dy, dw, dh of each.
+        references: Its anchors, `(h * w * anchors, 4)`: y0, x0, y1, x1 in pixels.
+        size: As in `decode_boxes`.
+        wanted: How many there are to be at most, of all classes together.
+        stds: As in `decode_boxes`.
+
+    Returns:
+        Boxes `(batch, n, 4)`, scores `(batch, n)`, falling, minus infinity where there
+        is no box, and int32 classes `(batch, n)`.
+    """
     batch, height, width = ops.shape(logits)[:3]
+    around = deltas.shape[-1] // 4
+    classes = logits.shape[-1] // around
     scores = ops.reshape(ops.sigmoid(logits), (batch, -1))
     deltas = ops.reshape(deltas, (batch, -1, 4))
-    total = height * width * len(RATIOS)
-    references = anchors(height, width, stride)
+    total = height * width * around * classes
     if isinstance(total, int):
         wanted = min(wanted, total)
     else:
@@ -165,9 +185,13 @@ def _best(
         deltas = ops.pad(deltas, [(0, 0), (0, wanted), (0, 0)])
         references = ops.pad(references, [(0, wanted), (0, 0)])
     scores, index = ops.top_k(scores, wanted)
+    index = ops.cast(index, "int32")
+    anchor = index // classes
     boxes = decode_boxes(
-        ops.take_along_axis(deltas, ops.cast(index, "int32")[..., None], 1),
-        ops.take(references, index, axis=0),
-        size=size,
+        ops.take_along_axis(deltas, anchor[..., None], 1),
+        ops.take(references, anchor, axis=0),
+        stds,
+        size,
     )
-    return boxes, ops.where(has_area(boxes), scores, NO_BOX)
+    scores = ops.where(has_area(boxes), scores, NO_BOX)
+    return boxes, scores, index - anchor * classes

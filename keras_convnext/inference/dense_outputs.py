@@ -58,6 +58,5 @@ def count_labels(model: Any) -> int | None:
         return model.outputs[0].shape[-1]  # type: ignore[no-any-return]
     for origin in walk(outputs_of(model)[0]):
         if isinstance(origin.operation, Detections):
-            # Background is the last of the logits.
-            return int(origin.inputs[1].symbol.shape[-1]) - 1
+            return origin.operation.classes_of(origin.inputs[1].symbol)
     return None
