@@ -15,6 +15,7 @@ from keras_convnext.detection.losses import detection_losses
 from keras_convnext.detection.mask_rcnn import MaskRCNN
 from keras_convnext.detection.overlay import draw_objects
 from keras_convnext.detection.paste import paste_masks
+from keras_convnext.detection.retina_net import from_retina_net
 from keras_convnext.detection.training import training_model
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "draw_objects",
     "encode_boxes",
     "find_objects",
+    "from_retina_net",
     "list_detectors",
     "nms",
     "paste_masks",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,8 @@ def _load(path: Path) -> Any:
         # Its messages end with the whole configuration.
         reason = str(error).strip().partition("\n")[0][:300]
         reason = reason or type(error).__name__
+        if "keras_hub" in str(error) and find_spec("keras_hub") is None:
+            reason = 'it holds layers of KerasHub: pip install "keras-convnext[hub]"'
         raise ValueError(f"{path} cannot be read as a model: {reason}") from error
 
 

@@ -61,20 +61,18 @@ def begin_as_the_paper(detector):
         bias.assign(np.full(bias.shape, value, "float32"))
 
 
-def small_detector(keras_hub, image_shape):
+def small_detector(keras_hub, image_shape, max_level=4, **options):
     encoder = pyramid(build(SMALL, include_top=False, seed=0), norms=True)
     backbone = keras_hub.models.RetinaNetBackbone(
         image_encoder=encoder,
         min_level=3,
-        max_level=4,
+        max_level=max_level,
         use_p5=False,
         image_shape=image_shape,
     )
+    arguments = {"num_classes": 1, "bounding_box_format": "xyxy", **options}
     return keras_hub.models.RetinaNetObjectDetector(
-        backbone,
-        num_classes=1,
-        bounding_box_format="xyxy",
-        pre_logits_num_conv_layers=1,
+        backbone, pre_logits_num_conv_layers=1, **arguments
     )
 
 
