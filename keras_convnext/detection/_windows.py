@@ -18,7 +18,7 @@ from keras_convnext.detection._bin_weights import bin_weights
 # Windows that are computed at a time, and cells of each.
 _CHUNK = 32
 _BLOCK = 256
-# Of them that a step of the gradient takes.
+# Of them that a step takes, for TensorFlow copies at each what it adds to.
 _BLOCKS = 4
 
 
@@ -28,7 +28,6 @@ class Windows:
 
     Attributes:
         order: int32 `(chunks, chunk)`: the boxes' places.
-        places: int32 `(chunks * chunk,)`: where in that order each box is.
         blocks: int32 `(chunks,)`: blocks of cells that each chunk has.
         values: Of each box, `(chunks, chunk, ...)`: its ends in cells, its map's
             height, width and first cell, and in each direction the first cell that it
@@ -37,7 +36,6 @@ class Windows:
     """
 
     order: Any
-    places: Any
     blocks: Any
     values: tuple[Any, ...]
     bins: int
@@ -95,14 +93,11 @@ def windows_of(
         for axis in (0, 1)
     )
     count = rows[1] * columns[1]
-    total = ops.shape(count)[0]
-    counts, order = ops.top_k(ops.cast(count, "float32"), total)
-    _, places = ops.top_k(-ops.cast(order, "float32"), total)
+    counts, order = ops.top_k(ops.cast(count, "float32"), ops.shape(count)[0])
     order = ops.reshape(ops.cast(order, "int32"), (-1, _CHUNK))
     most = ops.cast(ops.reshape(counts, (-1, _CHUNK))[:, 0], "int32")
     return Windows(
         order,
-        ops.cast(places, "int32"),
         (most + _BLOCK - 1) // _BLOCK,
         tuple(ops.take(each, order, axis=0) for each in (*values, *rows, *columns)),
         bins,
@@ -122,37 +117,33 @@ def mean_over_windows(cells: Any, windows: Windows) -> Any:
     """
     bins = windows.bins * windows.bins
     chunks = ops.shape(windows.order)[0]
+    ends = ops.cumsum(windows.blocks)
+    steps = (ends[-1] + _BLOCKS - 1) // _BLOCKS
+
+    def take(step: Any) -> tuple[Any, Any, Any]:
+        """Returns places of windows, and their blocks' cells and weights."""
+        number = step * _BLOCKS + ops.arange(_BLOCKS, dtype="int32")
+        chunk = ops.sum(ops.cast(ends[None, :] <= number[:, None], "int32"), 1)
+        # What comes after the last block is outside of every window.
+        chunk = ops.minimum(chunk, chunks - 1)
+        begin = ops.take(ends - windows.blocks, chunk)
+        places = ops.reshape(ops.take(windows.order, chunk, axis=0), (-1,))
+        return places, *windows.block(chunk, number - begin)
 
     @ops.custom_gradient
     def forward(cells: Any) -> tuple[Any, Callable[..., Any]]:
         channels = ops.shape(cells)[1]
 
-        def read(chunk: Any) -> Any:
-            def add(block: Any, total: Any) -> Any:
-                numbers, weights = windows.block(chunk[None], block[None])
-                weights = ops.cast(ops.transpose(weights, (0, 2, 1)), cells.dtype)
-                part = ops.matmul(weights, ops.take(cells, numbers, axis=0))
-                return total + ops.cast(part, "float32")
-
-            # Zeros as such would be stored in a TFLite file, megabytes of them.
-            zero = ops.cast(chunk < 0, "float32")
-            nothing = ops.broadcast_to(zero, (_CHUNK, bins, channels))
-            total = _count_up(ops.take(windows.blocks, chunk), nothing, add)
-            return ops.cast(total, cells.dtype)
+        def read(step: Any, result: Any) -> Any:
+            places, numbers, weights = take(step)
+            weights = ops.cast(ops.transpose(weights, (0, 2, 1)), cells.dtype)
+            parts = ops.matmul(weights, ops.take(cells, numbers, axis=0))
+            parts = ops.cast(parts, "float32")
+            return ops.scatter_update(result, places[:, None], parts, reduction="add")
 
         def backward(upstream: Any, **_: Any) -> Any:
-            ends = ops.cumsum(windows.blocks)
-
-            # One loop: the inner one of two would begin with a copy of the result. As
-            # every step copies it once, a step has several blocks.
             def write(step: Any, result: Any) -> Any:
-                number = step * _BLOCKS + ops.arange(_BLOCKS, dtype="int32")
-                chunk = ops.sum(ops.cast(ends[None, :] <= number[:, None], "int32"), 1)
-                # What comes after the last block is outside of every window.
-                chunk = ops.minimum(chunk, chunks - 1)
-                begin = ops.take(ends - windows.blocks, chunk)
-                numbers, weights = windows.block(chunk, number - begin)
-                places = ops.reshape(ops.take(windows.order, chunk, axis=0), (-1,))
+                places, numbers, weights = take(step)
                 some = ops.cast(ops.take(upstream, places, axis=0), "float32")
                 return ops.scatter_update(
                     result,
@@ -162,12 +153,12 @@ def mean_over_windows(cells: Any, windows: Windows) -> Any:
                 )
 
             nothing = ops.zeros(ops.shape(cells), "float32")
-            steps = (ends[-1] + _BLOCKS - 1) // _BLOCKS
             return ops.cast(_count_up(steps, nothing, write), cells.dtype)
 
-        sorted_means = ops.map(read, ops.arange(chunks, dtype="int32"))
-        sorted_means = ops.reshape(sorted_means, (-1, bins, channels))
-        return ops.take(sorted_means, windows.places, axis=0), backward
+        # Zeros as such would be stored in a TFLite file, megabytes of them.
+        zero = ops.cast(steps < 0, "float32")
+        nothing = ops.broadcast_to(zero, (chunks * _CHUNK, bins, channels))
+        return ops.cast(_count_up(steps, nothing, read), cells.dtype), backward
 
     return forward(cells)
 
