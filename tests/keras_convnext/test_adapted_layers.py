@@ -151,6 +151,7 @@ def test_weights_go_below_a_fresh_lora_and_not_below_one_that_has_learnt(tmp_pat
 
 @pytest.mark.parametrize("mode", ["int8", "int4"])
 @pytest.mark.parametrize("nested", [False, True], ids=["flat", "nested"])
+@pytest.mark.slow
 def test_quantized_layers_are_refused_by_name(mode, nested, tmp_path):
     model = small("float32")
     if nested:

@@ -94,6 +94,7 @@ def test_rematerialized_model_has_the_outputs_and_gradients_of_the_plain_one(var
         )
 
 
+@pytest.mark.slow
 def test_fit_works_under_a_mirrored_strategy_and_replicas_drop_different_rows():
     printed = run_python(
         """

@@ -201,6 +201,7 @@ def test_features_behind_a_normalized_head_are_what_the_dense_layer_sees():
     np.testing.assert_allclose(features, seen, atol=ROUNDING)
 
 
+@pytest.mark.slow
 def test_an_export_by_command_states_what_the_outputs_are(tmp_path, capsys):
     model = one_logit()
     model.save(tmp_path / "model.keras")
@@ -218,6 +219,7 @@ def test_an_export_by_command_states_what_the_outputs_are(tmp_path, capsys):
     assert "probability of each label" in (out / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_features_are_exported_where_the_outputs_are_told_to_be_some(tmp_path, capsys):
     model = backbone()
     model.save(tmp_path / "model.keras")

@@ -170,6 +170,7 @@ def test_a_preprocessing_that_is_none_is_named(tmp_path, record, words):
         keras_convnext.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_of_an_upernet_answers_as_the_rule_says(tmp_path):
     arguments = {"classifier_activation": "softmax", "auxiliary_head": False}
     made = keras_convnext.UPerNet(

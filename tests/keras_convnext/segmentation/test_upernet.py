@@ -94,6 +94,7 @@ def test_a_saved_model_gives_the_same_logits_without_the_auxiliary_head(atto, tm
     assert loaded.auxiliary is None
 
 
+@pytest.mark.slow
 def test_a_folded_model_gives_the_same_logits():
     model = UPerNet("convnext_atto", 3, input_shape=(None, None, 3), dtype="float64")
     random = np.random.default_rng(0)

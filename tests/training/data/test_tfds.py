@@ -118,6 +118,7 @@ def test_a_set_without_evaluation_split_is_split_and_gray_becomes_rgb(data_dir: 
     assert sorted(validation + levels(train(source, 1))) == list(range(10))
 
 
+@pytest.mark.slow
 def test_a_set_of_photographs_is_streamed_shuffled_and_resumable(data_dir: str):
     source = data.load("convnext_photos", size_px=16, data_dir=data_dir)
     # "validation" is taken where there is a "test" as well.

@@ -99,6 +99,7 @@ def test_annotations_have_the_crowds(source):
     )
 
 
+@pytest.mark.slow
 def test_batches_are_the_same_wherever_the_epoch_begins(source):
     augment = BoxAugmentation(True, (0.6, 1.0), 11, 0.5)
     whole, rest = (

@@ -45,6 +45,7 @@ def accuracy_of(model, source):
     return np.mean(answers.argmax(axis=1) == labels)
 
 
+@pytest.mark.slow
 def test_callbacks_that_watch_see_what_was_evaluated(
     prepared, tiny_source, tmp_path, monkeypatch
 ):
@@ -111,6 +112,7 @@ def test_a_rate_that_a_callback_has_set_is_the_one_that_trains(prepared):
         np.testing.assert_array_equal(one, variable.numpy())
 
 
+@pytest.mark.slow
 def test_a_plateau_halves_the_rate_and_a_resumed_run_keeps_it(prepared):
     # An improvement by less than 100 counts as none.
     plateau = keras.callbacks.ReduceLROnPlateau(

@@ -58,6 +58,7 @@ def recipe():
     )
 
 
+@pytest.mark.slow
 def test_both_models_find_the_same_objects(recipe, source, one_device):
     """The one that learned, asked without the truth, and the one that is saved."""
     trained = DETECTION.build_training_model(recipe, source)
