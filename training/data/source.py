@@ -57,6 +57,11 @@ class Source:
         """How many evaluation images there are."""
         return self.validation.count
 
+    @property
+    def eval_examples(self) -> int:
+        """Their name in metrics.json, and in programs from before 0.2."""
+        return self.validation_examples
+
     def counts(self) -> dict[str, int]:
         """Returns how much there is, which makes a run this run and no other."""
         return {
