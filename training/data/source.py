@@ -62,6 +62,10 @@ class Source:
         """Their name in metrics.json, and in programs from before 0.2."""
         return self.validation_examples
 
+    def evaluation(self, global_batch: int) -> tf.data.Dataset:
+        """Returns `validation_batches`, as programs from before 0.2 call them."""
+        return self.validation_batches(global_batch)
+
     def counts(self) -> dict[str, int]:
         """Returns how much there is, which makes a run this run and no other."""
         return {
