@@ -15,7 +15,9 @@ from keras_convnext import optimizers
 from training.engine.step import StepSettings, make_train_step
 from training.engine.train_state import TrainState
 from training.recipes import resolve
+from training.recipes.recipe import Recipe
 from training.tasks import CLASSIFICATION
+from training.tasks.task import Task
 
 STEPS = 1_000_000
 
@@ -47,18 +49,27 @@ def build(case: dict[str, Any], **arguments: Any) -> keras.Model:
 def training(case: dict[str, Any], **arguments: Any) -> Callable[[], Any]:
     """Returns a function that takes one step of the training application."""
     model = build(case, classifier_activation=None, **arguments)
+    recipe = resolve("demo", ["label_smoothing=0"])
+    return step_of(CLASSIFICATION, recipe, model, case, with_keras.labels(case))
+
+
+def step_of(
+    task: Task, recipe: Recipe, model: keras.Model, case: dict[str, Any], truth: Any
+) -> Callable[[], Any]:
+    """Returns a function that takes one step of a task's training."""
     optimizer = optimizers.LayerwiseAdamW(
         1e-4, weight_decay=0.05, groups=optimizers.parameter_groups(model)
     )
     optimizer.build(model.trainable_variables)
     step = make_train_step(
         TrainState(model, optimizer),
-        CLASSIFICATION.make_losses(resolve("demo", ["label_smoothing=0"])),
+        task.make_losses(recipe),
         StepSettings(global_batch=case["batch"]),
         tf.distribute.get_strategy(),
+        model_inputs=task.model_inputs,
     )
-    batch, labels = with_keras.images(case), with_keras.labels(case)
-    return lambda: step(batch, labels)["loss"].numpy()
+    batch = with_keras.images(case)
+    return lambda: step(batch, truth)["loss"].numpy()
 
 
 def prepare(case: dict[str, Any]) -> Callable[[], Any]:

@@ -39,11 +39,8 @@ def build(case: dict[str, Any]) -> Any:
         rpn_pre_nms_top_n_train=2000,
         rpn_post_nms_top_n_train=1000,
     )
+    with_torch.randomise(model)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim == 1:
-                middle = 0.0 if name.endswith("bias") else 0.5
-                parameter.uniform_(middle - 0.4, middle + 0.4)
         model.roi_heads.box_predictor.cls_score.weight *= SCALE_OF_CLASSES
     model.transform.postprocess = lambda result, *_: result
     return model.to(with_torch.device(), memory_format=torch.channels_last)

@@ -35,11 +35,7 @@ def build(case: dict[str, Any]) -> Any:
             auxiliary_in_channels=384,
         )
     )
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim == 1:
-                middle = 0.0 if name.endswith("bias") else 0.5
-                parameter.uniform_(middle - 0.4, middle + 0.4)
+    with_torch.randomise(model)
     return model.to(with_torch.device(), memory_format=torch.channels_last)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from typing import Any
 
-import keras_convnext
-from contestants import with_keras
+from contestants.keras_convnext_folded import inference
 from contestants.upernet_plain import build, versions
 
 __all__ = ["prepare", "versions"]
@@ -15,6 +13,4 @@ __all__ = ["prepare", "versions"]
 
 def prepare(case: dict[str, Any]) -> Callable[[], Any]:
     """Returns the case's work."""
-    model = keras_convnext.fold(build(case))
-    gc.collect()  # Keras models refer to themselves: the plain one is still there.
-    return with_keras.inference(model, case)
+    return inference(build, case)

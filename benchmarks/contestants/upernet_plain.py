@@ -10,10 +10,7 @@ import tensorflow as tf
 
 import keras_convnext
 from contestants import with_keras
-from contestants.keras_convnext_plain import versions
-from keras_convnext import optimizers
-from training.engine.step import StepSettings, make_train_step
-from training.engine.train_state import TrainState
+from contestants.keras_convnext_plain import step_of, versions
 from training.recipes import resolve
 from training.tasks import SEGMENTATION
 
@@ -37,21 +34,9 @@ def training(case: dict[str, Any]) -> Callable[[], Any]:
     """Returns a function that takes one step of the training application."""
     built = build(case)
     model = keras.Model(built.input, [built.output, built.auxiliary])
-    optimizer = optimizers.LayerwiseAdamW(
-        1e-4, weight_decay=0.05, groups=optimizers.parameter_groups(model)
-    )
-    optimizer.build(model.trainable_variables)
-    step = make_train_step(
-        TrainState(model, optimizer),
-        SEGMENTATION.make_losses(resolve("upernet_tiny_ade20k")),
-        StepSettings(global_batch=case["batch"]),
-        tf.distribute.get_strategy(),
-    )
-    batch = with_keras.images(case)
-    masks = tf.random.uniform(
-        batch.shape[:3], 0, case["classes"], dtype=tf.int32, seed=0
-    )
-    return lambda: step(batch, masks)["loss"].numpy()
+    shape = (case["batch"], case["size_px"], case["size_px"])
+    masks = tf.random.uniform(shape, 0, case["classes"], dtype=tf.int32, seed=0)
+    return step_of(SEGMENTATION, resolve("upernet_tiny_ade20k"), model, case, masks)
 
 
 def prepare(case: dict[str, Any]) -> Callable[[], Any]:

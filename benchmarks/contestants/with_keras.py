@@ -43,9 +43,9 @@ def labels(case: dict[str, Any]) -> tf.Tensor:
 
 
 def inference(model: keras.Model, case: dict[str, Any]) -> Callable[[], Any]:
-    """Returns a function that classifies one batch with a model in a graph."""
+    """Returns a function that takes one batch through a model in a graph."""
     graph = tf.function(
         lambda batch: model(batch, training=False), jit_compile=False, autograph=False
     )
     batch = images(case)
-    return lambda: graph(batch).numpy()
+    return lambda: tf.nest.map_structure(np.asarray, graph(batch))

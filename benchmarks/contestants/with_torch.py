@@ -64,15 +64,20 @@ def kernels(call: Callable[[], Any], calls: int = 3) -> dict[str, float]:
     return {name: seconds for name, seconds in found.most_common() if seconds > 0}
 
 
-def build(case: dict[str, Any]) -> torch.nn.Module:
-    """Returns timm's model of the case with random weights, channels last."""
-    torch.manual_seed(0)
-    model = timm.create_model(case["model"], num_classes=case["classes"])
+def randomise(model: torch.nn.Module) -> None:
+    """Gives every scale and offset a value that counts, as `with_keras` does."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 1:
                 middle = 0.0 if name.endswith("bias") else 0.5
                 parameter.uniform_(middle - 0.4, middle + 0.4)
+
+
+def build(case: dict[str, Any]) -> torch.nn.Module:
+    """Returns timm's model of the case with random weights, channels last."""
+    torch.manual_seed(0)
+    model = timm.create_model(case["model"], num_classes=case["classes"])
+    randomise(model)
     return model.to(device(), memory_format=torch.channels_last)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from keras_convnext.detection import Objects
+from keras_convnext.detection import Objects, coco_results
 
 from ..images.image_set import TrueObjects
 
@@ -17,30 +18,29 @@ def average_precision(truth: Sequence[TrueObjects], found: Sequence[Objects]) ->
 
     Args:
         truth: The objects of each image; crowds count neither way.
-        found: What a model finds in each, the best first. A box with a side that is no
-            number is left out: COCO's metrics would let it match anything.
+        found: What a model finds in each, the best first.
 
     Returns:
         The first of pycocotools' twelve figures; -1 where there is no object.
     """
     import hotcoco
 
-    objects = [
-        {**_row(image, one, number), "iscrowd": int(one.is_crowd[number])}
-        for image, one in enumerate(truth)
-        for number in range(len(one.boxes))
-    ]
-    # The area only says which objects are small; all of them count here.
-    annotations = [
-        {**each, "id": place, "area": 1} for place, each in enumerate(objects, 1)
-    ]
-    detections = [
-        {**_row(image, one, number), "score": float(one.scores[number])}
-        for image, one in enumerate(found)
-        for number in range(len(one.boxes))
-        if np.isfinite(one.boxes[number]).all()
-    ]
-    classes = {each["category_id"] for each in (*annotations, *detections)}
+    numbers = np.concatenate(
+        [*(each.classes for each in truth), *(each.classes for each in found)]
+    )
+    classes = range(int(np.max(numbers, initial=-1)) + 1)
+    annotations: list[dict[str, Any]] = []
+    detections: list[dict[str, Any]] = []
+    for image, (one, other) in enumerate(zip(truth, found, strict=True)):
+        # The sizes of images count for masks alone.
+        plain = Objects(one.boxes, np.ones(len(one.boxes)), one.classes)
+        rows = coco_results.to_results(plain, image, (0, 0), classes)
+        for row, is_crowd in zip(rows, one.is_crowd, strict=True):
+            # The area only says which objects are small; all of them count here.
+            row |= {"id": len(annotations) + 1, "iscrowd": int(is_crowd), "area": 1}
+            annotations.append(row)
+        boxes = replace(other, masks=None)
+        detections += coco_results.to_results(boxes, image, (0, 0), classes)
     known = hotcoco.COCO(
         {
             "images": [{"id": image} for image in range(len(truth))],
@@ -48,19 +48,4 @@ def average_precision(truth: Sequence[TrueObjects], found: Sequence[Objects]) ->
             "annotations": annotations,
         }
     )
-    evaluation = hotcoco.COCOeval(known, known.load_res(detections), "bbox")
-    evaluation.evaluate()
-    evaluation.accumulate()
-    # It computes the figures, without printing them.
-    evaluation.summary_lines()
-    return float(evaluation.stats[0])
-
-
-def _row(image: int, objects: TrueObjects | Objects, number: int) -> dict[str, Any]:
-    """Returns an object of an image as COCO has it."""
-    y0, x0, y1, x1 = map(float, objects.boxes[number])
-    return {
-        "image_id": image,
-        "category_id": int(objects.classes[number]),
-        "bbox": [x0, y0, x1 - x0, y1 - y0],
-    }
+    return float(coco_results.evaluate(known, detections, "bbox").stats[0])

@@ -38,7 +38,6 @@ def neighborhoods(levels: Sequence[Any], cells: Any) -> Any:
             ops.reshape(ops.where(is_inside, numbers, 0), (-1,)),
             axis=0,
         )
-        is_inside = ops.reshape(ops.cast(is_inside, level.dtype), (-1, 1))
-        total += ops.where(is_inside > 0, read, 0)
+        total += ops.where(ops.reshape(is_inside, (-1, 1)), read, 0)
         cells -= height * width
     return ops.reshape(total, (-1, 3, 3, channels))

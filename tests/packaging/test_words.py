@@ -43,6 +43,7 @@ ALLOWED = {
     r"--(most_)?pictures\b|\"most_pictures\"": "old names of flags, until 0.3",
     r"[\"'`]artefacts\\?[\"'`]": "a field of export.json",
     r"\blicence=|[.\"`]licence\b|def licence\b": "old names of `license`, until 0.3",
+    r"[\"`]held_back(_images)?[\"`]": "old names of Source's, until 0.3",
     r"\"(keras_convnext>)?(TableNormal|UnitScale)\"": "names in files of version 0.1",
     r"Patience-|keras\.callbacks\.\w+": "of others",
 }

@@ -70,29 +70,6 @@ class BoxExamples(Examples, Protocol):
         """Returns each image with all of its objects, crowds too, in order."""
 
 
-@dataclass(frozen=True)
-class FoundBoxes:
-    """What a reader found.
-
-    Attributes:
-        classes: Names in the order of the labels.
-        train: Training images.
-        validation: Validation images.
-        skipped: Path and reason of each image left out.
-        notices: Remarks worth a line each.
-        drawn: Whether the validation images were drawn from those of training.
-        category_numbers: The ids that the data has for the classes.
-    """
-
-    classes: tuple[str, ...]
-    train: BoxExamples
-    validation: BoxExamples
-    skipped: tuple[tuple[str, str], ...] = ()
-    notices: tuple[str, ...] = ()
-    drawn: bool = False
-    category_numbers: tuple[int, ...] = ()
-
-
 @dataclass(frozen=True, eq=False)
 class BoxFiles(Numbered):
     """Image files with the objects in them.

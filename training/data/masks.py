@@ -7,11 +7,16 @@ from pathlib import Path
 
 from keras_convnext._data import forms
 from keras_convnext._data.data_error import DataError, check_share
+from keras_convnext._data.mask_classes import MaskClasses
 from keras_convnext._files import cache_home
 from keras_convnext.preprocessing import WHOLE_IMAGE, Preprocessing
 
+from .mask_examples import MaskFiles, MaskRecords
 from .mask_source import MaskSource
 from .readers import mask_folder, tfds_masks
+from .readers.found import Found
+
+_Found = Found[MaskClasses, MaskFiles] | Found[MaskClasses, MaskRecords]
 
 
 def load(
@@ -50,7 +55,7 @@ def load(
     whole = split if split in ("test", "all") else None
     is_path = ":" not in spec and Path(spec).expanduser().exists()
     if kind == "masks" and rest:
-        found: mask_folder.MaskFolder | tfds_masks.NamedMasks = mask_folder.load(
+        found: _Found = mask_folder.load(
             rest,
             validation_share=validation_share,
             seed=seed,
@@ -73,7 +78,7 @@ def load(
         found.train,
         found.validation if split != "train" else found.train,
         chosen,
-        found.skipped if isinstance(found, mask_folder.MaskFolder) else (),
+        found.skipped,
         found.notices,
         found.drawn,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_convnext._renamed import warn_renamed
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 # Images made small for a network are seen whole; photographs lose their rim.
 WHOLE = replace(IMAGENET, crop_fraction=1.0)
+# New names by those of version 0.1.
+_RENAMED = {
+    "eval_examples": "validation_examples",
+    "evaluation": "validation_batches",
+    "held_back": "validation",
+    "held_back_images": "validation_images",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +65,14 @@ class Source:
         """How many evaluation images there are."""
         return self.validation.count
 
-    @property
-    def eval_examples(self) -> int:
-        """Their name in metrics.json, and in programs from before 0.2."""
-        return self.validation_examples
+    if not TYPE_CHECKING:  # For which every other name would be there, too.
 
-    def evaluation(self, global_batch: int) -> tf.data.Dataset:
-        """Returns `validation_batches`, as programs from before 0.2 call them."""
-        return self.validation_batches(global_batch)
+        def __getattr__(self, name: str) -> Any:
+            """Returns what has another name since 0.2, with a warning."""
+            if name not in _RENAMED:
+                raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+            warn_renamed(f"Source.{name}", f"Source.{_RENAMED[name]}")
+            return getattr(self, _RENAMED[name])
 
     def counts(self) -> dict[str, int]:
         """Returns how much there is, which makes a run this run and no other."""

@@ -96,7 +96,7 @@ def of_detector(
     cells = recipe.sampled_boxes // 4 * mask_head.SIZE**2
     of_masks = cells * channels * (5 + 4)  # Twice as fine at the end.
     return HeadSize(
-        3 * channels * sum(areas) + _NORM_MAPS * norms + stages * (of_boxes + of_masks),
+        channels * sum(areas) + _NORM_MAPS * norms + stages * (of_boxes + of_masks),
         stages * 4 * cells * classes,
         pyramid + proposals + stages * (box + mask) + 2 * sum(widths),
     )

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_convnext.detection import coco_results
 from keras_convnext.detection.inference import Objects
-
-from .coco_results import to_results
 
 if TYPE_CHECKING:
     from ..data.box_source import BoxSource
@@ -24,6 +23,8 @@ FIGURES = (
     *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
     *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
 )
+# Of what is drawn and told; files and metrics have all.
+LEAST_SCORE = 0.3
 # What is wrong with a detection, or an object, by TIDE's names.
 ERRORS = {
     "Miss": "missed",
@@ -147,7 +148,9 @@ def sum_up(
                 some["classes"][place, :count],
                 some["masks"][place, :count] if with_masks else None,
             )
-            detections += to_results(found, number, shapes[number], numbers)
+            detections += coco_results.to_results(
+                found, number, shapes[number], numbers
+            )
     return measure(truth, detections, with_masks)
 
 
@@ -182,23 +185,10 @@ def percent(value: float | None) -> str:
     return "-" if value is None or not value >= 0 else f"{value:.1%}"
 
 
-# With a box, too, its area instead of the mask's would say which objects are small.
-_KEYS = ("image_id", "category_id", "score")
-_SHAPES = {"bbox": "bbox", "segm": "segmentation"}
-
-
 def _figures(
     truth: Any, detections: Sequence[dict[str, Any]], kind: str, images: int
 ) -> CocoFigures:
-    import hotcoco
-
-    keys = (*_KEYS, _SHAPES[kind])
-    results = truth.load_res([{key: each[key] for key in keys} for each in detections])
-    evaluation = hotcoco.COCOeval(truth, results, kind)
-    evaluation.evaluate()
-    evaluation.accumulate()
-    # It computes the figures, without printing them.
-    evaluation.summary_lines()
+    evaluation = coco_results.evaluate(truth, detections, kind)
     errors = evaluation.tide_errors()
     accumulated: Any = evaluation.eval
     image_ap = np.full(images, np.nan)

@@ -12,12 +12,13 @@ from hotcoco import mask as run_lengths
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_convnext._files import replacing
+from keras_convnext.detection.coco_results import to_results
 from keras_convnext.detection.inference import Objects
 from keras_convnext.detection.overlay import draw_objects
 from keras_convnext.detection.paste import paste_masks
 from keras_convnext.segmentation.palette import palette_for
 
-from ..evaluation.coco_results import LEAST_SCORE, to_results
+from ..evaluation.coco_metrics import LEAST_SCORE
 from .file_stems import FileStems
 
 OVERLAYS, RECORD = "overlays", "predictions.json"

@@ -79,6 +79,9 @@ class BoxAugmentation:
 
     @property
     def largest_area(self) -> float:
-        """The largest area of a training image, in squares of `size_px`."""
+        """The largest area of a training image, in squares of `size_px`.
+
+        A batch that holds what is left of both orientations is padded to more.
+        """
         longest = WHOLE_MODES["fit"]
         return 1.0 if self.is_square else longest * min(max(self.scale_range), longest)

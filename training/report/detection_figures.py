@@ -13,8 +13,12 @@ from matplotlib.patches import Patch, Rectangle
 
 from keras_convnext.segmentation.palette import palette_for
 
-from ..evaluation.coco_metrics import CocoFigures, DetectionResults, percent
-from ..evaluation.coco_results import LEAST_SCORE
+from ..evaluation.coco_metrics import (
+    LEAST_SCORE,
+    CocoFigures,
+    DetectionResults,
+    percent,
+)
 from . import plots
 from . import results as files
 from .outcome import Outcome

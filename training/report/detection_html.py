@@ -9,8 +9,7 @@ import numpy as np
 
 from keras_convnext import _files, _page
 
-from ..evaluation.coco_metrics import FIGURES, DetectionResults, percent
-from ..evaluation.coco_results import LEAST_SCORE
+from ..evaluation.coco_metrics import FIGURES, LEAST_SCORE, DetectionResults, percent
 from . import results as files
 from .outcome import Outcome
 from .progress import clock

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,6 +152,19 @@ def test_average_precision_is_that_of_pycocotools(seed):
     assert 0.1 < expected < 0.9
     # The same counts, whose ratios may be summed up in another order.
     assert average_precision(truth, found) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["boxes", "scores"])
+def test_an_object_that_is_no_number_counts_for_nothing(name):
+    truth, found = random_case(0)
+    values = getattr(found[0], name).astype(float)
+    values[0] = np.nan
+    left = {
+        each: getattr(found[0], each)[1:] for each in ("boxes", "scores", "classes")
+    }
+    broken = [replace(found[0], **{name: values}), *found[1:]]
+    expected = by_pycocotools(truth, [Objects(**left), *found[1:]])
+    assert average_precision(truth, broken) == pytest.approx(expected, abs=1e-12)
 
 
 def test_without_objects_there_is_no_average_precision():

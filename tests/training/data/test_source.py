@@ -271,3 +271,14 @@ def test_a_given_preprocessing_is_what_evaluation_does(tmp_path: Path):
     images, _, _ = next(of.validation_batches(2).as_numpy_iterator())
     # Half of 16 pixels at their own size: columns 4 to 11.
     np.testing.assert_array_equal(images[0, 0, :, 0], np.arange(4, 12) * 10)
+
+
+def test_names_of_version_0_1_work_with_a_warning():
+    made = source()
+    with pytest.warns(DeprecationWarning, match="now called Source.validation_exa"):
+        assert made.eval_examples == 10
+    with pytest.warns(DeprecationWarning, match="now called Source.validation_batch"):
+        (batch,) = made.evaluation(10, worker=0, workers=1)
+    assert batch[0].shape[0] == 10
+    with pytest.raises(AttributeError, match="Source has no attribute 'examples'"):
+        made.examples  # noqa: B018

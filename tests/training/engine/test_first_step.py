@@ -123,13 +123,13 @@ def test_the_heads_of_segmentation_are_counted(variant, parameters):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "parameters"),
+    ("recipe", "parameters", "stages", "convolutions"),
     [
-        ("mask_rcnn_tiny_coco", 16_949_985),
-        ("cascade_mask_rcnn_tiny_coco", 54_785_187),
+        ("mask_rcnn_tiny_coco", 16_949_985, 1, 0),
+        ("cascade_mask_rcnn_tiny_coco", 54_785_187, 3, 4),
     ],
 )
-def test_the_heads_of_detection_are_counted(recipe, parameters):
+def test_the_heads_of_detection_are_counted(recipe, parameters, stages, convolutions):
     """By the counts of mmdetection's heads for COCO: pyramid, proposals and boxes."""
     recipe = table.resolve(recipe)
     widths = VARIANTS["convnext_tiny"].widths
@@ -137,6 +137,14 @@ def test_the_heads_of_detection_are_counted(recipe, parameters):
     found = HEADS["detection"](recipe, widths, areas, 80)
     norms = 2 * sum(widths)
     assert found.parameters == 2_729_984 + 593_935 + parameters + norms
+    # 512 boxes of 7x7 cells: what a dense layer, and each normalized convolution and
+    # its norm, begin with. 128 masks: five times 14x14 cells, and once four times as
+    # many, then 28x28 logits of each class.
+    of_boxes = 512 * 49 * 256 * (1 + 2 * convolutions)
+    of_masks = 128 * 14**2 * 256 * (5 + 4)
+    of_maps = sum(a * (256 + 2 * w) for a, w in zip(areas, widths, strict=True))
+    assert found.maps == of_maps + stages * (of_boxes + of_masks)
+    assert found.pixels == stages * 128 * 28**2 * 80
     # Beside what a classifier needs; in sixteen bits but for logits.
     same = [f"size_px={recipe.size_px}", f"precision={recipe.precision}"]
     backbone, _ = first_step.bytes_of(table.resolve("v1_tiny_in1k", same))
@@ -146,9 +154,8 @@ def test_the_heads_of_detection_are_counted(recipe, parameters):
     image, _ = first_step.bytes_of(square, classes=80)
     assert image == backbone + 2 * found.maps + 4 * found.pixels
     # Of 800 x 1333 pixels all but what belongs to boxes is 5/3; areas are rounded.
-    kept = sum(a * (3 * 256 + 2 * w) for a, w in zip(areas, widths, strict=True))
     larger, _ = first_step.bytes_of(recipe, classes=80)
-    assert larger - image == pytest.approx((backbone + 2 * kept) * 2 / 3, rel=1e-3)
+    assert larger - image == pytest.approx((backbone + 2 * of_maps) * 2 / 3, rel=1e-3)
 
 
 @pytest.mark.parametrize(

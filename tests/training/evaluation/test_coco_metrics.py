@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from pycocotools import mask as run_lengths
 
+from keras_convnext.detection.coco_results import encode_part
 from keras_convnext.detection.paste import mask_parts, paste_masks
 from tests.training.evaluation import pycocotools_figures
 from tests.training.evaluation.generated_detections import BORDERS, generate
 from training.evaluation.coco_metrics import FIGURES, measure, sum_up
-from training.evaluation.coco_results import encode_part
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_convnext.detection.coco_results import encode_part
 from keras_convnext.detection.paste import mask_parts
 from tests.training.data.coco_files import content, write_coco
 from training.data import boxes
 from training.evaluation.coco_metrics import measure
-from training.evaluation.coco_results import encode_part
 from training.recipes.table import resolve
 from training.report import detection_html
 from training.report.outcome import Outcome

@@ -58,6 +58,14 @@ def recipe():
     )
 
 
+def test_boxes_are_told_in_pixels_of_the_image_as_it_is():
+    outputs = {"boxes": np.float32([[[10, 20, 30, 40]]]), "count": np.int32([1])}
+    truth = {"number": 3, "shape": [[50, 400]], "size": [[100, 200]]}
+    told = DETECTION.measure(outputs, truth)
+    np.testing.assert_array_equal(told["boxes"], [[[5, 40, 15, 80]]])
+    assert told["number"] == 3
+
+
 @pytest.mark.slow
 def test_both_models_find_the_same_objects(recipe, source, one_device):
     """The one that learned, asked without the truth, and the one that is saved."""

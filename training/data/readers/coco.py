@@ -12,11 +12,12 @@ from keras_convnext._data import coco_sets
 from keras_convnext._data.coco_sets import CocoExample
 from keras_convnext._files import legible
 
-from ..box_examples import BoxFiles, FoundBoxes
+from ..box_examples import BoxExamples, BoxFiles
 from ..examples import Files
 from ..file_check import check_files, remarks
 from ..image_files import CheckedImage
 from . import same_images
+from .found import Found
 
 
 def load(
@@ -27,7 +28,7 @@ def load(
     skip_bad_images: bool,
     cache: Path,
     whole: str | None = None,
-) -> FoundBoxes:
+) -> Found[tuple[str, ...], BoxExamples]:
     """Reads, checks and splits the images that a `coco:` names.
 
     Args:
@@ -63,7 +64,7 @@ def load(
     parts = found.train, found.validation
     train, validation = (_examples(part, checked, found.has_masks) for part in parts)
     seen = [[checked[example.path] for example in part] for part in parts]
-    return FoundBoxes(
+    return Found(
         found.classes,
         train,
         validation,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,29 +22,9 @@ from .. import image_files as images
 from ..examples import Files
 from ..file_check import check_files, remarks, unreadable
 from . import same_images
+from .found import Found
 
 _ByClass = Mapping[str, tuple[Path, ...]]
-
-
-@dataclass(frozen=True)
-class Folder:
-    """What was found under a path.
-
-    Attributes:
-        classes: Names of the class folders, sorted.
-        train: Training images.
-        evaluation: Evaluation images.
-        skipped: Path and reason of each image left out.
-        notices: Remarks worth a line each.
-        drawn: Whether the evaluation images were drawn by share and seed.
-    """
-
-    classes: tuple[str, ...]
-    train: Files
-    validation: Files
-    skipped: tuple[tuple[str, str], ...]
-    notices: tuple[str, ...]
-    drawn: bool = False
 
 
 def load(
@@ -55,7 +34,7 @@ def load(
     seed: int,
     skip_bad_images: bool,
     cache: Path,
-) -> Folder:
+) -> Found[tuple[str, ...], Files]:
     """Lists, checks and splits the images under a path.
 
     Args:
@@ -85,7 +64,7 @@ def load(
         usable = list(split(usable[0], validation_share, seed))
     classes = tuple(sorted(usable[0]))
     digests = {file: image.digest for file, image in checked.items()}
-    return Folder(
+    return Found(
         classes,
         _files(usable[0], classes, checked),
         _files(usable[1], classes, checked),
@@ -100,7 +79,9 @@ def load(
     )
 
 
-def load_whole(path: str, *, part: str, skip_bad_images: bool, cache: Path) -> Folder:
+def load_whole(
+    path: str, *, part: str, skip_bad_images: bool, cache: Path
+) -> Found[tuple[str, ...], Files]:
     """Lists and checks images for evaluation only: none are for training.
 
     A single class, and a single image of a class, are enough.
@@ -139,7 +120,7 @@ def load_whole(path: str, *, part: str, skip_bad_images: bool, cache: Path) -> F
     notices = [line for part_found in parts for line in part_found.notices()]
     if empty:
         notices.append(f"{root}: no images of {first_few(empty)}.")
-    return Folder(
+    return Found(
         classes,
         images,
         images,

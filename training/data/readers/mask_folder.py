@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,29 +33,9 @@ from ..image_files import CheckedImage
 from ..mask_examples import MaskFiles
 from ..mask_files import CheckedMask, check_masks
 from . import mask_numbers, same_images
+from .found import Found
 
 _Checked = tuple[MaskedImage, CheckedImage, CheckedMask]
-
-
-@dataclass(frozen=True)
-class MaskFolder:
-    """What was found under a path.
-
-    Attributes:
-        classes: What the numbers in the masks mean.
-        train: Training images.
-        validation: Validation images.
-        skipped: Path and reason of each image left out.
-        notices: Remarks worth a line each.
-        drawn: Whether the validation images were drawn by share and seed.
-    """
-
-    classes: MaskClasses
-    train: MaskFiles
-    validation: MaskFiles
-    skipped: tuple[tuple[str, str], ...]
-    notices: tuple[str, ...]
-    drawn: bool = False
 
 
 def load(
@@ -68,7 +47,7 @@ def load(
     cache: Path,
     reduce_zero_label: bool = False,
     whole: str | None = None,
-) -> MaskFolder:
+) -> Found[MaskClasses, MaskFiles]:
     """Lists, checks and splits the images under a path.
 
     Args:
@@ -120,7 +99,7 @@ def load(
     train, validation = examples[0], examples[-1]
     seen = [[image for _, image, _ in part] for part in checked]
     images = {image.path: image for part in seen for image in part}
-    return MaskFolder(
+    return Found(
         classes,
         train,
         validation,

@@ -6,9 +6,10 @@ from typing import Any
 
 from keras_convnext._data.data_error import DataError
 
-from ..box_examples import FoundBoxes
+from ..box_examples import BoxExamples
 from ..box_records import BoxRecords
 from . import tfds, tfds_builder
+from .found import Found
 
 _KEYS = ("image", "objects")
 # Beside these two an object may have "is_crowd" and "area".
@@ -21,7 +22,7 @@ def load(
     data_dir: str | None,
     validation_share: float,
     whole: str | None = None,
-) -> FoundBoxes:
+) -> Found[tuple[str, ...], BoxExamples]:
     """Finds, prepares where needed, and opens a data set.
 
     Args:
@@ -46,7 +47,7 @@ def load(
             for split in splits
         ]
     notice = f"{name}: the objects have boxes alone; tensorflow-datasets has no masks."
-    return FoundBoxes(
+    return Found(
         classes,
         parts[0],
         parts[-1],

@@ -11,7 +11,6 @@ instancesegmentation/README.md and instanceInfo100_train.txt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -22,6 +21,7 @@ from keras_convnext.segmentation.palette import ade20k_classes
 
 from ..mask_examples import MaskRecords
 from . import tfds, tfds_builder
+from .found import Found
 
 NAME = "scene_parse150"
 _KEYS = ("image", "annotation")
@@ -43,32 +43,13 @@ _THINGS_NOTICE = (
 )
 
 
-@dataclass(frozen=True)
-class NamedMasks:
-    """What was found under the name.
-
-    Attributes:
-        classes: What the numbers in the masks mean.
-        train: Training images.
-        validation: Validation images.
-        notices: Remarks worth a line each.
-        drawn: Whether the validation images are a share of the only split.
-    """
-
-    classes: MaskClasses
-    train: MaskRecords
-    validation: MaskRecords
-    notices: tuple[str, ...] = ()
-    drawn: bool = False
-
-
 def load(
     name: str,
     *,
     data_dir: str | None,
     validation_share: float,
     whole: str | None = None,
-) -> NamedMasks:
+) -> Found[MaskClasses, MaskRecords]:
     """Finds, prepares where needed, and opens scene_parse150.
 
     Args:
@@ -95,7 +76,8 @@ def load(
         for count, stream in zip(counts, streams, strict=True)
     ]
     notices = () if is_plain else (f"{name}: {_THINGS_NOTICE}.",)
-    return NamedMasks(classes, parts[0], parts[-1], notices, "[" in splits[-1])
+    drawn = "[" in splits[-1]
+    return Found(classes, parts[0], parts[-1], notices=notices, drawn=drawn)
 
 
 def _require_scene_parsing(name: str, builder: Any) -> None:

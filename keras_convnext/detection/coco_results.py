@@ -1,4 +1,4 @@
-"""Detections in COCO's result format, masks as run lengths."""
+"""Detections in COCO's result format, masks as run lengths, and their figures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from keras_convnext.detection.inference import Objects
 from keras_convnext.detection.paste import mask_parts
 
-# Of what is drawn and told; files and metrics have all.
-LEAST_SCORE = 0.3
+# With a box, too, its area instead of the mask's would say which objects are small.
+_KEYS = ("image_id", "category_id", "score")
+_SHAPES = {"bbox": "bbox", "segm": "segmentation"}
 
 
 def to_results(
@@ -19,8 +20,8 @@ def to_results(
 ) -> Iterator[dict[str, Any]]:
     """Yields the objects of an image, as predictions.json has them.
 
-    A box with a side that is no number is left out: COCO's metrics compare it to the
-    threshold in a way that lets it match anything.
+    A box without finite sides or score is left out: COCO's metrics compare what is no
+    number to the threshold in a way that lets it match anything.
 
     Args:
         objects: Of the image.
@@ -87,3 +88,23 @@ def encode_part(
     raw = {"size": [height, width], "counts": counts.tolist()}
     encoded = run_lengths.frPyObjects(raw, height, width)
     return {**raw, "counts": encoded["counts"].decode("ascii")}
+
+
+def evaluate(truth: Any, detections: Sequence[dict[str, Any]], kind: str) -> Any:
+    """Returns COCO's evaluation of detections, whose `stats` are its twelve figures.
+
+    Args:
+        truth: A `hotcoco.COCO`.
+        detections: Of `to_results`.
+        kind: "bbox" or "segm".
+    """
+    import hotcoco
+
+    keys = (*_KEYS, _SHAPES[kind])
+    results = truth.load_res([{key: each[key] for key in keys} for each in detections])
+    evaluation = hotcoco.COCOeval(truth, results, kind)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    # It computes the figures, without printing them.
+    evaluation.summary_lines()
+    return evaluation
