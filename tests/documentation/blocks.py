@@ -138,7 +138,15 @@ def _joined_quotes(text: str) -> list[str]:
     waiting = ""
     for line in text.splitlines():
         waiting = f"{waiting}\n{line}" if waiting else line
-        if waiting.partition("#")[0].count("'") % 2 == 0:
+        if _quotes_are_closed(waiting):
             lines.append(waiting)
             waiting = ""
     return [*lines, waiting] if waiting else lines
+
+
+def _quotes_are_closed(text: str) -> bool:
+    try:
+        shlex.split(text, comments=True)
+    except ValueError:
+        return False
+    return True
