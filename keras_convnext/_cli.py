@@ -112,9 +112,9 @@ class Flags:
             when: Said after the forms.
         """
         forms = (
-            "digits, folder:PATH, array:FILE.npz, tfrecord:FILES, array_record:FILES "
-            "or a data set of tensorflow-datasets; of masks: masks:DIR; of objects: "
-            "coco:JSON:DIR"
+            "digits, folder:PATH, files:LIST.csv, array:FILE.npz, tfrecord:FILES, "
+            "array_record:FILES or a data set of tensorflow-datasets; of masks: "
+            "masks:DIR; of objects: coco:JSON:DIR"
         )
         self.text("data", None, f"{forms}{when}")
 

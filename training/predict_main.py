@@ -15,8 +15,9 @@ SUMMARY = """Predicts the classes of images, the most probable first.
 
   python -m training.predict_main --model=runs/demo IMAGE...
 
-IMAGE is a file, a folder, an address (https://...), or a .txt file with one
-of these a line. Class names and preprocessing are read from beside the model.
+IMAGE is a file, a folder, an address (https://...), a .txt file with one of
+these a line, or files:LIST.csv. Class names and preprocessing are read from
+beside the model.
 A segmentation model writes label maps (PNG), colored overlays and
 predictions.json into the folder --out; a detector overlays and
 predictions.json, as COCO has objects. Unreadable images are reported and

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_convnext._data import arrays, class_folders, forms, records
-from keras_convnext._data.data_error import DataError
+from keras_convnext._data import arrays, class_folders, forms, image_lists, records
+from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._files import cache_home, is_image
 from keras_convnext._messages import UsageError
 
@@ -146,6 +146,28 @@ def _roots(folder: Path) -> tuple[Path, Path | None]:
     if train and validation:
         return train[0], validation[0]
     return [*train, *validation, folder][0], None
+
+
+def _files(named: str, options: _Options) -> Splits:
+    of_run = options.split is not None
+    listed = image_lists.read(named, skip_missing=of_run)
+    try:
+        parts = image_lists.divide(listed)
+    except SplitError:
+        parts = image_lists.divide(listed, "all")
+
+    def part(images: tuple[image_lists.ListedImage, ...]) -> ImageSet:
+        return image_files.of_paths(
+            str(listed.file),
+            [image.path for image in images],
+            lambda number, contents: EncodedImage(
+                images[number].path.name, contents, images[number].label
+            ),
+            of_run,
+        )
+
+    sets = [part(images) for images in parts]
+    return Splits(sets[0], sets[-1], undivided=len(sets) == 1)
 
 
 def _array(named: str, _: _Options) -> Splits:
@@ -304,6 +326,7 @@ def _coco(named: str, options: _Options) -> Splits:
 _KINDS: dict[str, Callable[[str, _Options], Splits]] = {
     "digits": lambda _, options: _named("digits", options),
     "folder": _folder,
+    "files": _files,
     "array": _array,
     "masks": _masks,
     "coco": _coco,

@@ -230,7 +230,7 @@ def problems(train: ClassFolders, validation: ClassFolders | None) -> list[str]:
         if unknown:
             found.append(
                 f"{validation.root} has classes that {train.root} has not: "
-                f"{first_few(unknown)}.{_near(unknown, classes)}"
+                f"{first_few(unknown)}.{near_names(unknown, classes)}"
             )
     return found
 
@@ -281,7 +281,7 @@ def _proposal(part: ClassFolders, name: str) -> str:
     return f" If {first_few(below)} are the classes, name {part.root / name}."
 
 
-def _near(unknown: Sequence[str], classes: Sequence[str]) -> str:
+def near_names(unknown: Sequence[str], classes: Sequence[str]) -> str:
     """Returns a hint where a name differs from a class's in case or spaces alone."""
     known = {name.strip().casefold(): name for name in classes}
     for name in unknown:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from keras_convnext._data import records
+from keras_convnext._data import records, tables
 
 FORMS = (
-    "digits, folder:PATH, array:PATH.npz, tfrecord:FILES, array_record:FILES or the "
-    "name of a tensorflow-datasets data set such as imagenet2012"
+    "digits, folder:PATH, files:LIST.csv, array:PATH.npz, tfrecord:FILES, "
+    "array_record:FILES or the name of a tensorflow-datasets data set such as "
+    "imagenet2012"
 )
 # Of images with masks, for recipes that segment.
 MASK_FORMS = "masks:DIR, with images/ and annotations/ in it, or tfds:scene_parse150"
@@ -17,9 +18,10 @@ BOX_FORMS = (
     "coco:FILE.json:IMAGES, coco:TRAIN.json,VAL.json:IMAGES, coco:DIR with "
     "annotations/instances_train2017.json and train2017/ in it, or tfds:coco/2017"
 )
-PREFIXES = "folder:, masks:, coco:, array:, tfrecord:, array_record: or tfds:"
+PREFIXES = "folder:, files:, masks:, coco:, array:, tfrecord:, array_record: or tfds:"
 # In the order in which they are looked for, at the end of a file's name.
 _KIND_BY_ENDING = {
+    **dict.fromkeys((*tables.CSV, *tables.JSON_LINES), "files"),
     ".npz": "array",
     ".array_record": "array_record",
     ".arrayrecord": "array_record",
@@ -36,11 +38,11 @@ _OTHER_TASKS = {
 }
 # What tensorflow-datasets writes beside a data set that it has prepared.
 _INFO = "dataset_info.json"
-_TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".xlsx", ".parquet")
+_TABLES = (".txt", ".xlsx", ".parquet")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 _TABLE = (
-    "Labels in a table are not read; copy each image into a folder named after its "
-    "class (docs/training.md has the lines for a CSV) and give folder:PATH."
+    "A table of labels is read as CSV or JSON lines with the columns path and label: "
+    "save it so and give files:LIST.csv."
 )
 
 
@@ -94,15 +96,13 @@ def proposal(spec: str, flag: str = "data") -> str:
         The sentence; empty where there is no such file or folder.
     """
     word, _, rest = spec.partition(":")
-    if word.lower() in ("csv", "tsv", "files", "json"):
-        return _TABLE
     path = Path(spec).expanduser()
     if not path.exists() and rest:
         spec, path = rest, Path(rest).expanduser()
     if path.is_dir():
         return f"There is such a folder: --{flag}={_kind_of_folder(path)}:{spec}"
     if not path.is_file():
-        return ""
+        return _TABLE if word.lower() in ("csv", "tsv", "jsonl") else ""
     ending = path.suffix.lower()
     if ending == ".json":
         return (

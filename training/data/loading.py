@@ -13,9 +13,10 @@ from keras_convnext._data.data_error import DataError, check_share
 from keras_convnext._files import cache_home
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
-from .examples import Records
+from .examples import Files, Records
 from .pixels import Pixels
-from .readers import folder, tfds
+from .readers import folder, image_list, tfds
+from .readers.found import Found
 from .source import WHOLE, Source
 
 
@@ -33,9 +34,9 @@ def load(
     """Finds the data, checks all of it, and splits it where it is not split.
 
     Args:
-        spec: "digits", "folder:PATH", "array:PATH.npz", "tfrecord:FILES",
-            "array_record:FILES", or a name that tensorflow-datasets knows, with or
-            without "tfds:" before it.
+        spec: "digits", "folder:PATH", "files:LIST.csv", "array:PATH.npz",
+            "tfrecord:FILES", "array_record:FILES", or a name that tensorflow-datasets
+            knows, with or without "tfds:" before it.
         size_px: Side of the square images.
         validation_share: Part for validation if the data has no split of its own.
         seed: Of that split.
@@ -161,6 +162,22 @@ def _load_folder(path: str, options: _Options) -> Source:
             skip_bad_images=skip,
             cache=cache,
         )
+    return _of_files(path, found)
+
+
+def _load_list(path: str, options: _Options) -> Source:
+    found = image_list.load(
+        path,
+        validation_share=options.validation_share,
+        seed=options.seed,
+        skip_bad_images=options.skip_bad_images,
+        cache=cache_home(),
+        whole=options.whole,
+    )
+    return _of_files(path, found)
+
+
+def _of_files(path: str, found: Found[tuple[str, ...], Files]) -> Source:
     return Source(
         path,
         found.classes,
@@ -211,6 +228,7 @@ def _load_array(path: str, options: _Options) -> Source:
 _KINDS: dict[str, Callable[[str, _Options], Source]] = {
     "digits": _load_digits,
     "folder": _load_folder,
+    "files": _load_list,
     "array": _load_array,
     "tfrecord": partial(_load_records, store="tfrecord"),
     "array_record": _load_array_records,

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_convnext._data import image_lists
 from keras_convnext._files import is_image, legible
-from keras_convnext._messages import UsageError
+from keras_convnext._messages import UsageError, checked
 from keras_convnext._stderr import held_bytes, hold_stderr
 from keras_convnext.image import evaluation_view
 from keras_convnext.image import files as image_files
@@ -25,6 +26,7 @@ from keras_convnext.preprocessing import Preprocessing
 MAX_DOWNLOAD_BYTES = 32 * 2**20
 DOWNLOAD_SECONDS = 20.0
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+_TABLE = "files:"
 _CHUNK_BYTES = 2**16
 _THREADS = 4
 
@@ -54,7 +56,8 @@ def list_images(named: Iterable[str]) -> list[str]:
 
     Args:
         named: Files, addresses (http:// or https://), folders (all images in them
-            and below), and text files (.txt) with one of these a line.
+            and below), text files (.txt) with one of these a line, and the images of
+            a table of labels (files:LIST.csv).
 
     Raises:
         UsageError: A folder or a list cannot be read, or has no images in it.
@@ -64,6 +67,9 @@ def list_images(named: Iterable[str]) -> list[str]:
         path = Path(name).expanduser()
         if _ADDRESS.match(name):
             found.append(name)
+        elif name.startswith(_TABLE):
+            listed = checked(image_lists.read, name.removeprefix(_TABLE))
+            found += [str(image.path) for image in listed.images]
         elif path.is_dir():
             found += _in_folder(path)
         elif path.suffix.lower() == ".txt":

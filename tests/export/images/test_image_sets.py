@@ -72,6 +72,49 @@ def test_of_an_undivided_folder_calibration_leaves_the_others(tmp_path):
     assert {image.label for image in found.image_set.read(range(3))} == {None}
 
 
+def write_list(tmp_path, count, *splits):
+    write_images(tmp_path / "listed", count)
+    rows = [
+        ",".join([f"listed/{index:03d}.png", "cat" if index % 2 else "dog", *split])
+        for index, split in zip(range(count), splits or [()] * count, strict=True)
+    ]
+    file = tmp_path / "list.csv"
+    head = "path,label,split" if splits else "path,label"
+    file.write_text("\n".join([head, *rows]))
+    return file
+
+
+def test_a_list_gives_its_parts_with_their_labels(tmp_path):
+    file = write_list(tmp_path, 122, *[["train"]] * 120, ["val"], ["val"])
+    found = calibration.find(f"files:{file}")
+    assert found.image_set.count == 120
+    validation = found.others.read(range(2))
+    assert [(image.name, image.label) for image in validation] == [
+        ("120.png", "dog"),
+        ("121.png", "cat"),
+    ]
+    with pytest.raises(UsageError, match=r"--images: There is no list none\.csv"):
+        image_sets.find("images", "files:none.csv")
+    with pytest.raises(UsageError, match=f"such a file: --images=files:{file}$"):
+        image_sets.find("images", str(file))
+
+
+def test_a_list_without_training_images_may_be_compared_on(tmp_path):
+    file = write_list(tmp_path, 2, ["test"], ["val"])
+    assert comparison.find(f"files:{file}", None).count == 2
+
+
+def test_a_run_of_a_list_divides_it_as_it_did(tmp_path):
+    file = write_list(tmp_path, 4)
+    record = json.dumps({"data": f"files:{file}"})
+    (tmp_path / "recipe.json").write_text(record)
+    apart = tmp_path / "listed" / "002.png"
+    (tmp_path / "validation.csv").write_text(f"image,true\n{apart},dog\n")
+    splits = find_run_images(tmp_path)
+    assert [image.name for image in splits.validation.read(range(1))] == ["002.png"]
+    assert splits.training.count == 3
+
+
 @pytest.fixture
 def array_file(tmp_path):
     generator = np.random.default_rng(0)

@@ -45,11 +45,16 @@ def test_a_file_is_proposed_by_its_ending(tmp_path: Path, name, kind):
 @pytest.mark.parametrize(
     "spec", ["{}/train.csv", "csv:{}/train.csv", "folder:{}/train.csv"]
 )
-def test_a_table_of_labels_leads_to_class_folders(tmp_path: Path, spec):
-    (tmp_path / "train.csv").write_text("image_id,label\n0.png,cat\n")
+def test_a_table_of_labels_is_proposed_as_a_list(tmp_path: Path, spec):
+    (tmp_path / "train.csv").write_text("path,label\n0.png,cat\n")
     line = refusal(spec.format(tmp_path))
-    assert "copy each image into a folder named after its class" in line
-    assert "folder:PATH" in line
+    assert line.endswith(f"There is such a file: --data=files:{tmp_path}/train.csv")
+
+
+@pytest.mark.parametrize("spec", ["{}/train.xlsx", "csv:none", "files:{}/train.xlsx"])
+def test_other_tables_are_to_be_saved_as_lists(tmp_path: Path, spec):
+    (tmp_path / "train.xlsx").touch()
+    assert "and give files:LIST.csv" in refusal(spec.format(tmp_path))
 
 
 @pytest.mark.parametrize("place", ["instances.json", "annotations/instances_val.json"])

@@ -6,25 +6,19 @@ PATH/train/roses/*.jpg ... with val/, validation/, valid/ or test/ beside train/
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from keras_convnext._data import class_folders
 from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError, SplitError
-from keras_convnext._data.draw_split import draw_split
 from keras_convnext._files import legible, why_no_folder
 
-from .. import image_files as images
 from ..examples import Files
 from ..file_check import check_files, remarks, unreadable
 from . import same_images
+from .class_files import keep_usable, make_files, split_classes
 from .found import Found
-
-_ByClass = Mapping[str, tuple[Path, ...]]
 
 
 def load(
@@ -56,18 +50,18 @@ def load(
     if bad and not skip_bad_images:
         raise DataError(unreadable(bad, len(checked)))
 
-    usable = [_usable(part.by_class, checked) for part in parts]
+    usable = [keep_usable(part.by_class, checked) for part in parts]
     why = " that can be read" if bad else ""
     by_root = {part.root: good for part, good in zip(parts, usable, strict=True)}
     _refuse(class_folders.empty_classes(by_root, why))
     if len(parts) == 1:
-        usable = list(split(usable[0], validation_share, seed))
+        usable = list(split_classes(usable[0], validation_share, seed))
     classes = tuple(sorted(usable[0]))
     digests = {file: image.digest for file, image in checked.items()}
     return Found(
         classes,
-        _files(usable[0], classes, checked),
-        _files(usable[1], classes, checked),
+        make_files(usable[0], classes, checked),
+        make_files(usable[1], classes, checked),
         tuple((legible(image.path), image.problem) for image in bad),
         (
             *class_folders.left_over(root),
@@ -112,11 +106,11 @@ def load_whole(
         raise DataError(unreadable(bad, len(checked)))
     by_class: dict[str, tuple[Path, ...]] = {}
     for part_found in parts:
-        for name, found in _usable(part_found.by_class, checked).items():
+        for name, found in keep_usable(part_found.by_class, checked).items():
             by_class[name] = by_class.get(name, ()) + found
     empty = sorted(name for name, found in by_class.items() if not found)
     classes = tuple(sorted(by_class.keys() - set(empty)))
-    images = _files(by_class, classes, checked)
+    images = make_files(by_class, classes, checked)
     notices = [line for part_found in parts for line in part_found.notices()]
     if empty:
         notices.append(f"{root}: no images of {first_few(empty)}.")
@@ -139,34 +133,6 @@ def _whole_roots(root: Path, part: str) -> list[Path]:
     train = class_folders.part_roots(root, class_folders.TRAIN_NAMES)
     validation = class_folders.part_roots(root, class_folders.VALIDATION_NAMES)
     return [*train[:1], *validation[:1], *test[:1]] or [root]
-
-
-def split(by_class: _ByClass, share: float, seed: int) -> tuple[_ByClass, _ByClass]:
-    """Splits each class at random: at least one image on either side.
-
-    Args:
-        by_class: Files of each class, at least two.
-        share: What the second part gets of every class.
-        seed: The same seed splits the same files in the same way.
-
-    Returns:
-        The files of each class for training and for evaluation.
-
-    Raises:
-        SplitError: A class has a single image.
-    """
-    single = [name for name, files in by_class.items() if len(files) < 2]
-    if single:
-        raise SplitError(
-            f"One image alone cannot be split into training and evaluation: "
-            f"{first_few(single)}. Add images, or make train/ and val/ yourself."
-        )
-    generator = np.random.default_rng(seed)
-    kept: dict[str, tuple[Path, ...]] = {}
-    validation: dict[str, tuple[Path, ...]] = {}
-    for name, files in sorted(by_class.items()):
-        kept[name], validation[name] = draw_split(files, share, generator)
-    return kept, validation
 
 
 def _existing(path: str) -> Path:
@@ -193,30 +159,3 @@ def _parts(root: Path) -> list[class_folders.ClassFolders]:
 def _refuse(found: Sequence[str], kind: type[DataError] = DataError) -> None:
     if found:
         raise kind("\n".join(found))
-
-
-def _usable(
-    by_class: _ByClass, checked: Mapping[Path, images.CheckedImage]
-) -> _ByClass:
-    return {
-        name: tuple(file for file in files if not checked[file].problem)
-        for name, files in by_class.items()
-    }
-
-
-def _files(
-    by_class: _ByClass,
-    classes: Sequence[str],
-    checked: Mapping[Path, images.CheckedImage],
-) -> Files:
-    found = [
-        (checked[file], label)
-        for label, name in enumerate(classes)
-        for file in by_class.get(name, ())
-    ]
-    return Files(
-        tuple(os.fsencode(image.readable) for image, _ in found),
-        np.array([label for _, label in found], np.int32),
-        np.array([image.way for image, _ in found], np.int32),
-        tuple(legible(image.path) for image, _ in found),
-    )
