@@ -46,6 +46,9 @@ SERVE = [
     "uvicorn>=0.32",
 ]
 
+OPENVINO = ["nncf>=3.4", "openvino>=2026.4"]
+ONNX = ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"]
+
 EXTRAS = {
     # The same distribution with NVIDIA's libraries beside it, so that going from CPU
     # to GPU never installs one tensorflow over another.
@@ -67,14 +70,11 @@ EXTRAS = {
         "torchvision>=0.28",
         "transformers>=5.23",
     ],
+    # What `--format=openvino` and `--format=onnx` are written and run with.
+    "openvino": OPENVINO,
+    "onnx": ONNX,
     # Other runtimes for exported files, for `make interop`.
-    "interop": [
-        "onnxruntime>=1.32",
-        "openvino>=2026.4",
-        "pytest>=8.4",
-        "pytest-timeout>=2.3.1",
-        "tf2onnx>=1.17",
-    ],
+    "interop": [*ONNX, *OPENVINO, "pytest>=8.4", "pytest-timeout>=2.3.1"],
     "test": [
         *DEMO,
         *TENSORBOARD,

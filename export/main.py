@@ -1,4 +1,4 @@
-"""`python -m export.main`: a .keras file to SavedModel and TFLite, proven."""
+"""`python -m export.main`: a .keras file to files for other runtimes, proven."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from keras_convnext import _cli
 from keras_convnext._data.forms import PREFIXES
 from keras_convnext._messages import UsageError, note
 
-from .convert.precisions import FORMATS, PRECISIONS
+from .convert.formats import FORMATS, USUAL, in_files, refuse_unwritable
+from .convert.precisions import PRECISIONS
 from .model import keras_file
 
 COMMAND = "export"
@@ -23,12 +24,12 @@ def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
     flags.model("logits, probabilities, sigmoid or features")
-    flags.text("format", ",".join(FORMATS), "comma-separated formats")
+    flags.text("format", ",".join(USUAL), f"comma-separated: {', '.join(FORMATS)}")
     flags.text("precision", "float32", f"comma-separated: {', '.join(PRECISIONS)}")
     flags.text("out", None, "output folder")
     flags.text("calibration", None, f"images for int8: {PREFIXES} [the run's]")
-    flags.integer("batch", 1, "images per call of a TFLite file; 0 for any", 0)
-    flags.switch("any_size", False, "TFLite files for any height and width")
+    flags.integer("batch", 1, "images per call, but of a SavedModel; 0 for any", 0)
+    flags.switch("any_size", False, "files for any height and width")
     flags.text("images", None, "images for the comparison, likewise [the run's]")
     flags.integer("most_images", None, "of them, at most [128, or more small ones]", 1)
     flags.text(
@@ -62,11 +63,12 @@ def chosen_of(flag: str, text: str, known: tuple[str, ...]) -> list[str]:
 
 
 def _export(values: _cli.FlagValues) -> int:
-    formats = chosen_of("format", values.format, FORMATS)
+    formats = chosen_of("format", values.format, tuple(FORMATS))
     precisions = chosen_of("precision", values.precision, tuple(PRECISIONS))
     (default,) = chosen_of(
         "default_signature", values.default_signature, ("bytes", "images", "tensors")
     )
+    refuse_unwritable(formats, precisions)
     is_name = keras_file.names_a_checkpoint(values.model)
     file = None if is_name else keras_file.find(values.model)
     _cli.import_tensorflow()
@@ -87,7 +89,7 @@ def _run(
 
     measured = None
     integers = [name for name in precisions if PRECISIONS[name].calibrated]
-    if "tflite" in formats and integers:
+    if in_files(formats) and integers:
         if values.any_size:
             raise UsageError(
                 f"--any_size is not for {' and '.join(integers)}, whose ranges are "
@@ -116,8 +118,8 @@ def _run(
         for notice in loaded.notices:
             note(COMMAND, notice)
         formats = _possible(formats, loaded, values["format"].present)
-        if "tflite" in formats:
-            pipeline.refuse_impossible(loaded, precisions, values.any_size)
+        if files := in_files(formats):
+            pipeline.refuse_impossible(loaded, files, precisions, values.any_size)
         most = values.most_images or pipeline.enough_images(loaded)
         compared = comparison.read(origin, most)
         request = pipeline.Request(
@@ -147,7 +149,7 @@ def _possible(formats: list[str], loaded: Any, is_told: bool) -> list[str]:
     from .model import float32
 
     quantized = float32.quantized_layers(loaded.model)
-    if not quantized or "tflite" not in formats:
+    if not quantized or not in_files(formats):
         return formats
     reason = (
         f"Keras has quantized {len(quantized)} layers of {loaded.name} "
@@ -159,7 +161,7 @@ def _possible(formats: list[str], loaded: Any, is_told: bool) -> list[str]:
             f"{reason}; --format=saved_model writes a SavedModel of this one"
         )
     note(COMMAND, f"no TFLite file: {reason}")
-    return [name for name in formats if name != "tflite"]
+    return [name for name in formats if name not in in_files(formats)]
 
 
 command = _cli.Command(COMMAND, SUMMARY, options, _export, required=("model", "out"))

@@ -15,6 +15,7 @@ from keras_convnext.inference import detector, segmenter
 from keras_convnext.inference.outputs import Kind
 from keras_convnext.preprocessing import Preprocessing
 
+from .convert.formats import FORMATS, USUAL
 from .convert.precisions import PRECISIONS, Precision
 from .images import comparison
 from .images.comparison import ComparisonImages
@@ -53,10 +54,10 @@ class OutputKind:
         difference: Says how far a model of another precision is from the reference.
         verify: Runs a file and compares it with Keras.
         presentation: How that is shown.
-        of_numbers: What each output of a TFLite file is, by its name, where classes are
+        formats: That its models can be written in.
+        of_numbers: What each output of a file is, by its name, where classes are
             told by their numbers.
-        not_in_tflite: What its TFLite files cannot be, a precision or "any_size", and
-            why.
+        not_in_files: What its files cannot be, a precision or "any_size", and why.
     """
 
     enough_images: Callable[[int], int]
@@ -68,8 +69,9 @@ class OutputKind:
     difference: Callable[[Source, Any], tuple[float, str]]
     verify: Callable[[Path, Precision, Any], Result]
     presentation: Presentation
+    formats: tuple[str, ...] = USUAL
     of_numbers: Mapping[str, str] = field(default_factory=dict)
-    not_in_tflite: Mapping[str, str] = field(default_factory=dict)
+    not_in_files: Mapping[str, str] = field(default_factory=dict)
 
 
 def _class_network(source: Source, inner: keras.Model | None) -> Network:
@@ -160,6 +162,7 @@ _OF_IMAGES = OutputKind(
     difference=_class_difference,
     verify=parity.verify,
     presentation=CLASSES,
+    formats=tuple(FORMATS),
 )
 _OF_PIXELS = OutputKind(
     enough_images=comparison.enough_label_maps,
@@ -195,7 +198,7 @@ _OF_OBJECTS = OutputKind(
         "masks": "Probabilities inside of the boxes",
         "scores": "Probabilities, falling",
     },
-    not_in_tflite={
+    not_in_files={
         "any_size": "the places of their anchors are fixed",
         "int8": _ROUNDED_BOXES,
         "int16x8": _ROUNDED_BOXES,

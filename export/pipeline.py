@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +12,12 @@ from typing import Any
 
 from keras_convnext._messages import UsageError
 from keras_convnext.folding import fold_with_reasons
-from keras_convnext.inference.dense_outputs import count_labels
 from keras_convnext.inference.sidecars import LABELS, PREPROCESSING
 
-from .convert import saved_model, tflite, tflite_metadata
+from .convert import formats, saved_model
+from .convert.description import OUTPUT_WORDS
+from .convert.files import Basis, write
 from .convert.precisions import PRECISIONS, Precision
-from .convert.tflite_metadata import Description
 from .export_error import ExportError
 from .images import calibration
 from .images.calibration import Calibration
@@ -28,20 +29,10 @@ from .publish import html_report, manifest, presentation
 from .publish.manifest import Artifact
 from .publish.staging import Staging
 from .verify import quantization_error
-from .verify.agreement import OUTPUT_WORDS
 
 # Images on which every tensor of an integer file is compared.
 _TRACED = 4
 _WORST = 3
-_OUTPUT_LABELS = "output_labels.txt"
-# What is to be done with images before a TFLite file takes them.
-_SEEN = {
-    "center": "cut to its middle",
-    "squash": "squashed whole",
-    "keep_ratio": "a square of the image with its ratio kept",
-    "fit": "whole with its ratio kept, at the upper left, and filled up with the mean "
-    "color",
-}
 
 
 @dataclass(frozen=True)
@@ -49,13 +40,13 @@ class Request:
     """What is asked for.
 
     Attributes:
-        formats: "saved_model", "tflite".
-        precisions: Of the TFLite files; a SavedModel is float32.
+        formats: Their names.
+        precisions: Of the files; a SavedModel is float32.
         default_signature: What a SavedModel's `serving_default` takes.
         fold: Whether norms and scales go into the weights first.
         calibration: Where images for calibration are, if a precision needs them.
-        batch: Images that a TFLite file takes in a call; `None` for any number.
-        any_size: Whether a TFLite file leaves height and width open.
+        batch: Images that a file takes in a call; `None` for any number.
+        any_size: Whether a file leaves height and width open.
     """
 
     formats: Sequence[str]
@@ -78,20 +69,28 @@ def enough_images(source: Source) -> int:
 
 
 def refuse_impossible(
-    source: Source, precisions: Sequence[str], any_size: bool
+    source: Source, wanted: Sequence[str], precisions: Sequence[str], any_size: bool
 ) -> None:
-    """Checks that TFLite files of a kind can be what is asked for.
+    """Checks that files of a kind can be what is asked for.
 
     Args:
         source: What is exported.
+        wanted: The formats whose files come in several precisions.
         precisions: Their names.
         any_size: Whether height and width are left open.
 
     Raises:
         UsageError: They cannot.
     """
-    refused = OUTPUT_KINDS[source.meaning.kind].not_in_tflite
-    for name, reason in refused.items():
+    kind = OUTPUT_KINDS[source.meaning.kind]
+    for name in wanted:
+        if name not in kind.formats:
+            raise UsageError(
+                f"--format={name} is not for {source.name}, whose answers are "
+                f"{OUTPUT_WORDS[source.meaning.kind].lower()}: it can be written as "
+                f"{', '.join(kind.formats)}"
+            )
+    for name, reason in kind.not_in_files.items():
         if name in precisions or (any_size and name == "any_size"):
             flag = "--any_size" if name == "any_size" else f"--precision={name}"
             raise UsageError(f"{flag} is not for {source.name}: {reason}")
@@ -126,6 +125,12 @@ def run(
         if shown.problems:
             why = "; ".join([*shown.problems, *_where(made), _without(made, request)])
             raise ExportError(f"{made.place} does not agree with Keras: {why}")
+        if made.precision.name == "bfloat16" and shown.arithmetic == "f32":
+            print(
+                f"export: this processor has no bfloat16: {made.place} was compared in "
+                "float32, with its weights in bfloat16",
+                file=sys.stderr,
+            )
         artifacts.append(made.proven(shown))
     _write_companions(source, staging.folder)
     page = html_report.render(
@@ -145,7 +150,7 @@ def run(
     (staging.folder / manifest.NAME).write_text(manifest_text, encoding="utf-8")
     # The manifest comes last: what it names is there.
     for name in (
-        *(artifact.place for artifact in artifacts),
+        *(name for made in artifacts for name in (*made.beside, made.place)),
         *((LABELS,) if source.labels else ()),
         PREPROCESSING,
         html_report.NAME,
@@ -196,11 +201,11 @@ def _folded(source: Source, kind: OutputKind) -> tuple[Any, dict[str, str]]:
 def _without(made: Artifact, request: Request) -> str:
     """Says that there is no file, and how to get those that are not the refused one."""
     precisions = [p.name for p in request.precisions if p != made.precision]
-    formats = [name for name in request.formats if name != made.format]
-    if made.format == "tflite" and precisions:
+    others = [name for name in request.formats if name != made.format]
+    if made.format in formats.in_files([made.format]) and precisions:
         return f"nothing was written; --precision={','.join(precisions)} leaves it out"
-    if formats:
-        return f"nothing was written; --format={','.join(formats)} leaves it out"
+    if others:
+        return f"nothing was written; --format={','.join(others)} leaves it out"
     return "nothing was written"
 
 
@@ -236,94 +241,33 @@ def _make(
             bytes=manifest.size_bytes(folder),
             inputs=_saved_model_inputs(kind.inputs(network), default),
         )
-    if "tflite" not in request.formats:
+    files = formats.in_files(request.formats)
+    if not files:
         return
     images = None
     if request.calibration is not None:
         images = calibration.load(request.calibration, source.preprocessing, kind.view)
-    exact = tflite.convert(
-        network, PRECISIONS["float32"], batch=request.batch, any_size=request.any_size
+    basis = Basis(
+        source, network, kind.of_numbers, images, request.batch, request.any_size
     )
-    for precision in request.precisions:
-        contents = exact
-        if precision != PRECISIONS["float32"]:
-            contents = tflite.convert(
-                network,
-                precision,
-                images,
-                request.batch,
-                request.any_size,
-                exact,
-            )
-        made = _packed(contents, source, precision, staging.folder, request)
-        if precision.calibrated:
+    for name, precision in itertools.product(files, request.precisions):
+        written = write(basis, name, precision, staging.folder)
+        parts = [written.place, *written.beside]
+        made = Artifact(
+            place=written.place,
+            format=name,
+            precision=precision,
+            bytes=sum(manifest.size_bytes(staging.folder / part) for part in parts),
+            inputs=written.inputs,
+            operators=tuple(written.operators),
+            beside=written.beside,
+        )
+        if precision.calibrated and written.contents is not None:
             errors = quantization_error.measure(
-                exact, contents, reference.tensors[:_TRACED]
+                basis.exact, written.contents, reference.tensors[:_TRACED]
             )
             made = replace(made, layers=tuple(errors))
         yield made
-
-
-def _packed(
-    contents: bytes,
-    source: Source,
-    precision: Precision,
-    folder: Path,
-    request: Request,
-) -> Artifact:
-    """Writes a TFLite file with its labels."""
-    file = folder / f"model_{precision.name}.tflite"
-    builtin, other = tflite.operators(contents)
-    if other:
-        raise ExportError(
-            f"{file.name} needs operators that are not TFLite's own: {', '.join(other)}"
-        )
-    names = packed_names(source)
-    description = _description(source, next(iter(names), ""))
-    file.write_bytes(tflite_metadata.with_metadata(contents, description))
-    tflite.pack(file, names)
-    side = source.preprocessing.size_px
-    size = "height, width" if request.any_size else f"{side}, {side}"
-    return Artifact(
-        place=file.name,
-        format="tflite",
-        precision=precision,
-        bytes=manifest.size_bytes(file),
-        inputs={
-            "tensors": f"{tflite.input_type(precision)} ({request.batch or 'batch'}, "
-            f"{size}, 3) in 0..255, resized and cropped"
-        },
-        operators=tuple(builtin),
-    )
-
-
-def packed_names(source: Source) -> dict[str, Sequence[str]]:
-    """Returns the lists of names that go into a TFLite file, by their file's name.
-
-    The first has a line for each output. Of two classes that one output tells apart
-    that is the second alone, so that a list of both is packed, too.
-    """
-    labels = source.labels
-    outputs = count_labels(source.model) or len(labels)
-    if labels and len(labels) != outputs:
-        return {_OUTPUT_LABELS: labels[-outputs:], LABELS: labels}
-    return {LABELS: labels} if labels else {}
-
-
-def _description(source: Source, labels_name: str) -> Description:
-    """Returns the description for a TFLite file's metadata."""
-    seen = source.preprocessing
-    return Description(
-        name=source.name,
-        description=OUTPUT_WORDS[source.meaning.kind],
-        license=source.license or "",
-        size_px=seen.size_px,
-        image=f"RGB in 0..255, {_SEEN[seen.crop_mode]}, {seen.interpolation}; not "
-        "normalized.",
-        outputs=f"{OUTPUT_WORDS[source.meaning.kind]} ({source.meaning.origin})",
-        labels_name=labels_name,
-        of_numbers=OUTPUT_KINDS[source.meaning.kind].of_numbers,
-    )
 
 
 def _saved_model_inputs(inputs: Mapping[str, str], default: str) -> dict[str, str]:

@@ -8,13 +8,14 @@ numbers, which published schemas never change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from .description import Description
 
 NAME = b"TFLITE_METADATA"
 _IDENTIFIER = b"M001"
@@ -28,32 +29,6 @@ _FEATURE_PROPERTIES, _IMAGE_PROPERTIES = 1, 2
 _NORMALIZATION_OPTIONS = 1
 
 _Writer = Callable[[flatbuffers.Builder, int], None]
-
-
-@dataclass(frozen=True)
-class Description:
-    """What is said of a file.
-
-    Attributes:
-        name: Of the model.
-        description: What its answers are.
-        license: Of the weights; empty where none is stated.
-        size_px: Side of its images.
-        image: What is to be done with images before they are given to it.
-        outputs: What its outputs are.
-        labels_name: The packed file with a line for each output; empty without.
-        of_numbers: What each output is, by its name, where one called `classes` holds
-            numbers of such lines.
-    """
-
-    name: str
-    description: str
-    license: str
-    size_px: int
-    image: str
-    outputs: str
-    labels_name: str
-    of_numbers: Mapping[str, str] = field(default_factory=dict)
 
 
 def with_metadata(contents: bytes, description: Description) -> bytes:
@@ -71,7 +46,7 @@ def with_metadata(contents: bytes, description: Description) -> bytes:
     if any(buffer.offset > 1 for buffer in model.buffers):
         return contents
     buffer = schema.BufferT()
-    buffer.data = np.frombuffer(_packed(description, _output_names(model)), np.uint8)
+    buffer.data = np.frombuffer(_packed(description, output_names(model)), np.uint8)
     model.buffers.append(buffer)
     entry = schema.MetadataT()
     entry.name, entry.buffer = NAME, len(model.buffers) - 1
@@ -81,8 +56,12 @@ def with_metadata(contents: bytes, description: Description) -> bytes:
     return bytes(builder.Output())
 
 
-def _output_names(model: Any) -> list[str]:
-    """Returns the names of a file's outputs, in its order."""
+def output_names(model: Any) -> list[str]:
+    """Returns the names of a file's outputs, in its order.
+
+    Args:
+        model: The file, a `ModelT` with one signature.
+    """
     (signature,) = model.signatureDefs
     names = {each.tensorIndex: each.name.decode() for each in signature.outputs}
     return [names[int(tensor)] for tensor in model.subgraphs[0].outputs]

@@ -11,8 +11,8 @@ from typing import Any
 from keras_convnext import _page
 from keras_convnext.inference.dense_outputs import count_labels
 
+from ..convert.description import OUTPUT_WORDS
 from ..model.loaded_model import Source
-from ..verify.agreement import OUTPUT_WORDS
 from .manifest import Artifact
 from .presentation import Presentation
 

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..convert.formats import FORMATS
 from ..convert.precisions import Precision
 from ..model.loaded_model import Source
 from ..verify.quantization_error import LayerError
@@ -25,12 +26,14 @@ class Artifact:
 
     Attributes:
         place: Its path inside of the output folder, with forward slashes.
-        format: "saved_model" or "tflite".
+        format: Its name.
         precision: Which of the precisions.
-        bytes: Its size; of a SavedModel, of all files in it.
+        bytes: Its size; of a SavedModel, of all files in it, otherwise with the files
+            beside it.
         inputs: What it takes, by signature or input: dtype, shape and range.
-        operators: TFLite's builtin operators in it; empty for a SavedModel.
+        operators: The names of those in it; empty for a SavedModel.
         layers: How far its tensors are from float32's; of integer files alone.
+        beside: The names of files that it cannot do without.
         result: How it compares with Keras.
     """
 
@@ -41,6 +44,7 @@ class Artifact:
     inputs: dict[str, str]
     operators: tuple[str, ...] = ()
     layers: tuple[LayerError, ...] = ()
+    beside: tuple[str, ...] = ()
     result: Result | None = None
 
     def proven(self, result: Result) -> Artifact:
@@ -66,9 +70,9 @@ def size_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def _versions() -> dict[str, str]:
+def _versions(packages: Sequence[str]) -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for name in _VERSIONS_OF:
+    for name in (*_VERSIONS_OF, *packages):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -88,16 +92,18 @@ def _entry(
         "format": artifact.format,
         "precision": artifact.precision.name,
         "bytes": artifact.bytes,
+        "beside": artifact.beside,
         **figures,
         "latency_ms": result.latency_ms,
         "load_ms": result.load_ms,
         "peak_memory_mb": result.peak_memory_mb,
+        "arithmetic": result.arithmetic,
         "pictures": images,
         "inputs": artifact.inputs,
         "operators": artifact.operators,
         "layers": [asdict(layer) for layer in artifact.layers],
         "source_sha256": source.sha256,
-        "versions": _versions(),
+        "versions": _versions(FORMATS[artifact.format].packages),
     }
 
 

@@ -15,14 +15,6 @@ WORDS = {
     "sigmoid": "labels alike",
     "features": "least cosine",
 }
-# What outputs are, for people.
-OUTPUT_WORDS = {
-    "softmax": "Probabilities of classes of which an image has one",
-    "sigmoid": "The probability of each label by itself",
-    "features": "Features, no classes",
-    "label_map": "The class of each pixel",
-    "objects": "Boxes, classes and scores of objects",
-}
 # Float32's own rounding of a cosine of two like vectors.
 _COSINE_ROUNDING = 1e-6
 

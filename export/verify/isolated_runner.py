@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,9 @@ _TIMED_CALLS = 30
 _TIMED_SECONDS = 20.0
 _IMAGES_OF_ANY_NUMBER = 3
 _BATCH = 32
+# What an OpenVINO file says of itself has the arithmetic that it is meant for.
+_HINT = "INFERENCE_PRECISION_HINT"
+_RT_INFO = ["export", _HINT]
 _BROKEN_FILE = b"\x89PNG\r\n\x1a\nno image"
 
 Arrays = dict[str, np.ndarray]
@@ -231,19 +234,109 @@ def run_tflite(file: str, questions: Any) -> Arrays:
         interpreter.invoke()
         return {name: interpreter.get_tensor(index) for name, index in made.items()}
 
+    return {"load_ms": np.array(load_ms), **_in_batches(ask, tensors, batch)}
+
+
+def _in_batches(
+    ask: Callable[[np.ndarray], Arrays], tensors: np.ndarray, batch: int
+) -> Arrays:
+    """Returns a file's answers to images that it takes a batch at a time.
+
+    Args:
+        ask: From a batch to what the file answers, by name.
+        tensors: The images.
+        batch: How many the file takes in a call.
+    """
     # The last image again and again fills the last batch.
     filled = np.pad(tensors, ((0, -len(tensors) % batch), *3 * ((0, 0),)), mode="edge")
     batches = filled.reshape(-1, batch, *filled.shape[1:])
     found = [ask(images) for images in batches]
     answers = {
         name: np.concatenate([part[name] for part in found])[: len(tensors)]
-        for name in made
+        for name in found[0]
     }
+    return {**answers, "latencies_ms": _latencies_ms(lambda: ask(batches[0]))}
+
+
+def _named(answers: Mapping[str, np.ndarray]) -> Arrays:
+    """Returns what a file answers by the names that the comparison knows."""
+    if len(answers) == 1:
+        return {"answers": next(iter(answers.values()))}
+    return {f"tensors_{name}": values for name, values in answers.items()}
+
+
+def run_openvino(file: str, questions: Any) -> Arrays:
+    """Asks an OpenVINO file, in the arithmetic that it says it is meant for.
+
+    Args:
+        file: The file, with the ending .xml.
+        questions: As in the module's description.
+
+    Returns:
+        The answers by name, and as `arithmetic` what OpenVINO computed in.
+    """
+    import openvino
+
+    start = time.perf_counter()
+    core = openvino.Core()
+    model = core.read_model(file)
+    wanted = model.get_rt_info(_RT_INFO).astype(str)
+    # Where a processor has no bfloat16, OpenVINO imitates it, minutes an image.
+    can = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    hint = "f32" if wanted == "bf16" and not can else wanted
+    compiled = core.compile_model(
+        model, "CPU", {_HINT: hint, "PERFORMANCE_HINT": "LATENCY"}
+    )
+    load_ms = 1000 * (time.perf_counter() - start)
+    given = model.input()
+    batch, dtype = given.partial_shape[0], given.element_type.to_dtype()
+    names = [output.any_name for output in model.outputs]
+
+    def ask(images: np.ndarray) -> Arrays:
+        found = compiled(images.astype(dtype))
+        return _named({name: np.array(found[name]) for name in names})
+
+    count = batch.get_length() if batch.is_static else _IMAGES_OF_ANY_NUMBER
     return {
-        **answers,
         "load_ms": np.array(load_ms),
-        "latencies_ms": _latencies_ms(lambda: ask(batches[0])),
+        "arithmetic": np.array(compiled.get_property(_HINT).to_string()),
+        **_in_batches(ask, questions["tensors"], count),
     }
+
+
+def run_onnx(file: str, questions: Any) -> Arrays:
+    """Asks an ONNX file by ONNX Runtime, on the processor.
+
+    Args:
+        file: The ONNX file.
+        questions: As in the module's description.
+
+    Returns:
+        The answers by name.
+    """
+    import onnxruntime
+
+    start = time.perf_counter()
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    load_ms = 1000 * (time.perf_counter() - start)
+    (given,) = session.get_inputs()
+    names = [output.name for output in session.get_outputs()]
+
+    def ask(images: np.ndarray) -> Arrays:
+        found = session.run(names, {given.name: images})
+        return _named(dict(zip(names, found, strict=True)))
+
+    # A file for any number of images has a name there.
+    batch = given.shape[0]
+    count = batch if isinstance(batch, int) else _IMAGES_OF_ANY_NUMBER
+    return {
+        "load_ms": np.array(load_ms),
+        **_in_batches(ask, questions["tensors"], count),
+    }
+
+
+# By the ending of the file; a SavedModel is a folder.
+_RUNTIMES = {".tflite": run_tflite, ".xml": run_openvino, ".onnx": run_onnx}
 
 
 def _peak_bytes() -> float:
@@ -272,7 +365,8 @@ def main(argv: list[str]) -> int:
     """
     _, file, questions_path, answers_path = argv
     with np.load(questions_path) as questions:
-        run = run_saved_model if os.path.isdir(file) else run_tflite
+        ending = os.path.splitext(file)[1]
+        run = run_saved_model if os.path.isdir(file) else _RUNTIMES[ending]
         answers = run(file, questions)
     answers["peak_bytes"] = np.array(_peak_bytes())
     np.savez(answers_path, allow_pickle=False, **answers)

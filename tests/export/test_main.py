@@ -245,7 +245,7 @@ def mistakes(workdir, tmp_path):
         "no zip archive": (f"--model={text}", out),
         "cannot be read as weights": (f"--model={weights}", out),
         "no config.json": (f"--model={archive}", out),
-        "unknown 'onnx'": (model, out, "--format=tflite,onnx"),
+        "unknown 'coreml'": (model, out, "--format=tflite,coreml"),
         "unknown 'int3'": (model, out, "--precision=int3"),
         "unknown 'pixels'": (model, out, "--default_signature=pixels"),
         "cannot be written": (model, f"--out={text / 'out'}"),

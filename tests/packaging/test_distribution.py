@@ -93,7 +93,7 @@ def test_the_lowest_constraints_are_the_lower_bounds_of_setup() -> None:
         *("segmentation-models-pytorch", "timm", "torch", "torchvision"),
         "transformers",
     )
-    interop = ("onnxruntime", "openvino", "tf2onnx")
+    interop = ("nncf", "onnx", "onnxruntime", "openvino", "tf2onnx")
     apart = ("mypy", "ruff", "keras-hub", "keras-tuner", *parity, *interop)
     bounds = {name: v for name, v in lower_bounds().items() if name not in apart}
     assert "tensorflow" in bounds

@@ -11,6 +11,7 @@ from PIL import Image
 
 from export import main as command
 from export.convert import tflite
+from export.convert.formats import FORMATS
 from export.convert.precisions import PRECISIONS
 from export.model.forward import Network, with_features
 from export.verify import isolated_runner, quantization_error
@@ -268,11 +269,11 @@ def test_all_precisions_of_a_trained_model_pass_their_limits(tiny_model, tmp_pat
         f"--model={tmp_path / 'model.keras'}",
         f"--out={out}",
         f"--calibration=folder:{folder}",
-        f"--precision={','.join(PRECISIONS)}",
+        f"--precision={','.join(FORMATS['tflite'].precisions)}",
     )
     assert export(*arguments) == 0
     artifacts = json.loads((out / "export.json").read_text())["artefacts"]
-    files = {f"model_{name}.tflite" for name in PRECISIONS}
+    files = {f"model_{name}.tflite" for name in FORMATS["tflite"].precisions}
     assert set(artifacts) == {"saved_model/1", *files}
     # The images of the proof are not those of the calibration.
     origins = {entry["pictures"]["origin"] for entry in artifacts.values()}

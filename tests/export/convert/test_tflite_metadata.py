@@ -10,8 +10,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from export import main as command
 from export.convert import tflite, tflite_metadata
+from export.convert.description import Description
 from export.convert.precisions import PRECISIONS
-from export.convert.tflite_metadata import Description
 from export.model.forward import Network
 from keras_convnext.preprocessing import Preprocessing
 from tests.export.conftest import smooth_images
