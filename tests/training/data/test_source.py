@@ -252,7 +252,9 @@ def test_an_npz_file_without_its_arrays_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("spec", ["", "folder:", "nonsense:thing", "array:"])
 def test_a_spec_that_names_no_data_is_refused_with_what_can_be_given(spec):
-    with pytest.raises(data.DataError, match=r"folder:PATH, array:PATH\.npz"):
+    with pytest.raises(
+        data.DataError, match=r"folder:PATH, files:LIST\.csv, array:PATH\.npz"
+    ):
         data.load(spec, size_px=8)
 
 
