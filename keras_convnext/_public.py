@@ -1,6 +1,6 @@
 """What `import keras_convnext` gives; it loads Keras and registers every layer."""
 
-from keras_convnext import detection, layers, roadmap, segmentation
+from keras_convnext import detection, layers, pretraining, roadmap, segmentation
 from keras_convnext._pyramid import pyramid
 from keras_convnext.builders import (
     ConvNeXtAtto,
@@ -31,12 +31,14 @@ from keras_convnext.detection import CascadeMaskRCNN, MaskRCNN
 from keras_convnext.folding import fold
 from keras_convnext.inference._load import load
 from keras_convnext.preprocessing import decode_predictions, preprocess_input
+from keras_convnext.pretraining import FCMAE
 from keras_convnext.segmentation import UPerNet
 from keras_convnext.variants import list_variants
 from keras_convnext.weights import list_weights, save_weights_as
 from keras_convnext.weights import load as load_weights
 
 __all__ = [
+    "FCMAE",
     "CascadeMaskRCNN",
     "ConvNeXtAtto",
     "ConvNeXtBase",
@@ -73,6 +75,7 @@ __all__ = [
     "load",
     "load_weights",
     "preprocess_input",
+    "pretraining",
     "pyramid",
     "roadmap",
     "save_weights_as",

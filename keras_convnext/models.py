@@ -106,7 +106,7 @@ def build(
         (None, 10)
     """
     if patch_size is not None:
-        variant = _with_patches(variant, patch_size)
+        variant = with_patches(variant, patch_size)
     if not isinstance(layer_scale_init_value, str):
         variant = replace(variant, layer_scale_init_value=layer_scale_init_value)
     _check(
@@ -153,7 +153,16 @@ def build(
     return model
 
 
-def _with_patches(variant: Variant, patch_size: int) -> Variant:
+def with_patches(variant: Variant, patch_size: int) -> Variant:
+    """Returns a row with a stem of other patches.
+
+    Args:
+        variant: The row.
+        patch_size: Side of the stem's patches in pixels.
+
+    Raises:
+        ValueError: Its stem is not one patch convolution, or the side is below 1.
+    """
     if len(variant.stem) > len(patchify(1)) or patch_size < 1:
         raise ValueError(
             "patch_size is a number of pixels, at least 1, for variants whose stem is "

@@ -17,7 +17,14 @@ import keras
 import pytest
 
 import keras_convnext
-from keras_convnext import detection, layers, roadmap, segmentation, weights
+from keras_convnext import (
+    detection,
+    layers,
+    pretraining,
+    roadmap,
+    segmentation,
+    weights,
+)
 from tests.documentation.blocks import ROOT
 
 REFERENCE = "\n".join(
@@ -33,7 +40,15 @@ def named(name: str) -> Any:
 
 LISTED = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (keras_convnext, detection, layers, roadmap, segmentation, weights)
+    for module in (
+        keras_convnext,
+        detection,
+        layers,
+        pretraining,
+        roadmap,
+        segmentation,
+        weights,
+    )
     for name in module.__all__
 }
 PUBLIC = LISTED | {
