@@ -26,7 +26,7 @@ from keras_convnext.pretraining.reconstruction import (
     take_patches,
 )
 from keras_convnext.pretraining.visible_maps import DenseMap, GatheredMap
-from keras_convnext.variants import find_variant
+from keras_convnext.variants import Variant, find_variant
 
 # Source: arXiv:2301.00808, section 3.1: one block of 512 channels.
 DECODER_WIDTH = 512
@@ -111,24 +111,13 @@ class FCMAE(keras.Model):
         dtype: Any = None,
     ) -> None:
         architecture, _, tag = backbone.partition(".")
-        variant = find_variant(architecture)
-        if patch_size is not None:
-            variant = with_patches(variant, patch_size)
-        check_stem(variant)
-        side = patch_side(variant)
-        height, width, channels = input_shape
-        if height % side or width % side:
-            raise ValueError(
-                f"FCMAE with {architecture} masks patches of {side} pixels; height and "
-                f"width are to be multiples of {side}, and input_shape is "
-                f"{tuple(input_shape)}."
-            )
-        self._grid = height // side, width // side
-        self._visible = count_visible(self._grid[0] * self._grid[1], mask_ratio)
+        grid = patch_grid(architecture, mask_ratio, input_shape, patch_size)
+        variant = _find(architecture, patch_size)
         super().__init__(
             name=name or f"fcmae_{architecture}", dtype=dtype, autocast=False
         )
-        self._variant, self._side = variant, side
+        self._variant, self._grid = variant, grid
+        self._visible = count_visible(grid[0] * grid[1], mask_ratio)
         self._preprocessing = preprocessing or IMAGENET
         self._map = GatheredMap if is_gathered else DenseMap
         self._arguments = {
@@ -155,7 +144,7 @@ class FCMAE(keras.Model):
         self.encoder = keras.Model(
             network.input, network.get_layer(last).output, name=architecture
         )
-        self._add_decoder(decoder_width, channels, seed)
+        self._add_decoder(decoder_width, input_shape[-1], seed)
         self.mask_seeds = keras.random.SeedGenerator(seed)
         self.built = True
 
@@ -186,7 +175,7 @@ class FCMAE(keras.Model):
             y = layer(y)
         add = keras.layers.Add(name="decoder_block0_add", dtype=self.dtype_policy)
         self.decoder_block = keras.Model(x, add([x, y]), name="decoder_block0")
-        numbers = self._side**2 * channels
+        numbers = self.patch_px**2 * channels
         self.decoder_prediction = factory.dense(numbers, "decoder_prediction")
         self.decoder_prediction.build((None, None, width))
         fill(self)
@@ -204,7 +193,12 @@ class FCMAE(keras.Model):
     @property
     def patch_px(self) -> int:
         """Side of a patch in pixels."""
-        return self._side
+        return patch_side(self._variant)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Whose mean and deviation images are normalized with."""
+        return self._preprocessing
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
         images, order = inputs, None
@@ -278,6 +272,41 @@ class FCMAE(keras.Model):
     def from_config(cls, config: dict[str, Any]) -> FCMAE:
         preprocessing = Preprocessing(**_tuples(config["preprocessing"]))
         return cls(**{**_tuples(config), "preprocessing": preprocessing})
+
+
+def patch_grid(
+    backbone: str,
+    mask_ratio: float,
+    input_shape: tuple[int, int, int],
+    patch_size: int | None = None,
+) -> tuple[int, int]:
+    """Returns how many rows and columns of patches FCMAE cuts an image into.
+
+    Args:
+        backbone: As `FCMAE` takes it.
+        mask_ratio: As there.
+        input_shape: As there.
+        patch_size: As there.
+
+    Raises:
+        ValueError: FCMAE cannot be built so.
+    """
+    variant = _find(backbone.partition(".")[0], patch_size)
+    check_stem(variant)
+    side = patch_side(variant)
+    height, width, _ = input_shape
+    if height % side or width % side:
+        raise ValueError(
+            f"FCMAE with {variant.name} masks patches of {side} pixels: height and "
+            f"width are to be multiples of {side}, and they are {height} and {width}."
+        )
+    count_visible(height // side * (width // side), mask_ratio)
+    return height // side, width // side
+
+
+def _find(architecture: str, patch_size: int | None) -> Variant:
+    variant = find_variant(architecture)
+    return variant if patch_size is None else with_patches(variant, patch_size)
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -357,7 +357,7 @@ def test_in_16_bits_pixels_and_loss_stay_in_float32(policy):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"input_shape": (100, 64, 3)}, "multiples of 32, and input_shape is"),
+        ({"input_shape": (100, 64, 3)}, "multiples of 32, and they are 100 and 64"),
         ({"mask_ratio": 1.0}, "mask_ratio=1.0 of 49 patches leaves 0 visible"),
         ({"input_shape": (32, 32, 3)}, "at least one is to be visible and one masked"),
         ({"backbone": "convnext_tiny_hnf", "mask_ratio": 0.6}, None),
