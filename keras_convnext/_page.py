@@ -15,9 +15,10 @@ _STYLE = """
 body { margin: 0; background: #f6f7f9; color: var(--ink);
   font: 16px/1.5 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem;
+  overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 0 0 1rem; }
-p { margin: 0 0 1rem; } .quiet { color: var(--quiet); }
+p { margin: 0 0 1rem; overflow-wrap: anywhere; } .quiet { color: var(--quiet); }
 section { background: white; border: 1px solid var(--line); border-radius: 10px;
   padding: 1.5rem; margin-top: 1.5rem; overflow-x: auto; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr));
@@ -29,10 +30,12 @@ section { background: white; border: 1px solid var(--line); border-radius: 10px;
   display: block; }
 img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
 table { border-collapse: collapse; width: 100%; font-size: .95rem; }
-th, td { text-align: left; padding: .35rem 1rem .35rem 0;
+th, td { text-align: left; padding: .35rem .7rem .35rem 0;
   border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--quiet); font-weight: 500; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { white-space: nowrap; }
+td:last-child, th:last-child { padding-right: 0; }
 .sheet { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, 11rem); }
 figure { margin: 0; overflow-wrap: anywhere; font-size: .85rem; }
 figure img { width: 7rem; height: 7rem; object-fit: contain; margin: 0;

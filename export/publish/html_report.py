@@ -64,9 +64,14 @@ def render(
 
 def _outputs(source: Source) -> str:
     """Returns the meaning of the model's outputs, in words."""
-    outputs = count_labels(source.model)
-    what = OUTPUT_WORDS[source.meaning.kind].lower()
-    return f"{outputs} outputs: {what} ({source.meaning.origin})"
+    number, kind = count_labels(source.model), source.meaning.kind
+    one, many = (
+        ("class", "classes")
+        if kind in ("label_map", "objects")
+        else ("output", "outputs")
+    )
+    what = OUTPUT_WORDS[kind].lower()
+    return f"{number} {one if number == 1 else many}: {what} ({source.meaning.origin})"
 
 
 def _table(

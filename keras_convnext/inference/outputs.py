@@ -139,7 +139,7 @@ def find_output_meaning(
     if labels_pixels(model):
         return _of_pixels(model)
     if finds_objects(model):
-        return OutputMeaning("objects", True, "its outputs are called so")
+        return OutputMeaning("objects", True, "by the names of its outputs")
     classes = _count_classes(model)
     ending = _find_ending(model)
     if ending == "softmax" and classes == 1:
