@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,7 @@ def _evaluate_on(
     if kind == "objects":
         return _evaluate_objects(model, spec, choice, chosen)
     _require_classes(model)
-    source = _source(
+    source = run_split.load(
         data.load, spec, choice, model.preprocessing, chosen.skip_bad_images
     )
     for line in (*source.notices, *run_split.words(choice, source, spec)):
@@ -141,7 +141,9 @@ def _evaluate_label_maps(
     reader = partial(
         masks.load, reduce_zero_label=bool(fields.get("reduce_zero_label"))
     )
-    source = _source(reader, spec, choice, model.preprocessing, chosen.skip_bad_images)
+    source = run_split.load(
+        reader, spec, choice, model.preprocessing, chosen.skip_bad_images
+    )
     for line in (*source.notices, *run_split.words(choice, source, spec)):
         say(line)
     order = _order(source.classes, model)
@@ -170,7 +172,7 @@ def _evaluate_objects(
     from .data import boxes
     from .evaluation import detectors
 
-    source = _source(
+    source = run_split.load(
         boxes.load, spec, choice, model.preprocessing, chosen.skip_bad_images
     )
     for line in (*source.notices, *run_split.words(choice, source, spec)):
@@ -194,39 +196,6 @@ def _evaluate_objects(
             found = detectors.in_files_numbers(results, source)
             _files.write_json(Path(chosen.predictions), found)
     return figures
-
-
-def _source(
-    load: Callable[..., Source],
-    spec: str,
-    choice: run_split.Choice,
-    preprocessing: Any,
-    skip_bad_images: bool,
-) -> Any:
-    """Returns the data whose validation images are used.
-
-    Raises:
-        UsageError: The data cannot be used.
-    """
-    from keras_convnext._data.data_error import SplitError
-
-    try:
-        return checked(
-            load,
-            spec,
-            size_px=preprocessing.size_px,
-            validation_share=choice.validation_share,
-            seed=choice.seed,
-            skip_bad_images=skip_bad_images,
-            preprocessing=preprocessing,
-            split=choice.split,
-        )
-    except UsageError as mistake:
-        if isinstance(mistake.__cause__, SplitError):
-            raise UsageError(
-                f"{mistake} --split=all evaluates every image."
-            ) from mistake
-        raise
 
 
 def _require_classes(model: Any) -> None:

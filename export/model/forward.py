@@ -5,42 +5,12 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from keras_convnext.folding._flattening import flatten_with_calls
+from keras_convnext.inference.features import with_features
 from keras_convnext.inference.inputs import normalizes_images
 from keras_convnext.inference.outputs import OutputMeaning, find_output_meaning
 from keras_convnext.preprocessing import Preprocessing
 
 _ACTIVATIONS = {"softmax": tf.nn.softmax, "sigmoid": tf.sigmoid, None: tf.identity}
-
-
-def with_features(model: keras.Model) -> keras.Model:
-    """Returns the model, flat, with two outputs: features and what it answers.
-
-    Features that are an output of the model are kept by folding, which is free to
-    change what is only passed on inside.
-
-    Args:
-        model: A functional model with one output `(batch, outputs)`.
-
-    Returns:
-        A model that gives features `(batch, channels)`, which are what its classifier
-        (the last dense layer) sees, and the model's output. Where convolutions are the
-        classifier, features are what follows them.
-
-    Raises:
-        ValueError: The model is not functional.
-    """
-    flat, calls = flatten_with_calls(model)
-    made_by = {id(tensor): call for call in calls for tensor in call.outputs}
-    features = tensor = flat.outputs[0]
-    while (call := made_by.get(id(tensor))) is not None and len(call.inputs) == 1:
-        (tensor,) = call.inputs
-        if len(tensor.shape) != 2:
-            break
-        features = tensor
-        if isinstance(call.layer, keras.layers.Dense):
-            break
-    return keras.Model(flat.inputs, [features, flat.outputs[0]], name=model.name)
 
 
 class Network(tf.Module):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_convnext._messages import UsageError
+from keras_convnext._messages import UsageError, checked
 
 if TYPE_CHECKING:
     from .source import Source
@@ -119,6 +119,46 @@ def choose(
         if run and value != known[name]
     )
     return Choice(split, run=run, differs=differs, **values)
+
+
+def load(
+    reader: Callable[..., Source],
+    spec: str,
+    choice: Choice,
+    preprocessing: Any,
+    skip_bad_images: bool,
+) -> Any:
+    """Returns the data whose validation images are those of a split.
+
+    Args:
+        reader: Of a kind of data, such as `data.load`.
+        spec: What `--data` says.
+        choice: From `choose`.
+        preprocessing: Of the model that is to see them.
+        skip_bad_images: Whether unreadable images are left out.
+
+    Raises:
+        UsageError: The data cannot be used.
+    """
+    from keras_convnext._data.data_error import SplitError
+
+    try:
+        return checked(
+            reader,
+            spec,
+            size_px=preprocessing.size_px,
+            validation_share=choice.validation_share,
+            seed=choice.seed,
+            skip_bad_images=skip_bad_images,
+            preprocessing=preprocessing,
+            split=choice.split,
+        )
+    except UsageError as mistake:
+        if isinstance(mistake.__cause__, SplitError):
+            raise UsageError(
+                f"{mistake} --split=all evaluates every image."
+            ) from mistake
+        raise
 
 
 def words(choice: Choice, source: Source, data: str) -> list[str]:
