@@ -12,7 +12,7 @@ from typing import Any
 
 from keras_convnext._messages import UsageError
 from keras_convnext.folding import fold_with_reasons
-from keras_convnext.inference.sidecars import LABELS, PREPROCESSING
+from keras_convnext.inference.sidecars import LABELS, PREPROCESSING, THRESHOLDS
 
 from .convert import formats, saved_model
 from .convert.description import OUTPUT_WORDS
@@ -152,6 +152,7 @@ def run(
     for name in (
         *(name for made in artifacts for name in (*made.beside, made.place)),
         *((LABELS,) if source.labels else ()),
+        *((THRESHOLDS,) if source.thresholds else ()),
         PREPROCESSING,
         html_report.NAME,
         manifest.NAME,
@@ -284,3 +285,7 @@ def _write_companions(source: Source, folder: Path) -> None:
         (folder / LABELS).write_text(labels, encoding="utf-8")
     preprocessing = json.dumps(asdict(source.preprocessing), indent=2) + "\n"
     (folder / PREPROCESSING).write_text(preprocessing, encoding="utf-8")
+    if source.thresholds:
+        limits = dict(zip(source.labels, source.thresholds, strict=True))
+        text = json.dumps(limits, indent=2, ensure_ascii=False) + "\n"
+        (folder / THRESHOLDS).write_text(text, encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,6 @@ from keras_convnext._messages import UsageError, checked, say
 
 from .data import run_split
 from .data.run_split import SPLITS
-from .evaluation.metrics import TOP
 
 if TYPE_CHECKING:
     # Importing it loads Keras, which is to be done quietly.
@@ -26,15 +24,11 @@ SUMMARY = """Evaluates a model on the validation images of its own run, or on ot
 
   python -m training.evaluate_main --model=runs/demo --data=digits
   python -m training.evaluate_main --model=runs/cells --slide --flip"""
-_MOST_PRINTED_CLASSES = 20
-_WORST_PRINTED_CLASSES = 10
 # Flags that say nothing of models of another kind, and what models of theirs do.
 _OF_KINDS = {
     "label_map": (("slide", "scales", "flip"), "label pixels"),
     "objects": (("predictions",), "find objects"),
 }
-# The matrix of ImageNet-1k's classes has a million numbers, that of 21k 480 million.
-_MOST_MATRIX_CLASSES = 1000
 
 
 def options() -> _cli.FlagValues:
@@ -81,7 +75,10 @@ def _evaluate(chosen: _cli.FlagValues) -> int:
 def _evaluate_on(
     spec: str, choice: run_split.Choice, chosen: _cli.FlagValues
 ) -> dict[str, Any]:
+    from keras_convnext.inference.classifier import Classifier
+
     from . import data
+    from .evaluation import classifiers
     from .inference import models
 
     model = models.open_model(chosen, COMMAND)
@@ -96,6 +93,9 @@ def _evaluate_on(
         return _evaluate_label_maps(model, spec, choice, chosen)
     if kind == "objects":
         return _evaluate_objects(model, spec, choice, chosen)
+    assert isinstance(model, Classifier)
+    if not model.is_exclusive and spec.startswith("files:"):
+        return _evaluate_labels(model, spec, choice, chosen)
     _require_classes(model)
     source = run_split.load(
         data.load, spec, choice, model.preprocessing, chosen.skip_bad_images
@@ -104,9 +104,7 @@ def _evaluate_on(
         say(line)
     order = _order(source.classes, model)
     right = _right_classes(chosen.real_labels, source, order)
-    started = time.monotonic()
-    predictions = _predictions(model, source, order, chosen.batch)
-    seconds = time.monotonic() - started
+    predictions, seconds = classifiers.evaluate(model, source, order, chosen.batch)
     figures = {
         "model": model.name,
         "data": spec,
@@ -120,10 +118,43 @@ def _evaluate_on(
         "seconds": round(seconds, 2),
         "images_per_second": round(len(predictions.labels) / seconds, 1),
         "labels": list(model.labels),
-        **_confusion(predictions),
-        "classes": _by_class(predictions, model.labels),
+        **classifiers.confusion(predictions),
+        "classes": classifiers.by_class(predictions, model.labels),
     }
-    _say_figures(figures)
+    classifiers.say_figures(figures)
+    return figures
+
+
+def _evaluate_labels(
+    model: Any, spec: str, choice: run_split.Choice, chosen: _cli.FlagValues
+) -> dict[str, Any]:
+    """Evaluates a model whose labels do not exclude each other, on a list."""
+    from . import data
+    from .evaluation import labels
+
+    if chosen.real_labels:
+        raise UsageError("--real_labels is for models whose images have one class")
+    load = partial(data.load, target="labels")
+    source = run_split.load(
+        load, spec, choice, model.preprocessing, chosen.skip_bad_images
+    )
+    for line in (*source.notices, *run_split.words(choice, source, spec)):
+        say(line)
+    order = _order(source.classes, model)
+    predictions, seconds = labels.evaluate(model, source, order, chosen.batch)
+    images = len(predictions.losses)
+    figures = {
+        "model": model.name,
+        "data": spec,
+        "split": choice.split,
+        "examples": images,
+        "seconds": round(seconds, 2),
+        "images_per_second": round(images / max(seconds, 1e-9), 1),
+        "labels": list(model.labels),
+        **labels.figures_of(predictions, model),
+    }
+    say(f"{model.name} on {spec}, {images:,} images")
+    labels.say_figures(figures)
     return figures
 
 
@@ -213,8 +244,8 @@ def _require_classes(model: Any) -> None:
         )
     raise UsageError(
         f"{model.name} gives each of {len(model.labels)} labels a probability by "
-        f"itself ({model.meaning.origin}); evaluate measures models whose images have "
-        "one class each"
+        f"itself ({model.meaning.origin}); give their "
+        "list, --data=files:LIST.csv"
     )
 
 
@@ -269,82 +300,6 @@ def _real_figures(predictions: Any, right: list[list[int]] | None) -> dict[str, 
 
     share, count = real_labels.accuracy(predictions.top[:, 0], right)
     return {"real_top1": share, "real_examples": count}
-
-
-def _predictions(model: Any, source: Source, order: np.ndarray, batch: int) -> Any:
-    from .evaluation.metrics import join, predictions_from_probabilities
-
-    # Batch by batch: all probabilities of very many classes would fill the memory.
-    parts = []
-    for images, labels, weights in source.validation_batches(batch):
-        real = weights.numpy() > 0
-        probabilities = model.probabilities(images.numpy()[real].astype(np.float32))
-        parts.append(
-            predictions_from_probabilities(order[labels.numpy()[real]], probabilities)
-        )
-    return join(parts)
-
-
-def _confusion(predictions: Any) -> dict[str, Any]:
-    """Returns the matrix; of very many classes only the pairs that occur."""
-    if predictions.classes <= _MOST_MATRIX_CLASSES:
-        return {"confusion": predictions.confusion().tolist()}
-    return {"confusion_pairs": predictions.confusion_pairs().tolist()}
-
-
-def _by_class(predictions: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Returns a row for each class: how many images, how many were told right."""
-    counts = predictions.by_class()
-    columns = (counts.images, counts.correct, counts.predicted)
-    return [
-        {"class": name, "examples": images, "right": right, "answers": answers}
-        for name, images, right, answers in zip(
-            labels, *(column.tolist() for column in columns), strict=True
-        )
-    ]
-
-
-def _say_figures(figures: dict[str, Any]) -> None:
-    say(f"{figures['model']} on {figures['data']}, {figures['examples']:,} images")
-    say(f"  top-1 accuracy       {figures['top1']:.2%}")
-    if len(figures["labels"]) > TOP:
-        say(f"  top-5 accuracy       {figures['top5']:.2%}")
-    if "real_top1" in figures:
-        share, count = figures["real_top1"], figures["real_examples"]
-        say(f"  accuracy, ReaL labels {share:.2%} of {count:,} images with any")
-    say(f"  cross-entropy        {figures['loss']:.4f}")
-    say(f"  calibration error    {figures['calibration_error']:.2%}")
-    say(f"  images per second    {figures['images_per_second']:,.0f}")
-    if len(figures["labels"]) > _MOST_PRINTED_CLASSES:
-        _say_worst_classes(figures["classes"])
-    else:
-        _say_confusion(figures)
-
-
-def _say_confusion(figures: dict[str, Any]) -> None:
-    width = max(len(str(max(map(max, figures["confusion"])))), 2) + 1
-    longest = max(map(len, figures["labels"]))
-    say("confusion matrix: rows are true labels, columns predicted labels; recall last")
-    for row, counts in zip(figures["classes"], figures["confusion"], strict=True):
-        cells = "".join(f"{number or '.':>{width}}" for number in counts)
-        say(f"  {row['class']:<{longest}} {cells}  {_share(row)}")
-
-
-def _say_worst_classes(classes: list[dict[str, Any]]) -> None:
-    """Names the classes that are told worst; --out has all of them."""
-    seen = [row for row in classes if row["examples"]]
-    worst = sorted(seen, key=lambda row: row["right"] / row["examples"])
-    worst = worst[:_WORST_PRINTED_CLASSES]
-    longest = max(len(row["class"]) for row in worst)
-    say(f"lowest recall of {len(seen):,} classes: images, correct, recall")
-    for row in worst:
-        counts = f"{row['examples']:>7,} {row['right']:>7,}"
-        say(f"  {row['class']:<{longest}} {counts}  {_share(row)}")
-
-
-def _share(row: dict[str, Any]) -> str:
-    """Returns how many of a class's images are told right, in words."""
-    return f"{row['right'] / row['examples']:7.1%}" if row["examples"] else "      -"
 
 
 command = _cli.Command(COMMAND, SUMMARY, options, _evaluate, required=("model",))

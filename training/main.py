@@ -94,11 +94,11 @@ def _train_with(
     stored: dict[str, Any],
 ) -> int:
     from .engine.run import begin
-    from .tasks import TASKS
+    from .tasks import find_task
 
     recipe = checked(_recipe, chosen, stored)
     watchers = checked(_watchers, chosen)
-    task = TASKS[recipe.task]
+    task = find_task(recipe)
     run_identity = identity(recipe, chosen.data)
     done = checked(finished.words, workdir, run_identity, task.metric)
     if done is not None:

@@ -162,14 +162,16 @@ def _answers(
             _note(view)
         seen = [view.image for view in views if view.image is not None]
         rows = iter(model.probabilities(np.stack(seen)) if seen else ())
-        yield [
-            predictions.Answer(
-                view.name,
-                () if view.image is None else name_best(next(rows), model.labels, top),
-                view.problem,
-            )
-            for view in views
-        ]
+        answers = []
+        for view in views:
+            if view.image is None:
+                answers.append(predictions.Answer(view.name, (), view.problem))
+                continue
+            scores = next(rows)
+            best = name_best(scores, model.labels, top)
+            labels = model.apply_thresholds(scores) if model.thresholds else None
+            answers.append(predictions.Answer(view.name, best, labels=labels))
+        yield answers
 
 
 command = _cli.Command(

@@ -49,7 +49,7 @@ def _preview(chosen: _cli.FlagValues) -> int:
     from .engine import pretrained
     from .recipes import table
     from .report import box_preview, mask_preview, preview
-    from .tasks import TASKS
+    from .tasks import find_task
 
     row = table.RECIPES.get(chosen.recipe)
     variant = row.variant if row else ""
@@ -59,7 +59,7 @@ def _preview(chosen: _cli.FlagValues) -> int:
         off = {"mixup": 0.0, "cutmix": 0.0, "mix_probability": 1.0}
         unmixed = replace(recipe.augmentation, **off)
         recipe = replace(recipe, augmentation=unmixed)
-    load = TASKS[recipe.task].load
+    load = find_task(recipe).load
     with stream_flaws.count_flawed_images(chosen.data):
         source = checked(load, chosen.data, recipe, chosen.skip_bad_images)
         source = checked(pretrained.match_preprocessing, source, recipe)

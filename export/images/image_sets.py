@@ -150,7 +150,7 @@ def _roots(folder: Path) -> tuple[Path, Path | None]:
 
 def _files(named: str, options: _Options) -> Splits:
     of_run = options.split is not None
-    listed = image_lists.read(named, skip_missing=of_run)
+    listed = image_lists.read(named, target=None, skip_missing=of_run)
     try:
         parts = image_lists.divide(listed)
     except SplitError:
@@ -161,7 +161,7 @@ def _files(named: str, options: _Options) -> Splits:
             str(listed.file),
             [image.path for image in images],
             lambda number, contents: EncodedImage(
-                images[number].path.name, contents, images[number].label
+                images[number].path.name, contents, images[number].label or None
             ),
             of_run,
         )

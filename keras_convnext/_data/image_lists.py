@@ -7,9 +7,8 @@ so, whether it is for training, validation or test.
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,18 @@ from typing import Any
 from keras_convnext._data import class_folders
 from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError, SplitError
-from keras_convnext._data.tables import Row, Table, count_rows, name_lines, read_table
+from keras_convnext._data.list_targets import SEPARATOR, BadCell, find_target
+from keras_convnext._data.tables import (
+    Row,
+    Table,
+    count_rows,
+    name_lines,
+    read_table,
+)
 
-# What the columns are called; the preferred name first.
+# What the column of paths is called; the preferred name first.
 PATHS = ("path", "file", "file_name", "image")
-LABEL, SPLIT = "label", "split"
+SPLIT = "split"
 _PART_OF = {
     name: part
     for part, names in (
@@ -39,13 +45,13 @@ class ListedImage:
 
     Attributes:
         path: Where it lies.
-        label: Its class.
+        label: The name of its class, a tuple of the names of its labels, or a number.
         part: "train", "validation" or "test"; empty where the list does not say.
         line: Its line in the list.
     """
 
     path: Path
-    label: str
+    label: Any
     part: str
     line: int
 
@@ -59,20 +65,27 @@ class ImageList:
         images: In its order.
         missing: Files that do not exist, and are not among `images`.
         notices: Remarks worth a line each.
+        classes: Labels that are columns, in their order; None for others.
     """
 
     file: Path
     images: tuple[ListedImage, ...]
     missing: tuple[Path, ...]
     notices: tuple[str, ...]
+    classes: tuple[str, ...] | None = None
 
 
-def read(named: str, *, skip_missing: bool = False) -> ImageList:
+def read(
+    named: str, *, target: str | None = "label", skip_missing: bool = False
+) -> ImageList:
     """Reads a list and checks all of it, without opening any image.
 
     Args:
         named: The list: a .csv or .jsonl file with the columns path (or file,
             file_name, image) and label, and optionally split.
+        target: What the labels are, one of `list_targets.TARGETS`: a class each;
+            several labels, divided by semicolons, as a list, or as columns of 0 and 1;
+            or a number. None for images whose labels do not matter.
         skip_missing: Leave files out that do not exist instead of refusing.
 
     Raises:
@@ -80,34 +93,28 @@ def read(named: str, *, skip_missing: bool = False) -> ImageList:
     """
     table = read_table(Path(named).expanduser())
     path_column, has_split = _find_columns(table)
-    problems: list[str] = []
+    found = find_target(table, target, (*PATHS, SPLIT))
+    total = len(table.rows)
+    bad: dict[str, list[tuple[str, int]]] = defaultdict(list)
     images = []
-    empty: dict[str, list[int]] = defaultdict(list)
-    odd_splits: dict[str, list[int]] = defaultdict(list)
     for row in table.rows:
-        place, label = _text(row, path_column), _text(row, LABEL)
-        split = _text(row, SPLIT) if has_split else ""
-        part = _PART_OF.get(split.lower(), "")
-        for column, cell in ((path_column, place), (LABEL, label)):
-            if not cell:
-                empty[column].append(row.line)
+        place, split = _text(row, path_column), _text(row, SPLIT)
+        part = _PART_OF.get(split.lower(), "") if has_split else ""
+        label = None
+        try:
+            label = found.read(row)
+        except BadCell as cell:
+            bad[cell.what].append((cell.shown, row.line))
+        if not place:
+            bad[f"an empty {path_column}"].append(("", row.line))
         if has_split and not part:
-            odd_splits[split].append(row.line)
+            what = "a split that is none of train, validation and test"
+            bad[what].append((repr(split), row.line))
         images.append(ListedImage(_path(table.file, place), label, part, row.line))
-    total = len(images)
-    for column, lines in empty.items():
-        problems.append(
-            f"{table.file}: {count_rows(len(lines), total)} an empty {column}: "
-            f"{name_lines(lines)}."
-        )
-    if odd_splits:
-        count = sum(map(len, odd_splits.values()))
-        shown = (f"{name!r} (line {lines[0]})" for name, lines in odd_splits.items())
-        problems.append(
-            f"{table.file}: {count_rows(count, total)} a split that is none of train, "
-            f"validation and test: {first_few(shown)}."
-        )
-    problems += _unwritable(table.file, images)
+    problems = [
+        f"{table.file}: {count_rows(len(cells), total)} {what}: {_show(cells)}."
+        for what, cells in bad.items()
+    ]
     missing = [one for one in images if one.path.name and not one.path.is_file()]
     if missing and not skip_missing:
         shown = (f"{one.path} (line {one.line})" for one in missing)
@@ -124,7 +131,14 @@ def read(named: str, *, skip_missing: bool = False) -> ImageList:
         tuple(one for one in once if one.path not in gone),
         tuple(dict.fromkeys(one.path for one in missing)),
         (*table.notices, *notices),
+        found.classes,
     )
+
+
+def _show(cells: list[tuple[str, int]]) -> str:
+    if not any(shown for shown, _ in cells):
+        return name_lines([line for _, line in cells])
+    return first_few(f"{shown} (line {line})" for shown, line in cells)
 
 
 def divide(
@@ -166,25 +180,21 @@ def _find_columns(table: Table) -> tuple[str, bool]:
     """Returns the name of the column of paths, and whether there is one of splits.
 
     Raises:
-        DataError: Columns are missing.
+        DataError: No column has the paths.
     """
     paths = [name for name in PATHS if name in table.columns]
-    missing = [] if paths else [f"{PATHS[0]} (or {', '.join(PATHS[1:])})"]
-    missing += [] if LABEL in table.columns else [LABEL]
-    if missing:
+    if not paths:
         raise DataError(
-            f"{table.file} has no column {' and no column '.join(missing)}; it has "
-            f"{first_few(map(repr, table.columns))}. The first line names the columns."
+            f"{table.file} has no column {PATHS[0]} (or {', '.join(PATHS[1:])}); it "
+            f"has {first_few(map(repr, table.columns))}. The first line names the "
+            "columns."
         )
     return paths[0], SPLIT in table.columns
 
 
 def _text(row: Row, column: str) -> str:
     value: Any = row.cells.get(column)
-    text = "" if value is None else str(value)
-    return (
-        unicodedata.normalize("NFC", text.strip()) if column == LABEL else text.strip()
-    )
+    return "" if value is None else str(value).strip()
 
 
 def _path(file: Path, cell: str) -> Path:
@@ -193,18 +203,6 @@ def _path(file: Path, cell: str) -> Path:
         # As Windows writes them.
         path = file.parent / cell.replace("\\", "/")
     return Path(os.path.normpath(path)) if cell else Path()
-
-
-def _unwritable(file: Path, images: Sequence[ListedImage]) -> list[str]:
-    """Returns a line on labels that cannot be written into labels.txt."""
-    bad = [o for o in images if o.label and not class_folders.is_label(o.label)]
-    if not bad:
-        return []
-    shown = (f"{one.label!r} (line {one.line})" for one in bad)
-    return [
-        f"{file}: {count_rows(len(bad), len(images))} a label with several lines: "
-        f"{first_few(shown)}."
-    ]
 
 
 def _fold_repeated(
@@ -222,8 +220,8 @@ def _fold_repeated(
             (o for o in same if (o.label, o.part) != (first.label, first.part)), None
         )
         if other is not None:
-            said = (f"{o.label} {o.part} in line {o.line}" for o in (first, other))
-            contradictory.append(f"{path} ({', '.join(said)})".replace("  ", " "))
+            said = (_in_words(one) for one in (first, other))
+            contradictory.append(f"{path} ({', '.join(said)})")
         elif len(same) > 1:
             repeated.append(f"{path} ({name_lines([one.line for one in same])})")
     if contradictory:
@@ -237,3 +235,10 @@ def _fold_repeated(
         words = f"is {often} counts once", f"are {often} count once"
         notices.append(class_folders.remark(repeated, *words))
     return [same[0] for same in rows.values()], notices
+
+
+def _in_words(one: ListedImage) -> str:
+    """Returns what a row says of its image."""
+    labels = one.label if isinstance(one.label, tuple) else (one.label,)
+    words = SEPARATOR.join(map(str, labels)) or "no label"
+    return " ".join(filter(None, [words, one.part, "in line", str(one.line)]))

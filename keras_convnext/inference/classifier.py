@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,11 @@ from keras_convnext.inference.images import is_one_image, view_image
 from keras_convnext.inference.loaded_model import LoadedModel, find_beside_export
 from keras_convnext.inference.outputs import Kind, OutputMeaning
 from keras_convnext.inference.readers import ExportedModel
-from keras_convnext.inference.sidecars import find_record
+from keras_convnext.inference.sidecars import (
+    USUAL_THRESHOLD,
+    find_record,
+    find_thresholds,
+)
 from keras_convnext.preprocessing import KERAS_LOADER, Preprocessing
 
 # A step of an integer file's output, and half a step more.
@@ -39,6 +43,8 @@ class Classifier:
             as `preprocessing` makes them, to float32 `(batch, labels)`.
         synsets: WordNet ids of the classes, where it is ImageNet's.
         model: The `keras.Model`, where it is one; it takes images in 0..255.
+        thresholds: Above which score each label applies, where labels do not exclude
+            each other and a thresholds.json beside the model says it; else empty.
 
     Example:
         >>> import keras_convnext
@@ -58,6 +64,23 @@ class Classifier:
     probabilities: Callable[[np.ndarray], np.ndarray]
     synsets: tuple[str, ...] = ()
     model: Any = None
+    thresholds: tuple[float, ...] = ()
+
+    def apply_thresholds(self, scores: Sequence[float] | np.ndarray) -> tuple[str, ...]:
+        """Returns the labels that apply to an image, in the model's order.
+
+        Args:
+            scores: A row of `probabilities`, `(labels,)`.
+
+        Example:
+            >>> import keras_convnext
+            >>> model = keras_convnext.load("runs/photos")
+            >>> model.apply_thresholds([0.97, 0.02, 0.01])
+            ('daisy',)
+        """
+        limits = self.thresholds or (USUAL_THRESHOLD,) * len(self.labels)
+        rows = zip(self.labels, scores, limits, strict=True)
+        return tuple(label for label, score, limit in rows if score > limit)
 
     def __call__(self, images: Any, top: int = 5) -> Any:
         """Returns names and scores, the likeliest first.
@@ -83,13 +106,35 @@ class Classifier:
         """
         if is_one_image(images):
             return self([images], top)[0]
-        answers = []
+        return [name_best(row, self.labels, top) for row in self._scores(images)]
+
+    def find_labels(self, images: Any) -> Any:
+        """Returns the labels that apply to images, by `apply_thresholds`.
+
+        Args:
+            images: One or several, as a call takes them.
+
+        Returns:
+            For one image a tuple of labels; for several a list of such tuples.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is no image.
+
+        Example:
+            >>> model = keras_convnext.load("runs/photos")
+            >>> model.find_labels("photo.jpg")
+            ('daisy',)
+        """
+        if is_one_image(images):
+            return self.find_labels([images])[0]
+        return [self.apply_thresholds(row) for row in self._scores(images)]
+
+    def _scores(self, images: Any) -> Iterator[np.ndarray]:
         for first in range(0, len(images), _AT_ONCE):
             group = images[first : first + _AT_ONCE]
             views = [view_image(each, self.preprocessing) for each in group]
-            rows = self.probabilities(np.stack(views))
-            answers += [name_best(row, self.labels, top) for row in rows]
-        return answers
+            yield from self.probabilities(np.stack(views))
 
 
 def name_best(
@@ -132,6 +177,7 @@ def from_keras(loaded: LoadedModel, kind: str) -> Classifier:
         lambda images: _per_label(forward(images), loaded.labels),
         loaded.synsets,
         model,
+        loaded.thresholds,
     )
 
 
@@ -234,6 +280,7 @@ def from_export(path: Path, exported: ExportedModel) -> Classifier:
         _are_exclusive(meaning, outputs, labels),
         notices,
         probabilities,
+        thresholds=find_thresholds(path, labels) if meaning.kind == "sigmoid" else (),
     )
 
 

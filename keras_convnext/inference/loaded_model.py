@@ -25,6 +25,7 @@ from keras_convnext.inference.sidecars import (
     PREPROCESSING,
     find_labels,
     find_preprocessing,
+    find_thresholds,
 )
 from keras_convnext.labels import class_names
 from keras_convnext.preprocessing import (
@@ -72,6 +73,8 @@ class LoadedModel:
         notices: What was missing and assumed instead, a line each.
         synsets: WordNet ids of the classes, where they are ImageNet's.
         license: Of the weights, where a publisher states one.
+        thresholds: Above which probability each label applies, where labels do not
+            exclude each other and a file beside the model says it; else empty.
     """
 
     name: str
@@ -83,6 +86,7 @@ class LoadedModel:
     notices: tuple[str, ...] = ()
     synsets: tuple[str, ...] = ()
     license: str | None = None
+    thresholds: tuple[float, ...] = ()
 
 
 def load_model_file(
@@ -123,7 +127,14 @@ def load_model_file(
         }
         preprocessing = dataclasses.replace(_WHOLE_IMAGES[meaning.kind], **own)
     return LoadedModel(
-        str(path), model, meaning, labels, preprocessing, normalizes, notices + more
+        str(path),
+        model,
+        meaning,
+        labels,
+        preprocessing,
+        normalizes,
+        notices + more,
+        thresholds=find_thresholds(path, labels) if meaning.kind == "sigmoid" else (),
     )
 
 

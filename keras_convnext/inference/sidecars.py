@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from keras_convnext.preprocessing import IMAGENET, WHOLE_IMAGE, Preprocessing
 LABELS = "labels.txt"
 PREPROCESSING = "preprocessing.json"
 MANIFEST = "export.json"
+# Of labels that do not exclude each other: from which probability on each applies.
+THRESHOLDS = "thresholds.json"
+USUAL_THRESHOLD = 0.5
 
 
 def sidecar_folders(path: Path) -> Iterator[Path]:
@@ -81,6 +84,30 @@ def _read_labels(path: Path) -> tuple[str, bytes] | None:
         if (folder / LABELS).is_file():
             return str(folder / LABELS), (folder / LABELS).read_bytes()
     return None
+
+
+def find_thresholds(path: Path, labels: Sequence[str]) -> tuple[float, ...]:
+    """Returns above which probability each label applies; none where no file says it.
+
+    Args:
+        path: The model's file, or a SavedModel's folder.
+        labels: Of the model.
+
+    Raises:
+        ValueError: The file cannot be read, or is of other labels.
+    """
+    for folder in sidecar_folders(path):
+        file = folder / THRESHOLDS
+        if not file.is_file():
+            continue
+        found = _read_object(file, "does not hold thresholds")
+        if set(found) != set(labels) or not all(map(_is_number, found.values())):
+            raise ValueError(
+                f"{file} must have a number for each of the model's {len(labels)} "
+                "labels, and nothing else"
+            )
+        return tuple(float(found[label]) for label in labels)
+    return ()
 
 
 def find_record(path: Path, key: str) -> tuple[Path, Any] | None:
@@ -182,13 +209,13 @@ def parse_preprocessing(
     return preprocessing
 
 
-def _read_object(file: Path) -> Any:
+def _read_object(file: Path, problem: str = "does not describe a preprocessing") -> Any:
     try:
         record = json.loads(decode_text(file.read_bytes(), str(file)).text)
     except (OSError, ValueError) as error:
-        raise ValueError(_describes_none(file, str(error))) from error
+        raise ValueError(f"{file} {problem}: {error}") from error
     if not isinstance(record, dict):
-        raise ValueError(_describes_none(file, "it is no JSON object"))
+        raise ValueError(f"{file} {problem}: it is no JSON object")
     return record
 
 

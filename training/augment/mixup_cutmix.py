@@ -26,16 +26,18 @@ def mixup_cutmix(
 
     Args:
         images: uint8 `(batch, height, width, 3)`.
-        labels: int32 `(batch,)`.
+        labels: int32 `(batch,)`; or float32, `(batch, classes)` or numbers `(batch,)`,
+            which are mixed as they are.
         seed: int64 `(2,)`; the same seed mixes the same way.
         classes: How many there are.
         augmentation: Its `mixup`, `cutmix` and two probabilities are used.
 
     Returns:
-        (images uint8, labels float32 `(batch, classes)`, each row summing to 1).
+        (images uint8, labels float32 `(batch, classes)`, each row summing to 1; others
+        in their own shape).
     """
     whether, which, share_seed, place_seed = tf.unstack(tf.random.split(seed, 4))
-    one_hot = tf.one_hot(labels, classes)
+    one_hot = labels if labels.dtype.is_floating else tf.one_hot(labels, classes)
     cuts = _takes_cutmix(which, augmentation)
     share = tf.where(
         cuts,

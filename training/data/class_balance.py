@@ -23,7 +23,11 @@ def counts(examples: Examples, classes: int) -> np.ndarray | None:
         classes: How many classes there are.
     """
     labels = getattr(examples, "labels", None)
-    return None if labels is None else np.bincount(labels, minlength=classes)
+    if labels is None:
+        return None
+    if labels.ndim == 2:
+        return labels.sum(axis=0).astype(int)
+    return np.bincount(labels, minlength=classes)
 
 
 def notices(source: Source) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ def load(
     preprocessing: Preprocessing | None = None,
     data_dir: str | None = None,
     split: str = "validation",
+    target: str = "label",
 ) -> Source:
     """Finds the data, checks all of it, and splits it where it is not split.
 
@@ -47,6 +48,8 @@ def load(
         split: Which examples are `validation`, "validation", "train", "test" or
             "all". With the last two `training` is the same examples: the data need no
             part to train on.
+        target: What an image is labeled with: a class ("label"), several "labels" or a
+            "number". The last two are for "files:" alone.
 
     Raises:
         DataError: The data cannot be used; says all that is wrong.
@@ -54,9 +57,14 @@ def load(
     check_share(validation_share)
     kind, rest = forms.parse(spec)
     whole = split if split in ("test", "all") else None
-    options = _Options(validation_share, seed, skip_bad_images, data_dir, whole)
+    options = _Options(validation_share, seed, skip_bad_images, data_dir, whole, target)
     if (other := forms.for_other_tasks(kind, rest)) is not None:
         raise DataError(f"{other}. Classifying images takes {forms.FORMS}.")
+    if target != "label" and kind != "files":
+        raise DataError(
+            f"target={target} takes files:LIST.csv, and not {spec!r}. "
+            f"{forms.proposal(spec)}".strip()
+        )
     loader = _KINDS.get(kind)
     is_path = (
         ":" not in spec and Path(spec).expanduser().exists() and not tfds.is_known(spec)
@@ -119,6 +127,7 @@ class _Options:
     skip_bad_images: bool
     data_dir: str | None
     whole: str | None
+    target: str
 
 
 def _load_digits(_: str, options: _Options) -> Source:
@@ -173,6 +182,7 @@ def _load_list(path: str, options: _Options) -> Source:
         skip_bad_images=options.skip_bad_images,
         cache=cache_home(),
         whole=options.whole,
+        target=options.target,
     )
     return _of_files(path, found)
 

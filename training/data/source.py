@@ -119,7 +119,8 @@ class Source:
 
         Returns:
             (images uint8 `(batch, size, size, 3)`, labels). Labels are int32
-            `(batch,)`; where `augment.mixes`, float32 `(batch, classes)`.
+            `(batch,)`; where `augment.mixes` or an image has several, float32
+            `(batch, classes)`. Numbers are float32 `(batch,)`.
 
         Raises:
             DataError: The batch cannot be shared evenly, or images are to be shifted
@@ -180,7 +181,8 @@ class Source:
             numbers: Places in the order of `evaluation`, rising.
 
         Returns:
-            (images uint8 `(n, size, size, 3)`, labels int32 `(n,)`).
+            (images uint8 `(n, size, size, 3)`, labels int32 `(n,)`; where an image
+            has several, float32 0 and 1 `(n, classes)`; numbers float32 `(n,)`).
         """
         import tensorflow as tf
 
@@ -200,4 +202,4 @@ class Source:
             )
         )
         images, labels = zip(*rows.as_numpy_iterator(), strict=True)
-        return np.stack(images), np.array(labels, np.int32)
+        return np.stack(images), np.array(labels)

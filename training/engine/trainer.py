@@ -73,7 +73,7 @@ def prepare(
     from .tensorflow_backend import TensorFlowBackend
 
     backend = TensorFlowBackend(strategy, cluster)
-    return begin(recipe, task or tasks.TASKS[recipe.task], source, workdir, backend)
+    return begin(recipe, task or tasks.find_task(recipe), source, workdir, backend)
 
 
 def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:

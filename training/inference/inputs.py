@@ -68,7 +68,8 @@ def list_images(named: Iterable[str]) -> list[str]:
         if _ADDRESS.match(name):
             found.append(name)
         elif name.startswith(_TABLE):
-            listed = checked(image_lists.read, name.removeprefix(_TABLE))
+            place = name.removeprefix(_TABLE)
+            listed = checked(image_lists.read, place, target=None)
             found += [str(image.path) for image in listed.images]
         elif path.is_dir():
             found += _in_folder(path)

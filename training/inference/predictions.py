@@ -19,15 +19,20 @@ class Answer:
         image: What it was named.
         best: Class names and probabilities, the likeliest first.
         problem: Why nothing was said; empty where something was.
+        labels: Those that apply, of a model with thresholds of labels; None of others.
     """
 
     image: str
     best: Sequence[tuple[str, float]]
     problem: str = ""
+    labels: Sequence[str] | None = None
 
 
 def as_table(answers: Sequence[Answer]) -> str:
-    """Returns a few lines an image, with bars; problems are left out."""
+    """Returns a few lines an image, with bars; problems are left out.
+
+    Labels above their thresholds are marked.
+    """
     lines = []
     for answer in answers:
         if answer.problem:
@@ -36,7 +41,8 @@ def as_table(answers: Sequence[Answer]) -> str:
         width = max(len(name) for name, _ in answer.best)
         for name, share in answer.best:
             bar = "━" * round(_BAR_WIDTH * share)
-            lines.append(f"  {name:<{width}}  {share:7.2%}  {bar}".rstrip())
+            mark = " ✓" if name in (answer.labels or ()) else ""
+            lines.append(f"  {name:<{width}}  {share:7.2%}  {bar}{mark}".rstrip())
     return "\n".join(lines)
 
 
@@ -46,12 +52,17 @@ def as_csv(answers: Sequence[Answer]) -> str:
     head = ["picture"]
     for rank in range(1, ranks + 1):
         head += [f"class_{rank}", f"probability_{rank}"]
+    has_labels = any(answer.labels is not None for answer in answers)
+    if has_labels:
+        head.append("labels")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*head, "problem"])
     for answer in answers:
         cells = [cell for name, share in answer.best for cell in (name, f"{share:.6g}")]
         cells += [""] * (2 * ranks - len(cells))
+        if has_labels:
+            cells.append(";".join(answer.labels or ()))
         writer.writerow([answer.image, *cells, answer.problem])
     return text.getvalue().rstrip("\n")
 
@@ -64,6 +75,7 @@ def as_json(answers: Sequence[Answer]) -> str:
             "answers": [
                 {"class": name, "probability": share} for name, share in answer.best
             ],
+            **({} if answer.labels is None else {"labels": list(answer.labels)}),
             "problem": answer.problem or None,
         }
         for answer in answers

@@ -35,6 +35,7 @@ _NOT_HERE = (
     "weights",
     "frozen_epochs",
     "accumulation_steps",
+    "target",
     "loss",
     "evaluation_crop",
     "steps_per_call",

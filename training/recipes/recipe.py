@@ -12,13 +12,12 @@ from keras_convnext.layer_decay import ASSIGNMENTS
 from .augmentation import Augmentation
 from .box_augmentation import BoxAugmentation
 from .mask_augmentation import MaskAugmentation
+from .targets import LOSSES, LOSSES_OF
 
 NO_AUGMENTATION = Augmentation()
 NO_MASK_AUGMENTATION = MaskAugmentation()
 NO_BOX_AUGMENTATION = BoxAugmentation()
 KEPT = ("last", "best")
-# Those of `objective`, which needs TensorFlow; a recipe does not.
-LOSSES = ("softmax", "sigmoid")
 # Those of `tasks`.
 KINDS = ("classification", "segmentation", "detection")
 DETECTORS = ("mask_rcnn", "cascade_mask_rcnn")
@@ -72,8 +71,12 @@ class Recipe:
         clip_norm: Largest norm of all gradients together, after they are summed
             over the devices; None for no limit.
         label_smoothing: Share of the target spread over all classes.
+        target: What an image is labeled with: "label" for one class, "labels" for
+            several or none, which lists have (`--data=files:LIST.csv`).
         loss: "softmax" for cross-entropy, "sigmoid" for binary cross-entropy of each
-            class on its own, averaged over the classes. Source: arXiv:2110.00476.
+            class on its own, averaged over the classes. Source: arXiv:2110.00476. With
+            several labels "sigmoid", "focal" (arXiv:1708.02002) or "asymmetric"
+            (arXiv:2009.14119).
         target_threshold: With "sigmoid", targets above it become 1 and others 0;
             None leaves them soft.
         ema_decay: Decay of the moving average of the weights, which is then what is
@@ -134,6 +137,7 @@ class Recipe:
     accumulation_steps: int = 1
     clip_norm: float | None = None
     label_smoothing: float = 0.1
+    target: str = "label"
     loss: str = "softmax"
     target_threshold: float | None = None
     ema_decay: float | None = None
@@ -261,7 +265,18 @@ _LIMITS = {
         f"one of {', '.join(DETECTORS)}",
     ),
     "loss_over": (lambda _, value: value in PIXELS, f"one of {', '.join(PIXELS)}"),
-    "loss": (lambda _, value: value in LOSSES, f"one of {', '.join(LOSSES)}"),
+    "target": (
+        lambda _, value: value in LOSSES_OF,
+        f"one of {', '.join(LOSSES_OF)}",
+    ),
+    "loss": (
+        lambda recipe, value: value in LOSSES_OF.get(recipe.target, LOSSES),
+        "one of "
+        + "; ".join(
+            f"{', '.join(losses)} with target={target}"
+            for target, losses in LOSSES_OF.items()
+        ),
+    ),
     "target_threshold": (
         lambda recipe, value: (
             value is None or (0 <= value < 1 and recipe.loss == "sigmoid")
@@ -289,6 +304,7 @@ _OF_ONE_TASK = {
     "classification": (
         "augmentation",
         "label_smoothing",
+        "target",
         "loss",
         "head_init_scale",
         "evaluation_crop",

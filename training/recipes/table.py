@@ -13,6 +13,7 @@ from .coco import COCO_RECIPES
 from .mask_augmentation import MaskAugmentation
 from .papers import PAPER_RECIPES
 from .recipe import Recipe
+from .targets import fit_to_target
 
 __all__ = ["RECIPES", "Recipe", "resolve"]
 
@@ -146,9 +147,9 @@ def resolve(name: str, changes: Sequence[str] = ()) -> Recipe:
             f"there is no recipe called {name!r}; the closest are "
             f"{', '.join(closest)}; --recipe=help of the train command lists all"
         )
-    shorter = fit_to_epochs(RECIPES[name], changes)
+    fitting = [*fit_to_epochs(RECIPES[name], changes), *fit_to_target(changes)]
     return overrides.apply_overrides(
-        RECIPES[name], [*shorter, *changes], fixed=("name",)
+        RECIPES[name], [*fitting, *changes], fixed=("name",)
     )
 
 

@@ -104,8 +104,23 @@ def sheet(source: Source, recipe: Recipe, count: int, draws: int) -> bytes:
         else [_mixture(targets[row], source.classes) for _, targets in drawn]
         for row in range(few.count)
     ]
-    names = [source.classes[label] for label in labels]
+    names = [name_target(label, source.classes) for label in labels]
     return draw_grid(np.stack(columns, axis=1), names, captions)
+
+
+def name_target(target: Any, classes: Sequence[str]) -> str:
+    """Returns what an image is labeled with: a class, labels, or a number.
+
+    Args:
+        target: A class number; 0 and 1 of each label, `(labels,)`; or a number.
+        classes: Their names; none of numbers.
+    """
+    if np.ndim(target):
+        return (
+            ", ".join(classes[int(i)] for i in np.flatnonzero(target > 0.5))
+            or "no label"
+        )
+    return classes[target] if classes else f"{target:g}"
 
 
 def in_words(augmentation: Augmentation | MaskAugmentation | BoxAugmentation) -> str:
@@ -161,7 +176,9 @@ def legend(
 
 
 def _mixture(target: np.ndarray, classes: Sequence[str]) -> str:
-    """Returns the classes of a mixed image and what each has of it."""
+    """Returns the classes of a mixed image and what each has of it; or its number."""
+    if not np.ndim(target):
+        return f"{target:.3g}"
     order = np.argsort(-target, kind="stable")[:2]
     return "\n".join(
         f"{target[number]:.0%} {plots.shorten(classes[number], 14)}"

@@ -1,7 +1,9 @@
 """The kinds of work that a run may train for; a recipe names its own."""
 
+from ..recipes.recipe import Recipe
 from .classification import CLASSIFICATION
 from .detection import DETECTION
+from .multi_label import MULTI_LABEL
 from .segmentation import SEGMENTATION
 from .task import Task
 
@@ -9,4 +11,24 @@ TASKS: dict[str, Task] = {
     task.name: task for task in (CLASSIFICATION, SEGMENTATION, DETECTION)
 }
 
-__all__ = ["CLASSIFICATION", "DETECTION", "SEGMENTATION", "TASKS", "Task"]
+# What a classifier's recipe says of its images' labels.
+TARGETS: dict[str, Task] = {"label": CLASSIFICATION, "labels": MULTI_LABEL}
+
+
+def find_task(recipe: Recipe) -> Task:
+    """Returns what a recipe trains for."""
+    if recipe.task == CLASSIFICATION.name:
+        return TARGETS[recipe.target]
+    return TASKS[recipe.task]
+
+
+__all__ = [
+    "CLASSIFICATION",
+    "DETECTION",
+    "MULTI_LABEL",
+    "SEGMENTATION",
+    "TARGETS",
+    "TASKS",
+    "Task",
+    "find_task",
+]

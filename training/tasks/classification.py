@@ -44,6 +44,7 @@ def load(data: str, recipe: Recipe, skip_bad_images: bool) -> Source:
         validation_share=recipe.validation_share,
         seed=recipe.seed,
         skip_bad_images=skip_bad_images,
+        target=recipe.target,
     )
 
 
@@ -88,12 +89,26 @@ def build_inference_model(
         trained: A model of `build_training_model`, whose weights it gets.
         source: The run's.
     """
+    return make_inference_model(recipe, trained, source, "softmax")
+
+
+def make_inference_model(
+    recipe: Recipe, trained: keras.Model, source: Source, activation: str | None
+) -> keras.Model:
+    """Builds a model for inference with any activation of its outputs.
+
+    Args:
+        recipe: The run's.
+        trained: A model of `build_training_model`, whose weights it gets.
+        source: The run's.
+        activation: What its outputs are made by.
+    """
     model = _build(
         recipe,
         trained.output_shape[-1],
         source,
         weights=None,
-        classifier_activation="softmax",
+        classifier_activation=activation,
         dtype="float32",
     )
     model.set_weights(trained.get_weights())

@@ -40,6 +40,11 @@ class Workdir:
         return self.path / "preprocessing.json"
 
     @property
+    def thresholds(self) -> Path:
+        """Above which probability each label applies, where images have several."""
+        return self.path / "thresholds.json"
+
+    @property
     def history(self) -> Path:
         """A row for each epoch."""
         return self.path / "history.csv"

@@ -160,8 +160,13 @@ def test_test_images_validate_where_none_are_for_it_and_train_alone_is_divided(
 def test_missing_columns_are_named_with_those_there_are(folder: Path):
     file = write(folder / "list.csv", "photo,species", "images/a0.png,ant")
     assert refusal(file) == (
-        f"{file} has no column path (or file, file_name, image) and no column label; "
-        "it has 'photo', 'species'. The first line names the columns."
+        f"{file} has no column path (or file, file_name, image); it has 'photo', "
+        "'species'. The first line names the columns."
+    )
+    file = write(folder / "list.csv", "path,species", "images/a0.png,ant")
+    assert refusal(file) == (
+        f"{file} has no column label; it has 'path', 'species'. The first line names "
+        "the columns; a column of 0 and 1 for each label is for --set target=labels."
     )
     # Without a header the first image is taken for it.
     file = write(folder / "list.csv", *paired())

@@ -1,5 +1,6 @@
 """Targets and losses, against their formulas."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -58,6 +59,36 @@ def test_the_sigmoid_losses_slope_is_written_down():
     # (sigmoid - target) / classes, which stays finite far out.
     expected = (1 / (1 + np.exp(-LOGITS.astype(np.float64))) - TARGETS) / 3
     np.testing.assert_allclose(tape.gradient(losses, logits), expected, atol=1e-7)
+
+
+def test_the_focal_loss_is_keras_own():
+    # float32's own rounding; Keras clips probabilities at 1e-7, so no logits far out.
+    logits = tf.constant([[2.0, -1.0, 0.0], [0.5, 4.0, -5.0]])
+    expected = keras.losses.binary_focal_crossentropy(
+        TARGETS, logits, apply_class_balancing=True, from_logits=True
+    )
+    found = objective.LOSSES["focal"](tf.constant(TARGETS), logits)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_asymmetric_loss_is_its_papers():
+    logits = LOGITS.astype(np.float64)
+    share = 1 / (1 + np.exp(-logits))
+    shifted = np.maximum(share - 0.05, 0)
+    negative = (1 - TARGETS) * shifted**4 * np.log(1 - shifted)
+    expected = -(TARGETS * -np.logaddexp(0, -logits) + negative).mean(axis=1)
+    found = objective.LOSSES["asymmetric"](tf.constant(TARGETS), tf.constant(LOGITS))
+    # float32 loses digits in 1 - shifted, where a probability is near 1.
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["focal", "asymmetric"])
+def test_the_losses_of_labels_have_finite_slopes_far_out(name):
+    logits = tf.constant([[80.0, -80.0, 80.0, -80.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = objective.LOSSES[name](tf.constant([[1.0, 0.0, 0.0, 1.0]]), logits)
+    assert np.isfinite(tape.gradient(loss, logits)).all()
 
 
 @pytest.mark.parametrize("name", objective.LOSSES)
