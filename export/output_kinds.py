@@ -55,6 +55,7 @@ class OutputKind:
         verify: Runs a file and compares it with Keras.
         presentation: How that is shown.
         formats: That its models can be written in.
+        one_size: Those of them whose files take images of one size alone.
         of_numbers: What each output of a file is, by its name, where classes are
             told by their numbers.
         not_in_files: What its files cannot be, a precision or "any_size", and why.
@@ -69,7 +70,8 @@ class OutputKind:
     difference: Callable[[Source, Any], tuple[float, str]]
     verify: Callable[[Path, Precision, Any], Result]
     presentation: Presentation
-    formats: tuple[str, ...] = USUAL
+    formats: tuple[str, ...]
+    one_size: tuple[str, ...] = ()
     of_numbers: Mapping[str, str] = field(default_factory=dict)
     not_in_files: Mapping[str, str] = field(default_factory=dict)
 
@@ -174,6 +176,10 @@ _OF_PIXELS = OutputKind(
     difference=_pixel_difference,
     verify=label_map_parity.verify,
     presentation=LABEL_MAPS,
+    formats=tuple(FORMATS),
+    # OpenVINO lacks an operator that pooling to a grid of an open size needs, and
+    # ONNX's answers are wrong there.
+    one_size=("openvino", "onnx"),
     of_numbers={"classes": "The class of each pixel"},
 )
 _ROUNDED_BOXES = (
@@ -190,6 +196,9 @@ _OF_OBJECTS = OutputKind(
     difference=_object_difference,
     verify=object_parity.verify,
     presentation=OBJECTS,
+    # OpenVINO reads no loop of a TFLite file, and suppression is one; ONNX's has scores
+    # that are no numbers after the last object.
+    formats=USUAL,
     of_numbers={
         "boxes": "y0, x0, y1, x1 in pixels of the square; divided by its side and "
         "multiplied by the image's longer side they are pixels of the image",

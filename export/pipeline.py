@@ -90,6 +90,11 @@ def refuse_impossible(
                 f"{OUTPUT_WORDS[source.meaning.kind].lower()}: it can be written as "
                 f"{', '.join(kind.formats)}"
             )
+        if any_size and name in kind.one_size:
+            raise UsageError(
+                f"--any_size is not for --format={name} of {source.name}, whose "
+                "pooling is laid out for one size there; --format=tflite takes any"
+            )
     for name, reason in kind.not_in_files.items():
         if name in precisions or (any_size and name == "any_size"):
             flag = "--any_size" if name == "any_size" else f"--precision={name}"

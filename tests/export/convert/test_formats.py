@@ -1,10 +1,12 @@
 """What is asked of formats is checked before any work, without their packages."""
 
 import importlib.util
+from types import SimpleNamespace
 
 import pytest
 
 from export import main as command
+from export import pipeline
 from export.convert.formats import FORMATS, USUAL, in_files, refuse_unwritable
 from export.convert.precisions import PRECISIONS
 from keras_convnext._messages import UsageError
@@ -75,6 +77,34 @@ def test_a_missing_package_is_told_with_the_command_that_brings_it(installed, pa
     assert str(refused.value) == expected
     # The others do without it.
     refuse_unwritable([*USUAL, *({"openvino", "onnx"} - {name})], ["float32"])
+
+
+def source(kind):
+    return SimpleNamespace(name="m.keras", meaning=SimpleNamespace(kind=kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "any_size", "words"),
+    [
+        ("objects", "openvino", False, "can be written as saved_model, tflite"),
+        ("objects", "onnx", False, "boxes, classes and scores of objects"),
+        ("objects", "tflite", True, "--any_size is not for m.keras"),
+        ("label_map", "openvino", True, "--any_size is not for --format=openvino"),
+        ("label_map", "onnx", True, "--format=tflite takes any"),
+    ],
+)
+def test_what_a_kind_of_model_cannot_be_written_as_is_refused_in_a_line(
+    kind, name, any_size, words
+):
+    with pytest.raises(UsageError) as refused:
+        pipeline.refuse_impossible(source(kind), [name], ["float32"], any_size)
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid", "features", "label_map"])
+def test_other_kinds_have_every_format(kind):
+    pipeline.refuse_impossible(source(kind), in_files([*FORMATS]), ["int8"], False)
 
 
 def test_the_command_ends_before_any_work(installed, workdir, tmp_path, capsys):
