@@ -34,8 +34,9 @@ PARITY_TESTS = tests/keras_convnext/test_parity_live.py \
     tests/keras_convnext/weights/test_timm_live.py \
     tests/keras_convnext/weights/test_writers_live.py \
     tests/keras_convnext/weights/test_writers_of_meta_live.py
-INTEROP_TESTS = $(addprefix tests/export/verify/, test_other_runtimes.py test_c_api.py \
-    test_openvino_and_onnx.py test_label_maps_elsewhere.py)
+INTEROP_TESTS = tests/export/verify/test_other_runtimes.py tests/export/verify/test_c_api.py \
+    tests/export/verify/test_openvino_and_onnx.py \
+    tests/export/verify/test_label_maps_elsewhere.py
 DEMO = runs/demo
 INSTALLED = $(VENV)/installed
 DEMO_INSTALLED = $(VENV)/installed-demo

@@ -1,8 +1,7 @@
 """Writes OpenVINO's files: a model as XML, and its weights beside it.
 
-They are made from the float32 TFLite file, whose operators are fewer and larger than
-those of other roads: OpenVINO computes it faster than ONNX
-(docs/reference/measurements.md).
+They are made from the float32 TFLite file, which there is a converter for already;
+OpenVINO computes it as fast as our ONNX file (docs/reference/measurements.md).
 """
 
 from __future__ import annotations
