@@ -98,6 +98,7 @@ CONSOLE_SCRIPTS = {
     "keras-convnext-train": "training.main",
     "keras-convnext-evaluate": "training.evaluate_main",
     "keras-convnext-predict": "training.predict_main",
+    "keras-convnext-calibrate": "training.calibrate_main",
     "keras-convnext-embed": "training.embed_main",
     "keras-convnext-explain": "training.explain_main",
     "keras-convnext-preview": "training.preview_main",

@@ -9,6 +9,7 @@ INSTALLED = {
     "training.main": "keras-convnext-train",
     "training.evaluate_main": "keras-convnext-evaluate",
     "training.predict_main": "keras-convnext-predict",
+    "training.calibrate_main": "keras-convnext-calibrate",
     "training.embed_main": "keras-convnext-embed",
     "training.explain_main": "keras-convnext-explain",
     "training.preview_main": "keras-convnext-preview",

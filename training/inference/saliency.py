@@ -14,21 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_convnext.folding._flattening import Call, flatten_with_calls
+from keras_convnext.folding._flattening import Call
+
+from . import classifier_head
 
 _SIDE = 4
-# What may stand between the classifier and the model's output, by class name.
-_AFTER_CLASSIFIER = {
-    "Activation",
-    "Cast",
-    "Identity",
-    "LogSoftmax",
-    "Reshape",
-    "Sigmoid",
-    "Softmax",
-}
-_ACTIVATIONS = ("linear", "log_softmax", "sigmoid", "softmax")
-
 Explain = Callable[[Any, Sequence[int] | None], tuple[np.ndarray, np.ndarray]]
 
 
@@ -110,36 +100,11 @@ def _up_to_the_classifier(
     model: keras.Model, layer: str | None
 ) -> tuple[keras.Model, keras.layers.Dense]:
     """Returns a model of the map and the features, and what weighs the features."""
-    flat, calls = flatten_with_calls(model)
-    if len(flat.outputs) > 1:
-        raise ValueError(
-            f"{model.name!r} has {len(flat.outputs)} outputs; explain wants "
-            "the classes alone."
-        )
+    flat, calls, last = classifier_head.find(model, "explain")
     if not keras.backend.is_float_dtype(flat.inputs[0].dtype):
         raise ValueError(
             f"{model.name!r} takes {flat.inputs[0].dtype} images, which have no "
             "gradients; explain wants one on keras.Input(shape), which is float32."
-        )
-    makers = {id(tensor): call for call in calls for tensor in call.outputs}
-    last = makers.get(id(flat.outputs[0]))
-    while last is not None and type(last.layer).__name__ in _AFTER_CLASSIFIER:
-        last = makers.get(id(last.inputs[0]))
-    kind = None if last is None else type(last.layer).__name__
-    if last is None or not isinstance(last.layer, keras.layers.Dense):
-        raise ValueError(
-            "explain wants a classifier whose last layer is Dense; that of "
-            f"{model.name!r} is {kind}."
-        )
-    if last.layer.activation.__name__ not in _ACTIVATIONS:
-        raise ValueError(
-            "explain wants a classifier whose last Dense layer gives logits; that of "
-            f"{model.name!r} ends in {last.layer.activation.__name__}."
-        )
-    if getattr(last.layer, "quantization_mode", None):
-        raise ValueError(
-            f"The classifier of {model.name!r} is quantized, which has no gradients; "
-            "explain the model that it was made of."
         )
     maps = _choose_map(model.name, calls, layer)
     network = keras.Model(flat.inputs, [maps, last.inputs[0]])

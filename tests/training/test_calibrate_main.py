@@ -1,0 +1,131 @@
+"""A temperature in the classifier's own weights: in a file that needs nothing else."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_convnext
+from export import main as export_main
+from training import calibrate_main
+
+SIDE_PX = 32
+CLASSES = ("dark", "light")
+# Of the validation images of each class, those that lie in the other's folder.
+COUNT, WRONG = 20, 4
+
+
+def _shade(rng, number):
+    coarse = rng.integers(0, 100, (8, 8, 3)) + 120 * number
+    return Image.fromarray(coarse.astype(np.uint8)).resize((SIDE_PX, SIDE_PX))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Dark and light noise; a fifth of the validation images has the wrong label."""
+    root = tmp_path_factory.mktemp("shades")
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 2), ("val", COUNT)):
+        for number, name in enumerate(CLASSES):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                shown = number ^ (part == "val" and index < WRONG)
+                _shade(rng, shown).save(folder / f"{index}.png")
+    return root
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A network that tells dark from light and is much too sure; light comes first."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    made = keras_convnext.create(
+        "test_convnext2", input_shape=(SIDE_PX, SIDE_PX, 3), classes=2, seed=1
+    )
+    rng = np.random.default_rng(5)
+    seen = [np.stack([_shade(rng, number) for _ in range(8)]) for number in (0, 1)]
+    network = keras_convnext.create(
+        "test_convnext2",
+        input_shape=(SIDE_PX, SIDE_PX, 3),
+        include_top=False,
+        pooling="avg",
+        seed=1,
+    )
+    dark, light = (network.predict(images, verbose=0).mean(axis=0) for images in seen)
+    head = made.get_layer("head_dense")
+    direction = (light - dark) / np.sum((light - dark) ** 2)
+    # 12 apart: a classifier that is always sure, and wrong each fifth time.
+    head.kernel.assign(np.stack([6 * direction, -6 * direction], axis=1))
+    middle = 6 * direction @ (light + dark) / 2
+    head.bias.assign([-middle, middle])
+    made.save(folder / "model.keras")
+    (folder / "labels.txt").write_text("light\ndark\n")
+    (folder / "preprocessing.json").write_text(
+        json.dumps({"size_px": SIDE_PX, "crop_fraction": 1.0, "crop_mode": "squash"})
+    )
+    return folder / "model.keras"
+
+
+def _calibrate(model, data, out):
+    flags = [f"--model={model}", f"--data=folder:{data}", f"--out={out}"]
+    return calibrate_main.main(["calibrate", *flags])
+
+
+def _images(data):
+    return [str(path) for path in sorted((data / "val").rglob("*.png"))]
+
+
+def test_every_export_of_the_file_is_as_sure_as_it_is_right(
+    model, data, tmp_path, capsys
+):
+    (tmp_path / "new").mkdir()
+    out = tmp_path / "new" / "calibrated.keras"
+    before = [dict(each) for each in keras_convnext.load(model)(_images(data))]
+    assert _calibrate(model, data, out) == 0
+    said = capsys.readouterr().out
+    value = float(said.partition("temperature ")[2].partition(",")[0])
+    assert 2 < value < 8
+    assert "80.00% before and after" in said
+    after = [dict(each) for each in keras_convnext.load(out)(_images(data))]
+    for one, other in zip(before, after, strict=True):
+        logit = np.log(one["light"] / one["dark"]) / value
+        # The temperature is printed to four places; probabilities are float32.
+        assert other["light"] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-4)
+    flags = [f"--model={out}", "--format=tflite", f"--images=folder:{data}"]
+    assert export_main.main(["export", *flags, f"--out={tmp_path / 'export'}"]) == 0
+    exported = keras_convnext.load(tmp_path / "export")
+    for one, other in zip(exported(_images(data)), after, strict=True):
+        assert dict(one) == pytest.approx(other, abs=1e-5)
+
+
+def test_files_of_another_model_are_not_mixed_up(model, data, tmp_path, capsys):
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    assert _calibrate(model, data, tmp_path / "calibrated.keras") == 2
+    assert "labels.txt is of another model" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.keras*"))
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [("a.tflite", "must be a .keras file"), ("nowhere/a.keras", "does not exist")],
+)
+def test_mistakes_are_told_in_a_line(out, words, model, data, tmp_path, capsys):
+    assert _calibrate(model, data, tmp_path / out) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert words in line
+
+
+def test_no_mistake_to_fit_by(model, data, tmp_path, capsys):
+    for number, name in enumerate(CLASSES):
+        for part in ("train", "val"):
+            folder = tmp_path / "clean" / part / name
+            folder.mkdir(parents=True)
+            rng = np.random.default_rng(number)
+            for index in range(4):
+                _shade(rng, number).save(folder / f"{part}{index}.png")
+    out = model.with_name("calibrated.keras")
+    assert _calibrate(model, tmp_path / "clean", out) == 2
+    assert "are classified right" in capsys.readouterr().err
+    assert not out.exists()

@@ -1,0 +1,201 @@
+"""`python -m training.calibrate_main`: probabilities as sure as they are right."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_convnext import _cli, _files
+from keras_convnext._messages import UsageError, checked, note, say
+
+from .data import run_split
+
+if TYPE_CHECKING:
+    from .data.source import Source
+    from .evaluation.temperature import Halves
+
+COMMAND = "calibrate"
+SUMMARY = """Fits a temperature on validation images and folds it into the classifier.
+
+  python -m training.calibrate_main --model=runs/demo --out=calibrated.keras
+
+Classes keep their order; probabilities become right as often as they are sure.
+The result is an ordinary .keras file, with labels and preprocessing beside it."""
+
+
+def options() -> _cli.FlagValues:
+    """Returns the command's flags."""
+    flags = _cli.Flags()
+    flags.model("logits, probabilities or sigmoid")
+    flags.data(" [the run's]")
+    flags.text("out", None, "a .keras file")
+    flags.integer("batch", 64, "images at a time", 1)
+    flags.number(
+        "validation_share",
+        None,
+        "fraction, if the data has no split [the run's, or 0.2]",
+        most=1.0,
+    )
+    flags.integer("seed", None, "of that split [the run's, or 0]", least=None)
+    flags.skip_bad_images()
+    return flags.values
+
+
+def _calibrate(chosen: _cli.FlagValues) -> int:
+    out = Path(chosen.out).expanduser()
+    if out.suffix != ".keras":
+        raise UsageError(f"--out={chosen.out} must be a .keras file")
+    if not out.parent.is_dir():
+        raise UsageError(
+            f"--out={chosen.out}: the folder {out.parent} "
+            f"{_files.why_no_folder(out.parent)}"
+        )
+    run = run_split.read(chosen.model)
+    spec: str = chosen.data or (run.data if run else "")
+    if not spec:
+        _cli.require(chosen, ("data",))
+    choice = run_split.choose("validation", chosen.validation_share, chosen.seed, run)
+    _cli.import_tensorflow()
+    from . import data
+    from .data import stream_flaws
+    from .evaluation import temperature
+    from .inference import models
+
+    with stream_flaws.count_flawed_images(spec):
+        model = models.open_classifier(chosen, COMMAND)
+        if model.model is None:
+            raise UsageError(
+                f"--model={chosen.model} is an exported file: name the .keras file "
+                "that it was made of, and export the result"
+            )
+        if not model.is_exclusive:
+            raise UsageError(
+                f"--model={chosen.model} gives each label a probability by itself: "
+                "calibrate is for models whose images have one class each"
+            )
+        forward = checked(_make_forward, model.model)
+        source: Source = run_split.load(
+            data.load, spec, choice, model.preprocessing, chosen.skip_bad_images
+        )
+        for line in (*source.notices, *run_split.words(choice, source, spec)):
+            say(line)
+        logits, labels = _answers(forward, model, source, chosen.batch)
+    try:
+        found = temperature.fit(logits, labels)
+    except ValueError as error:
+        raise UsageError(f"--data={spec}: {error}") from error
+    with _cli.writes_file("out", chosen.out):
+        _write(model, found, out)
+    _note_meaning(model, chosen.out)
+    say(f"temperature {found:.4f}, fitted on {len(labels):,} images, in {chosen.out}")
+    _say_halves(temperature.compare_halves(logits, labels))
+    return 0
+
+
+def _make_forward(model: Any) -> Any:
+    """Returns a function from images to features `(images, channels)` and logits.
+
+    Raises:
+        ValueError: The model does not end in a dense layer.
+    """
+    import keras
+
+    from keras_convnext.inference.classifier import compile_forward
+
+    from .inference import classifier_head
+
+    flat, _, last = classifier_head.find(model, COMMAND)
+    kernel, bias = last.layer.kernel, last.layer.bias
+
+    def finish(features: Any) -> Any:
+        logits = keras.ops.cast(features, "float32") @ keras.ops.cast(kernel, "float32")
+        return logits if bias is None else logits + keras.ops.cast(bias, "float32")
+
+    return compile_forward(keras.Model(flat.inputs, last.inputs[0]), finish)
+
+
+def _answers(
+    forward: Any, model: Any, source: Source, batch: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns logits of two classes or more, and the model's numbers of the classes."""
+    missing = [name for name in source.classes if name not in model.labels]
+    if missing:
+        raise UsageError(
+            f"the data's classes {', '.join(missing[:5])} are not among the model's "
+            f"{len(model.labels)}"
+        )
+    order = np.array([model.labels.index(name) for name in source.classes])
+    rows = []
+    for images, labels, weights in source.validation_batches(batch):
+        real = weights.numpy() > 0
+        rows.append((forward(images.numpy()[real]), order[labels.numpy()[real]]))
+    logits, labels = (np.concatenate(column) for column in zip(*rows, strict=True))
+    if logits.shape[1] == 1:  # Of the second of two classes.
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+    return logits, labels
+
+
+def _write(model: Any, temperature: float, out: Path) -> None:
+    """Writes the model with a classifier divided by the temperature.
+
+    Raises:
+        UsageError: Files of another model lie there.
+    """
+    from keras_convnext.inference.sidecars import LABELS, PREPROCESSING
+
+    from .inference import classifier_head
+
+    beside = {
+        LABELS: "\n".join(model.labels) + "\n",
+        PREPROCESSING: json.dumps(dataclasses.asdict(model.preprocessing), indent=2)
+        + "\n",
+    }
+    *_, last = classifier_head.find(model.model, COMMAND)
+    for variable in last.layer.weights:
+        variable.assign(variable / temperature)
+    is_beside = out.parent.resolve() == Path(model.name).parent.resolve()
+    if model.kind == "checkpoint" or not is_beside:
+        for name, text in beside.items():
+            file = out.parent / name
+            if file.exists() and file.read_text(encoding="utf-8") != text:
+                raise UsageError(
+                    f"--out={out}: {file} is of another model; choose an empty folder"
+                )
+            _files.write_text(file, text)
+    with _files.replacing(out) as file:
+        model.model.save(file)
+
+
+def _note_meaning(model: Any, out: str) -> None:
+    """Tells what later commands must be told: the loss is not in the new file."""
+    from keras_convnext.inference.outputs import find_output_meaning
+
+    try:
+        find_output_meaning(model.model)
+    except ValueError:
+        note(COMMAND, f"name {out} with --output=logits, for its graph does not tell")
+
+
+def _say_halves(halves: Halves | None) -> None:
+    if halves is None:
+        note(COMMAND, "too few mistakes to try a half's temperature on the other half")
+        return
+    before, after = halves.before, halves.after
+    say("on images that the temperature was not fitted on (by halves):")
+    say(f"  cross-entropy      {before.loss:8.4f} before, {after.loss:8.4f} after")
+    errors = before.calibration_error(), after.calibration_error()
+    say(f"  calibration error  {errors[0]:8.2%} before, {errors[1]:8.2%} after")
+    say(f"  top-1 accuracy     {before.top1:8.2%} before and after")
+
+
+command = _cli.Command(COMMAND, SUMMARY, options, _calibrate, required=("model", "out"))
+main = command.main
+run = command.run
+
+
+if __name__ == "__main__":
+    run()
