@@ -16,6 +16,7 @@ from training.recipes.augmentation import Augmentation  # noqa: E402
 from training.recipes.expected import expect  # noqa: E402
 from training.recipes.listing import format_accuracy, format_time  # noqa: E402
 from training.recipes.papers import PAPER_RECIPES  # noqa: E402
+from training.recipes.recipe import KINDS  # noqa: E402
 from training.recipes.table import RECIPES, Recipe  # noqa: E402
 
 PAGE = ROOT / "docs" / "recipes.md"
@@ -89,6 +90,19 @@ DETECTION: dict[str, Callable[[Recipe], object]] = {
     "mask AP": lambda r: _ap(expect(r).mask_ap),
     "measured by": lambda r: expect(r).source,
 }
+PRETRAINING: dict[str, Callable[[Recipe], object]] = {
+    "recipe": lambda r: f"`{r.name}`",
+    "variant": lambda r: f"`{r.variant}`",
+    "px": lambda r: r.size_px,
+    "masked": lambda r: f"{r.mask_ratio:.0%}",
+    "epochs (warm-up)": lambda r: f"{r.epochs:,} ({r.warmup_epochs:g})",
+    "batch": lambda r: f"{r.global_batch:,}",
+    "peak lr": lambda r: f"{r.scaled_lr:g}",
+    "weight decay": lambda r: f"{r.weight_decay:g}",
+    "beta_2": lambda r: f"{r.beta_2:g}",
+    "crop": lambda r: _or_none(r.augmentation.crop_scale),
+    "data": lambda r: expect(r).data,
+}
 # The papers state neither time nor hardware.
 PAPER_RESULTS = {k: v for k, v in RESULTS.items() if k not in ("time", "hardware")}
 WORDS = ("recipe", "variant", "from", "flip", "RandAugment", "crop")
@@ -124,7 +138,7 @@ def tables() -> dict[str, str]:
     papers = {recipe.name for recipe in PAPER_RECIPES}
     of_tasks = {
         task: [recipe for recipe in RECIPES.values() if recipe.task == task]
-        for task in ("classification", "segmentation", "detection")
+        for task in KINDS
     }
     own = [r for r in of_tasks["classification"] if r.name not in papers]
     published = [RECIPES[recipe.name] for recipe in PAPER_RECIPES]
@@ -137,6 +151,7 @@ def tables() -> dict[str, str]:
         "papers' augmentation": table(AUGMENTATION, published),
         "segmentation": table(SEGMENTATION, of_tasks["segmentation"]),
         "detection": table(DETECTION, of_tasks["detection"]),
+        "pre-training": table(PRETRAINING, of_tasks["masked_autoencoding"]),
     }
 
 

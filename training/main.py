@@ -49,7 +49,7 @@ def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
     flags.recipe("a recipe's name (required for a new run); help lists them")
-    flags.data(" (required for a new run)")
+    flags.data("; without labels: images:DIR (required for a new run)")
     flags.text("workdir", None, "folder for the run's outputs (required)")
     flags.text("weights", None, "a published name, a file, a workdir, or none")
     flags.text("devices", "all", distribution.FORMS)

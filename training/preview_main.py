@@ -25,7 +25,7 @@ def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
     flags.recipe()
-    flags.data()
+    flags.data("; without labels: images:DIR")
     flags.text("out", None, "PNG file for the sheet")
     flags.integer("images", 8, "rows", 1, 64)
     flags.integer("draws", 7, "columns", 1, 32)
@@ -46,9 +46,10 @@ def _preview(chosen: _cli.FlagValues) -> int:
     from .data import stream_flaws
     from .data.box_source import BoxSource
     from .data.mask_source import MaskSource
+    from .data.unlabeled_source import UnlabeledSource
     from .engine import pretrained
     from .recipes import table
-    from .report import box_preview, mask_preview, preview
+    from .report import box_preview, mask_preview, pretraining_preview, preview
     from .tasks import find_task
 
     row = table.RECIPES.get(chosen.recipe)
@@ -69,6 +70,9 @@ def _preview(chosen: _cli.FlagValues) -> int:
         elif isinstance(source, BoxSource):
             words = preview.in_words(recipe.box_augmentation)
             png = box_preview.sheet(source, recipe, chosen.images, chosen.draws)
+        elif isinstance(source, UnlabeledSource):
+            words = preview.in_words(recipe.augmentation)
+            png = pretraining_preview.sheet(source, recipe, chosen.images, chosen.draws)
         else:
             words = preview.in_words(recipe.augmentation)
             png = preview.sheet(source, recipe, chosen.images, chosen.draws)

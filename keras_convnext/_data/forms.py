@@ -18,6 +18,8 @@ BOX_FORMS = (
     "coco:FILE.json:IMAGES, coco:TRAIN.json,VAL.json:IMAGES, coco:DIR with "
     "annotations/instances_train2017.json and train2017/ in it, or tfds:coco/2017"
 )
+# Of images without labels, for recipes that pre-train.
+UNLABELED_FORM = "images:DIR, which takes every image file below a folder"
 PREFIXES = "folder:, files:, masks:, coco:, array:, tfrecord:, array_record: or tfds:"
 # In the order in which they are looked for, at the end of a file's name.
 _KIND_BY_ENDING = {
@@ -35,6 +37,7 @@ INSTANCES = "instances*.json"
 _OTHER_TASKS = {
     "masks": ("masks, a number a pixel", "segment"),
     "coco": ("boxes around objects", "detect"),
+    "images": ("images without labels", "pre-train"),
 }
 # What tensorflow-datasets writes beside a data set that it has prepared.
 _INFO = "dataset_info.json"

@@ -162,7 +162,10 @@ def from_keras(loaded: LoadedModel, kind: str) -> Classifier:
         ValueError: It gives features, and no classes.
     """
     if loaded.meaning.kind == "features":
-        raise ValueError(f"{loaded.name} gives features, and no classes")
+        raise ValueError(
+            f"{loaded.name} gives features, and no classes; a classifier is trained "
+            f"from it with --recipe=finetune_small --weights={loaded.name}"
+        )
     model = loaded.model if loaded.normalizes else normalize_first(loaded)
     forward = make_forward(model, loaded.meaning)
     outputs = model.outputs[0].shape[-1]

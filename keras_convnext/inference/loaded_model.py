@@ -26,6 +26,7 @@ from keras_convnext.inference.sidecars import (
     find_labels,
     find_preprocessing,
     find_thresholds,
+    read_task,
 )
 from keras_convnext.labels import class_names
 from keras_convnext.preprocessing import (
@@ -52,6 +53,8 @@ NORMALIZATIONS = {
 }
 # Of files that hold weights without a network.
 WEIGHTS_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5")
+# The task whose runs leave networks without a classifier.
+_WITHOUT_CLASSES = "masked_autoencoding"
 _IMAGENET_CLASSES = (1000, 11821, 21841)
 # What sees images whole, and how: by the meaning of a model's outputs.
 _WHOLE_IMAGES = {"label_map": WHOLE_IMAGE, "objects": DETECTION_IMAGE}
@@ -106,6 +109,8 @@ def load_model_file(
             mean stays open; one line.
     """
     is_weights = path.suffix in WEIGHTS_ENDINGS
+    if output is None and read_task(path) == _WITHOUT_CLASSES:
+        output = "features"
     model = _build_around(path) if is_weights else _load(path)
     try:
         size_px = find_size_px(model)

@@ -18,6 +18,7 @@ MANIFEST = "export.json"
 # Of labels that do not exclude each other: from which probability on each applies.
 THRESHOLDS = "thresholds.json"
 USUAL_THRESHOLD = 0.5
+RECIPE = "recipe.json"
 
 
 def sidecar_folders(path: Path) -> Iterator[Path]:
@@ -151,6 +152,19 @@ def find_preprocessing(
     if found is None:
         return None
     return parse_preprocessing(found[1], found[0], size_px, needs_normalization)
+
+
+def read_task(path: Path) -> str:
+    """Returns what the run that left a model was for; empty where no file says so.
+
+    Args:
+        path: The model's file.
+    """
+    try:
+        record = json.loads((path.parent / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(record.get("task", "")) if isinstance(record, dict) else ""
 
 
 def read_preprocessing(file: Path) -> Preprocessing:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -67,6 +67,7 @@ class FCMAE(keras.Model):
             The masked patches are 8 times as wide.
         stochastic_depth_rate: Probability of dropping the last block's branch while
             training; the paper drops none.
+        layer_scale_init_value: What LayerScale starts with, in variants that have it.
         is_gathered: Whether norms, dense layers and GRN compute on the visible patches
             alone, gathered side by side. Without it they compute on whole maps, as in
             the authors' JAX code: the same numbers, at more than twice the cost.
@@ -104,6 +105,7 @@ class FCMAE(keras.Model):
         decoder_width: int = DECODER_WIDTH,
         patch_size: int | None = None,
         stochastic_depth_rate: float = 0.0,
+        layer_scale_init_value: float | Literal["variant"] | None = "variant",
         is_gathered: bool = True,
         preprocessing: Preprocessing | None = None,
         seed: int | None = None,
@@ -127,6 +129,7 @@ class FCMAE(keras.Model):
             "decoder_width": decoder_width,
             "patch_size": patch_size,
             "stochastic_depth_rate": stochastic_depth_rate,
+            "layer_scale_init_value": layer_scale_init_value,
             "is_gathered": is_gathered,
             "seed": seed,
         }
@@ -136,6 +139,7 @@ class FCMAE(keras.Model):
             weights=weights or tag or None,
             input_shape=input_shape,
             stochastic_depth_rate=stochastic_depth_rate,
+            layer_scale_init_value=layer_scale_init_value,
             preprocessing=self._preprocessing,
             seed=seed,
             dtype=dtype,

@@ -7,7 +7,7 @@ import contextlib
 from keras_convnext.decoder_lines import report_decoder_lines
 
 # Decoded and named before a run (folders, lists), or never encoded.
-_WITHOUT_STREAM = ("array", "digits", "files", "folder", "masks")
+_WITHOUT_STREAM = ("array", "digits", "files", "folder", "images", "masks")
 
 
 def count_flawed_images(spec: str) -> contextlib.AbstractContextManager[None]:

@@ -39,7 +39,8 @@ def leave(run: Run, rows: Sequence[dict[str, float]]) -> dict[str, Any]:
     evaluation = evaluate(lambda: None)
     metrics = _metrics(run, model, evaluation, rows, kept_epoch)
     if run.backend.is_chief:
-        results.write_model(run.workdir, model, run.source)
+        saved = run.task.saved_model(run.recipe, model)
+        results.write_model(run.workdir, saved, run.source)
         run.task.write_report(
             Outcome(
                 recipe=run.recipe,

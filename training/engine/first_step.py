@@ -16,6 +16,7 @@ _MOST_REPEATS = 4
 # counted four times: measured on convnext_atto and convnext_tiny.
 _KEPT_WIDTHS = 14
 _KEPT_WIDTHS_OF_GRN = 8
+_OF_WHOLE_MAPS = 0.1
 # Of each parameter: the weight, its gradient and AdamW's two moments.
 _COPIES = 4
 # An estimate is no measurement: what needs up to so many times the free memory may run.
@@ -128,7 +129,11 @@ def bytes_of(recipe: Recipe, replicas: int = 1, classes: int = 0) -> tuple[int, 
     stretch = 1.0
     if recipe.task == "detection":
         stretch = recipe.box_augmentation.largest_area
-    areas = [int(stretch * max(side, 1) ** 2) for side in sides]
+    visible = 1.0
+    if recipe.task == "masked_autoencoding":
+        # Visible positions, and depthwise convolutions, which take whole maps.
+        visible = 1 - recipe.mask_ratio + _OF_WHOLE_MAPS
+    areas = [int(stretch * visible * max(side, 1) ** 2) for side in sides]
     blocks = zip(areas, widths, variant.depths, strict=True)
     numbers = kept * sum(area * width * depth for area, width, depth in blocks)
     heads = HEADS.get(recipe.task, no_heads)(recipe, widths, areas, classes)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from keras_convnext.detection import box_heads, mask_head, training_settings
+from keras_convnext.pretraining.fcmae import DECODER_WIDTH
 from keras_convnext.segmentation.heads import POOL_SIZES
 
 from ..recipes.recipe import Recipe
@@ -18,6 +20,8 @@ _NORM_MAPS = 2
 # Numbers of a pixel and class, of both heads together; of a pixel besides.
 _LOGITS = 4
 _OF_PIXEL = 80
+# Of V2's variants. A block's tensors that its backward pass needs, in its widths.
+_STEM_PX, _BLOCK_WIDTHS = 4, 22
 
 
 class HeadSize(NamedTuple):
@@ -102,5 +106,30 @@ def of_detector(
     )
 
 
+def of_fcmae(
+    recipe: Recipe, widths: Sequence[int], areas: Sequence[int], classes: int
+) -> HeadSize:
+    """Returns what FCMAE's decoder needs, which looks at all patches.
+
+    Args:
+        recipe: Its `mask_ratio` is used.
+        widths: As in `of_upernet`.
+        areas: As there.
+        classes: As there.
+    """
+    del areas, classes
+    side = 2 ** (len(widths) - 1) * (recipe.patch_size or _STEM_PX)
+    patches, numbers = (recipe.size_px // side) ** 2, 3 * side**2
+    masked = math.ceil(patches * recipe.mask_ratio)
+    width = DECODER_WIDTH
+    block = (7 * 7 + 1 + 2 + 8 * width + 4 + 8 + 1) * width
+    ends = (widths[-1] + 1) * width + (width + 1) * numbers + width
+    return HeadSize(_BLOCK_WIDTHS * width * patches, 3 * masked * numbers, block + ends)
+
+
 Sizes = Callable[[Recipe, Sequence[int], Sequence[int], int], HeadSize]
-HEADS: dict[str, Sizes] = {"segmentation": of_upernet, "detection": of_detector}
+HEADS: dict[str, Sizes] = {
+    "segmentation": of_upernet,
+    "detection": of_detector,
+    "masked_autoencoding": of_fcmae,
+}

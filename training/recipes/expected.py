@@ -66,6 +66,9 @@ _MEASURED_HERE = {
     "finetune_segment_small": Expectation(
         task="segmentation", data="hundreds of images with masks"
     ),
+    "pretrain_small": Expectation(
+        task="masked_autoencoding", data="thousands of images"
+    ),
     "finetune_detect_small": Expectation(
         task="detection", data="hundreds of images with boxes"
     ),
@@ -103,6 +106,8 @@ def expect(recipe: Recipe) -> Expectation:
             miou=published.miou,
             source=published.figures_from,
         )
+    if fnmatch.fnmatchcase(recipe.name, "v2_*_fcmae_in1k"):
+        return Expectation("masked_autoencoding", "ImageNet-1k")
     if fnmatch.fnmatchcase(recipe.name, "*_coco"):
         pretrained_on = "_in22k" if recipe.weights == "meta_22k_224" else ""
         detector = detectors.find(

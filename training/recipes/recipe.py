@@ -19,7 +19,9 @@ NO_MASK_AUGMENTATION = MaskAugmentation()
 NO_BOX_AUGMENTATION = BoxAugmentation()
 KEPT = ("last", "best")
 # Those of `tasks`.
-KINDS = ("classification", "segmentation", "detection")
+KINDS = ("classification", "segmentation", "detection", "masked_autoencoding")
+# Their networks have no dropout.
+_WITHOUT_DROPOUT = ("detection", "masked_autoencoding")
 DETECTORS = ("mask_rcnn", "cascade_mask_rcnn")
 SCHEDULES = ("cosine", "linear", "step")
 PIXELS = ("all", "valid")
@@ -43,7 +45,7 @@ class Recipe:
         stochastic_depth_rate: Of the last block; rises linearly from the first.
         layer_scale_init_value: None takes the variant's.
         head_init_scale: Factor on the classifier's initial kernel.
-        dropout_rate: Before the classifier; detectors have none.
+        dropout_rate: Before the classifier; detectors and pre-training have none.
         epochs: Passes over the training images.
         warmup_epochs: Linear rise of the learning rate, in epochs.
         frozen_epochs: Epochs at the start in which the head alone learns; the
@@ -96,6 +98,7 @@ class Recipe:
         training_proposals: Boxes of an image that a detector's heads may learn from.
         sampled_boxes: How many of these they learn from in a step, a quarter of them
             objects at most.
+        mask_ratio: Share of an image's patches that pre-training masks.
         evaluation_crop: How evaluation makes images square, "center" or "squash".
             None: as the starting weights' record says where it is for this size, else
             as the kind of data says.
@@ -153,6 +156,7 @@ class Recipe:
     head_units: int = 1024
     training_proposals: int = 1000
     sampled_boxes: int = 512
+    mask_ratio: float = 0.6
     evaluation_crop: str | None = None
     steps_per_call: int = 1
     precision: str = "float32"
@@ -172,6 +176,8 @@ class Recipe:
             for name, task in fields_of_other_tasks(self.task).items()
             if getattr(self, name) != _DEFAULT_OF[name]
         ]
+        if self.task == "masked_autoencoding" and self.augmentation.mixes:
+            problems.append("augmentation.mixup and cutmix are not for pre-training")
         if problems:
             raise ValueError(f"Not a recipe: {'; '.join(problems)}.")
 
@@ -230,7 +236,6 @@ _LIMITS = {
         (
             "stochastic_depth_rate",
             "label_smoothing",
-            "ema_decay",
             "warmup_start",
             "beta_1",
             "beta_2",
@@ -239,9 +244,16 @@ _LIMITS = {
     ),
     "dropout_rate": (
         lambda recipe, value: (
-            value == 0 or (0 < value < 1 and recipe.task != "detection")
+            value == 0 or (0 < value < 1 and recipe.task not in _WITHOUT_DROPOUT)
         ),
-        "in [0, 1), and 0 for detection",
+        f"in [0, 1), and 0 for {' and '.join(_WITHOUT_DROPOUT)}",
+    ),
+    "mask_ratio": (lambda _, value: 0 < value < 1, "between 0 and 1"),
+    "ema_decay": (
+        lambda recipe, value: (
+            value is None or (0 <= value < 1 and recipe.task != "masked_autoencoding")
+        ),
+        "in [0, 1), and none for masked_autoencoding",
     ),
     "validation_share": (lambda _, value: 0 < value < 1, "between 0 and 1"),
     "warmup_epochs": (
@@ -324,7 +336,10 @@ _OF_ONE_TASK = {
         "training_proposals",
         "sampled_boxes",
     ),
+    "masked_autoencoding": ("mask_ratio",),
 }
+# What another task has, too.
+_ALSO_OF = {"masked_autoencoding": ("augmentation",)}
 
 
 def fields_of_other_tasks(task: str) -> dict[str, str]:
@@ -333,7 +348,7 @@ def fields_of_other_tasks(task: str) -> dict[str, str]:
         name: other
         for other, names in _OF_ONE_TASK.items()
         for name in names
-        if other != task
+        if other != task and name not in _ALSO_OF.get(task, ())
     }
 
 

@@ -10,6 +10,7 @@ from .ade20k import ADE20K_RECIPES
 from .augmentation import Augmentation
 from .box_augmentation import BoxAugmentation
 from .coco import COCO_RECIPES
+from .fcmae import FCMAE_RECIPES
 from .mask_augmentation import MaskAugmentation
 from .papers import PAPER_RECIPES
 from .recipe import Recipe
@@ -124,7 +125,13 @@ _TABLE = (
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (*_TABLE, *PAPER_RECIPES, *ADE20K_RECIPES, *COCO_RECIPES)
+    for recipe in (
+        *_TABLE,
+        *PAPER_RECIPES,
+        *ADE20K_RECIPES,
+        *COCO_RECIPES,
+        *FCMAE_RECIPES,
+    )
 }
 
 

@@ -31,7 +31,14 @@ def steps(workdir: Workdir) -> tuple[tuple[str, str], ...]:
     )
     ask, explain = program("training.predict_main"), program("training.explain_main")
     export = ("export", f"{program('export.main')} --model={model} --out={exported}")
-    if (workdir.stored() or {}).get("task") in ("segmentation", "detection"):
+    task = (workdir.stored() or {}).get("task")
+    if task == "masked_autoencoding":
+        # Its model has no answers yet.
+        tuned = shlex.quote(f"{workdir.path}-tuned")
+        tune = program("training.main")
+        words = f"--recipe=finetune_small --data=folder:DIR --weights={place}"
+        return (("fine-tune", f"{tune} {words} --workdir={tuned}"),)
+    if task in ("segmentation", "detection"):
         # Their answers are files, and only a classifier's are explained.
         return (("predict", f"{ask} --model={place} --out={seen} IMAGE..."), export)
     return (

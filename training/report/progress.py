@@ -165,7 +165,7 @@ def epoch_line(
     # Detectors are not asked for losses of validation images.
     if "val_loss" in logs:
         validation.append(f"val loss {logs['val_loss']:.3f}")
-    if metric is not None:
+    if metric is not None and metric.figure != "loss":
         if metric.figure in logs:
             trained.append(f"{metric.words} {metric.show(logs[metric.figure], 1)}")
         value = metric.show(logs[f"val_{metric.figure}"])

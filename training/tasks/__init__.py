@@ -3,12 +3,14 @@
 from ..recipes.recipe import Recipe
 from .classification import CLASSIFICATION
 from .detection import DETECTION
+from .masked_autoencoding import MASKED_AUTOENCODING
 from .multi_label import MULTI_LABEL
 from .segmentation import SEGMENTATION
 from .task import Task
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (CLASSIFICATION, SEGMENTATION, DETECTION)
+    task.name: task
+    for task in (CLASSIFICATION, SEGMENTATION, DETECTION, MASKED_AUTOENCODING)
 }
 
 # What a classifier's recipe says of its images' labels.
@@ -25,6 +27,7 @@ def find_task(recipe: Recipe) -> Task:
 __all__ = [
     "CLASSIFICATION",
     "DETECTION",
+    "MASKED_AUTOENCODING",
     "MULTI_LABEL",
     "SEGMENTATION",
     "TARGETS",

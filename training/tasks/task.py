@@ -42,6 +42,11 @@ def images_alone(model: keras.Model, images: Any, truth: Any) -> Any:
     return images
 
 
+def whole_model(recipe: Recipe, model: keras.Model) -> keras.Model:
+    """Returns an inference model as it is."""
+    return model
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Results of a model on the validation examples.
@@ -75,7 +80,7 @@ class Task:
             images `(batch, height, width, 3)` in 0..255 to outputs. May raise
             ValueError.
         build_inference_model: From recipe, trained model and source to the model that
-            `model.keras` holds.
+            is evaluated at the end and, as far as `saved_model` says, kept.
         is_head: From a variable's path to whether it learns while the rest is frozen.
         make_losses: From a recipe to a function of outputs and truth; its rows have
             "loss", whose mean over a batch is made small, and what else is shown of
@@ -91,6 +96,7 @@ class Task:
             takes one at a time.
         model_inputs: From a model of either kind, images and truth to what it is called
             with: a detector that learns is told where the objects are.
+        saved_model: From recipe and inference model to what `model.keras` holds of it.
     """
 
     name: str
@@ -108,3 +114,4 @@ class Task:
     write_report: Callable[[Outcome], None]
     evaluates_singly: bool = False
     model_inputs: ModelInputs = images_alone
+    saved_model: Callable[[Recipe, keras.Model], keras.Model] = whole_model

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from keras_convnext import FCMAE
 from keras_convnext._messages import UsageError
 from keras_convnext.variants import VARIANTS
 from training.engine import first_step
@@ -206,3 +207,22 @@ def test_a_batch_a_little_larger_than_the_data_is_a_line(recipe):
     line = first_step.check_batch(changed, 20, 1)
     assert "more than the 20 images" in line
     assert line.endswith("--set global_batch=4")
+
+
+def test_the_decoder_of_pre_training_is_counted():
+    recipe = table.resolve("pretrain_small", ["size_px=96"])
+    model = FCMAE(recipe.variant, input_shape=(96, 96, 3))
+    widths = VARIANTS[recipe.variant].widths
+    found = HEADS["masked_autoencoding"](recipe, widths, (), 0)
+    own = model.count_params() - model.encoder.count_params()
+    # Keras counts the seeds of masks and of stochastic depth, too.
+    assert 0 <= own - found.parameters < 100
+    # Of 9 patches 6 are masked: predictions, targets, errors.
+    assert found.pixels == 3 * 6 * 3072
+
+
+def test_what_is_masked_needs_no_memory():
+    dense = table.resolve("pretrain_small", ["mask_ratio=0.1"])
+    sparse = table.resolve("pretrain_small", ["mask_ratio=0.9"])
+    assert first_step.bytes_of(sparse)[0] < 0.5 * first_step.bytes_of(dense)[0]
+    assert first_step.bytes_of(sparse)[1] == first_step.bytes_of(dense)[1]
