@@ -272,6 +272,11 @@ def _lead(run: Run, watchers: list[Callback]) -> int:
     )
     history = HistoryFile(run.workdir.history, run.progress.epoch)
     trainer.train(run, [history, *watchers, _progress(run)])
+    if run.progress.epoch < run.recipe.epochs and run.is_out_of_patience():
+        say(
+            f"ended after epoch {run.progress.epoch} of {run.recipe.epochs}: none of "
+            f"the last {run.recipe.patience} was better"
+        )
     started = time.monotonic()
     metrics = finish.leave(run, history.rows)
     seconds = time.monotonic() - started

@@ -146,6 +146,14 @@ class Run:
         """Returns how old the newest checkpoint of this session is."""
         return time.monotonic() - self.saved
 
+    def is_out_of_patience(self) -> bool:
+        """Returns True if the best epoch is too long ago; all workers hear the same."""
+        if self.recipe.patience is None:
+            return False
+        best = self.checkpoints.best_epoch()
+        waits = best is not None and self.progress.epoch - best >= self.recipe.patience
+        return self.backend.any_worker(self.backend.is_chief and waits)
+
     def put_back_best(self) -> int:
         """Gives the train state the weights of the best epoch.
 

@@ -13,8 +13,9 @@
    is evaluated; callbacks are told, and a checkpoint holds all that the next step
    needs. The best epoch is the one with the best metric of the task.
 5. Ctrl-C and SIGTERM end a run between two steps, with a checkpoint.
-6. When the last epoch is done, `finish` writes the inference model of the last or the
-   best epoch, its metrics and the report.
+6. When the last epoch is done, or none was better for as long as the recipe has
+   patience, `finish` writes the inference model of the last or the best epoch, its
+   metrics and the report.
 
 What is trained for is the run's task, and who takes the steps its backend; this page
 knows neither.
@@ -105,7 +106,7 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
         # JAX compiles here, which takes a while, too.
         take_epoch = run.backend.make_epoch(run)
         check = functools.partial(_check_stop, run, stop)
-        while run.progress.epoch < epochs:
+        while run.progress.epoch < epochs and not run.is_out_of_patience():
             epoch = run.progress.epoch
             listeners.on_epoch_begin(epoch)
             # Stopped during its evaluation, an epoch has no steps left.

@@ -108,6 +108,8 @@ class Recipe:
         validation_share: Share for validation if the data has no split of its own.
         keep: Which epoch's weights are the run's result, "last" or "best" by the
             task's metric on the validation images.
+        patience: Epochs without a better one after which a run ends. None: it goes on
+            to its last epoch. Only with `keep="best"`.
         keep_checkpoints: How many of the newest checkpoints stay, beside the best.
         seed: Of the initial weights, the order, the augmentation and the split.
     """
@@ -162,6 +164,7 @@ class Recipe:
     precision: str = "float32"
     validation_share: float = 0.2
     keep: str = "last"
+    patience: int | None = None
     keep_checkpoints: int = 2
     seed: int = 0
 
@@ -305,6 +308,10 @@ _LIMITS = {
     ),
     "task": (lambda _, value: value in KINDS, f"one of {', '.join(KINDS)}"),
     "keep": (lambda _, value: value in KEPT, f"one of {', '.join(KEPT)}"),
+    "patience": (
+        lambda recipe, value: value is None or (value > 0 and recipe.keep == "best"),
+        "none, or 1 or more with keep=best",
+    ),
     "precision": (
         lambda _, value: value in PRECISIONS,
         f"one of {', '.join(PRECISIONS)}",

@@ -193,6 +193,14 @@ class Checkpoints:
             return None
         return min(path for path, score in scores.items() if score == best)
 
+    def best_epoch(self) -> int | None:
+        """Returns how many epochs were done at the best one's end; None for none."""
+        best = self.best()
+        if best is None:
+            return None
+        with zipfile.ZipFile(best) as archive:
+            return _position(archive).epoch
+
     def _remove_unwanted(self) -> None:
         best = self.best()
         for path in list(self._newest_first())[self.keep :]:
