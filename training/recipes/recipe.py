@@ -13,6 +13,7 @@ from .augmentation import Augmentation
 from .box_augmentation import BoxAugmentation
 from .mask_augmentation import MaskAugmentation
 from .targets import LOSSES, LOSSES_OF
+from .task_fields import fields_of_other_tasks
 
 NO_AUGMENTATION = Augmentation()
 NO_MASK_AUGMENTATION = MaskAugmentation()
@@ -317,47 +318,6 @@ _LIMITS = {
         f"one of {', '.join(PRECISIONS)}",
     ),
 }
-
-# Set in a recipe of another task, they would say what does not happen.
-_OF_ONE_TASK = {
-    "classification": (
-        "augmentation",
-        "label_smoothing",
-        "target",
-        "loss",
-        "head_init_scale",
-        "evaluation_crop",
-    ),
-    "segmentation": (
-        "mask_augmentation",
-        "reduce_zero_label",
-        "head_channels",
-        "auxiliary_weight",
-        "loss_over",
-    ),
-    "detection": (
-        "box_augmentation",
-        "detector",
-        "pyramid_channels",
-        "head_units",
-        "training_proposals",
-        "sampled_boxes",
-    ),
-    "masked_autoencoding": ("mask_ratio",),
-}
-# What another task has, too.
-_ALSO_OF = {"masked_autoencoding": ("augmentation",)}
-
-
-def fields_of_other_tasks(task: str) -> dict[str, str]:
-    """Returns the fields that mean nothing to a task, and the task that has them."""
-    return {
-        name: other
-        for other, names in _OF_ONE_TASK.items()
-        for name in names
-        if other != task and name not in _ALSO_OF.get(task, ())
-    }
-
 
 _DEFAULT_OF = {field.name: field.default for field in fields(Recipe)}
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from keras_convnext import _page
 
-from ..recipes.recipe import Recipe, fields_of_other_tasks
+from ..recipes.recipe import Recipe
+from ..recipes.task_fields import fields_of_other_tasks
 from ..workdir.layout import Workdir
 from .next_steps import steps
 
