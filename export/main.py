@@ -16,14 +16,13 @@ from .model import keras_file
 COMMAND = "export"
 SUMMARY = """Exports a trained model and verifies each file against Keras.
 
-  python -m export.main --model=runs/demo/model.keras --format=saved_model,tflite \\
-      --out=runs/demo/export"""
+  python -m export.main --model=runs/demo --out=runs/demo/export"""
 
 
 def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
-    flags.model("logits, probabilities, sigmoid or features")
+    flags.model("logits, probabilities, sigmoid, number or features")
     flags.text("format", ",".join(USUAL), f"comma-separated: {', '.join(FORMATS)}")
     flags.text("precision", "float32", f"comma-separated: {', '.join(PRECISIONS)}")
     flags.text("out", None, "output folder")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from .model.loaded_model import Source
 from .model.object_network import ObjectNetwork, open_detector
 from .publish.classifier_results import CLASSES
 from .publish.label_map_results import LABEL_MAPS
+from .publish.number_results import NUMBERS
 from .publish.object_results import OBJECTS
 from .publish.presentation import Presentation
 from .verify import (
@@ -217,6 +218,11 @@ _OF_OBJECTS = OutputKind(
 OUTPUT_KINDS: dict[Kind, OutputKind] = {
     "softmax": _OF_IMAGES,
     "sigmoid": _OF_IMAGES,
+    "number": replace(
+        _OF_IMAGES,
+        presentation=NUMBERS,
+        of_numbers={"number": "The number, in the unit of the training labels"},
+    ),
     "features": _OF_IMAGES,
     "label_map": _OF_PIXELS,
     "objects": _OF_OBJECTS,

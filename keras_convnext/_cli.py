@@ -97,7 +97,7 @@ class Flags:
         flags.DEFINE_alias(old, new, flag_values=self.values)
         self.values[old].help = f"{_OLD_NAME}{new}"
 
-    def model(self, outputs: str = "logits, probabilities or sigmoid") -> None:
+    def model(self, outputs: str = "logits, probabilities, sigmoid or number") -> None:
         """Defines the flags that name a model and say what its file leaves open."""
         self.text("model", None, "a file, a workdir or a published checkpoint")
         self.text("output", None, f"if unknown: {outputs}")

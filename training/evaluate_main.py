@@ -87,12 +87,14 @@ def _evaluate_on(
         asked = [f"--{name}" for name in flags if chosen[name].present]
         if kind != other and asked:
             raise UsageError(f"{', '.join(asked)} is for models that {what}")
-    if kind in ("label_map", "objects") and chosen.real_labels:
+    if kind in ("label_map", "objects", "number") and chosen.real_labels:
         raise UsageError("--real_labels is for models that label images")
     if kind == "label_map":
         return _evaluate_label_maps(model, spec, choice, chosen)
     if kind == "objects":
         return _evaluate_objects(model, spec, choice, chosen)
+    if kind == "number":
+        return _evaluate_numbers(model, spec, choice, chosen)
     assert isinstance(model, Classifier)
     if not model.is_exclusive and spec.startswith("files:"):
         return _evaluate_labels(model, spec, choice, chosen)
@@ -155,6 +157,35 @@ def _evaluate_labels(
     }
     say(f"{model.name} on {spec}, {images:,} images")
     labels.say_figures(figures)
+    return figures
+
+
+def _evaluate_numbers(
+    model: Any, spec: str, choice: run_split.Choice, chosen: _cli.FlagValues
+) -> dict[str, Any]:
+    """Evaluates a model that answers with a number, on a list."""
+    from . import data
+    from .evaluation import numbers
+
+    load = partial(data.load, target="number")
+    source = run_split.load(
+        load, spec, choice, model.preprocessing, chosen.skip_bad_images
+    )
+    for line in (*source.notices, *run_split.words(choice, source, spec)):
+        say(line)
+    predictions, seconds = numbers.evaluate(model, source, chosen.batch)
+    images = len(predictions.truth)
+    figures = {
+        "model": model.name,
+        "data": spec,
+        "split": choice.split,
+        "examples": images,
+        "seconds": round(seconds, 2),
+        "images_per_second": round(images / max(seconds, 1e-9), 1),
+        **predictions.figures(),
+    }
+    say(f"{model.name} on {spec}, {images:,} images")
+    numbers.say_figures(figures)
     return figures
 
 

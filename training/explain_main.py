@@ -34,13 +34,17 @@ def _explain(chosen: _cli.FlagValues, named: list[str]) -> int:
     from .inference import inputs, models, saliency
 
     names = inputs.list_images(named)
-    model = models.open_classifier(chosen, COMMAND)
+    model = models.open_model(chosen, COMMAND)
+    if model.meaning.kind != "number":
+        model = models.require_classifier(model, COMMAND)
+    elif chosen["class"].value is not None:
+        raise UsageError(f"--class is for classifiers, and {model.name} has no classes")
     if model.model is None:
         raise UsageError(
             f"--model={chosen.model} is a {model.kind} file, which has no gradients; "
             "give the .keras file that it was made of"
         )
-    number = _number(chosen["class"].value, model.labels)
+    number = _number(chosen["class"].value, getattr(model, "labels", ()))
     explain_images = checked(saliency.make_explain, model.model)
     folder = Path(chosen.out)
     try:
@@ -89,6 +93,9 @@ def _draw(
     from .report import insight_plots
 
     images = view.image[None]
+    if model.meaning.kind == "number":
+        _draw_number(view, model, explain_images, path)
+        return
     [probabilities] = model.probabilities(images)
     number = int(probabilities.argmax()) if number is None else number
     # The only label of a model with one output is the second of two classes.
@@ -101,6 +108,24 @@ def _draw(
         partial.write_bytes(insight_plots.explained([image]))
     [(name, share)] = name_best(probabilities, model.labels, 1)
     say(f"{path}  {view.name}: {name} {share:.2%}")
+
+
+def _draw_number(view: Any, model: Any, explain_images: Any, path: Path) -> None:
+    """Draws what makes a number larger."""
+    from keras_convnext import _files
+
+    from .report import insight_plots
+
+    images = view.image[None]
+    [number] = model.numbers(images).tolist()
+    # The only output is the second of two, as of a classifier with one.
+    cams, slopes = checked(explain_images, images, [1])
+    image = insight_plots.Explained(
+        view.image, cams[0], slopes[0], f"{number:.5g}", None
+    )
+    with _files.replacing(path) as partial:
+        partial.write_bytes(insight_plots.explained([image]))
+    say(f"{path}  {view.name}: {number:.6g}")
 
 
 command = _cli.Command(

@@ -157,17 +157,23 @@ def _answers(
 
     from .inference import inputs, predictions
 
+    is_number = model.meaning.kind == "number"
+    ask = model.numbers if is_number else model.probabilities
     for views in inputs.views(names, model.preprocessing, batch):
         for view in views:
             _note(view)
         seen = [view.image for view in views if view.image is not None]
-        rows = iter(model.probabilities(np.stack(seen)) if seen else ())
+        rows = iter(ask(np.stack(seen)) if seen else ())
         answers = []
         for view in views:
             if view.image is None:
                 answers.append(predictions.Answer(view.name, (), view.problem))
                 continue
             scores = next(rows)
+            if is_number:
+                answer = predictions.Answer(view.name, (), number=float(scores))
+                answers.append(answer)
+                continue
             best = name_best(scores, model.labels, top)
             labels = model.apply_thresholds(scores) if model.thresholds else None
             answers.append(predictions.Answer(view.name, best, labels=labels))

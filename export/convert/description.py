@@ -16,6 +16,7 @@ _OUTPUT_LABELS = "output_labels.txt"
 OUTPUT_WORDS = {
     "softmax": "Probabilities of classes of which an image has one",
     "sigmoid": "The probability of each label by itself",
+    "number": "A number in the unit of the training labels",
     "features": "Features, no classes",
     "label_map": "The class of each pixel",
     "objects": "Boxes, classes and scores of objects",

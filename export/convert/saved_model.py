@@ -18,7 +18,13 @@ from ..model.forward import Network
 from ..model.label_map_network import LabelMapNetwork
 from ..model.loaded_model import Source
 from ..model.object_network import ObjectNetwork
-from . import label_map_signatures, object_signatures, signatures, warmup_requests
+from . import (
+    label_map_signatures,
+    number_signatures,
+    object_signatures,
+    signatures,
+    warmup_requests,
+)
 
 FOLDER = "saved_model"
 # How many classes the signature for encoded images tells.
@@ -78,6 +84,12 @@ def _class_signatures(network: Network, source: Source, default: str) -> dict[st
     return signatures.make(network, source.preprocessing, source.labels, top, default)
 
 
+def _number_signatures(
+    network: Network, source: Source, default: str
+) -> dict[str, Any]:
+    return number_signatures.make(network, source.preprocessing, default)
+
+
 def _pixel_signatures(
     network: LabelMapNetwork, source: Source, default: str
 ) -> dict[str, Any]:
@@ -94,6 +106,7 @@ def _object_signatures(
 _SIGNATURES: dict[Kind, Callable[..., dict[str, Any]]] = {
     "softmax": _class_signatures,
     "sigmoid": _class_signatures,
+    "number": _number_signatures,
     "features": _class_signatures,
     "label_map": _pixel_signatures,
     "objects": _object_signatures,

@@ -59,7 +59,7 @@ def _status_of_one(contents: tf.Tensor, is_good: tf.Tensor) -> tf.Tensor:
     return tf.where(is_good, "", text)
 
 
-def _views(
+def views_of_files(
     image_bytes: tf.Tensor, preprocessing: Preprocessing
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes a batch of files, whatever is in them.
@@ -175,7 +175,7 @@ def _from_bytes(
 
     def classify(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         require_images(image_bytes)
-        views, is_good = _views(image_bytes, preprocessing)
+        views, is_good = views_of_files(image_bytes, preprocessing)
         scores = _score_of_each(network.probabilities(views), len(labels))
         scores, indices = tf.math.top_k(scores, top)
         row_is_good = is_good[:, tf.newaxis]
@@ -210,16 +210,28 @@ def _score_of_each(probabilities: tf.Tensor, names: int) -> tf.Tensor:
     return probabilities
 
 
+def views_of_images(images: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """Returns what a model sees of images of one size.
+
+    Args:
+        images: uint8 `(batch, height, width, 3)`.
+        preprocessing: What is done with them.
+
+    Returns:
+        float32 `(batch, size_px, size_px, 3)`.
+    """
+    require_images(images)
+    side = preprocessing.size_px
+    return tf.map_fn(
+        lambda image: evaluation_view(image, preprocessing),
+        images,
+        fn_output_signature=tf.TensorSpec((side, side, 3), tf.float32),
+    )
+
+
 def _from_images(network: Network, preprocessing: Preprocessing) -> Callable:
     def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        require_images(images)
-        views = tf.map_fn(
-            lambda image: evaluation_view(image, preprocessing),
-            images,
-            fn_output_signature=tf.TensorSpec(
-                (network.size_px, network.size_px, 3), tf.float32
-            ),
-        )
+        views = views_of_images(images, preprocessing)
         return {"probabilities": network.probabilities(views)}
 
     return classify

@@ -11,6 +11,8 @@ from keras_convnext.inference.outputs import OutputMeaning, find_output_meaning
 from keras_convnext.preprocessing import Preprocessing
 
 _ACTIVATIONS = {"softmax": tf.nn.softmax, "sigmoid": tf.sigmoid, None: tf.identity}
+# Of a TFLite file's output, by the kind of what it is.
+_OUTPUT_NAMES = {"features": "features", "number": "number"}
 
 
 class Network(tf.Module):
@@ -48,7 +50,7 @@ class Network(tf.Module):
             normalizes = bool(normalizes_images(model))
         self.meaning = meaning or find_output_meaning(model)
         is_features = self.meaning.kind == "features"
-        output_name = "features" if is_features else "probabilities"
+        output_name = _OUTPUT_NAMES.get(self.meaning.kind, "probabilities")
         activation = _ACTIVATIONS[self.meaning.activation]
         if inner is None:
             inner = with_features(model)
@@ -81,6 +83,10 @@ class Network(tf.Module):
     def probabilities(self, tensors: tf.Tensor) -> tf.Tensor:
         """Returns `(batch, classes)` for float32 `(batch, size_px, size_px, 3)`."""
         return self.forward(tensors)[1]
+
+    def numbers(self, tensors: tf.Tensor) -> tf.Tensor:
+        """Returns `(batch,)`: what a model with one output answers."""
+        return self.forward(tensors)[1][:, 0]
 
     def features(self, tensors: tf.Tensor) -> tf.Tensor:
         """Returns `(batch, channels)`: what the classifier itself sees."""

@@ -264,7 +264,8 @@ class Rest:
                     if of_file and outputs >= {"classes", "sizes"}:
                         found.append({**shown, **_colors(handle.servable.labels)})
                         break
-                    if of_file and outputs >= {"classes", "scores"}:
+                    told = ({"classes", "scores"}, {"number", "status"})
+                    if of_file and any(outputs >= names for names in told):
                         found.append(shown)
                         break
         return found

@@ -13,10 +13,13 @@ LEAST_PROBABILITY = 0.5
 WORDS = {
     "softmax": "top-1 agreement",
     "sigmoid": "labels alike",
+    "number": "R2 to Keras",
     "features": "least cosine",
 }
 # Float32's own rounding of a cosine of two like vectors.
 _COSINE_ROUNDING = 1e-6
+# The limit of float32, 1e-4 of the range, squared over a variance of a hundredth of it.
+_R2_ROUNDING = 1e-6
 
 
 def measure_agreement(kind: str, expected: np.ndarray, found: np.ndarray) -> float:
@@ -24,14 +27,19 @@ def measure_agreement(kind: str, expected: np.ndarray, found: np.ndarray) -> flo
 
     Args:
         kind: "softmax": the share of images with the same first class; "sigmoid": the
-            share of labels that both say apply, or both say do not; "features": the
-            smallest cosine of two answers to one image.
+            share of labels that both say apply, or both say do not; "number": R2 of
+            the one to the other, 0 where it is negative; "features": the smallest
+            cosine of two answers to one image.
         expected: Answers, `(images, outputs)`.
         found: Other answers to the same images.
     """
     if kind == "features":
         cosine = smallest_cosine(expected, found)
         return 1.0 if cosine > 1 - _COSINE_ROUNDING else cosine
+    if kind == "number":
+        spread = float(np.sum((expected - expected.mean()) ** 2))
+        r2 = 1 - float(np.sum((expected - found) ** 2)) / (spread or 1.0)
+        return 1.0 if r2 > 1 - _R2_ROUNDING else max(0.0, r2)
     return float(np.mean(decide(kind, expected) == decide(kind, found)))
 
 
@@ -92,6 +100,8 @@ def say(kind: str, probabilities: np.ndarray, labels: Sequence[str]) -> str:
     """
     if kind == "features":
         return ""
+    if kind == "number":
+        return f"{probabilities[0]:.6g}"
     scores = score_of_each(probabilities, len(labels))
     order = np.argsort(-scores, kind="stable")
     apply = [index for index in order if scores[index] > LEAST_PROBABILITY]

@@ -85,7 +85,8 @@ def run_saved_model(folder: str, questions: Any) -> Arrays:
         }
     files = [array.tobytes() for array in _numbered(questions, "files_")]
     singles = [tf.constant(image[None]) for image in _numbered(questions, "images_")]
-    images = [signatures["images"](images=one)["probabilities"] for one in singles]
+    told = next(iter(signatures["tensors"].structured_outputs))
+    images = [signatures["images"](images=one)[told] for one in singles]
 
     # A broken file stands between the others: they must not feel it.
     half = len(files) // 2
@@ -98,26 +99,39 @@ def run_saved_model(folder: str, questions: Any) -> Arrays:
         name: np.concatenate([part[name] for part in parts]) for name in parts[0]
     }
     # Fixed-length strings, which .npz stores without pickling.
-    texts = {name: answers[name].astype(bytes) for name in ("classes", "status")}
+    texts = {
+        name: answers[name].astype(bytes)
+        for name in ("classes", "status")
+        if name in answers
+    }
+    batched = [
+        signatures["tensors"](tensors=tensors[start : start + _BATCH])[told]
+        for start in range(0, len(tensors), _BATCH)
+    ]
+    # A model that gives a number tells no classes, and that number for a score.
+    named = (
+        {"bytes_classes": np.delete(texts["classes"], half, axis=0)}
+        if "classes" in texts
+        else {}
+    )
+    scores = answers["scores" if named else told]
     return {
-        "answers": each("tensors", "probabilities"),
+        "answers": _as_rows(each("tensors", told)),
         "features": each("features", "features"),
-        "batched": np.concatenate(
-            [
-                signatures["tensors"](tensors=tensors[start : start + _BATCH])[
-                    "probabilities"
-                ]
-                for start in range(0, len(tensors), _BATCH)
-            ]
-        ),
-        "images": np.concatenate(images),
+        "batched": _as_rows(np.concatenate(batched)),
+        "images": _as_rows(np.concatenate(images)),
         "broken_status": texts["status"][half],
         "bytes_status": np.delete(texts["status"], half),
-        "bytes_classes": np.delete(texts["classes"], half, axis=0),
-        "bytes_scores": np.delete(answers["scores"], half, axis=0),
+        "bytes_scores": _as_rows(np.delete(scores, half, axis=0)),
+        **named,
         "load_ms": np.array(load_ms),
         "latencies_ms": _latencies_ms(lambda: signatures["tensors"](tensors=one)),
     }
+
+
+def _as_rows(values: np.ndarray) -> np.ndarray:
+    """Returns answers of shape `(images, outputs)`; a number is one of them."""
+    return values.reshape(len(values), -1)
 
 
 def _label_maps(signatures: Any, questions: Any) -> Arrays:

@@ -32,6 +32,7 @@ _LEAST_COSINE = 0.9999
 _AGREEING = {
     "softmax": "the share of images with the same first class is",
     "sigmoid": "the share of labels on which both say the same is",
+    "number": "R2 to Keras' numbers is",
     "features": "the smallest cosine to Keras' features is",
 }
 
@@ -43,7 +44,8 @@ class ParityResult(Result):
     Attributes:
         probabilities: The file's answers, float32 `(count, outputs)`.
         max_abs_diff: Largest difference of a probability, over all signatures; of
-            features, as a share of the largest feature.
+            features, as a share of the largest feature; of numbers, of the distance
+            between the smallest and the largest.
         cosine: Smallest cosine between the two answers to one image.
         agreement: As `agreement.measure_agreement` has it.
         top5_agreement: Share of Keras' five first classes among the file's; `None`
@@ -139,8 +141,8 @@ def _check_signatures(
         _difference(expected[: len(answers["images"])], answers["images"]),
         _difference(-np.sort(-each, axis=-1)[:, :top], scores),
     )
-    names = [row[0].decode() for row in answers["bytes_classes"]]
-    if not all(map(partial(_is_first, reference.labels), names, each)):
+    names = [row[0].decode() for row in answers.get("bytes_classes", ())]
+    if names and not all(map(partial(_is_first, reference.labels), names, each)):
         problems.append("the signature for encoded images names other classes")
     if any(answers["bytes_status"]):
         problems.append("a good image beside a broken one was refused")
@@ -179,6 +181,8 @@ def verify(artifact: Path, precision: Precision, reference: Reference) -> Parity
         difference = max(difference, others)
     if reference.kind == "features":
         difference /= float(np.max(np.abs(expected))) or 1.0
+    if reference.kind == "number":
+        difference /= float(np.ptp(expected)) or 1.0
     agreement = 0.0
     if np.isfinite(difference):
         agreement = measure_agreement(reference.kind, expected, found)
@@ -206,7 +210,9 @@ def _too_far(
     """Returns a problem for each limit of a precision that is passed."""
     problems = []
     limit = precision.most_difference
-    what = "feature" if kind == "features" else "probability"
+    what = {"features": "feature", "number": "number, of their range,"}.get(
+        kind, "probability"
+    )
     if limit is not None and not difference <= limit:
         problems.append(f"a {what} differs by {difference:.2g}, limit {limit:g}")
     least = precision.least_agreement

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_convnext import weights
 from keras_convnext.detection.checkpoints import list_detectors
-from keras_convnext.inference import classifier, detector, segmenter
+from keras_convnext.inference import classifier, detector, regressor, segmenter
 from keras_convnext.inference.classifier import Classifier
 from keras_convnext.inference.detector import Detector
 from keras_convnext.inference.loaded_model import (
@@ -23,22 +23,25 @@ from keras_convnext.inference.readers import (
     read_saved_model,
     read_tflite,
 )
+from keras_convnext.inference.regressor import Regressor
 from keras_convnext.inference.segmenter import Segmenter
 from keras_convnext.segmentation import list_upernets
 
 _SAVED_MODEL = "saved_model.pb"
 _READERS = {"": read_saved_model, ".tflite": read_tflite}
-Answering = Classifier | Segmenter | Detector
+Answering = Classifier | Regressor | Segmenter | Detector
 # What answers, by the meaning of a Keras model's outputs, and by an export's output.
 _FROM_KERAS: dict[Kind, Callable[[LoadedModel, str], Answering]] = {
     "softmax": classifier.from_keras,
     "sigmoid": classifier.from_keras,
+    "number": regressor.from_keras,
     "features": classifier.from_keras,
     "label_map": segmenter.from_keras,
     "objects": detector.from_keras,
 }
 _FROM_EXPORT: dict[str, Callable[[Path, ExportedModel], Answering]] = {
     "probabilities": classifier.from_export,
+    "number": regressor.from_export,
     "classes": segmenter.from_export,
     "boxes": detector.from_export,
 }
@@ -52,15 +55,15 @@ def load(
 ) -> Answering:
     """Returns a trained model that answers for images.
 
-    A classifier answers with names and scores, a segmentation model with label maps,
-    a detector with `Objects`.
+    A classifier answers with names and scores, a regression model with numbers, a
+    segmentation model with label maps, a detector with `Objects`.
 
     Args:
         source: A .keras or .tflite file, a SavedModel, a folder as training or export
             leave it, a file of weights of a known variant, or a published checkpoint
             ("convnext_tiny.fb_in1k"), which is downloaded where it is not yet.
         output: What a .keras file's outputs are, where its graph and its loss do not
-            tell: "logits", "probabilities" or "sigmoid".
+            tell: "logits", "probabilities", "sigmoid" or "number".
         normalization: What it expects of images where it does not normalize them
             itself and no preprocessing.json says it: "imagenet", "unit" (0..1),
             "symmetric" (-1..1) or "none" (0..255).

@@ -120,7 +120,7 @@ def load_model_file(
         raise ValueError(f"{path} cannot be used: {error}") from error
     labels: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
-    if meaning.kind != "features":
+    if meaning.kind not in ("features", "number"):
         labels, notices = _find_names(path, model, meaning)
     preprocessing, normalizes, more = _find_preprocessing(
         path, model, meaning, size_px, normalization
@@ -318,6 +318,8 @@ def find_beside_export(
 ) -> tuple[tuple[str, ...], Preprocessing, tuple[str, ...]]:
     """Returns an exported file's class names and preprocessing, and notices.
 
+    A file that gives a number has no class names.
+
     Args:
         path: The file, or the SavedModel's folder.
         exported: What was read from it.
@@ -326,7 +328,8 @@ def find_beside_export(
     Raises:
         ValueError: What lies beside it cannot be read, or does not fit; one line.
     """
-    labels, notices = find_labels(path, exported.outputs)
+    named = exported.output != "number"
+    labels, notices = find_labels(path, exported.outputs) if named else ((), ())
     preprocessing = find_preprocessing(path, exported.size_px)
     if preprocessing is None:
         preprocessing, notice = _assume_geometry(path, exported.size_px, assumed)

@@ -15,11 +15,15 @@ import numpy as np
 from keras_convnext.inference.dense_outputs import finds_objects, labels_pixels
 from keras_convnext.inference.graph import Origin, Tensor, outputs_of, trace
 
-OUTPUTS = ("logits", "probabilities", "sigmoid", "features")
+OUTPUTS = ("logits", "probabilities", "sigmoid", "number", "features")
+# The last layer of this project's own models that answer with a number.
+NUMBER_LAYER = "head_number"
 
-Kind = Literal["softmax", "sigmoid", "features", "label_map", "objects"]
+Kind = Literal["softmax", "sigmoid", "number", "features", "label_map", "objects"]
 
-_ASK = "say what they are with --output=logits, probabilities, sigmoid or features"
+_ASK = (
+    "say what they are with --output=logits, probabilities, sigmoid, number or features"
+)
 
 # What leaves every number as it is or resizes maps of them, by class name.
 _UNCHANGED = {
@@ -85,9 +89,9 @@ class OutputMeaning:
     Attributes:
         kind: "softmax": probabilities of classes of which an image has one;
             "sigmoid": the probability of each label by itself, or of the second of two
-            classes; "features": no classes at all; "label_map": probabilities of
-            classes of which each pixel has one; "objects": boxes, scores and classes
-            of objects.
+            classes; "number": a number in its own unit; "features": no classes at all;
+            "label_map": probabilities of classes of which each pixel has one;
+            "objects": boxes, scores and classes of objects.
         applied: Whether the model itself computes that activation; otherwise its
             outputs are logits.
         origin: How it is known, for people: "its graph ends in a softmax".
@@ -100,7 +104,7 @@ class OutputMeaning:
     @property
     def activation(self) -> Literal["softmax", "sigmoid"] | None:
         """The activation that is still to be applied to get probabilities."""
-        if self.applied or self.kind == "features":
+        if self.applied or self.kind in ("features", "number"):
             return None
         return "sigmoid" if self.kind == "sigmoid" else "softmax"
 
@@ -192,9 +196,13 @@ def _as_told(told: str, ending: str, classes: int) -> OutputMeaning:
         return OutputMeaning("sigmoid" if classes == 1 else "softmax", False, origin)
     if told == "probabilities" and ending != "linear":
         return OutputMeaning("sigmoid" if classes == 1 else "softmax", True, origin)
+    if told == "number" and ending == "linear" and classes == 1:
+        return OutputMeaning("number", True, origin)
     if told == "sigmoid" and ending != "softmax":
         return OutputMeaning("sigmoid", ending != "linear", origin)
     what = "is linear" if ending == "linear" else f"ends in a {ending}"
+    if told == "number" and classes > 1:
+        what = f"has {classes} outputs"
     raise ValueError(f"{origin} contradicts the model, whose graph {what}")
 
 
@@ -210,9 +218,11 @@ def _by_graph_and_loss(
         if ending == "sigmoid" and trained_for == "softmax" and classes > 1:
             return OutputMeaning("softmax", True, f"it was trained by {name}")
         return OutputMeaning(ending, True, f"its graph ends in a {ending}")  # type: ignore[arg-type]
+    if ending == "linear" and classes == 1 and _ends_in(model, NUMBER_LAYER):
+        return OutputMeaning("number", True, f"its {NUMBER_LAYER} gives a number")
     if ending == "linear" and name:
         return _by_loss(name, from_logits, trained_for, classes)
-    if ending == "linear" and classes > 1 and _is_own_head(model):
+    if ending == "linear" and classes > 1 and _ends_in(model, "head_dense"):
         return OutputMeaning("softmax", False, "its head_dense gives logits")
     if ending != "linear" and classes > 1 and _answers_sum_to_one(model):
         return OutputMeaning("softmax", True, "its answers to noise add up to one")
@@ -287,9 +297,9 @@ def _activation_of(origin: Origin) -> str:
     return getattr(activation, "__name__", type(activation).__name__).lower()
 
 
-def _is_own_head(model: keras.Model) -> bool:
+def _ends_in(model: keras.Model, layer: str) -> bool:
     origin = trace(outputs_of(model)[0])
-    return origin is not None and origin.operation.name == "head_dense"
+    return origin is not None and origin.operation.name == layer
 
 
 def _answers_sum_to_one(model: keras.Model) -> bool:

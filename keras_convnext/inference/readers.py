@@ -17,7 +17,12 @@ from keras_convnext._stderr import hold_stderr
 from keras_convnext.detection.box_outputs import OUTPUTS
 
 # Which of a SavedModel's signatures is asked, by its output; boxes have classes, too.
-_SIGNATURES = {"boxes": "images", "probabilities": "tensors", "classes": "images"}
+_SIGNATURES = {
+    "boxes": "images",
+    "probabilities": "tensors",
+    "number": "tensors",
+    "classes": "images",
+}
 # What a TFLite file gives, by the number of its output's dimensions.
 _OUTPUTS = {2: "probabilities", 3: "classes"}
 
@@ -28,13 +33,13 @@ class ExportedModel:
 
     Attributes:
         kind: "saved_model" or "tflite".
-        output: "probabilities", "classes" or "boxes".
+        output: "probabilities", "number", "classes" or "boxes".
         size_px: Side of the images that it takes; None for any.
         outputs: How many classes it has; None where it does not show.
         answer: Maps float32 images `(batch, size_px, size_px, 3)` in 0..255 to
-            probabilities, float32 `(batch, outputs)`, to the class of each pixel,
-            integers `(batch, size_px, size_px)`, or to the dictionary of
-            `keras_convnext.MaskRCNN`.
+            probabilities, float32 `(batch, outputs)`, to a number each, to the class
+            of each pixel, integers `(batch, size_px, size_px)`, or to the dictionary
+            of `keras_convnext.MaskRCNN`.
     """
 
     kind: str
@@ -130,6 +135,9 @@ def read_tflite(path: Path) -> ExportedModel:
         return np.concatenate(rows)
 
     output = _OUTPUTS[sizes[1]]
+    for signature in interpreter.get_signature_list().values():
+        # By their dimensions numbers are probabilities of one class.
+        output = "number" if "number" in signature["outputs"] else output
     outputs = int(made[0]["shape"][-1]) if output == "probabilities" else None
     return ExportedModel("tflite", output, side if side > 0 else None, outputs, answer)
 

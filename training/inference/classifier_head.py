@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from keras_convnext.folding._flattening import Call, flatten_with_calls
+from keras_convnext.inference.outputs import NUMBER_LAYER
 
 # What may stand between the classifier and the model's output, by class name.
 _AFTER_CLASSIFIER = {
@@ -19,6 +20,11 @@ _AFTER_CLASSIFIER = {
     "Softmax",
 }
 _ACTIVATIONS = ("linear", "log_softmax", "sigmoid", "softmax")
+
+
+def _is_after_classifier(layer: keras.layers.Layer) -> bool:
+    # A number is put into its own unit by the last layer of its model.
+    return type(layer).__name__ in _AFTER_CLASSIFIER or layer.name == NUMBER_LAYER
 
 
 def find(model: keras.Model, command: str) -> tuple[keras.Model, Sequence[Call], Call]:
@@ -42,7 +48,7 @@ def find(model: keras.Model, command: str) -> tuple[keras.Model, Sequence[Call],
         )
     makers = {id(tensor): call for call in calls for tensor in call.outputs}
     last = makers.get(id(flat.outputs[0]))
-    while last is not None and type(last.layer).__name__ in _AFTER_CLASSIFIER:
+    while last is not None and _is_after_classifier(last.layer):
         last = makers.get(id(last.inputs[0]))
     kind = None if last is None else type(last.layer).__name__
     if last is None or not isinstance(last.layer, keras.layers.Dense):

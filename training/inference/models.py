@@ -41,11 +41,27 @@ def open_classifier(chosen: Any, command: str) -> Classifier:
     Raises:
         UsageError: It is no classifier, or as for `open_model`.
     """
-    model = open_model(chosen, command)
+    return require_classifier(open_model(chosen, command), command)
+
+
+def require_classifier(model: Answering, command: str) -> Classifier:
+    """Returns the model, which is one of classes.
+
+    Args:
+        model: From `open_model`.
+        command: What the command is called in messages.
+
+    Raises:
+        UsageError: It is no classifier.
+    """
     if not isinstance(model, Classifier):
-        finds = {"label_map": "labels pixels", "objects": "finds objects"}
+        finds = {
+            "label_map": "labels pixels",
+            "objects": "finds objects",
+            "number": "gives a number",
+        }
         raise UsageError(
-            f"--model={chosen.model} {finds[model.meaning.kind]}, and {command} is for "
+            f"--model={model.name} {finds[model.meaning.kind]}, and {command} is for "
             "classifiers"
         )
     return model

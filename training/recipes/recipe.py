@@ -75,11 +75,13 @@ class Recipe:
             over the devices; None for no limit.
         label_smoothing: Share of the target spread over all classes.
         target: What an image is labeled with: "label" for one class, "labels" for
-            several or none, which lists have (`--data=files:LIST.csv`).
+            several or none, "number" for a number; lists have the last two
+            (`--data=files:LIST.csv`).
         loss: "softmax" for cross-entropy, "sigmoid" for binary cross-entropy of each
             class on its own, averaged over the classes. Source: arXiv:2110.00476. With
             several labels "sigmoid", "focal" (arXiv:1708.02002) or "asymmetric"
-            (arXiv:2009.14119).
+            (arXiv:2009.14119), with numbers "huber" or "mse", in units of the training
+            images' standard deviation.
         target_threshold: With "sigmoid", targets above it become 1 and others 0;
             None leaves them soft.
         ema_decay: Decay of the moving average of the weights, which is then what is
@@ -239,12 +241,17 @@ _LIMITS = {
     **dict.fromkeys(
         (
             "stochastic_depth_rate",
-            "label_smoothing",
             "warmup_start",
             "beta_1",
             "beta_2",
         ),
         (_share, "in [0, 1)"),
+    ),
+    "label_smoothing": (
+        lambda recipe, value: (
+            value == 0 or (0 < value < 1 and recipe.target != "number")
+        ),
+        "in [0, 1), and 0 with target=number",
     ),
     "dropout_rate": (
         lambda recipe, value: (

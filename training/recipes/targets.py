@@ -6,12 +6,18 @@ from collections.abc import Sequence
 
 # Those of `tasks.losses`, which needs a backend; a recipe does not.
 LOSSES = ("softmax", "sigmoid", "focal", "asymmetric")
+# Those of `tasks.regression`.
+NUMBER_LOSSES = ("huber", "mse")
 LOSSES_OF = {
     "label": ("softmax", "sigmoid"),
     "labels": ("sigmoid", "focal", "asymmetric"),
+    "number": NUMBER_LOSSES,
 }
 # What a recipe for one class is changed to where nothing else is asked for.
-_FITTING = {"labels": {"loss": "sigmoid"}}
+_FITTING: dict[str, dict[str, object]] = {
+    "labels": {"loss": "sigmoid"},
+    "number": {"loss": "huber", "label_smoothing": 0},
+}
 
 
 def fit_to_target(changes: Sequence[str]) -> list[str]:

@@ -31,7 +31,8 @@ class Explained:
         cam: Grad-CAM's map, `(map_height, map_width)`.
         slopes: The input's gradient, `(height, width, 3)`.
         name: Of the class that is explained.
-        share: The probability of that class, 0 to 1.
+        share: The probability of that class, 0 to 1; None of a number, which stands
+            in the place of a name.
         truth: The image's own class, where it is known.
     """
 
@@ -39,7 +40,7 @@ class Explained:
     cam: np.ndarray
     slopes: np.ndarray
     name: str
-    share: float
+    share: float | None
     truth: str | None = None
 
 
@@ -60,7 +61,9 @@ def explained(images: Sequence[Explained]) -> bytes:
     for (plain, cam, slopes), image in zip(cells, images, strict=False):
         truth = image.name if image.truth is None else image.truth
         wrong = truth != image.name
-        title = caption(image.name, image.share, truth)
+        title = image.name
+        if image.share is not None:
+            title = caption(image.name, image.share, truth)
         plain.imshow(np.clip(image.image, 0, 255).astype(np.uint8))
         cam.imshow(saliency.overlay(image.image, image.cam))
         slopes.imshow(saliency.strength(image.slopes))

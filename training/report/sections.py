@@ -18,9 +18,10 @@ _MOST_LEFT_OUT = 50
 
 def summary(metrics: Mapping[str, Any]) -> str:
     """Returns what a run did, in a sentence or two."""
+    classes = f" of {metrics['classes']} classes" if metrics["classes"] else ""
     words = (
-        f"Trained on {metrics['train_examples']:,} images of {metrics['classes']} "
-        f"classes for {metrics['epochs']} epochs; evaluated on "
+        f"Trained on {metrics['train_examples']:,} images{classes} "
+        f"for {metrics['epochs']} epochs; evaluated on "
         f"{metrics['eval_examples']:,} validation images."
     )
     if metrics["kept_epoch"] != metrics["epochs"]:

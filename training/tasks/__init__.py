@@ -5,6 +5,7 @@ from .classification import CLASSIFICATION
 from .detection import DETECTION
 from .masked_autoencoding import MASKED_AUTOENCODING
 from .multi_label import MULTI_LABEL
+from .regression import REGRESSION
 from .segmentation import SEGMENTATION
 from .task import Task
 
@@ -14,7 +15,11 @@ TASKS: dict[str, Task] = {
 }
 
 # What a classifier's recipe says of its images' labels.
-TARGETS: dict[str, Task] = {"label": CLASSIFICATION, "labels": MULTI_LABEL}
+TARGETS: dict[str, Task] = {
+    "label": CLASSIFICATION,
+    "labels": MULTI_LABEL,
+    "number": REGRESSION,
+}
 
 
 def find_task(recipe: Recipe) -> Task:
@@ -29,6 +34,7 @@ __all__ = [
     "DETECTION",
     "MASKED_AUTOENCODING",
     "MULTI_LABEL",
+    "REGRESSION",
     "SEGMENTATION",
     "TARGETS",
     "TASKS",

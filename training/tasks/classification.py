@@ -63,9 +63,20 @@ def build_training_model(recipe: Recipe, source: Source) -> keras.Model:
     Raises:
         ValueError: The recipe's fields make no model.
     """
+    return make_training_model(recipe, source, len(source.classes))
+
+
+def make_training_model(recipe: Recipe, source: Source, outputs: int) -> keras.Model:
+    """Builds a model that learns, with any number of linear outputs.
+
+    Args:
+        recipe: The run's.
+        source: The run's.
+        outputs: How many.
+    """
     return _build(
         recipe,
-        len(source.classes),
+        outputs,
         source,
         weights=recipe.weights,
         classifier_activation=None,

@@ -287,5 +287,7 @@ def test_what_is_told_counts_unless_the_graph_contradicts(
 
 
 def test_an_unknown_word_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="logits, probabilities, sigmoid, features"):
+    with pytest.raises(
+        ValueError, match="logits, probabilities, sigmoid, number, features"
+    ):
         find_output_meaning(_model(_dense(5)), told="softmax")

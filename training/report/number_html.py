@@ -1,0 +1,119 @@
+"""What a run with a number an image leaves: validation.csv, drawings and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_convnext import _files, _page
+
+from ..evaluation.number_metrics import NumberPredictions
+from . import results as files
+from .outcome import Outcome
+from .progress import clock
+from .sections import left_out, next_steps, recipe_fields, summary
+
+# In the order of the page: the title and a word on how to read it.
+_IMAGES = {
+    "curves.png": ("Training curves", ""),
+    "scatter.png": (
+        "Predicted over true number",
+        "A point for each validation image; on the line it is right. Beside it how "
+        "often errors of each size are.",
+    ),
+    "mistakes.png": (
+        "Largest errors",
+        "Hard or unusual images, and sometimes images with a wrong number.",
+    ),
+    "predictions.png": (
+        "Predictions",
+        "Validation images at equal distances in the order of their numbers.",
+    ),
+}
+
+
+def write(outcome: Outcome) -> None:
+    """Writes validation.csv, drawings and the page into the workdir."""
+    from . import number_figures  # it draws with TensorFlow
+
+    predictions: NumberPredictions = outcome.details
+    names = files.image_names(outcome.source)
+    rows = zip(
+        names,
+        map(float, predictions.truth),
+        map(float, predictions.numbers),
+        map(float, predictions.errors),
+        strict=True,
+    )
+    head = ("image", "true", "predicted", "error")
+    files.write_csv(outcome.workdir.validation, head, rows)
+    drawn = number_figures.draw(outcome, names)
+    files.write_images(outcome.workdir, drawn)
+    _files.write_text(outcome.workdir.report, page(outcome, drawn, names))
+
+
+def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) -> str:
+    """Returns the report as one HTML file that needs nothing beside it.
+
+    Args:
+        outcome: Its details are `NumberPredictions`.
+        images: PNGs by file name.
+        names: File names of the validation images, in their order.
+    """
+    source, metrics = outcome.source, outcome.metrics
+    sections = []
+    for name, (heading, words) in _IMAGES.items():
+        body = _page.image(heading, images[name])
+        if name == "mistakes.png":
+            body += _mistakes(outcome.details, names)
+        sections.append(_page.section(heading, body, words))
+    sections += [
+        left_out(source.skipped),
+        next_steps(outcome.workdir),
+        recipe_fields(outcome.recipe),
+        _page.section("History", _history(outcome.history)),
+    ]
+    title = f"{outcome.recipe.variant} on {source.name}"
+    return _page.page(title, summary(metrics), _figures(metrics) + "".join(sections))
+
+
+def _figures(metrics: Mapping[str, Any]) -> str:
+    return _page.figures(
+        (
+            (f"{metrics['mae']:.4g}", "Mean absolute error"),
+            (f"{metrics['rmse']:.4g}", "Root of the mean squared error"),
+            (f"{metrics['r2']:.4f}", "R²"),
+            (f"{metrics['parameters'] / 1e6:.2f} M", "Parameters"),
+            (clock(metrics["train_seconds"]), "Training time"),
+        )
+    )
+
+
+def _mistakes(predictions: NumberPredictions, names: Sequence[str]) -> str:
+    lines = [
+        (
+            names[number],
+            f"{predictions.truth[number]:.6g}",
+            f"{predictions.numbers[number]:.6g}",
+            f"{predictions.errors[number]:+.4g}",
+        )
+        for number in predictions.worst()
+    ]
+    return _page.table(("image", "true", "predicted", "error"), lines, numbers=3)
+
+
+def _history(rows: Sequence[Mapping[str, float]]) -> str:
+    lines = [
+        (
+            f"{row['epoch']:.0f}",
+            f"{row['loss']:.4f}",
+            f"{row['val_mae']:.4g}",
+            f"{row['val_rmse']:.4g}",
+            f"{row['val_r2']:.4f}",
+            f"{row['learning_rate']:.2e}",
+            f"{row['images_per_second']:,.0f}",
+        )
+        for row in rows
+    ]
+    head = ("epoch", "loss", "val MAE", "val RMSE", "val R²", "learning rate", "img/s")
+    return _page.table(head, lines, numbers=7)
