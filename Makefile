@@ -36,7 +36,8 @@ PARITY_TESTS = tests/keras_convnext/test_parity_live.py \
     tests/keras_convnext/weights/test_writers_of_meta_live.py
 INTEROP_TESTS = tests/export/verify/test_other_runtimes.py tests/export/verify/test_c_api.py \
     tests/export/verify/test_openvino_and_onnx.py \
-    tests/export/verify/test_label_maps_elsewhere.py
+    tests/export/verify/test_label_maps_elsewhere.py \
+    tests/export/verify/test_families_elsewhere.py
 DEMO = runs/demo
 INSTALLED = $(VENV)/installed
 DEMO_INSTALLED = $(VENV)/installed-demo

@@ -83,7 +83,24 @@ def _converted(network: Any, batch: int | None, any_size: bool) -> Any:
         except Exception as error:
             reason = str(error).strip().partition("\n")[0][:300]
             raise ExportError(f"the ONNX converter failed: {reason}") from error
+    _fill_in(model, function.get_concrete_function(network.spec(batch, any_size)))
     return model
+
+
+def _fill_in(model: Any, function: Any) -> None:
+    """Lets constants that the converter takes for inputs be constants.
+
+    They are those that a function captures without being variables: mean and deviation
+    of a normalization that is not folded.
+    """
+    from onnx import numpy_helper
+
+    captured = {inner.name: outer for outer, inner in function.graph.captures}
+    for given in list(model.graph.input):
+        if given.name in captured:
+            values = np.asarray(captured[given.name])
+            model.graph.initializer.append(numpy_helper.from_array(values, given.name))
+            model.graph.input.remove(given)
 
 
 def _round_weights(model: Any) -> None:
