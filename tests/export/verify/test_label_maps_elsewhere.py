@@ -23,7 +23,8 @@ SIZE_PX = 64
 # Where two logits are equal but for the rounding of float32, a pixel may have the other
 # class.
 TIES = 1e-3
-OPENVINO = ("float32", "bfloat16", "float16", "int8")
+# Of a network with random weights int8 is about as near as the limit of an export.
+OPENVINO = ("float32", "bfloat16", "float16")
 
 
 def smooth_image(seed):
@@ -46,13 +47,12 @@ def workdir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def out(workdir, tmp_path_factory):
     images, out = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("out")
-    for seed in range(116):
+    for seed in range(16):
         Image.fromarray(smooth_image(seed)).save(images / f"{seed:03}.png")
-    asked = f"--calibration=folder:{images}", f"--images=folder:{images}"
+    asked = f"--images=folder:{images}", "--most_images=16"
     names = f"--precision={','.join(OPENVINO)}"
-    export(workdir, out, "--format=openvino", names, *asked, "--most_images=16")
-    names = "--precision=float32,float16"
-    export(workdir, out, "--format=onnx", names, asked[1], "--most_images=16")
+    export(workdir, out, "--format=openvino", names, *asked)
+    export(workdir, out, "--format=onnx", "--precision=float32,float16", *asked)
     return out
 
 
