@@ -68,6 +68,9 @@ def _export(values: _cli.FlagValues) -> int:
         "default_signature", values.default_signature, ("bytes", "images", "tensors")
     )
     refuse_unwritable(formats, precisions)
+    if "web" in formats and (values.any_size or values.batch != 1):
+        flag = "--any_size" if values.any_size else f"--batch={values.batch}"
+        raise UsageError(f"{flag} is not for --format=web, whose page asks one image")
     is_name = keras_file.names_a_checkpoint(values.model)
     file = None if is_name else keras_file.find(values.model)
     _cli.import_tensorflow()

@@ -177,7 +177,7 @@ _OF_PIXELS = OutputKind(
     difference=_pixel_difference,
     verify=label_map_parity.verify,
     presentation=LABEL_MAPS,
-    formats=tuple(FORMATS),
+    formats=tuple(name for name in FORMATS if name != "web"),
     # OpenVINO lacks an operator that pooling to a grid of an open size needs, and
     # ONNX's answers are wrong there.
     one_size=("openvino", "onnx"),

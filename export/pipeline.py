@@ -90,6 +90,10 @@ def refuse_impossible(
                 f"{OUTPUT_WORDS[source.meaning.kind].lower()}: it can be written as "
                 f"{', '.join(kind.formats)}"
             )
+        if name == "web" and source.meaning.kind == "features":
+            raise UsageError(
+                f"--format=web shows classes, and {source.name} gives features alone"
+            )
         if any_size and name in kind.one_size:
             raise UsageError(
                 f"--any_size is not for --format={name} of {source.name}, whose "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ..model.loaded_model import Source
 from . import onnx_file, openvino_ir, tflite, tflite_metadata
 from .description import Description, as_texts, describe, packed_names
 from .precisions import PRECISIONS, Precision
+from .web import site
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,20 @@ def _write_tflite(basis: Basis, precision: Precision, folder: Path) -> Written:
     return Written(file.name, _inputs(basis, dtype), builtin, contents=contents)
 
 
+def _write_web(basis: Basis, precision: Precision, folder: Path) -> Written:
+    place = folder / "web"
+    place.mkdir()
+    written = _write_tflite(basis, precision, place)
+    beside = site.write(
+        place / written.place, basis.source.labels, basis.source.preprocessing
+    )
+    return replace(
+        written,
+        place=f"web/{written.place}",
+        beside=tuple(f"web/{name}" for name in beside),
+    )
+
+
 def _write_openvino(basis: Basis, precision: Precision, folder: Path) -> Written:
     file = folder / f"model_{precision.name}.xml"
     operators = openvino_ir.write(
@@ -139,6 +154,7 @@ _WRITERS: dict[str, Callable[[Basis, Precision, Path], Written]] = {
     "tflite": _write_tflite,
     "openvino": _write_openvino,
     "onnx": _write_onnx,
+    "web": _write_web,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,11 +19,15 @@ class Format:
             extra that brings them.
         precisions: What its files may hold; empty where all of them are float32.
         packages: The packages that write and run it besides this project's own.
+        program: What else it takes, and what brings that; empty for nothing.
+        one_precision: Whether a folder holds one file of it alone.
     """
 
     name: str
     precisions: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    program: str = ""
+    one_precision: bool = False
 
 
 FORMATS = {
@@ -36,6 +41,12 @@ FORMATS = {
             ("openvino", "nncf"),
         ),
         Format("onnx", ("float32", "float16"), ("onnx", "onnxruntime", "tf2onnx")),
+        Format(
+            "web",
+            ("float32", "float16", "dynamic_int8"),
+            program="npm",
+            one_precision=True,
+        ),
     )
 }
 # What is written where nobody says.
@@ -64,6 +75,17 @@ def refuse_unwritable(formats: Sequence[str], precisions: Sequence[str]) -> None
             raise UsageError(
                 f"--precision: {name} has no {' and no '.join(unknown)}; it has "
                 f"{', '.join(known)}. Export other formats by a command of their own"
+            )
+        if FORMATS[name].one_precision and len(precisions) > 1:
+            raise UsageError(
+                f"--precision={','.join(precisions)}: --format={name} holds one model; "
+                "choose one precision"
+            )
+        program = FORMATS[name].program
+        if program and shutil.which(program) is None:
+            raise UsageError(
+                f"--format={name} needs {program}, which fetches the browser's runtime "
+                "while exporting: install Node.js"
             )
         for package in FORMATS[name].packages:
             if importlib.util.find_spec(package) is None:

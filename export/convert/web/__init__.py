@@ -1,0 +1,1 @@
+"""A page that asks a TFLite file in the browser."""
