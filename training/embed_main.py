@@ -68,7 +68,7 @@ def _embed(chosen: _cli.FlagValues) -> int:
     from .inference import models
 
     with stream_flaws.count_flawed_images(spec):
-        model = models.open_classifier(chosen, COMMAND)
+        model = models.open_network(chosen, COMMAND)
         embed = _make_embed(model, chosen.model)
         source: Source = run_split.load(
             data.load, spec, choice, model.preprocessing, chosen.skip_bad_images
@@ -183,6 +183,9 @@ def _table(
     probabilities = np.concatenate([part.probabilities for part in parts])
     if probabilities.shape[1] == 1:
         probabilities = np.concatenate([1 - probabilities, probabilities], axis=1)
+    if not labels:
+        # Of a network that was pre-trained without labels.
+        return table
     if sorted(labels) == sorted(classes):
         order = [labels.index(name) for name in classes]
         table["probabilities"] = probabilities[:, order]

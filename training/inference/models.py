@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras_convnext
-from keras_convnext._messages import UsageError, note
+from keras_convnext._messages import UsageError, checked, note
 from keras_convnext.inference._load import Answering
 from keras_convnext.inference.classifier import Classifier
+from keras_convnext.inference.loaded_model import (
+    WITHOUT_CLASSES,
+    LoadedModel,
+    load_model_file,
+)
+from keras_convnext.inference.sidecars import read_task
 
 
 def open_model(chosen: Any, command: str) -> Answering:
@@ -29,6 +36,24 @@ def open_model(chosen: Any, command: str) -> Answering:
     for notice in model.notices:
         note(command, notice)
     return model
+
+
+def open_network(chosen: Any, command: str) -> Classifier | LoadedModel:
+    """Returns a classifier, or what a pre-training run left, which has no classes.
+
+    Args:
+        chosen: The command's flags: model, output, normalization.
+        command: What the command is called in messages.
+
+    Raises:
+        UsageError: As for `open_classifier`.
+    """
+    file = Path(chosen.model).expanduser()
+    if file.is_dir():
+        file = file / "model.keras"
+    if file.is_file() and read_task(file) == WITHOUT_CLASSES:
+        return checked(load_model_file, file)
+    return open_classifier(chosen, command)
 
 
 def open_classifier(chosen: Any, command: str) -> Classifier:

@@ -11,11 +11,13 @@ import keras_convnext
 from tests.checks import random_images
 from tests.training.tasks import whole_runs
 from tests.training.unlabeled_data import SIDE_PX, write_waves
-from training import main, predict_main, preview_main
-from training.data import unlabeled
+from training import embed_main, main, predict_main, preview_main
+from training.data import loading, unlabeled
 from training.engine import finish
 from training.recipes import resolve
+from training.report import results
 from training.tasks import MASKED_AUTOENCODING
+from training.workdir.layout import Workdir
 
 # V2's block in five stages of a few channels would be better; this one is there.
 CHANGES = {
@@ -81,6 +83,39 @@ def test_what_is_kept_is_an_ordinary_network_with_the_encoders_weights(recipe, s
     # test_convnext2's epsilon.
     expected /= np.sqrt(features.var(-1, keepdims=True) + 1e-5)
     np.testing.assert_allclose(kept(images), expected, atol=1e-4)
+
+
+def test_neighbors_of_its_features_tell_what_the_encoder_is_worth(
+    recipe, source, tmp_path, capsys
+):
+    model = MASKED_AUTOENCODING.build_inference_model(
+        recipe, MASKED_AUTOENCODING.build_training_model(recipe, source), source
+    )
+    results.write_model(
+        Workdir(tmp_path), MASKED_AUTOENCODING.saved_model(recipe, model), source
+    )
+    (tmp_path / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe)))
+    for number, name in enumerate(("one", "two")):
+        write_waves(tmp_path / "classes" / name, 10, first=10 * number)
+    out = tmp_path / "features.npz"
+    flags = [f"--data=folder:{tmp_path / 'classes'}", f"--out={out}"]
+    assert embed_main.main(["embed", f"--model={tmp_path}", *flags]) == 0
+    assert "10 nearest neighbors" in capsys.readouterr().out
+    with np.load(out) as arrays:
+        assert "probabilities" not in arrays
+        found, paths = arrays["features"], arrays["paths"]
+    assert found.shape == (20, 128)
+    data = loading.load(
+        f"folder:{tmp_path / 'classes'}",
+        size_px=SIDE_PX,
+        preprocessing=source.preprocessing,
+    )
+    images, _ = data.validation_images(range(4))
+    features = np.asarray(model.encoder(images.astype("float32"))).mean((1, 2))
+    rows = [list(paths).index(name) for name in data.validation.names()]
+    # Resized images are whole numbers here, and are not in the command.
+    assert np.abs(features).max() > 0.5
+    np.testing.assert_allclose(found[rows], features, rtol=0.05, atol=0.05)
 
 
 @pytest.mark.slow  # three graphs for two runs
