@@ -125,6 +125,16 @@ class Flags:
         self.text("recipe", default, what)
         self.texts("set", "FIELD=VALUE: changes the recipe; may be repeated")
 
+    def run_split(self) -> None:
+        """Defines the flags that say otherwise than the run how its data were split."""
+        self.number(
+            "validation_share",
+            None,
+            "fraction, if the data has no split [the run's, or 0.2]",
+            most=1.0,
+        )
+        self.integer("seed", None, "of that split [the run's, or 0]", least=None)
+
     def skip_bad_images(self) -> None:
         """Defines the flag that lets damaged images pass."""
         self.switch("skip_bad_images", False, "skip unreadable images and list them")

@@ -36,13 +36,7 @@ def options() -> _cli.FlagValues:
     flags.data(" [the run's]")
     flags.text("out", None, "a .npz file")
     flags.integer("batch", 64, "images at a time", 1)
-    flags.number(
-        "validation_share",
-        None,
-        "fraction, if the data has no split [the run's, or 0.2]",
-        most=1.0,
-    )
-    flags.integer("seed", None, "of that split [the run's, or 0]", least=None)
+    flags.run_split()
     flags.skip_bad_images()
     return flags.values
 
@@ -56,12 +50,8 @@ def _embed(chosen: _cli.FlagValues) -> int:
             f"--out={chosen.out}: the folder {out.parent} "
             f"{_files.why_no_folder(out.parent)}"
         )
-    run = run_split.read(chosen.model)
-    spec: str = chosen.data or (run.data if run else "")
-    if not spec:
-        _cli.require(chosen, ("data",))
+    spec, choice = run_split.read_flags(chosen, "validation")
     is_whole = chosen.validation_share == 1
-    choice = run_split.choose("validation", chosen.validation_share, chosen.seed, run)
     _cli.import_tensorflow()
     from . import data
     from .data import stream_flaws

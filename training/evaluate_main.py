@@ -41,13 +41,7 @@ def options() -> _cli.FlagValues:
     flags.text("real_labels", None, "ImageNet-ReaL's real.json")
     flags.integer("batch", 64, "images at a time", 1)
     flags.choice("split", "validation", SPLITS, "which images")
-    flags.number(
-        "validation_share",
-        None,
-        "fraction, if the data has no split [the run's, or 0.2]",
-        most=1.0,
-    )
-    flags.integer("seed", None, "of that split [the run's, or 0]", least=None)
+    flags.run_split()
     flags.skip_bad_images()
     flags.switch("slide", False, "label pixels by windows of the crop")
     flags.text("scales", "1", "label pixels in sizes such as 0.5,1,1.5, averaged")
@@ -56,11 +50,7 @@ def options() -> _cli.FlagValues:
 
 
 def _evaluate(chosen: _cli.FlagValues) -> int:
-    run = run_split.read(chosen.model)
-    spec: str = chosen.data or (run.data if run else "")
-    if not spec:
-        _cli.require(chosen, ("data",))
-    choice = run_split.choose(chosen.split, chosen.validation_share, chosen.seed, run)
+    spec, choice = run_split.read_flags(chosen, chosen.split)
     _cli.import_tensorflow()
     from .data import stream_flaws
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_convnext._files import legible
 from keras_convnext._messages import UsageError, checked
 
 if TYPE_CHECKING:
@@ -159,6 +160,25 @@ def load(
                 f"{mistake} --split=all evaluates every image."
             ) from mistake
         raise
+
+
+def read_flags(chosen: Any, split: str) -> tuple[str, Choice]:
+    """Returns what data the flags of a command name, and which of its images.
+
+    Args:
+        chosen: The flags: model, data, validation_share, seed.
+        split: One of `SPLITS`.
+
+    Raises:
+        UsageError: There are no data, neither named nor of the model's run.
+    """
+    run = read(chosen.model)
+    spec: str = chosen.data or (run.data if run else "")
+    if not spec:
+        raise UsageError("--data must be given; --help shows how")
+    if legible(spec) != spec:
+        raise UsageError(f"--data={legible(spec)} is not UTF-8; rename it")
+    return spec, choose(split, chosen.validation_share, chosen.seed, run)
 
 
 def words(choice: Choice, source: Source, data: str) -> list[str]:
