@@ -231,6 +231,7 @@ def test_the_middle_of_a_mask_is_that_of_its_image():
     assert np.mean(view[..., 0] == 20 * found) > 0.8
 
 
+@pytest.mark.slow
 def test_a_model_that_gives_one_class_to_every_pixel_is_refused(tmp_path, capsys):
     model = tiny_upernet(2)
     model.get_layer("decode_logits").bias.assign([9.0, 0.0])

@@ -84,6 +84,7 @@ def test_the_manifest_states_each_files_figures(out, manifest):
     assert manifest["source"]["classes"] == 7
 
 
+@pytest.mark.slow
 def test_the_model_is_folded_unless_told_otherwise(manifest, workdir, tmp_path):
     assert manifest["folding"]["folded"]
     # The head's norm makes the features, which are an output.
@@ -198,6 +199,7 @@ def test_a_folder_is_never_published_over_another(tmp_path):
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_file_that_disagrees_is_not_left_behind(
     workdir, tmp_path, capsys, monkeypatch, more, last
 ):
@@ -215,6 +217,7 @@ def test_a_file_that_disagrees_is_not_left_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_missing_labels_and_preprocessing_are_told_and_made_up(
     workdir, tmp_path, capsys
 ):

@@ -43,6 +43,7 @@ def images():
 
 
 @pytest.mark.parametrize("name", ["float16", "dynamic_int8", "int8", "int16x8"])
+@pytest.mark.slow
 def test_each_precision_needs_builtin_operators_only_and_runs(
     name, network, exact, images, tiny_model
 ):
@@ -199,6 +200,7 @@ def test_a_file_may_take_more_images_in_a_call(
 
 
 @pytest.mark.parametrize("name", ["float32", "float16", "dynamic_int8"])
+@pytest.mark.slow
 def test_a_file_may_leave_the_size_of_its_images_open(
     name, network, tiny_model, tiny_variant
 ):

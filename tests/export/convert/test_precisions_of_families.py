@@ -64,6 +64,7 @@ def case(request, images):
     ("name", "limit"),
     [("float32", 1e-5), ("dynamic_int8", 0.015), ("int8", 0.03), ("int16x8", 0.02)],
 )
+@pytest.mark.slow
 def test_each_form_of_network_stays_near_in_each_precision(name, limit, case, images):
     network, exact, expected = case
     contents = exact

@@ -180,6 +180,7 @@ def test_class_names_are_an_asset(folder, loaded):
     assert tuple(names.splitlines()) == loaded.labels
 
 
+@pytest.mark.slow
 def test_every_warm_up_request_can_be_answered(folder, signatures):
     reason = "tensorflow-serving-api, whose protocols are read here, is not installed"
     logs = pytest.importorskip(
@@ -225,6 +226,7 @@ def test_examples_get_the_classes_of_the_images_in_them(signatures, photographs)
         signatures["classify"](inputs=tf.constant([b""]))
 
 
+@pytest.mark.slow
 def test_another_default_signature_can_be_chosen(loaded, tmp_path):
     network = Network(loaded.model, loaded.preprocessing)
     saved_model.write(loaded, network, tmp_path / "1", default="tensors")

@@ -115,6 +115,7 @@ DESCRIPTION = Description(
 
 
 @pytest.mark.parametrize("name", ["float32", "int8"])
+@pytest.mark.slow
 def test_a_file_says_what_it_takes_and_gives(name, network):
     images = smooth_images(20)
     plain = tflite.convert(network, PRECISIONS[name], images)

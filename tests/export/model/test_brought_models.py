@@ -133,6 +133,7 @@ def exported(model, folder, labels=None):
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.slow
 def test_a_model_answers_as_keras_and_its_loss_say(form, tmp_path):
     model = form()
     expected = FORMS[form](model.predict(IMAGES, verbose=0))
@@ -149,6 +150,7 @@ def files():
 
 
 @pytest.mark.parametrize("names", [("cat", "dog"), ("dog",)])
+@pytest.mark.slow
 def test_one_output_tells_both_classes_where_both_have_names(names, tmp_path):
     model = one_logit()
     loaded, made, _kept = exported(model, tmp_path, names)
@@ -165,6 +167,7 @@ def test_one_output_tells_both_classes_where_both_have_names(names, tmp_path):
     assert loaded.labels == names
 
 
+@pytest.mark.slow
 def test_labels_by_themselves_keep_their_own_probabilities(tmp_path):
     model = labels_as_logits()
     names = ("a", "b", "c", "d", "e")
@@ -279,6 +282,7 @@ def test_what_cannot_be_exported_is_one_line_and_exit_code_2(form, tmp_path, cap
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
+@pytest.mark.slow
 def test_a_model_of_another_precision_computes_in_float32(policy):
     model = with_head(dense(5, "softmax"), net=backbone(dtype=policy))
     made = float32.in_float32(model)

@@ -96,6 +96,7 @@ def check_objects(found, row, scores, labels, boxes):
 
 
 @pytest.mark.parametrize("box_format", ["xyxy", "yxyx", "xywh", "center_xywh"])
+@pytest.mark.slow
 def test_boxes_and_scores_are_kerashubs(box_format):
     # Nothing is suppressed, and all is told.
     all_of_them = {"confidence_threshold": 0.2}

@@ -294,6 +294,7 @@ def test_a_method_that_there_is_not_is_refused_whatever_the_settings():
         training_model("cascade", settings=training_settings("mask_rcnn"))
 
 
+@pytest.mark.slow
 def test_it_has_the_variables_of_the_detector_and_finds_the_same():
     learning = training_model("mask_rcnn", "convnext_atto", 2, seed=0, **SMALL)
     detector = keras_convnext.MaskRCNN("convnext_atto", 2, seed=0, **SMALL)

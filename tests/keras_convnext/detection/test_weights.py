@@ -153,6 +153,7 @@ def test_a_classifier_takes_the_backbone_and_gives_one(tmp_path):
     ids=["MaskRCNN", "UPerNet"],
 )
 @pytest.mark.filterwarnings("ignore:The weights have none for auxiliary")
+@pytest.mark.slow
 def test_what_keras_saves_of_a_model_with_heads_is_taken_whole(build, ending, tmp_path):
     model, other = build("convnext_atto", 2), build("convnext_atto", 2)
     random = np.random.default_rng(0)

@@ -144,6 +144,7 @@ def test_a_flat_model_answers_alike_with_the_same_variables(form):
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.slow
 def test_a_flat_model_is_saved_and_loaded(form, tmp_path):
     model = form()
     flatten(model).save(tmp_path / "flat.keras")

@@ -83,6 +83,7 @@ def test_a_folded_model_is_equal(kind):
     ids=str,
 )
 @pytest.mark.parametrize("kind", ["convnext_atto", "convnextv2_atto"])
+@pytest.mark.slow
 def test_a_folded_model_is_equal_however_it_was_built(kind, arguments):
     model = small(kind, **arguments)
     assert difference(model, fold(model)) < EXACT

@@ -252,6 +252,7 @@ def small_model(with_grn=False, **arguments):
 
 @pytest.mark.parametrize("with_grn", [False, True])
 @pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.slow
 def test_a_model_has_the_gradients_that_plain_operators_give_it(
     remat, with_grn, monkeypatch
 ):

@@ -80,6 +80,7 @@ def save(model: keras.Model, path: Path) -> Path:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.slow
 def test_the_backbone_of_an_adapted_model_loads_from_its_files(
     way: str,
     head: str,

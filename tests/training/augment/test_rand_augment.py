@@ -151,6 +151,7 @@ def test_operations_on_colors_are_pillows_to_the_bit(name, done):
 
 @both_ways
 @pytest.mark.parametrize("name", MOVES)
+@pytest.mark.slow
 def test_moves_are_pillows_but_for_rounding(name, done):
     change, by_pillow = MOVES[name]
     found = difference(done(change), by_pillow)
@@ -190,6 +191,7 @@ def performed_in_tf_data(asked: tuple) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("done", [performed_eagerly, performed_in_tf_data])
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_every_dose_is_timms(name, done):
     asked, wanted = doses(NAMES.index(name))
     found = np.stack(done(asked)).astype(int)

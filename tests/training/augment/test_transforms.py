@@ -38,6 +38,7 @@ def photograph(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize(
     "reference", WINDOWS["pictures"], ids=lambda one: f"{one['height']}x{one['width']}"
 )
+@pytest.mark.slow
 def test_crop_windows_are_distributed_as_timm_draws_them(reference):
     height, width = reference["height"], reference["width"]
     count = WINDOWS["draws"]

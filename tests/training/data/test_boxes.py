@@ -99,6 +99,7 @@ def test_images_and_objects_come_as_they_were_written(folder):
 
 
 @pytest.mark.parametrize("augment", [DETR, SQUARE], ids=["open", "square"])
+@pytest.mark.slow
 def test_batches_are_the_same_wherever_the_epoch_begins(folder, augment):
     source = load(folder)
     whole = batches(source, augment)
@@ -191,6 +192,7 @@ def test_square_batches_have_one_size_and_boxes_around_the_masks(folder):
                 assert box.tolist() == expected
 
 
+@pytest.mark.slow
 def test_workers_share_the_rows_of_every_batch(folder):
     source = load(folder)
     alone = [batches(source, DETR, worker=n, workers=2) for n in range(2)]

@@ -348,6 +348,7 @@ class SceneParse150(tfds.core.GeneratorBasedBuilder):
 
 
 @pytest.mark.parametrize("instances", [False, True])
+@pytest.mark.slow
 def test_the_first_channel_of_tensorflow_datasets_masks_counts(
     tmp_path, monkeypatch, instances
 ):

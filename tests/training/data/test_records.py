@@ -134,6 +134,7 @@ def test_records_give_the_images_of_the_folder_to_the_bit(places, kind):
 
 
 @pytest.mark.parametrize("kind", ["tfrecord", "array_record"])
+@pytest.mark.slow
 def test_going_on_at_a_batch_gives_what_was_left_to_the_bit(places, kind):
     source = load(places[kind])
     whole = batches(source)
@@ -314,6 +315,7 @@ def prepared(request, tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_a_prepared_data_set_is_read_upright_by_name_and_by_folder(prepared):
     folder = prepared / "convnext_upright"
     by_name = data.load("convnext_upright", size_px=24, data_dir=str(prepared))
@@ -338,6 +340,7 @@ def test_a_prepared_data_set_is_read_upright_by_name_and_by_folder(prepared):
         np.testing.assert_allclose(seen, wanted, atol=2)
 
 
+@pytest.mark.slow
 def test_a_prepared_data_set_goes_on_at_a_batch(prepared):
     source = data.load("convnext_upright", size_px=24, data_dir=str(prepared))
     whole = batches(source)

@@ -93,6 +93,7 @@ def train(source: data.Source, batch: int = 3, **more) -> list:
     return list(source.train(batch, **more).as_numpy_iterator())
 
 
+@pytest.mark.slow
 def test_a_set_of_small_images_is_read_whole(data_dir: str):
     source = data.load("convnext_small", size_px=8, data_dir=data_dir)
     assert source.classes == ("cat", "dog", "owl")
@@ -109,6 +110,7 @@ def test_the_prefix_is_understood_and_named_in_the_source(data_dir: str):
     assert source.name == "tfds:convnext_small"
 
 
+@pytest.mark.slow
 def test_a_set_without_evaluation_split_is_split_and_gray_becomes_rgb(data_dir: str):
     source = data.load(
         "convnext_gray", size_px=8, data_dir=data_dir, validation_share=0.3
@@ -162,6 +164,7 @@ def test_a_set_without_a_training_split_is_refused(data_dir: str):
         data.load("convnext_no_train", size_px=8, data_dir=data_dir)
 
 
+@pytest.mark.slow
 def test_imagenet_itself_takes_this_road(tmp_path: Path):
     """ImageNet's own builder and metadata; images made up in its encoding."""
     folder = tmp_path / "imagenet2012" / "5.1.0"
@@ -223,6 +226,7 @@ def test_imagenet_itself_takes_this_road(tmp_path: Path):
         ("convnext_small", "train", 9),
     ],
 )
+@pytest.mark.slow
 def test_a_split_is_judged_whole(data_dir: str, name: str, split: str, examples: int):
     source = data.load(name, size_px=8, data_dir=data_dir, split=split)
     evaluated = list(source.validation_batches(4).as_numpy_iterator())

@@ -73,6 +73,7 @@ def source(request, tmp_path_factory):
     return boxes.load(f"tfds:{builder.data_dir}", size_px=32)
 
 
+@pytest.mark.slow
 def test_objects_come_in_pixels_and_the_lack_of_masks_is_said(source):
     assert source.classes == ("bar", "square", "person")
     assert (source.train_examples, source.validation_examples) == (6, 2)
@@ -87,6 +88,7 @@ def test_objects_come_in_pixels_and_the_lack_of_masks_is_said(source):
     assert full["classes"].tolist() == LABELS[:2]
 
 
+@pytest.mark.slow
 def test_annotations_have_the_crowds(source):
     found = source.annotations
     assert [image["id"] for image in found["images"]] == [0, 1]
@@ -122,6 +124,7 @@ def test_batches_are_the_same_wherever_the_epoch_begins(source):
     assert sizes[2] == [(32, 53), (53, 32)]
 
 
+@pytest.mark.slow
 def test_validation_has_the_numbers_of_the_annotations(source):
     batches = list(source.validation_batches(1).as_numpy_iterator())
     described = source.annotations["images"]
@@ -139,6 +142,7 @@ def test_what_records_do_not_have_is_refused(source):
         source.training.masks(record, [0], [0], [0])
 
 
+@pytest.mark.slow
 def test_a_sheet_can_be_drawn(source):
     recipe = replace(RECIPES["finetune_detect_small"], box_augmentation=PLAIN)
     assert box_preview.sheet(source, recipe, 2, 1).startswith(b"\x89PNG")
