@@ -15,12 +15,13 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from absl import app, flags, logging
 
 from keras_convnext._command_names import IS_INSTALLED, name_installed
-from keras_convnext._files import legible
+from keras_convnext._files import legible, why_no_folder
 from keras_convnext._messages import (
     EXIT_INTERRUPTED,
     CommandError,
@@ -313,6 +314,21 @@ def _default_text(flag: Any) -> str:
     if isinstance(flag.default, float):
         return f"{flag.default:g}"
     return str(flag.default).lower() if flag.boolean else str(flag.default)
+
+
+def file_to_write(flag: str, path: str, ending: str) -> Path:
+    """Returns the file that a flag names, before any work is done for it.
+
+    Raises:
+        UsageError: Its ending is another, or its folder is not there.
+    """
+    file = Path(path).expanduser()
+    if file.suffix != ending:
+        raise UsageError(f"--{flag}={path} must be a {ending} file")
+    if not file.parent.is_dir():
+        reason = why_no_folder(file.parent)
+        raise UsageError(f"--{flag}={path}: the folder {file.parent} {reason}")
+    return file
 
 
 @contextlib.contextmanager

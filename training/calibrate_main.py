@@ -40,14 +40,7 @@ def options() -> _cli.FlagValues:
 
 
 def _calibrate(chosen: _cli.FlagValues) -> int:
-    out = Path(chosen.out).expanduser()
-    if out.suffix != ".keras":
-        raise UsageError(f"--out={chosen.out} must be a .keras file")
-    if not out.parent.is_dir():
-        raise UsageError(
-            f"--out={chosen.out}: the folder {out.parent} "
-            f"{_files.why_no_folder(out.parent)}"
-        )
+    out = _cli.file_to_write("out", chosen.out, ".keras")
     spec, choice = run_split.read_flags(chosen, "validation")
     _cli.import_tensorflow()
     from . import data

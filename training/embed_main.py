@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,14 +41,7 @@ def options() -> _cli.FlagValues:
 
 
 def _embed(chosen: _cli.FlagValues) -> int:
-    out = Path(chosen.out).expanduser()
-    if out.suffix != ".npz":
-        raise UsageError(f"--out={chosen.out} must be a .npz file")
-    if not out.parent.is_dir():
-        raise UsageError(
-            f"--out={chosen.out}: the folder {out.parent} "
-            f"{_files.why_no_folder(out.parent)}"
-        )
+    out = _cli.file_to_write("out", chosen.out, ".npz")
     spec, choice = run_split.read_flags(chosen, "validation")
     is_whole = chosen.validation_share == 1
     _cli.import_tensorflow()

@@ -13,7 +13,7 @@ from ..evaluation.coco_metrics import FIGURES, LEAST_SCORE, DetectionResults, pe
 from . import results as files
 from .outcome import Outcome
 from .progress import clock
-from .sections import left_out, next_steps, recipe_fields, summary
+from .sections import ending, summary
 
 # In the order of the page: the title and a word on how to read it.
 _IMAGES = {
@@ -59,6 +59,15 @@ _WORDS = {
     "ar_medium": "recall of objects between",
     "ar_large": "recall of objects above 96 x 96 pixels",
 }
+# The columns of the history, by the figure: its head and its format.
+_HISTORY = {
+    "loss": ("loss", ".4f"),
+    "val_ap": ("val box AP", ".2%"),
+    "val_ap50": ("val box AP50", ".2%"),
+    "val_mask_ap": ("val mask AP", ".2%"),
+    "learning_rate": ("learning rate", ".2e"),
+    "images_per_second": ("img/s", ",.2f"),
+}
 
 
 def write(outcome: Outcome) -> None:
@@ -95,10 +104,7 @@ def page(outcome: Outcome, images: Mapping[str, bytes]) -> str:
     sections += [
         _twelve(results),
         _classes(results, source.classes),
-        left_out(source.skipped),
-        next_steps(outcome.workdir),
-        recipe_fields(outcome.recipe),
-        _page.section("History", _history(outcome.history)),
+        *ending(outcome, _HISTORY),
     ]
     title = f"{outcome.model.name}, {source.name}"
     return _page.page(title, summary(metrics), _figures(metrics) + "".join(sections))
@@ -157,24 +163,3 @@ def _classes(results: DetectionResults, classes: Sequence[str]) -> str:
     return _page.section(
         "Per-class results", _page.table(head, lines, numbers=len(head) - 1)
     )
-
-
-def _history(rows: Sequence[Mapping[str, float]]) -> str:
-    columns = {
-        "loss": ("loss", ".4f"),
-        "val_ap": ("val box AP", ".2%"),
-        "val_ap50": ("val box AP50", ".2%"),
-        "val_mask_ap": ("val mask AP", ".2%"),
-        "learning_rate": ("learning rate", ".2e"),
-        "images_per_second": ("img/s", ",.2f"),
-    }
-    shown = {name: words for name, words in columns.items() if name in rows[0]}
-    lines = [
-        (
-            f"{row['epoch']:.0f}",
-            *(f"{row[name]:{form}}" for name, (_, form) in shown.items()),
-        )
-        for row in rows
-    ]
-    head = ("epoch", *(words for words, _ in shown.values()))
-    return _page.table(head, lines, numbers=len(head))

@@ -15,7 +15,7 @@ from ..data.source import Source
 from ..evaluation.metrics import TOP, Predictions
 from .outcome import Outcome
 from .progress import clock
-from .sections import left_out, next_steps, recipe_fields, summary
+from .sections import ending, summary
 
 # In the order of the page: the title and a word on how to read it.
 _IMAGES = {
@@ -51,6 +51,15 @@ _IMAGES = {
 }
 _CLASSES_AFTER = "mistakes.png"
 _MOST_CLASSES = 50
+# The columns of the history, by the figure: its head and its format.
+_HISTORY = {
+    "loss": ("loss", ".4f"),
+    "accuracy": ("accuracy", ".2%"),
+    "val_loss": ("val loss", ".4f"),
+    "val_accuracy": ("val accuracy", ".2%"),
+    "learning_rate": ("learning rate", ".2e"),
+    "images_per_second": ("img/s", ",.0f"),
+}
 
 
 def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) -> str:
@@ -73,10 +82,7 @@ def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) ->
             sections.append(_page.section(heading, body, words))
         if name == _CLASSES_AFTER:
             sections.append(_class_section(predictions, source))
-    sections.append(left_out(source.skipped))
-    sections.append(next_steps(outcome.workdir))
-    sections.append(recipe_fields(outcome.recipe))
-    sections.append(_page.section("History", _history(outcome.history)))
+    sections += ending(outcome, _HISTORY)
     return _page.page(title, summary(metrics), _figures(metrics) + "".join(sections))
 
 
@@ -155,28 +161,3 @@ def _mistakes(
         for number in predictions.worst_mistakes()
     ]
     return _page.table(("image", "true", "predicted", "probability"), lines, numbers=1)
-
-
-def _history(rows: Sequence[Mapping[str, float]]) -> str:
-    lines = [
-        (
-            f"{row['epoch']:.0f}",
-            f"{row['loss']:.4f}",
-            f"{row['accuracy']:.2%}",
-            f"{row['val_loss']:.4f}",
-            f"{row['val_accuracy']:.2%}",
-            f"{row['learning_rate']:.2e}",
-            f"{row['images_per_second']:,.0f}",
-        )
-        for row in rows
-    ]
-    head = (
-        "epoch",
-        "loss",
-        "accuracy",
-        "val loss",
-        "val accuracy",
-        "learning rate",
-        "img/s",
-    )
-    return _page.table(head, lines, numbers=7)

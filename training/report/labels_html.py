@@ -14,7 +14,7 @@ from ..evaluation.label_metrics import FittedLabels, f1_scores
 from . import results as files
 from .outcome import Outcome
 from .progress import clock
-from .sections import left_out, next_steps, recipe_fields, summary
+from .sections import ending, summary
 
 # In the order of the page: the title and a word on how to read it.
 _IMAGES = {
@@ -45,6 +45,15 @@ LABEL_COLUMNS = (
     "threshold",
     "F1 at it",
 )
+# The columns of the history, by the figure: its head and its format.
+_HISTORY = {
+    "loss": ("loss", ".4f"),
+    "val_loss": ("val loss", ".4f"),
+    "val_map": ("val mAP", ".2%"),
+    "val_f1_macro": ("val F1", ".2%"),
+    "learning_rate": ("learning rate", ".2e"),
+    "images_per_second": ("img/s", ",.0f"),
+}
 
 
 def write(outcome: Outcome) -> None:
@@ -104,12 +113,7 @@ def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) ->
         sections.append(_page.section(heading, body, words))
         if name == "precision_recall.png":
             sections.append(_labels(outcome))
-    sections += [
-        left_out(source.skipped),
-        next_steps(outcome.workdir),
-        recipe_fields(outcome.recipe),
-        _page.section("History", _history(outcome.history)),
-    ]
+    sections += ending(outcome, _HISTORY)
     title = f"{outcome.recipe.variant} on {source.name}"
     return _page.page(title, summary(metrics), _figures(metrics) + "".join(sections))
 
@@ -197,20 +201,3 @@ def _mistakes(outcome: Outcome, names: Sequence[str]) -> str:
         for number in predictions.worst()
     ]
     return _page.table(("image", "true", "predicted", "loss"), lines, numbers=1)
-
-
-def _history(rows: Sequence[Mapping[str, float]]) -> str:
-    lines = [
-        (
-            f"{row['epoch']:.0f}",
-            f"{row['loss']:.4f}",
-            f"{row['val_loss']:.4f}",
-            f"{row['val_map']:.2%}",
-            f"{row['val_f1_macro']:.2%}",
-            f"{row['learning_rate']:.2e}",
-            f"{row['images_per_second']:,.0f}",
-        )
-        for row in rows
-    ]
-    head = ("epoch", "loss", "val loss", "val mAP", "val F1", "learning rate", "img/s")
-    return _page.table(head, lines, numbers=7)

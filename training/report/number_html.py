@@ -11,7 +11,7 @@ from ..evaluation.number_metrics import NumberPredictions
 from . import results as files
 from .outcome import Outcome
 from .progress import clock
-from .sections import left_out, next_steps, recipe_fields, summary
+from .sections import ending, summary
 
 # In the order of the page: the title and a word on how to read it.
 _IMAGES = {
@@ -29,6 +29,15 @@ _IMAGES = {
         "Predictions",
         "Validation images at equal distances in the order of their numbers.",
     ),
+}
+# The columns of the history, by the figure: its head and its format.
+_HISTORY = {
+    "loss": ("loss", ".4f"),
+    "val_mae": ("val MAE", ".4g"),
+    "val_rmse": ("val RMSE", ".4g"),
+    "val_r2": ("val R²", ".4f"),
+    "learning_rate": ("learning rate", ".2e"),
+    "images_per_second": ("img/s", ",.0f"),
 }
 
 
@@ -67,12 +76,7 @@ def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) ->
         if name == "mistakes.png":
             body += _mistakes(outcome.details, names)
         sections.append(_page.section(heading, body, words))
-    sections += [
-        left_out(source.skipped),
-        next_steps(outcome.workdir),
-        recipe_fields(outcome.recipe),
-        _page.section("History", _history(outcome.history)),
-    ]
+    sections += ending(outcome, _HISTORY)
     title = f"{outcome.recipe.variant} on {source.name}"
     return _page.page(title, summary(metrics), _figures(metrics) + "".join(sections))
 
@@ -100,20 +104,3 @@ def _mistakes(predictions: NumberPredictions, names: Sequence[str]) -> str:
         for number in predictions.worst()
     ]
     return _page.table(("image", "true", "predicted", "error"), lines, numbers=3)
-
-
-def _history(rows: Sequence[Mapping[str, float]]) -> str:
-    lines = [
-        (
-            f"{row['epoch']:.0f}",
-            f"{row['loss']:.4f}",
-            f"{row['val_mae']:.4g}",
-            f"{row['val_rmse']:.4g}",
-            f"{row['val_r2']:.4f}",
-            f"{row['learning_rate']:.2e}",
-            f"{row['images_per_second']:,.0f}",
-        )
-        for row in rows
-    ]
-    head = ("epoch", "loss", "val MAE", "val RMSE", "val R²", "learning rate", "img/s")
-    return _page.table(head, lines, numbers=7)

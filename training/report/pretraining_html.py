@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from keras_convnext import _files, _page
@@ -10,7 +10,7 @@ from keras_convnext import _files, _page
 from . import results as files
 from .outcome import Outcome
 from .progress import clock
-from .sections import left_out, next_steps, recipe_fields
+from .sections import ending
 
 _IMAGES = {
     "curves.png": (
@@ -29,6 +29,13 @@ _IMAGES = {
         "The validation images that are predicted worst: fine texture, or unlike the "
         "others.",
     ),
+}
+# The columns of the history, by the figure: its head and its format.
+_HISTORY = {
+    "loss": ("loss", ".4f"),
+    "val_loss": ("val loss", ".4f"),
+    "learning_rate": ("learning rate", ".2e"),
+    "images_per_second": ("img/s", ",.1f"),
 }
 
 
@@ -58,12 +65,7 @@ def page(outcome: Outcome, images: Mapping[str, bytes]) -> str:
         for name, (heading, words) in _IMAGES.items()
         if name in images
     ]
-    sections += [
-        left_out(outcome.source.skipped),
-        next_steps(outcome.workdir),
-        recipe_fields(outcome.recipe),
-        _page.section("History", _history(outcome.history)),
-    ]
+    sections += ending(outcome, _HISTORY)
     title = f"FCMAE of {outcome.recipe.variant}, {outcome.source.name}"
     return _page.page(title, _summary(metrics), _figures(metrics) + "".join(sections))
 
@@ -87,18 +89,3 @@ def _figures(metrics: Mapping[str, Any]) -> str:
             (clock(metrics["train_seconds"]), "Training time"),
         )
     )
-
-
-def _history(rows: Sequence[Mapping[str, float]]) -> str:
-    lines = [
-        (
-            f"{row['epoch']:.0f}",
-            f"{row['loss']:.4f}",
-            f"{row['val_loss']:.4f}",
-            f"{row['learning_rate']:.2e}",
-            f"{row['images_per_second']:,.1f}",
-        )
-        for row in rows
-    ]
-    head = ("epoch", "loss", "val loss", "learning rate", "img/s")
-    return _page.table(head, lines, numbers=len(head))

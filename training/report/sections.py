@@ -12,6 +12,7 @@ from ..recipes.recipe import Recipe
 from ..recipes.task_fields import fields_of_other_tasks
 from ..workdir.layout import Workdir
 from .next_steps import steps
+from .outcome import Outcome
 
 _MOST_LEFT_OUT = 50
 
@@ -30,6 +31,47 @@ def summary(metrics: Mapping[str, Any]) -> str:
             "on these images, so the metrics are slightly optimistic."
         )
     return words
+
+
+def ending(outcome: Outcome, columns: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Returns the sections that every page ends with.
+
+    Args:
+        outcome: Of the run.
+        columns: Of its history, as `history` takes them.
+    """
+    return [
+        left_out(outcome.source.skipped),
+        next_steps(outcome.workdir),
+        recipe_fields(outcome.recipe),
+        _page.section("History", history(outcome.history, columns)),
+    ]
+
+
+def history(
+    rows: Sequence[Mapping[str, float]], columns: Mapping[str, tuple[str, str]]
+) -> str:
+    """Returns the table of a run's epochs.
+
+    Args:
+        rows: The figures of each epoch.
+        columns: For each figure its head and its format; those that the run does not
+            have are left out.
+    """
+    shown = {
+        name: words
+        for name, words in columns.items()
+        if all(name in row for row in rows)
+    }
+    lines = [
+        (
+            f"{row['epoch']:.0f}",
+            *(f"{row[name]:{form}}" for name, (_, form) in shown.items()),
+        )
+        for row in rows
+    ]
+    head = ("epoch", *(words for words, _ in shown.values()))
+    return _page.table(head, lines, numbers=len(head))
 
 
 def left_out(skipped: Sequence[tuple[str, str]]) -> str:

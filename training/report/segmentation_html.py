@@ -13,7 +13,7 @@ from ..evaluation.label_maps import LabelMapResults
 from . import results as files
 from .outcome import Outcome
 from .progress import clock
-from .sections import left_out, next_steps, recipe_fields, summary
+from .sections import ending, summary
 
 # In the order of the page: the title and a word on how to read it.
 _IMAGES = {
@@ -36,6 +36,17 @@ _IMAGES = {
 _MOST_CLASSES = 150
 _MOST_PAIRS = 12
 CLASS_COLUMNS = ("class", "IoU", "accuracy", "pixels", "of all pixels")
+# The columns of the history, by the figure: its head and its format.
+_HISTORY = {
+    "loss": ("loss", ".4f"),
+    "auxiliary_loss": ("auxiliary loss", ".4f"),
+    "aacc": ("pixel accuracy", ".2%"),
+    "val_loss": ("val loss", ".4f"),
+    "val_aacc": ("val pixel accuracy", ".2%"),
+    "val_miou": ("val mIoU", ".2%"),
+    "learning_rate": ("learning rate", ".2e"),
+    "images_per_second": ("img/s", ",.1f"),
+}
 
 
 def write(outcome: Outcome) -> None:
@@ -70,10 +81,7 @@ def page(outcome: Outcome, images: Mapping[str, bytes]) -> str:
     sections += [
         _confused(results, source.classes),
         _classes(results, source.classes),
-        left_out(source.skipped),
-        next_steps(outcome.workdir),
-        recipe_fields(outcome.recipe),
-        _page.section("History", _history(outcome.history)),
+        *ending(outcome, _HISTORY),
     ]
     title = f"UPerNet on {outcome.recipe.variant}, {source.name}"
     return _page.page(title, summary(metrics), _figures(metrics) + "".join(sections))
@@ -133,32 +141,3 @@ def _classes(results: LabelMapResults, classes: Sequence[str]) -> str:
 def _share(value: float) -> str:
     """Returns a share in percent, a dash where there is none."""
     return "-" if np.isnan(value) else f"{value:.2%}"
-
-
-def _history(rows: Sequence[Mapping[str, float]]) -> str:
-    lines = [
-        (
-            f"{row['epoch']:.0f}",
-            f"{row['loss']:.4f}",
-            f"{row['auxiliary_loss']:.4f}",
-            f"{row['aacc']:.2%}",
-            f"{row['val_loss']:.4f}",
-            f"{row['val_aacc']:.2%}",
-            f"{row['val_miou']:.2%}",
-            f"{row['learning_rate']:.2e}",
-            f"{row['images_per_second']:,.1f}",
-        )
-        for row in rows
-    ]
-    head = (
-        "epoch",
-        "loss",
-        "auxiliary loss",
-        "pixel accuracy",
-        "val loss",
-        "val pixel accuracy",
-        "val mIoU",
-        "learning rate",
-        "img/s",
-    )
-    return _page.table(head, lines, numbers=9)
