@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,11 +89,7 @@ def _evaluate_on(
     if not model.is_exclusive and spec.startswith("files:"):
         return _evaluate_labels(model, spec, choice, chosen)
     _require_classes(model)
-    source = run_split.load(
-        data.load, spec, choice, model.preprocessing, chosen.skip_bad_images
-    )
-    for line in (*source.notices, *run_split.words(choice, source, spec)):
-        say(line)
+    source = _load(data.load, model, spec, choice, chosen)
     order = _order(source.classes, model)
     right = _right_classes(chosen.real_labels, source, order)
     predictions, seconds = classifiers.evaluate(model, source, order, chosen.batch)
@@ -127,21 +123,12 @@ def _evaluate_labels(
     if chosen.real_labels:
         raise UsageError("--real_labels is for models whose images have one class")
     load = partial(data.load, target="labels")
-    source = run_split.load(
-        load, spec, choice, model.preprocessing, chosen.skip_bad_images
-    )
-    for line in (*source.notices, *run_split.words(choice, source, spec)):
-        say(line)
+    source = _load(load, model, spec, choice, chosen)
     order = _order(source.classes, model)
     predictions, seconds = labels.evaluate(model, source, order, chosen.batch)
     images = len(predictions.losses)
     figures = {
-        "model": model.name,
-        "data": spec,
-        "split": choice.split,
-        "examples": images,
-        "seconds": round(seconds, 2),
-        "images_per_second": round(images / max(seconds, 1e-9), 1),
+        **_measured(model, spec, choice, images, seconds),
         "labels": list(model.labels),
         **labels.figures_of(predictions, model),
     }
@@ -158,20 +145,11 @@ def _evaluate_numbers(
     from .evaluation import numbers
 
     load = partial(data.load, target="number")
-    source = run_split.load(
-        load, spec, choice, model.preprocessing, chosen.skip_bad_images
-    )
-    for line in (*source.notices, *run_split.words(choice, source, spec)):
-        say(line)
+    source = _load(load, model, spec, choice, chosen)
     predictions, seconds = numbers.evaluate(model, source, chosen.batch)
     images = len(predictions.truth)
     figures = {
-        "model": model.name,
-        "data": spec,
-        "split": choice.split,
-        "examples": images,
-        "seconds": round(seconds, 2),
-        "images_per_second": round(images / max(seconds, 1e-9), 1),
+        **_measured(model, spec, choice, images, seconds),
         **predictions.figures(),
     }
     say(f"{model.name} on {spec}, {images:,} images")
@@ -193,22 +171,13 @@ def _evaluate_label_maps(
     reader = partial(
         masks.load, reduce_zero_label=bool(fields.get("reduce_zero_label"))
     )
-    source = run_split.load(
-        reader, spec, choice, model.preprocessing, chosen.skip_bad_images
-    )
-    for line in (*source.notices, *run_split.words(choice, source, spec)):
-        say(line)
+    source = _load(reader, model, spec, choice, chosen)
     order = _order(source.classes, model)
     results, seconds = segmenters.evaluate(model, source, order, rule)
     variant = str(fields.get("variant", ""))
     images = len(results.image_iou)
     figures = {
-        "model": model.name,
-        "data": spec,
-        "split": choice.split,
-        "examples": images,
-        "seconds": round(seconds, 2),
-        "images_per_second": round(images / max(seconds, 1e-9), 2),
+        **_measured(model, spec, choice, images, seconds),
         "labels": list(model.labels),
         **segmenters.figures_of(results, model.labels, rule, variant),
     }
@@ -224,20 +193,11 @@ def _evaluate_objects(
     from .data import boxes
     from .evaluation import detectors
 
-    source = run_split.load(
-        boxes.load, spec, choice, model.preprocessing, chosen.skip_bad_images
-    )
-    for line in (*source.notices, *run_split.words(choice, source, spec)):
-        say(line)
+    source = _load(boxes.load, model, spec, choice, chosen)
     results, seconds = detectors.evaluate(model, source, _order(source.classes, model))
     images = len(results.best.image_ap)
     figures = {
-        "model": model.name,
-        "data": spec,
-        "split": choice.split,
-        "examples": images,
-        "seconds": round(seconds, 2),
-        "images_per_second": round(images / max(seconds, 1e-9), 2),
+        **_measured(model, spec, choice, images, seconds),
         "labels": list(model.labels),
         **detectors.figures_of(results, source.classes, model.labels),
     }
@@ -248,6 +208,36 @@ def _evaluate_objects(
             found = detectors.in_files_numbers(results, source)
             _files.write_json(Path(chosen.predictions), found)
     return figures
+
+
+def _load(
+    reader: Callable[..., Source],
+    model: Any,
+    spec: str,
+    choice: run_split.Choice,
+    chosen: _cli.FlagValues,
+) -> Any:
+    """Returns the data to evaluate on, and tells which images these are."""
+    source = run_split.load(
+        reader, spec, choice, model.preprocessing, chosen.skip_bad_images
+    )
+    for line in (*source.notices, *run_split.words(choice, source, spec)):
+        say(line)
+    return source
+
+
+def _measured(
+    model: Any, spec: str, choice: run_split.Choice, images: int, seconds: float
+) -> dict[str, Any]:
+    """Returns what was evaluated, on what and how fast."""
+    return {
+        "model": model.name,
+        "data": spec,
+        "split": choice.split,
+        "examples": images,
+        "seconds": round(seconds, 2),
+        "images_per_second": round(images / max(seconds, 1e-9), 2),
+    }
 
 
 def _require_classes(model: Any) -> None:
