@@ -174,7 +174,7 @@ class BoxSource(Source):
         """Returns the validation images of these numbers, and their objects.
 
         Args:
-            numbers: Places in the order of `validation`, rising.
+            numbers: Places in the order of `validation`, in any order.
 
         Returns:
             Images uint8 `(height, width, 3)` of their own sizes, and of each "boxes",

@@ -14,6 +14,7 @@ from keras_convnext.preprocessing import SMALLEST_PX, Preprocessing
 from ..augment import box_transforms
 from ..recipes.box_augmentation import BoxAugmentation
 from .box_examples import BoxExamples
+from .examples import read_some
 from .pipeline import Filling
 
 Truth = dict[str, tf.Tensor]
@@ -157,11 +158,10 @@ def read_images(
 
     Args:
         examples: What is read.
-        numbers: Places in its order, rising.
+        numbers: Places in its order, in any order.
     """
-    chosen = tf.constant(np.asarray(numbers, np.int64))
 
-    def read(_: tf.Tensor, record: Any) -> tuple[tf.Tensor, Truth]:
+    def read(record: Any) -> tuple[tf.Tensor, Truth]:
         image, (boxes, classes) = examples.image(record)
         truth = {"boxes": boxes, "classes": classes}
         if examples.has_masks:
@@ -172,14 +172,5 @@ def read_images(
             )
         return image, truth
 
-    rows = (
-        examples.in_order()
-        .enumerate()
-        .filter(lambda number, *_: tf.reduce_any(chosen == number))
-        .map(read)
-    )
-    images, truths = [], []
-    for image, truth in rows.as_numpy_iterator():
-        images.append(image)
-        truths.append(truth)
-    return images, truths
+    rows = read_some(examples, numbers, read)
+    return [image for image, _ in rows], [truth for _, truth in rows]

@@ -46,6 +46,32 @@ class Examples(Protocol):
         """Returns the images' file names in order; none where nobody kept them."""
 
 
+def read_some(
+    examples: Examples, numbers: Any, read: Callable[[Any], Any]
+) -> list[Any]:
+    """Returns some examples as NumPy arrays.
+
+    Args:
+        examples: What is read.
+        numbers: Places in its order, in any order.
+        read: From a record to what is wanted of it.
+
+    Returns:
+        What was read, in the order of the numbers.
+    """
+    wanted = np.asarray(numbers, np.int64)
+    places = tf.constant(wanted)
+    rows = (
+        examples.in_order()
+        .enumerate()
+        .filter(lambda number, *_: tf.reduce_any(places == number))
+        .map(lambda _, record: read(record))
+    )
+    # Records come in their own order.
+    found = list(rows.as_numpy_iterator())
+    return [found[place] for place in np.argsort(np.argsort(wanted))]
+
+
 @contextlib.contextmanager
 def _host() -> Iterator[None]:
     """Makes tensors that outlive the graph being built, in the host's memory."""

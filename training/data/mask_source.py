@@ -113,7 +113,7 @@ class MaskSource(Source):
         """Returns the validation images of these numbers, and their masks.
 
         Args:
-            numbers: Places in the order of `validation`, rising.
+            numbers: Places in the order of `validation`, in any order.
 
         Returns:
             Images uint8 `(height, width, 3)` and masks `(height, width)`, each of its

@@ -16,7 +16,7 @@ from keras_convnext.segmentation.inference import label_dtype
 
 from ..augment import mask_transforms
 from ..recipes.mask_augmentation import MaskAugmentation
-from .examples import Examples
+from .examples import Examples, read_some
 from .pipeline import Filling
 
 
@@ -79,17 +79,7 @@ def read_images(
 
     Args:
         examples: What is read.
-        numbers: Places in its order, rising.
+        numbers: Places in its order, in any order.
     """
-    chosen = tf.constant(np.asarray(numbers, np.int64))
-    rows = (
-        examples.in_order()
-        .enumerate()
-        .filter(lambda number, *_: tf.reduce_any(chosen == number))
-        .map(lambda _, record: examples.image(record))
-    )
-    images, masks = [], []
-    for image, mask in rows.as_numpy_iterator():
-        images.append(image)
-        masks.append(mask)
-    return images, masks
+    rows = read_some(examples, numbers, examples.image)
+    return [image for image, _ in rows], [mask for _, mask in rows]

@@ -178,28 +178,18 @@ class Source:
         """Returns the evaluation images of these numbers.
 
         Args:
-            numbers: Places in the order of `evaluation`, rising.
+            numbers: Places in the order of `validation`, in any order.
 
         Returns:
             (images uint8 `(n, size, size, 3)`, labels int32 `(n,)`; where an image
             has several, float32 0 and 1 `(n, classes)`; numbers float32 `(n,)`).
         """
-        import tensorflow as tf
-
         from ..augment.random_crop import evaluation_pixels
+        from .examples import read_some
 
-        chosen = tf.constant(numbers, tf.int64)
-        rows = (
-            self.validation.in_order()
-            .enumerate()
-            .filter(lambda number, *_: tf.reduce_any(chosen == number))
-            .map(lambda _, record: self.validation.image(record))
-            .map(
-                lambda image, label: (
-                    evaluation_pixels(image, self.preprocessing),
-                    label,
-                )
-            )
-        )
-        images, labels = zip(*rows.as_numpy_iterator(), strict=True)
+        def read(record: Any) -> tuple[Any, Any]:
+            image, label = self.validation.image(record)
+            return evaluation_pixels(image, self.preprocessing), label
+
+        images, labels = zip(*read_some(self.validation, numbers, read), strict=True)
         return np.stack(images), np.array(labels)

@@ -100,18 +100,16 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
     ):
         if not len(numbers):
             continue
-        images, _ = source.validation_images(np.sort(numbers))
-        # Fetched in their order in the data, shown in that of their AP.
-        order = np.argsort(np.argsort(numbers))
+        images, _ = source.validation_images(numbers)
         shown = [
             Shown(
                 plots.end_of(names[number]),
-                images[place],
+                image,
                 truth.get(number, []),
                 results.of_image(number),
                 float(results.best.image_ap[number]),
             )
-            for number, place in zip(numbers.tolist(), order, strict=True)
+            for number, image in zip(numbers.tolist(), images, strict=True)
         ]
         drawn[name] = sheet(shown, classes)
         if name == "predictions.png":

@@ -52,10 +52,7 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
     shown, truths_shown = images[right], labels[right]
     mistakes = predictions.worst_mistakes()
     if len(mistakes):
-        wrong, truths = source.validation_images(np.sort(mistakes))
-        # Fetched in their order in the data, shown the worst first.
-        order = np.argsort(np.argsort(mistakes))
-        wrong, truths = wrong[order], truths[order]
+        wrong, truths = source.validation_images(mistakes)
         _, said = _answers(model, wrong)
         number = int((predictions.top[:, 0] != predictions.labels).sum())
         title = f"{len(wrong)} of {number} errors, most confident first"

@@ -43,9 +43,7 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
     }
     worst = fitted.predictions.worst(_WORST_IMAGES)
     for name, numbers in (("predictions.png", some), ("mistakes.png", worst)):
-        images, _ = source.validation_images(np.sort(numbers))
-        # Fetched in their order in the data, shown the worst first.
-        images = images[np.argsort(np.argsort(numbers))]
+        images, _ = source.validation_images(numbers)
         drawn[name] = _sheet(images, numbers, fitted, source.classes, names)
         if name == "predictions.png":
             few = np.linspace(0, len(images) - 1, min(_SAMPLE_IMAGES, len(images)))

@@ -39,9 +39,7 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
     some = order[np.linspace(0, len(order) - 1, count).astype(int)]
     worst = predictions.worst(_WORST_IMAGES)
     for name, numbers in (("predictions.png", some), ("mistakes.png", worst)):
-        images, _ = source.validation_images(np.sort(numbers))
-        # Fetched in their order in the data, shown in that of the sheet.
-        images = images[np.argsort(np.argsort(numbers))]
+        images, _ = source.validation_images(numbers)
         drawn[name] = _sheet(images, numbers, predictions, names)
         if name == "predictions.png":
             few = np.linspace(0, len(images) - 1, min(_SAMPLE_IMAGES, len(images)))

@@ -43,9 +43,7 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
     worst = np.argsort(-losses, kind="stable")[:_WORST_IMAGES]
     drawn = {"curves.png": _curves(outcome.history)}
     for name, numbers in (("reconstructions.png", some), ("mistakes.png", worst)):
-        # Fetched in their order in the data, shown the worst first.
-        place = np.argsort(np.argsort(numbers))
-        images = source.validation_images(np.sort(numbers))[0][place]
+        images, _ = source.validation_images(numbers)
         orders = [unlabeled_views.validation_order(n, source.patches) for n in numbers]
         seen, filled = model.reconstruct(images.astype("float32"), tf.stack(orders))
         files_shown = [Path(names[number]).name for number in numbers]

@@ -61,10 +61,11 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
     for name, numbers in (("predictions.png", some), ("mistakes.png", worst)):
         if not len(numbers):
             continue
-        images, masks = source.validation_images(np.sort(numbers))
-        # Fetched in their order in the data, shown the worst first.
-        order = np.argsort(np.argsort(numbers))
-        shown = [(images[n], masks[n], label(images[n])) for n in order]
+        images, masks = source.validation_images(numbers)
+        shown = [
+            (image, mask, label(image))
+            for image, mask in zip(images, masks, strict=True)
+        ]
         titles = [plots.end_of(names[number]) for number in numbers]
         drawn[name] = sheet(shown, titles, classes, source.palette)
         if name == "predictions.png":

@@ -284,3 +284,14 @@ def test_names_of_version_0_1_work_with_a_warning():
     assert batch[0].shape[0] == 10
     with pytest.raises(AttributeError, match="Source has no attribute 'examples'"):
         made.examples  # noqa: B018
+
+
+def test_images_come_in_the_order_of_their_numbers(tiny_source):
+    every, labels = tiny_source.validation_images(range(13))
+    wanted = [11, 0, 5, 12, 3]
+    images, found = tiny_source.validation_images(wanted)
+    for place, number in enumerate(wanted):
+        np.testing.assert_array_equal(images[place], every[number])
+        assert found[place] == labels[number]
+    # No two are alike, so that another order would be seen.
+    assert len(np.unique(every.reshape(13, -1), axis=0)) == 13
