@@ -14,9 +14,9 @@ sys.path.insert(0, str(ROOT))
 from docs.marked_page import replace_between, write_or_check  # noqa: E402
 from training.recipes.augmentation import Augmentation  # noqa: E402
 from training.recipes.expected import expect  # noqa: E402
+from training.recipes.limits import KINDS  # noqa: E402
 from training.recipes.listing import format_accuracy, format_time  # noqa: E402
 from training.recipes.papers import PAPER_RECIPES  # noqa: E402
-from training.recipes.recipe import KINDS  # noqa: E402
 from training.recipes.table import RECIPES, Recipe  # noqa: E402
 
 PAGE = ROOT / "docs" / "recipes.md"

@@ -110,7 +110,7 @@ def _train_with(
     backend = open_backend(recipe)
     source = checked(backend.load, task, chosen.data, recipe, chosen.skip_bad_images)
     if backend.is_chief:
-        run_log.say_what_was_found(source)
+        run_log.say_what_was_found(source, recipe.class_balance)
         # A folder may have got or lost images since the run began.
         workdir.claim({**run_identity, **source.counts()}, source.classes)
     with distribution.explain_lost_workers(processes):

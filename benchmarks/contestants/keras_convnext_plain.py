@@ -63,7 +63,7 @@ def step_of(
     optimizer.build(model.trainable_variables)
     step = make_train_step(
         TrainState(model, optimizer),
-        task.make_losses(recipe),
+        task.make_losses(recipe, None),
         StepSettings(global_batch=case["batch"]),
         tf.distribute.get_strategy(),
         model_inputs=task.model_inputs,

@@ -103,7 +103,7 @@ class TensorFlowBackend:
         make = partial(
             make_train_step,
             run.train_state,
-            run.task.make_losses(run.recipe),
+            run.task.make_losses(run.recipe, run.source),
             settings,
             self.strategy,
             model_inputs=run.task.model_inputs,

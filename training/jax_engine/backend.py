@@ -79,7 +79,7 @@ class JaxBackend:
         """Returns a function that takes a whole epoch, which nothing stops."""
         recipe, began = run.recipe, time.monotonic()
         images, labels = map(jnp.asarray, _pixels(run.source.training))
-        losses = run.task.make_losses(recipe)
+        losses = run.task.make_losses(recipe, run.source)
         step = jax_trainer.make_train_step(
             run.train_state, losses, recipe, len(run.source.classes)
         )
@@ -150,8 +150,9 @@ def check(recipe: Recipe, data: str) -> None:
     """
     changed = [f"augmentation.{name}" for name in NOT_HERE if _differs(recipe, name)]
     changed += [name for name in _NOT_HERE if getattr(recipe, name) != DEFAULTS[name]]
-    if recipe.precision == "mixed_float16":
-        changed.append("precision=mixed_float16")
+    for name, value in (("precision", "mixed_float16"), ("class_balance", "sampling")):
+        if getattr(recipe, name) == value:
+            changed.append(f"{name}={value}")
     if not data.startswith("array:"):
         changed.append(f"--data={data} (array:FILE.npz is)")
     if changed:

@@ -7,27 +7,15 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from typing import Any
 
-from keras_convnext.layer_decay import ASSIGNMENTS
-
 from .augmentation import Augmentation
 from .box_augmentation import BoxAugmentation
+from .limits import LIMITS
 from .mask_augmentation import MaskAugmentation
-from .targets import LOSSES, LOSSES_OF
 from .task_fields import fields_of_other_tasks
 
 NO_AUGMENTATION = Augmentation()
 NO_MASK_AUGMENTATION = MaskAugmentation()
 NO_BOX_AUGMENTATION = BoxAugmentation()
-KEPT = ("last", "best")
-# Those of `tasks`.
-KINDS = ("classification", "segmentation", "detection", "masked_autoencoding")
-# Their networks have no dropout.
-_WITHOUT_DROPOUT = ("detection", "masked_autoencoding")
-DETECTORS = ("mask_rcnn", "cascade_mask_rcnn")
-SCHEDULES = ("cosine", "linear", "step")
-PIXELS = ("all", "valid")
-CROP_MODES = ("center", "squash")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclass(frozen=True)
@@ -37,7 +25,7 @@ class Recipe:
     Attributes:
         name: Key in `RECIPES`.
         variant: Name in `keras_convnext.list_variants()`.
-        task: The kind of work, one of `KINDS`.
+        task: The kind of work, one of `limits.KINDS`.
         weights: What training starts from, as the builders take it ("imagenet", a
             tag, a path); None starts from random weights.
         size_px: Side of the square images, training and evaluation alike; of label maps
@@ -84,6 +72,10 @@ class Recipe:
             images' standard deviation.
         target_threshold: With "sigmoid", targets above it become 1 and others 0;
             None leaves them soft.
+        class_balance: What makes up for uneven classes: "weights" for a factor on the
+            loss of each class's images, "sampling" for equally many images of each
+            class in an epoch, or "none". With several labels "weights" is a factor on
+            each label where it applies.
         ema_decay: Decay of the moving average of the weights, which is then what is
             evaluated and kept; None for no average.
         augmentation: What happens to the training images.
@@ -94,7 +86,7 @@ class Recipe:
         auxiliary_weight: Factor on the loss of the auxiliary head of segmentation.
         loss_over: What the loss of a label map is divided by: "all" its pixels, or the
             "valid" ones, which have a label.
-        detector: The network of detection, one of `DETECTORS`.
+        detector: The network of detection, one of `limits.DETECTORS`.
         box_augmentation: What happens to training images with boxes.
         pyramid_channels: Channels of the maps that a detector's heads read.
         head_units: Of the dense layers in a detector's box heads.
@@ -148,6 +140,7 @@ class Recipe:
     target: str = "label"
     loss: str = "softmax"
     target_threshold: float | None = None
+    class_balance: str = "none"
     ema_decay: float | None = None
     augmentation: Augmentation = NO_AUGMENTATION
     mask_augmentation: MaskAugmentation = NO_MASK_AUGMENTATION
@@ -174,7 +167,7 @@ class Recipe:
     def __post_init__(self) -> None:
         problems = [
             f"{name} is {getattr(self, name)!r}, not {wanted}"
-            for name, (holds, wanted) in _LIMITS.items()
+            for name, (holds, wanted) in LIMITS.items()
             if not holds(self, getattr(self, name))
         ]
         problems += [
@@ -192,139 +185,6 @@ class Recipe:
         """The highest learning rate, for this batch."""
         return self.peak_lr * self.global_batch / (self.lr_batch or self.global_batch)
 
-
-def _above_zero(_: Recipe, value: float) -> bool:
-    return value > 0
-
-
-def _zero_or_more(_: Recipe, value: float) -> bool:
-    return value >= 0
-
-
-def _share(_: Recipe, value: float | None) -> bool:
-    return value is None or 0 <= value < 1
-
-
-def _above_zero_or_none(_: Recipe, value: float | None) -> bool:
-    return value is None or value > 0
-
-
-_LIMITS = {
-    **dict.fromkeys(
-        (
-            "size_px",
-            "epochs",
-            "global_batch",
-            "accumulation_steps",
-            "steps_per_call",
-            "keep_checkpoints",
-            "pyramid_channels",
-            "head_units",
-            "training_proposals",
-            "sampled_boxes",
-        ),
-        (_above_zero, "1 or more"),
-    ),
-    **dict.fromkeys(("peak_lr", "frozen_lr"), (_above_zero, "above 0")),
-    "frozen_epochs": (
-        lambda recipe, value: 0 <= value < recipe.epochs,
-        "from 0 to less than epochs",
-    ),
-    **dict.fromkeys(
-        ("patch_size", "clip_norm", "layer_scale_init_value", "lr_batch"),
-        (_above_zero_or_none, "above 0 or none"),
-    ),
-    **dict.fromkeys(
-        ("min_lr", "weight_decay", "head_init_scale", "auxiliary_weight", "seed"),
-        (_zero_or_more, "0 or more"),
-    ),
-    **dict.fromkeys(
-        (
-            "stochastic_depth_rate",
-            "warmup_start",
-            "beta_1",
-            "beta_2",
-        ),
-        (_share, "in [0, 1)"),
-    ),
-    "label_smoothing": (
-        lambda recipe, value: (
-            value == 0 or (0 < value < 1 and recipe.target != "number")
-        ),
-        "in [0, 1), and 0 with target=number",
-    ),
-    "dropout_rate": (
-        lambda recipe, value: (
-            value == 0 or (0 < value < 1 and recipe.task not in _WITHOUT_DROPOUT)
-        ),
-        f"in [0, 1), and 0 for {' and '.join(_WITHOUT_DROPOUT)}",
-    ),
-    "mask_ratio": (lambda _, value: 0 < value < 1, "between 0 and 1"),
-    "ema_decay": (
-        lambda recipe, value: (
-            value is None or (0 <= value < 1 and recipe.task != "masked_autoencoding")
-        ),
-        "in [0, 1), and none for masked_autoencoding",
-    ),
-    "validation_share": (lambda _, value: 0 < value < 1, "between 0 and 1"),
-    "warmup_epochs": (
-        lambda recipe, value: 0 <= value < recipe.epochs - recipe.frozen_epochs,
-        "from 0 to less than epochs without the frozen ones",
-    ),
-    "layer_decay": (
-        lambda _, value: value is None or 0 < value <= 1,
-        "in (0, 1] or none",
-    ),
-    "head_channels": (
-        lambda _, value: value > 0 and value % 2 == 0,
-        "an even number above 0",
-    ),
-    "schedule": (
-        lambda _, value: value in SCHEDULES,
-        f"one of {', '.join(SCHEDULES)}",
-    ),
-    "detector": (
-        lambda _, value: value in DETECTORS,
-        f"one of {', '.join(DETECTORS)}",
-    ),
-    "loss_over": (lambda _, value: value in PIXELS, f"one of {', '.join(PIXELS)}"),
-    "target": (
-        lambda _, value: value in LOSSES_OF,
-        f"one of {', '.join(LOSSES_OF)}",
-    ),
-    "loss": (
-        lambda recipe, value: value in LOSSES_OF.get(recipe.target, LOSSES),
-        "one of "
-        + "; ".join(
-            f"{', '.join(losses)} with target={target}"
-            for target, losses in LOSSES_OF.items()
-        ),
-    ),
-    "target_threshold": (
-        lambda recipe, value: (
-            value is None or (0 <= value < 1 and recipe.loss == "sigmoid")
-        ),
-        "none, or in [0, 1) with loss=sigmoid",
-    ),
-    "layer_assignment": (
-        lambda _, value: value in ASSIGNMENTS,
-        f"one of {', '.join(ASSIGNMENTS)}",
-    ),
-    "evaluation_crop": (
-        lambda _, value: value is None or value in CROP_MODES,
-        f"one of {', '.join(CROP_MODES)} or none",
-    ),
-    "task": (lambda _, value: value in KINDS, f"one of {', '.join(KINDS)}"),
-    "keep": (lambda _, value: value in KEPT, f"one of {', '.join(KEPT)}"),
-    "patience": (
-        lambda recipe, value: value is None or (value > 0 and recipe.keep == "best"),
-        "none, or 1 or more with keep=best",
-    ),
-    "precision": (
-        lambda _, value: value in PRECISIONS,
-        f"one of {', '.join(PRECISIONS)}",
-    ),
-}
 
 _DEFAULT_OF = {field.name: field.default for field in fields(Recipe)}
 

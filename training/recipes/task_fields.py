@@ -9,6 +9,7 @@ _OF_ONE_TASK = {
         "label_smoothing",
         "target",
         "loss",
+        "class_balance",
         "head_init_scale",
         "evaluation_crop",
     ),

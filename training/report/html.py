@@ -81,7 +81,8 @@ def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) ->
                 body += _mistakes(predictions, source.classes, names)
             sections.append(_page.section(heading, body, words))
         if name == _CLASSES_AFTER:
-            sections.append(_class_section(predictions, source))
+            balance = outcome.recipe.class_balance
+            sections.append(_class_section(predictions, source, balance))
     sections += ending(outcome, _HISTORY)
     return _page.page(title, summary(metrics), _figures(metrics) + "".join(sections))
 
@@ -105,8 +106,10 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     return _page.figures(shown)
 
 
-def _class_section(predictions: Predictions, source: Source) -> str:
-    words = " ".join(f"{line[0].upper()}{line[1:]}." for line in notices(source))
+def _class_section(predictions: Predictions, source: Source, balance: str) -> str:
+    words = " ".join(
+        f"{line[0].upper()}{line[1:]}." for line in notices(source, balance)
+    )
     if len(source.classes) > _MOST_CLASSES:
         words += (
             f" The {_MOST_CLASSES} of {len(source.classes):,} classes with the "

@@ -46,11 +46,16 @@ def of_changes(recipe: Recipe, name: str | None, changes: Sequence[str]) -> list
     return lines
 
 
-def say_what_was_found(source: Source) -> None:
-    """Says what is to be known of the data, a line each."""
+def say_what_was_found(source: Source, balance: str = "none") -> None:
+    """Says what is to be known of the data, a line each.
+
+    Args:
+        source: The data.
+        balance: The recipe's `class_balance`.
+    """
     from ..data import class_balance
 
-    for notice in (*source.notices, *class_balance.notices(source)):
+    for notice in (*source.notices, *class_balance.notices(source, balance)):
         say(notice)
     if source.skipped:
         say(f"skipped {len(source.skipped)} unreadable images:")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import ops
 
 import keras_convnext
 
+from ..data import class_balance
+from ..data.class_sampling import EqualClasses
 from ..data.source import Source
 from ..evaluation.metric import Metric
 from ..evaluation.metrics import LEAST_PROBABILITY, TOP, gathered
@@ -30,7 +34,7 @@ def load(data: str, recipe: Recipe, skip_bad_images: bool) -> Source:
 
     Args:
         data: What `--data` says.
-        recipe: Its size, split and seed are used.
+        recipe: Its size, split, seed and `class_balance` are used.
         skip_bad_images: Leave unreadable images out instead of refusing.
 
     Raises:
@@ -38,7 +42,7 @@ def load(data: str, recipe: Recipe, skip_bad_images: bool) -> Source:
     """
     from ..data import loading  # TensorFlow's decoders, which JAX does without
 
-    return loading.load(
+    source = loading.load(
         data,
         size_px=recipe.size_px,
         validation_share=recipe.validation_share,
@@ -46,12 +50,17 @@ def load(data: str, recipe: Recipe, skip_bad_images: bool) -> Source:
         skip_bad_images=skip_bad_images,
         target=recipe.target,
     )
+    class_balance.check(source, recipe.class_balance)
+    return source
 
 
 def training_batches(
     source: Source, recipe: Recipe, share: WorkerShard, epoch: int, start_batch: int
 ) -> tf.data.Dataset:
     """Returns batches (images uint8, labels), as `Source.train` has them."""
+    if recipe.class_balance == "sampling":
+        labels = np.asarray(getattr(source.training, "labels"))  # noqa: B009
+        source = replace(source, training=EqualClasses(source.training, labels))
     return batches.training_batches(
         source, recipe, share, epoch, start_batch, recipe.augmentation
     )
@@ -150,20 +159,31 @@ def is_head(path: str) -> bool:
     return path.split("/")[-2].startswith("head_")
 
 
-def make_losses(recipe: Recipe) -> Measure:
+def make_losses(recipe: Recipe, source: Source) -> Measure:
     """Returns a function from logits and labels to "loss" and "accuracy".
 
     Args:
-        recipe: Its `loss`, `label_smoothing` and `target_threshold` are used.
+        recipe: Its `loss`, `label_smoothing`, `target_threshold` and `class_balance`
+            are used.
+        source: Its training labels are counted where they are to be weighed.
     """
+    smoothing, threshold = recipe.label_smoothing, recipe.target_threshold
+    weights = None
+    if recipe.class_balance == "weights":
+        weights = class_balance.class_weights(source)
 
     def losses_of(outputs: Any, labels: Any) -> Rows:
         logits = ops.cast(outputs, "float32")
-        targets = losses.soft_targets(labels, logits.shape[-1], recipe.label_smoothing)
-        desired = losses.apply_threshold(targets, recipe.target_threshold)
+        targets = losses.soft_targets(labels, logits.shape[-1], smoothing)
         correct = ops.argmax(logits, axis=1) == ops.argmax(targets, axis=1)
+        factors: Any = None
+        if weights is not None:
+            shares, factors = losses.weigh_classes(labels, weights)
+            targets = losses.soft_targets(shares, logits.shape[-1], smoothing)
+        desired = losses.apply_threshold(targets, threshold)
+        loss = losses.LOSSES[recipe.loss](desired, logits)
         return {
-            "loss": losses.LOSSES[recipe.loss](desired, logits),
+            "loss": loss if factors is None else factors * loss,
             "accuracy": ops.cast(correct, "float32"),
         }
 

@@ -147,7 +147,7 @@ def is_head(path: str) -> bool:
     return path.split("/")[-2].startswith(_HEADS)
 
 
-def make_losses(recipe: Recipe) -> Measure:
+def make_losses(recipe: Recipe, source: Source) -> Measure:
     """Returns a function from outputs and truth to "loss" and its parts."""
     settings = _settings(recipe)
 

@@ -29,6 +29,25 @@ def apply_threshold(targets: Any, threshold: float | None) -> Any:
     return ops.cast(targets > threshold, targets.dtype)
 
 
+def weigh_classes(labels: Any, class_weights: Any) -> tuple[Any, Any]:
+    """Returns labels and a factor on each image's loss, which weigh its classes.
+
+    Losses of cross-entropy are sums over an image's labels: of an image that is mixed
+    of two, each one's part gets the weight of its class.
+
+    Args:
+        labels: Class numbers `(batch,)`, or their shares of an image
+            `(batch, classes)`.
+        class_weights: Factor on the loss of each class, float32 `(classes,)`.
+
+    Returns:
+        Shares, float32 `(batch, classes)`, and factors `(batch,)`.
+    """
+    shares = soft_targets(labels, class_weights.shape[0], 0.0) * class_weights
+    factors = ops.sum(shares, axis=1)
+    return shares / factors[:, None], factors
+
+
 def softmax_loss(targets: Any, logits: Any) -> Any:
     """Returns each image's cross-entropy, `(batch,)`, of `(batch, classes)`."""
     return ops.categorical_crossentropy(targets, logits, from_logits=True)
@@ -43,6 +62,19 @@ def sigmoid_loss(targets: Any, logits: Any) -> Any:
     """
     losses = ops.binary_crossentropy(targets, logits, from_logits=True)
     return ops.mean(losses, axis=1)
+
+
+def weighted_sigmoid_loss(targets: Any, logits: Any, positive_weights: Any) -> Any:
+    """Returns `sigmoid_loss` with a factor on each label where it applies, `(batch,)`.
+
+    Args:
+        targets: `(batch, classes)` in 0..1.
+        logits: `(batch, classes)`.
+        positive_weights: float32 `(classes,)`.
+    """
+    positive = positive_weights * targets * ops.log_sigmoid(logits)
+    negative = (1.0 - targets) * ops.log_sigmoid(-logits)
+    return -ops.mean(positive + negative, axis=1)
 
 
 def focal_loss(targets: Any, logits: Any) -> Any:

@@ -148,7 +148,7 @@ def is_head(path: str) -> bool:
     return path.split("/")[-2].startswith(_DECODER)
 
 
-def make_losses(recipe: Recipe) -> Measure:
+def make_losses(recipe: Recipe, source: Source) -> Measure:
     """Returns a function from outputs and orders to "loss"."""
     del recipe
     return measure

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
 from keras import ops
 
+from ..data import class_balance
 from ..data.source import Source
 from ..evaluation import label_metrics
 from ..evaluation.label_metrics import FittedLabels
@@ -26,18 +28,24 @@ def build_inference_model(
     return classification.make_inference_model(recipe, trained, source, "sigmoid")
 
 
-def make_losses(recipe: Recipe) -> Measure:
+def make_losses(recipe: Recipe, source: Source) -> Measure:
     """Returns a function from logits and labels to "loss".
 
     Args:
-        recipe: Its `loss`, `label_smoothing` and `target_threshold` are used.
+        recipe: Its `loss`, `label_smoothing`, `target_threshold` and `class_balance`
+            are used.
+        source: Its training labels are counted where they are to be weighed.
     """
+    loss = losses.LOSSES[recipe.loss]
+    if recipe.class_balance == "weights":
+        weights = class_balance.positive_weights(source)
+        loss = partial(losses.weighted_sigmoid_loss, positive_weights=weights)
 
     def losses_of(outputs: Any, labels: Any) -> Rows:
         logits = ops.cast(outputs, "float32")
         targets = losses.soft_targets(labels, logits.shape[-1], recipe.label_smoothing)
         desired = losses.apply_threshold(targets, recipe.target_threshold)
-        return {"loss": losses.LOSSES[recipe.loss](desired, logits)}
+        return {"loss": loss(desired, logits)}
 
     return losses_of
 

@@ -80,11 +80,12 @@ def build_inference_model(
     return keras.Model(inner.input, in_unit(inner.output), name=inner.name)
 
 
-def make_losses(recipe: Recipe) -> Measure:
+def make_losses(recipe: Recipe, source: Source) -> Measure:
     """Returns a function from outputs `(batch, 1)` and numbers to "loss".
 
     Args:
         recipe: Its `loss` is used.
+        source: The run's.
     """
 
     def losses_of(outputs: Any, numbers: Any) -> Rows:

@@ -130,11 +130,12 @@ def is_head(path: str) -> bool:
     return path.split("/")[-2].startswith(_HEADS)
 
 
-def make_losses(recipe: Recipe) -> Measure:
+def make_losses(recipe: Recipe, source: Source) -> Measure:
     """Returns a function from logits and masks to "loss" and what else is shown.
 
     Args:
         recipe: Its `auxiliary_weight` and `loss_over` are used.
+        source: The run's.
     """
 
     def losses_of(outputs: Any, masks: Any) -> Rows:

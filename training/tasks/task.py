@@ -82,9 +82,9 @@ class Task:
         build_inference_model: From recipe, trained model and source to the model that
             is evaluated at the end and, as far as `saved_model` says, kept.
         is_head: From a variable's path to whether it learns while the rest is frozen.
-        make_losses: From a recipe to a function of outputs and truth; its rows have
-            "loss", whose mean over a batch is made small, and what else is shown of
-            training, each `(batch,)`.
+        make_losses: From recipe and source to a function of outputs and truth; its rows
+            have "loss", whose mean over a batch is made small, and what else is shown
+            of training, each `(batch,)`.
         measure: From the training model's outputs and the truth to the rows that
             `evaluate` needs.
         measure_inference: The same for the inference model's.
@@ -107,7 +107,7 @@ class Task:
     build_training_model: Callable[[Recipe, Source], keras.Model]
     build_inference_model: Callable[[Recipe, keras.Model, Source], keras.Model]
     is_head: Callable[[str], bool]
-    make_losses: Callable[[Recipe], Measure]
+    make_losses: Callable[[Recipe, Source], Measure]
     measure: Measure
     measure_inference: Measure
     evaluate: Callable[[Iterable[Rows], Source], Evaluation]

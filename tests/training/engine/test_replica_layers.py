@@ -25,7 +25,7 @@ from keras_convnext.layers import BatchNormalization, Dropout
 from training.engine import distribution, step, train_state
 from training.recipes import resolve
 from training.tasks import CLASSIFICATION
-losses = CLASSIFICATION.make_losses(resolve("demo", ["label_smoothing=0"]))
+losses = CLASSIFICATION.make_losses(resolve("demo", ["label_smoothing=0"]), None)
 two = distribution.make_strategy(distribution.parse("cpu:2"))
 made = {}
 with two.scope():

@@ -20,7 +20,7 @@ from training.engine.train_state import TrainState
 from training.recipes import resolve
 from training.tasks import CLASSIFICATION
 
-LOSSES = CLASSIFICATION.make_losses(resolve("demo", ["label_smoothing=0"]))
+LOSSES = CLASSIFICATION.make_losses(resolve("demo", ["label_smoothing=0"]), None)
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -212,7 +212,7 @@ settings = step.StepSettings(
 )
 train_step = step.make_train_step(
     train_state.TrainState(models[0], optimizer, models[1]),
-    CLASSIFICATION.make_losses(resolve("demo")),
+    CLASSIFICATION.make_losses(resolve("demo"), None),
     settings,
     strategy,
 )

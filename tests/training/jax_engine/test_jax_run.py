@@ -99,7 +99,7 @@ random = np.random.default_rng(0)
 images = random.integers(0, 256, (4, 6, 16, 16, 3)).astype("uint8")
 labels = random.integers(0, 3, (4, 6)).astype("int32")
 made = train_state.make(recipe, CLASSIFICATION, source, 4)
-losses_of = CLASSIFICATION.make_losses(recipe)
+losses_of = CLASSIFICATION.make_losses(recipe, None)
 for v in made.model.trainable_variables:
     if len(v.shape) == 1:
         v.assign(random.normal(size=v.shape) * 0.1 + v.numpy())

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.recipes import recipe
+from training.recipes import limits
+from training.recipes import targets as recipe_targets
 from training.tasks import TASKS
 from training.tasks import losses as objective
 
@@ -100,9 +101,9 @@ def test_no_loss_mixes_images(name):
 
 
 def test_recipes_name_the_losses_that_there_are():
-    assert tuple(objective.LOSSES) == recipe.LOSSES
+    assert tuple(objective.LOSSES) == recipe_targets.LOSSES
 
 
 def test_recipes_name_the_tasks_that_there_are():
-    assert tuple(TASKS) == recipe.KINDS
+    assert tuple(TASKS) == limits.KINDS
     assert all(task.name == name for name, task in TASKS.items())

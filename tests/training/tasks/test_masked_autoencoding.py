@@ -56,7 +56,7 @@ def test_the_loss_of_training_is_the_loss_of_what_is_kept(recipe, source):
     images, orders, _ = next(iter(source.validation_batches(6)))
     for each in (trained, model):
         inputs = MASKED_AUTOENCODING.model_inputs(each, images, orders)
-        rows = MASKED_AUTOENCODING.make_losses(recipe)(each(inputs), orders)
+        rows = MASKED_AUTOENCODING.make_losses(recipe, None)(each(inputs), orders)
         evaluation = MASKED_AUTOENCODING.evaluate([rows], source)
         assert evaluation.figures["loss"] == np.mean(rows["loss"])
         assert rows["loss"].shape == (6,)

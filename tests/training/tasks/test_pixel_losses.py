@@ -47,7 +47,7 @@ def test_loss_and_slopes_of_both_heads_are_the_formulas(batch, loss_over):
     main, auxiliary = (tf.constant(each) for each in heads)
     with tf.GradientTape() as tape:
         tape.watch([main, auxiliary])
-        rows = SEGMENTATION.make_losses(recipe)([main, auxiliary], masks)
+        rows = SEGMENTATION.make_losses(recipe, None)([main, auxiliary], masks)
     slopes = tape.gradient(rows["loss"], [main, auxiliary])
     expected, first = losses_by_hand(heads[0], masks, loss_over)
     others, second = losses_by_hand(heads[1], masks, loss_over)

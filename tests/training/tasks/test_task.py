@@ -52,7 +52,7 @@ def build_inference_model(recipe, trained, source):
     return keras.Model(trained.inputs, outputs)
 
 
-def make_losses(recipe):
+def make_losses(recipe, source):
     def losses(outputs, truth):
         target = ops.one_hot(truth["mask"], 2)
         main, auxiliary = (

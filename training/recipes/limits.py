@@ -1,0 +1,170 @@
+"""Which values the fields of a recipe take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras_convnext.layer_decay import ASSIGNMENTS
+
+from .targets import LOSSES, LOSSES_OF
+
+KEPT = ("last", "best")
+# Those of `tasks`.
+KINDS = ("classification", "segmentation", "detection", "masked_autoencoding")
+# Their networks have no dropout.
+_WITHOUT_DROPOUT = ("detection", "masked_autoencoding")
+DETECTORS = ("mask_rcnn", "cascade_mask_rcnn")
+SCHEDULES = ("cosine", "linear", "step")
+PIXELS = ("all", "valid")
+CROP_MODES = ("center", "squash")
+BALANCES = ("none", "weights", "sampling")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+def _above_zero(_: Any, value: float) -> bool:
+    return value > 0
+
+
+def _zero_or_more(_: Any, value: float) -> bool:
+    return value >= 0
+
+
+def _share(_: Any, value: float | None) -> bool:
+    return value is None or 0 <= value < 1
+
+
+def _above_zero_or_none(_: Any, value: float | None) -> bool:
+    return value is None or value > 0
+
+
+def _balances(target: str, loss: str) -> tuple[str, ...]:
+    """Returns what `class_balance` may be."""
+    if target == "label":
+        return BALANCES
+    return BALANCES[:2] if (target, loss) == ("labels", "sigmoid") else BALANCES[:1]
+
+
+# For each field that not every value of its type fits: what holds for a value of a
+# recipe, and how to say it.
+LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    **dict.fromkeys(
+        (
+            "size_px",
+            "epochs",
+            "global_batch",
+            "accumulation_steps",
+            "steps_per_call",
+            "keep_checkpoints",
+            "pyramid_channels",
+            "head_units",
+            "training_proposals",
+            "sampled_boxes",
+        ),
+        (_above_zero, "1 or more"),
+    ),
+    **dict.fromkeys(("peak_lr", "frozen_lr"), (_above_zero, "above 0")),
+    "frozen_epochs": (
+        lambda recipe, value: 0 <= value < recipe.epochs,
+        "from 0 to less than epochs",
+    ),
+    **dict.fromkeys(
+        ("patch_size", "clip_norm", "layer_scale_init_value", "lr_batch"),
+        (_above_zero_or_none, "above 0 or none"),
+    ),
+    **dict.fromkeys(
+        ("min_lr", "weight_decay", "head_init_scale", "auxiliary_weight", "seed"),
+        (_zero_or_more, "0 or more"),
+    ),
+    **dict.fromkeys(
+        (
+            "stochastic_depth_rate",
+            "warmup_start",
+            "beta_1",
+            "beta_2",
+        ),
+        (_share, "in [0, 1)"),
+    ),
+    "label_smoothing": (
+        lambda recipe, value: (
+            value == 0 or (0 < value < 1 and recipe.target != "number")
+        ),
+        "in [0, 1), and 0 with target=number",
+    ),
+    "dropout_rate": (
+        lambda recipe, value: (
+            value == 0 or (0 < value < 1 and recipe.task not in _WITHOUT_DROPOUT)
+        ),
+        f"in [0, 1), and 0 for {' and '.join(_WITHOUT_DROPOUT)}",
+    ),
+    "mask_ratio": (lambda _, value: 0 < value < 1, "between 0 and 1"),
+    "ema_decay": (
+        lambda recipe, value: (
+            value is None or (0 <= value < 1 and recipe.task != "masked_autoencoding")
+        ),
+        "in [0, 1), and none for masked_autoencoding",
+    ),
+    "validation_share": (lambda _, value: 0 < value < 1, "between 0 and 1"),
+    "warmup_epochs": (
+        lambda recipe, value: 0 <= value < recipe.epochs - recipe.frozen_epochs,
+        "from 0 to less than epochs without the frozen ones",
+    ),
+    "layer_decay": (
+        lambda _, value: value is None or 0 < value <= 1,
+        "in (0, 1] or none",
+    ),
+    "head_channels": (
+        lambda _, value: value > 0 and value % 2 == 0,
+        "an even number above 0",
+    ),
+    "schedule": (
+        lambda _, value: value in SCHEDULES,
+        f"one of {', '.join(SCHEDULES)}",
+    ),
+    "detector": (
+        lambda _, value: value in DETECTORS,
+        f"one of {', '.join(DETECTORS)}",
+    ),
+    "loss_over": (lambda _, value: value in PIXELS, f"one of {', '.join(PIXELS)}"),
+    "target": (
+        lambda _, value: value in LOSSES_OF,
+        f"one of {', '.join(LOSSES_OF)}",
+    ),
+    "loss": (
+        lambda recipe, value: value in LOSSES_OF.get(recipe.target, LOSSES),
+        "one of "
+        + "; ".join(
+            f"{', '.join(losses)} with target={target}"
+            for target, losses in LOSSES_OF.items()
+        ),
+    ),
+    "target_threshold": (
+        lambda recipe, value: (
+            value is None or (0 <= value < 1 and recipe.loss == "sigmoid")
+        ),
+        "none, or in [0, 1) with loss=sigmoid",
+    ),
+    "class_balance": (
+        lambda recipe, value: value in _balances(recipe.target, recipe.loss),
+        f"one of {', '.join(BALANCES)}; with target=labels none, or weights with "
+        "loss=sigmoid; with target=number none",
+    ),
+    "layer_assignment": (
+        lambda _, value: value in ASSIGNMENTS,
+        f"one of {', '.join(ASSIGNMENTS)}",
+    ),
+    "evaluation_crop": (
+        lambda _, value: value is None or value in CROP_MODES,
+        f"one of {', '.join(CROP_MODES)} or none",
+    ),
+    "task": (lambda _, value: value in KINDS, f"one of {', '.join(KINDS)}"),
+    "keep": (lambda _, value: value in KEPT, f"one of {', '.join(KEPT)}"),
+    "patience": (
+        lambda recipe, value: value is None or (value > 0 and recipe.keep == "best"),
+        "none, or 1 or more with keep=best",
+    ),
+    "precision": (
+        lambda _, value: value in PRECISIONS,
+        f"one of {', '.join(PRECISIONS)}",
+    ),
+}
