@@ -1,5 +1,9 @@
-"""One small trained-looking model, saved as training saves it, and one export of it."""
+"""One small trained-looking model, saved as training saves it, and one export of it.
 
+Both are made once for all files of tests: converting and exporting take seconds.
+"""
+
+import contextlib
 import io
 import json
 
@@ -78,6 +82,45 @@ def workdir(tiny_model, tmp_path_factory):
     }
     (folder / "preprocessing.json").write_text(json.dumps(record))
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported(workdir, tmp_path_factory):
+    """The folder of an export beside an older version, and what was printed."""
+    from export import main as command
+
+    folder = tmp_path_factory.mktemp("export") / "new" / "folder"
+    older = folder / "saved_model" / "7"
+    older.mkdir(parents=True)
+    (older / "saved_model.pb").write_bytes(b"older")
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        assert command.main(["export", f"--model={workdir}", f"--out={folder}"]) == 0
+    return folder, shown.getvalue()
+
+
+@pytest.fixture(scope="session")
+def out(exported):
+    return exported[0]
+
+
+@pytest.fixture(scope="session")
+def network(tiny_model):
+    """The small model as an export has it: folded."""
+    from export.model.forward import Network, with_features
+    from keras_convnext.folding import fold
+    from keras_convnext.preprocessing import Preprocessing
+
+    preprocessing = Preprocessing(size_px=SIZE_PX, crop_fraction=1.0)
+    return Network(tiny_model, preprocessing, fold(with_features(tiny_model)))
+
+
+@pytest.fixture(scope="session")
+def exact(network):
+    """Its TFLite file of float32, without metadata."""
+    from export.convert import tflite
+    from export.convert.precisions import PRECISIONS
+
+    return tflite.convert(network, PRECISIONS["float32"])
 
 
 def encoded(pixels, file_format="PNG", **how):

@@ -1,7 +1,5 @@
 """The export command from end to end: what it writes, says and refuses."""
 
-import contextlib
-import io
 import json
 import pathlib
 import zipfile
@@ -20,23 +18,6 @@ from keras_convnext._messages import UsageError
 
 def export(*arguments):
     return command.main(["export", *map(str, arguments)])
-
-
-@pytest.fixture(scope="module")
-def exported(workdir, tmp_path_factory):
-    """The folder of an export beside an older version, and what was printed."""
-    folder = tmp_path_factory.mktemp("export") / "new" / "folder"
-    older = folder / "saved_model" / "7"
-    older.mkdir(parents=True)
-    (older / "saved_model.pb").write_bytes(b"older")
-    with contextlib.redirect_stdout(io.StringIO()) as shown:
-        assert export(f"--model={workdir}", f"--out={folder}") == 0
-    return folder, shown.getvalue()
-
-
-@pytest.fixture(scope="module")
-def out(exported):
-    return exported[0]
 
 
 @pytest.fixture(scope="module")

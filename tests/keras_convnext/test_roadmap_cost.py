@@ -39,7 +39,7 @@ BUILT = [(step, 4, 96) for step in roadmap.STEPS] + [
 
 
 def small(step, regime="resnet50"):
-    return roadmap.reduced(roadmap.design(step, regime), 0.5, 0.0625)
+    return roadmap.reduced(roadmap.design(step, regime), 0.25, 0.0625)
 
 
 def counted(model):

@@ -1,6 +1,7 @@
 """Files of lower precision: what they take, how big they are, how near they stay."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -24,17 +25,6 @@ from tests.export.conftest import randomized, smooth_images
 
 def export(*arguments):
     return command.main(["export", *map(str, arguments)])
-
-
-@pytest.fixture(scope="module")
-def network(tiny_model):
-    preprocessing = Preprocessing(size_px=32, crop_fraction=1.0)
-    return Network(tiny_model, preprocessing, fold(with_features(tiny_model)))
-
-
-@pytest.fixture(scope="module")
-def exact(network):
-    return tflite.convert(network, PRECISIONS["float32"])
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +79,10 @@ def test_of_an_integer_file_the_blocks_products_and_activations_are_integers(
 
 
 @pytest.fixture(scope="module")
-def atto():
+def shallow_atto():
     """A network whose first and last layer are a small part of it, and its file."""
-    model = randomized(
-        build(
-            VARIANTS["convnext_atto"], weights=None, input_shape=(32, 32, 3), classes=7
-        )
-    )
+    variant = replace(VARIANTS["convnext_atto"], depths=(1, 1, 1, 1))
+    model = randomized(build(variant, weights=None, input_shape=(32, 32, 3), classes=7))
     preprocessing = Preprocessing(size_px=32, crop_fraction=1.0)
     network = Network(model, preprocessing, fold(with_features(model)))
     return network, tflite.convert(network, PRECISIONS["float32"])
@@ -103,9 +90,9 @@ def atto():
 
 @pytest.mark.parametrize("name", ["dynamic_int8", "int8"])
 def test_weights_are_eight_bits_but_for_those_of_the_first_and_last_layer(
-    name, atto, images
+    name, shallow_atto, images
 ):
-    network, exact = atto
+    network, exact = shallow_atto
     contents = tflite.convert(network, PRECISIONS[name], images[:20], exact=exact)
     stored = stored_weights(contents)
     ends = {"stem_conv", "head_dense"}

@@ -9,8 +9,7 @@ from PIL import Image
 
 from export.convert import saved_model
 from export.model import loaded_model
-from export.model.forward import Network, with_features
-from keras_convnext.folding import fold
+from export.model.forward import Network
 from keras_convnext.image import decode, evaluation_view
 from keras_convnext.inference.inputs import normalizes_images
 from tests import bitmaps
@@ -22,12 +21,8 @@ def loaded(workdir):
 
 
 @pytest.fixture(scope="module")
-def folder(loaded, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved_model") / "1"
-    folded = fold(with_features(loaded.model))
-    network = Network(loaded.model, loaded.preprocessing, folded)
-    saved_model.write(loaded, network, folder)
-    return folder
+def folder(out):
+    return out / "saved_model" / "8"
 
 
 @pytest.fixture(scope="module")

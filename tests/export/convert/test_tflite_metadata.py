@@ -8,12 +8,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from export import main as command
 from export.convert import tflite, tflite_metadata
 from export.convert.description import Description
 from export.convert.precisions import PRECISIONS
-from export.model.forward import Network
-from keras_convnext.preprocessing import Preprocessing
 from tests.export.conftest import smooth_images
 
 # The fields of metadata_schema.fbs in their order, as MediaPipe publishes it; a union
@@ -98,11 +95,6 @@ def metadata_of(contents):
     return Table(written, struct.unpack_from("<I", written)[0], "ModelMetadata")
 
 
-@pytest.fixture(scope="module")
-def network(tiny_model):
-    return Network(tiny_model, Preprocessing(size_px=32, crop_fraction=1.0))
-
-
 DESCRIPTION = Description(
     name="früh",
     description="Probabilities.",
@@ -146,29 +138,25 @@ def test_a_file_says_what_it_takes_and_gives(name, network):
     assert labels.scalar("type", "b") == 2
 
 
-def test_the_answers_stay_as_they_were(network):
+def test_the_answers_stay_as_they_were(exact):
     image = smooth_images(1)
-    plain = tflite.convert(network, PRECISIONS["float32"])
     answers = [
         Interpreter(model_content=contents).get_signature_runner()(tensors=image)
-        for contents in (plain, tflite_metadata.with_metadata(plain, DESCRIPTION))
+        for contents in (exact, tflite_metadata.with_metadata(exact, DESCRIPTION))
     ]
     np.testing.assert_array_equal(*(one["probabilities"] for one in answers))
 
 
-def test_features_have_no_labels(network):
-    plain = tflite.convert(network, PRECISIONS["float32"])
+def test_features_have_no_labels(exact):
     description = Description("m", "Features.", "", 32, "RGB.", "Features.", "")
-    told = metadata_of(tflite_metadata.with_metadata(plain, description))
+    told = metadata_of(tflite_metadata.with_metadata(exact, description))
     (graph,) = told.tables("subgraph_metadata", "SubGraphMetadata")
     (output,) = graph.tables("output_tensor_metadata", "TensorMetadata")
     assert output.tables("associated_files", "AssociatedFile") == []
 
 
-def test_an_exported_file_names_the_labels_that_are_packed_in(workdir, tmp_path):
-    arguments = [f"--model={workdir}", f"--out={tmp_path}", "--format=tflite"]
-    assert command.main(["export", *arguments, "--most_images=4"]) == 0
-    file = tmp_path / "model_float32.tflite"
+def test_an_exported_file_names_the_labels_that_are_packed_in(workdir, out):
+    file = out / "model_float32.tflite"
     (graph,) = metadata_of(file.read_bytes()).tables(
         "subgraph_metadata", "SubGraphMetadata"
     )

@@ -61,27 +61,33 @@ def model(mini: Callable) -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def tensors(
-    mini: Callable, fill: Callable, tmp_path_factory: pytest.TempPathFactory
-) -> Tensors:
+def written(mini: Callable, fill: Callable) -> keras.Model:
+    """The network whose tensors the files hold."""
+    return fill(mini(classes=3))
+
+
+@pytest.fixture(scope="module")
+def tensors(written: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Tensors:
     path = tmp_path_factory.mktemp("timm") / "a.safetensors"
-    weights.save_weights_as(fill(mini(classes=3)), path, "timm")
+    weights.save_weights_as(written, path, "timm")
     return safetensors.numpy.load_file(path)
+
+
+@pytest.fixture(scope="module")
+def wanted(written: keras.Model, image: Callable) -> np.ndarray:
+    return np.asarray(written(image(32)))
 
 
 @pytest.fixture
 def answers(
-    model: keras.Model, mini: Callable, fill: Callable, image: Callable
+    model: keras.Model, written: keras.Model, wanted: np.ndarray, image: Callable
 ) -> Callable:
     """Checks that a model answers as the one whose tensors were written."""
-    wanted = np.asarray(fill(mini(classes=3))(image(32)))
 
     def check(features_only: bool = False) -> None:
         if features_only:
             head = model.get_layer("head_dense")
-            head.set_weights(
-                fill(mini(classes=3)).get_layer("head_dense").get_weights()
-            )
+            head.set_weights(written.get_layer("head_dense").get_weights())
         np.testing.assert_allclose(model(image(32)), wanted, rtol=1e-5, atol=1e-5)
 
     for variable in model.weights:
