@@ -79,7 +79,7 @@ def balance_classes(model: keras.Model, images: np.ndarray) -> keras.Model:
     """Lets a random UPerNet name several classes, which its biases would not."""
     logits = model.get_layer("decode_logits")
     inside = keras.Model(model.input, logits.output)
-    typical = np.median(inside.predict_on_batch(images), axis=(0, 1, 2))
+    typical = np.median(inside(images), axis=(0, 1, 2))
     logits.bias.assign(logits.bias - typical)
     return model
 
@@ -126,7 +126,7 @@ def tiny_detector(
         for layer in model.layers:
             if layer.name.startswith("box") and layer.name.endswith(name):
                 inside = keras.Model(model.input, layer.output)
-                values = inside.predict_on_batch(images)
+                values = np.asarray(inside(images))
                 scale = deviation / values.std(0)
                 layer.kernel.assign(layer.kernel * scale)
                 layer.bias.assign(-values.mean(0) * scale)

@@ -5,6 +5,7 @@ to its offences; it is tried on a module that breaks it, then on the sources.
 """
 
 import ast
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,6 +195,7 @@ def test_no_rule_objects_to_what_is_allowed(rule: Rule, path: str, source: str) 
     assert not rule(module(path, source))
 
 
+@functools.cache
 def sources(package: str) -> list[Module]:
     found = [
         module(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
