@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from keras_convnext._messages import UsageError
 from ..data.source import Source
 from ..recipes.recipe import Recipe
 from ..tasks.task import Task
+from . import optimizers as layerwise
 from .settable_rate import SettableRate
 
 if TYPE_CHECKING:
@@ -63,12 +65,27 @@ class TrainState:
         seeds = [v for v in self.model.variables if id(v) not in weights]
         kept = {f"model/{variable.path}": variable for variable in self.model.weights}
         kept |= {f"seed/{number}": variable for number, variable in enumerate(seeds)}
-        kept |= {f"optimizer/{v.path}": v for v in self.optimizer.variables}
+        kept |= _numbered("optimizer", self.optimizer.variables)
         if self.averaged is not None:
             kept |= {f"average/{v.path}": v for v in self.averaged.weights}
         if self.loss_scale is not None:
             kept |= {f"loss_scale/{v.name}": v for v in self.loss_scale.variables()}
         return kept
+
+
+def _numbered(prefix: str, variables: Sequence[Any]) -> dict[str, Any]:
+    """Returns variables by their paths, with a number where a path comes up again.
+
+    Keras' Adafactor calls its variables by the last part of a path alone.
+    """
+    found: dict[str, Any] = {}
+    for variable in variables:
+        name, number = f"{prefix}/{variable.path}", 1
+        while name in found:
+            number += 1
+            name = f"{prefix}/{variable.path}.{number}"
+        found[name] = variable
+    return found
 
 
 def make(recipe: Recipe, task: Task, source: Source, steps: int) -> TrainState:
@@ -111,13 +128,7 @@ def make(recipe: Recipe, task: Task, source: Source, steps: int) -> TrainState:
     if keras.backend.backend() == "tensorflow":
         # JAX compiles a whole epoch, and has no callbacks.
         rate = SettableRate(rate)
-    optimizer = optimizers.LayerwiseAdamW(
-        rate,
-        weight_decay=recipe.weight_decay,
-        beta_1=recipe.beta_1,
-        beta_2=recipe.beta_2,
-        groups=groups,
-    )
+    optimizer = layerwise.make(recipe, rate, groups, task.is_head)
     optimizer.build(model.trainable_variables)
     loss_scale = None
     if recipe.precision == "mixed_float16":

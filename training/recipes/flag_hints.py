@@ -46,6 +46,8 @@ _FIELDS = {
     "grad_accum_steps": "accumulation_steps",
     "gradient_accumulation_steps": "accumulation_steps",
     "update_freq": "accumulation_steps",
+    "opt": "optimizer",
+    "momentum": "beta_1",
     "mixed_precision": "precision",
     "dtype": "precision",
     "validation_split": "validation_share",

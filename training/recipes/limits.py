@@ -18,6 +18,8 @@ DETECTORS = ("mask_rcnn", "cascade_mask_rcnn")
 SCHEDULES = ("cosine", "linear", "step")
 PIXELS = ("all", "valid")
 CROP_MODES = ("center", "squash")
+# Those of `engine.optimizers`.
+OPTIMIZERS = ("adamw", "sgd", "lion", "lamb", "adafactor", "muon")
 BALANCES = ("none", "weights", "sampling")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -156,6 +158,10 @@ LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "evaluation_crop": (
         lambda _, value: value is None or value in CROP_MODES,
         f"one of {', '.join(CROP_MODES)} or none",
+    ),
+    "optimizer": (
+        lambda _, value: value in OPTIMIZERS,
+        f"one of {', '.join(OPTIMIZERS)}",
     ),
     "task": (lambda _, value: value in KINDS, f"one of {', '.join(KINDS)}"),
     "keep": (lambda _, value: value in KEPT, f"one of {', '.join(KEPT)}"),

@@ -50,9 +50,12 @@ class Recipe:
         lr_batch: The batch that `peak_lr` is meant for: with another `global_batch`
             it is scaled in proportion. None: it is never scaled.
         min_lr: What the fall ends at.
-        weight_decay: Decoupled; not on biases, norms, layer scale and GRN.
-        beta_1: AdamW's decay of the first moment.
-        beta_2: AdamW's decay of the second moment.
+        optimizer: "adamw", or one of Keras' own: "sgd", "lion", "lamb", "adafactor" or
+            "muon", which has AdamW for what is no matrix inside the network.
+        weight_decay: Decoupled, whatever the optimizer; not on biases, norms, layer
+            scale and GRN.
+        beta_1: Decay of the first moment; of SGD the momentum.
+        beta_2: Decay of the second moment.
         layer_decay: Factor on the learning rate from each layer to the one before it;
             None for one rate everywhere.
         layer_assignment: What counts as a layer there, "group", "single" or "stage";
@@ -129,6 +132,7 @@ class Recipe:
     frozen_epochs: int = 0
     frozen_lr: float = 1e-3
     min_lr: float = 1e-6
+    optimizer: str = "adamw"
     weight_decay: float = 0.05
     beta_1: float = 0.9
     beta_2: float = 0.999

@@ -14,7 +14,7 @@ from .fcmae import FCMAE_RECIPES
 from .mask_augmentation import MaskAugmentation
 from .papers import PAPER_RECIPES
 from .recipe import Recipe
-from .targets import fit_to_target
+from .targets import fit_to_choices
 
 __all__ = ["RECIPES", "Recipe", "resolve"]
 
@@ -154,7 +154,7 @@ def resolve(name: str, changes: Sequence[str] = ()) -> Recipe:
             f"there is no recipe called {name!r}; the closest are "
             f"{', '.join(closest)}; --recipe=help of the train command lists all"
         )
-    fitting = [*fit_to_epochs(RECIPES[name], changes), *fit_to_target(changes)]
+    fitting = [*fit_to_epochs(RECIPES[name], changes), *fit_to_choices(changes)]
     return overrides.apply_overrides(
         RECIPES[name], [*fitting, *changes], fixed=("name",)
     )

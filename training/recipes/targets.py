@@ -15,17 +15,21 @@ LOSSES_OF = {
 }
 # What a recipe for one class is changed to where nothing else is asked for.
 _FITTING: dict[str, dict[str, object]] = {
-    "labels": {"loss": "sigmoid"},
-    "number": {"loss": "huber", "label_smoothing": 0},
+    "target=labels": {"loss": "sigmoid"},
+    "target=number": {"loss": "huber", "label_smoothing": 0},
+    # Of its authors, arXiv:2302.06675, and of Keras.
+    "optimizer=lion": {"beta_2": 0.99},
 }
 
 
-def fit_to_target(changes: Sequence[str]) -> list[str]:
-    """Returns the changes that fit the loss to what images are labeled with.
+def fit_to_choices(changes: Sequence[str]) -> list[str]:
+    """Returns the changes that fit other fields to a target or an optimizer.
 
     Args:
-        changes: Texts like "target=labels"; what they say of the loss stays.
+        changes: Texts like "target=labels"; what they say of the other fields stays.
     """
     said = dict(change.partition("=")[::2] for change in changes)
-    fitting = _FITTING.get(said.get("target", ""), {})
+    fitting: dict[str, object] = {}
+    for name, value in said.items():
+        fitting |= _FITTING.get(f"{name}={value}", {})
     return [f"{name}={value}" for name, value in fitting.items() if name not in said]
