@@ -66,9 +66,13 @@ def _metrics(
     """Returns the contents of metrics.json."""
     metric = run.task.metric
     figure = f"val_{metric.figure}"
+    taught = {}
+    if run.teacher_figures:
+        taught = {f"teacher_{metric.name}": run.teacher_figures[metric.name]}
     best = max(rows, key=lambda row: metric.score(row[figure]), default=None)
     return {
         **evaluation.metrics,
+        **taught,
         "train_examples": run.source.train_examples,
         "eval_examples": run.source.validation_examples,
         "skipped_examples": len(run.source.skipped),

@@ -19,7 +19,7 @@ from keras_convnext.weights.fetch import fetch as fetch_file
 from ..data.source import Source
 from ..recipes import starting_weights
 from ..recipes.recipe import Recipe
-from . import own_weights
+from . import own_weights, teacher
 
 _WEIGHTS = "weights="
 
@@ -75,9 +75,10 @@ def check(recipe: Recipe) -> None:
     """Makes sure that there are such weights, without fetching or reading them.
 
     Raises:
-        ValueError: There are none.
+        ValueError: There are none, or no such teacher.
     """
     starting_weights.resolve(recipe)
+    teacher.check(recipe)
 
 
 def fetch(recipe: Recipe) -> None:

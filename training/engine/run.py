@@ -17,7 +17,7 @@ from ..recipes.recipe import Recipe
 from ..tasks.task import Evaluation, Measure, Rows, Task
 from ..workdir.checkpoints import Checkpoints, TrainProgress
 from ..workdir.layout import Workdir
-from . import first_step, train_state
+from . import first_step, teacher, train_state
 from .train_state import TrainState
 
 # Called where a run may stop: raises Interrupted where it is to.
@@ -89,6 +89,10 @@ class Run:
         backend: What takes its steps.
         train_state: What learns.
         checkpoints: Of the train state.
+        teacher: What the student learns from beside the truth, or None. No checkpoint
+            holds it.
+        teacher_figures: The teacher's evaluation on the validation images, as the
+            student sees them.
         progress: Where the run is.
         seconds_before: Time spent in earlier sessions.
         began: When this session began, as `time.monotonic` has it.
@@ -102,6 +106,8 @@ class Run:
     backend: Backend
     train_state: TrainState
     checkpoints: Checkpoints
+    teacher: keras.Model | None = None
+    teacher_figures: Mapping[str, float] = field(default_factory=dict)
     progress: TrainProgress = field(default_factory=TrainProgress)
     seconds_before: float = 0.0
     began: float = field(default_factory=time.monotonic)
@@ -201,12 +207,13 @@ def begin(
     steps = recipe.epochs * source.steps_per_epoch(recipe.global_batch)
     with backend.scope():
         made = train_state.make(recipe, task, source, steps)
+        taught_by = teacher.load(recipe, source) if recipe.teacher else None
     checkpoints = Checkpoints(
         workdir.checkpoints, made.variables(), recipe.keep_checkpoints
     )
     if backend.is_chief:
         checkpoints.tidy()
-    run = Run(recipe, task, source, workdir, backend, made, checkpoints)
+    run = Run(recipe, task, source, workdir, backend, made, checkpoints, taught_by)
     restored = run.checkpoints.restore()
     if restored is not None:
         run.progress, notices = restored
@@ -215,4 +222,10 @@ def begin(
             made.rate.set(run.progress.learning_rate)
         for notice in notices if backend.is_chief else ():
             say(notice)
+    if taught_by is not None:
+        evaluate = run.make_evaluation(taught_by, task.measure)
+        run.teacher_figures = evaluate(lambda: None).metrics
+        if backend.is_chief:
+            figure = task.metric.show(run.teacher_figures[task.metric.name])
+            say(f"teacher {recipe.teacher}: validation {task.metric.words} {figure}")
     return run

@@ -41,6 +41,7 @@ def make_train_step(
     strategy: tf.distribute.Strategy,
     trains: Callable[[str], bool] = lambda path: True,
     model_inputs: ModelInputs = images_alone,
+    teacher: keras.Model | None = None,
 ) -> Callable[[Any, Any], dict[str, tf.Tensor]]:
     """Returns the training step.
 
@@ -59,6 +60,8 @@ def make_train_step(
         trains: From a variable's path to whether this step changes it. Nothing is
             computed for those that it does not.
         model_inputs: Of the task.
+        teacher: From the same images to what `losses` gets beside the truth, as a pair;
+            None where it gets the truth alone.
     """
     chosen = [trains(v.path) for v in train_state.model.trainable_variables]
     variables = _chosen(train_state.model, chosen)
@@ -67,13 +70,17 @@ def make_train_step(
 
     def backward(images: tf.Tensor, truth: Any) -> tuple[Any, list[tf.Tensor]]:
         """Returns sums and the gradients of some of a device's examples."""
+        told = truth
+        if teacher is not None:
+            pixels = tf.cast(images, tf.float32)
+            told = (truth, tf.stop_gradient(teacher(pixels, training=False)))
         # Watching nothing else, it computes nothing for what stands still.
         with tf.GradientTape(watch_accessed_variables=all(chosen)) as tape:
             tape.watch(variables)
             images = tf.cast(images, tf.float32)
             inputs = model_inputs(train_state.model, images, truth)
             outputs = train_state.model(inputs, training=True)
-            rows = losses(outputs, truth)
+            rows = losses(outputs, told)
             # Each part is a share of the batch: shares of its mean add up.
             loss = tf.reduce_sum(rows["loss"]) / settings.global_batch
             scaled = loss if scale is None else loss * scale.factor

@@ -18,6 +18,7 @@ from keras_convnext._messages import UsageError, say
 from ..data.pipeline import WorkerShard
 from ..data.source import Source
 from ..recipes.recipe import Recipe
+from ..tasks.distillation import with_teacher
 from ..tasks.task import Measure, Rows, Task
 from . import distribution, first_step, pretrained
 from .cluster import ALONE, Cluster
@@ -100,13 +101,21 @@ class TensorFlowBackend:
             ema_decay=run.recipe.ema_decay,
             accumulation_steps=run.recipe.accumulation_steps,
         )
+        losses = run.task.make_losses(run.recipe, run.source)
+        if run.teacher is not None:
+            losses = with_teacher(
+                losses,
+                run.recipe.distillation_weight,
+                run.recipe.distillation_temperature,
+            )
         make = partial(
             make_train_step,
             run.train_state,
-            run.task.make_losses(run.recipe, run.source),
+            losses,
             settings,
             self.strategy,
             model_inputs=run.task.model_inputs,
+            teacher=run.teacher,
         )
         whole = make_step_loop(make(), self.strategy)
         head = make_step_loop(make(run.task.is_head), self.strategy)

@@ -36,6 +36,7 @@ _NOT_HERE = (
     "frozen_epochs",
     "accumulation_steps",
     "target",
+    "teacher",
     "loss",
     "evaluation_crop",
     "steps_per_call",

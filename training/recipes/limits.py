@@ -65,7 +65,17 @@ LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
         ),
         (_above_zero, "1 or more"),
     ),
-    **dict.fromkeys(("peak_lr", "frozen_lr"), (_above_zero, "above 0")),
+    **dict.fromkeys(
+        ("peak_lr", "frozen_lr", "distillation_temperature"), (_above_zero, "above 0")
+    ),
+    "teacher": (
+        lambda recipe, value: value is None or recipe.target == "label",
+        "none, as it must be with several labels or a number an image",
+    ),
+    "distillation_weight": (
+        lambda _, value: 0 < value <= 1,
+        "in (0, 1]",
+    ),
     "frozen_epochs": (
         lambda recipe, value: 0 <= value < recipe.epochs,
         "from 0 to less than epochs",

@@ -79,6 +79,12 @@ class Recipe:
             loss of each class's images, "sampling" for equally many images of each
             class in an epoch, or "none". With several labels "weights" is a factor on
             each label where it applies.
+        teacher: A trained classifier of the same classes whose probabilities for the
+            same images are learned, too: a .keras file, a workdir, a published name.
+        distillation_weight: Share of what is learned from the teacher in the loss.
+            The rest is that of the labels.
+        distillation_temperature: What both logits are divided by there.
+            Source: arXiv:1503.02531.
         ema_decay: Decay of the moving average of the weights, which is then what is
             evaluated and kept; None for no average.
         augmentation: What happens to the training images.
@@ -145,6 +151,9 @@ class Recipe:
     loss: str = "softmax"
     target_threshold: float | None = None
     class_balance: str = "none"
+    teacher: str | None = None
+    distillation_weight: float = 0.5
+    distillation_temperature: float = 2.0
     ema_decay: float | None = None
     augmentation: Augmentation = NO_AUGMENTATION
     mask_augmentation: MaskAugmentation = NO_MASK_AUGMENTATION

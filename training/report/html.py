@@ -54,6 +54,7 @@ _MOST_CLASSES = 50
 # The columns of the history, by the figure: its head and its format.
 _HISTORY = {
     "loss": ("loss", ".4f"),
+    "distillation_loss": ("distillation loss", ".4f"),
     "accuracy": ("accuracy", ".2%"),
     "val_loss": ("val loss", ".4f"),
     "val_accuracy": ("val accuracy", ".2%"),
@@ -94,8 +95,12 @@ def write(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) -
 
 def _figures(metrics: Mapping[str, Any]) -> str:
     top5 = ((f"{metrics['top5']:.2%}", "Top-5 accuracy"),)
+    taught: tuple[tuple[str, str], ...] = ()
+    if "teacher_top1" in metrics:
+        taught = ((f"{metrics['teacher_top1']:.2%}", "The teacher's"),)
     shown = (
         (f"{metrics['top1']:.2%}", "Top-1 accuracy"),
+        *taught,
         *(top5 if metrics["classes"] > TOP else ()),
         (f"{metrics['mean_class_accuracy']:.2%}", "Mean per-class accuracy"),
         (f"{metrics['loss']:.4f}", "Cross-entropy"),
