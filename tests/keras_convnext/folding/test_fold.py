@@ -255,6 +255,17 @@ def test_precision_policies_are_kept():
     assert policies["head_dense"] == "float32"
 
 
+def test_kernels_are_stored_in_the_type_that_they_are_used_in(tmp_path):
+    folded = fold(small("convnextv2_atto", dtype="mixed_bfloat16"))
+    mlp = folded.get_layer("stage0_block0_mlp")
+    for variable in (mlp.expand_kernel, mlp.expand_bias, mlp.project_kernel):
+        assert variable.dtype == "bfloat16"
+    folded.save(tmp_path / "folded.keras")
+    again = keras.models.load_model(tmp_path / "folded.keras")
+    assert again.get_layer("stage0_block0_mlp").expand_kernel.dtype == "bfloat16"
+    np.testing.assert_array_equal(again(IMAGES), folded(IMAGES))
+
+
 def test_what_is_used_several_times_stays_and_keeps_its_one_set_of_weights():
     image = keras.Input((9, 8, 6))
     inner = keras.Input((None, None, 6))
