@@ -29,6 +29,7 @@ QUICK_TESTS = $(addprefix tests/keras_convnext/, folding/test_fold.py kernels/te
 NOT_QUICK = recorded_ones or fresh_process or saved_model_round_trip
 PARITY_TESTS = tests/keras_convnext/test_parity_live.py \
     tests/keras_convnext/test_backends.py \
+    tests/keras_convnext/segmentation/test_upernet_backends.py \
     tests/keras_convnext/segmentation/test_upernet_live.py \
     tests/keras_convnext/detection/test_parts_live.py \
     tests/keras_convnext/weights/test_timm_live.py \
@@ -36,6 +37,7 @@ PARITY_TESTS = tests/keras_convnext/test_parity_live.py \
     tests/keras_convnext/weights/test_writers_of_meta_live.py
 INTEROP_TESTS = tests/export/verify/test_other_runtimes.py tests/export/verify/test_c_api.py \
     tests/export/verify/test_openvino_and_onnx.py \
+    tests/keras_convnext/test_openvino_backend.py \
     tests/export/verify/test_label_maps_elsewhere.py \
     tests/export/verify/test_families_elsewhere.py
 DEMO = runs/demo
