@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import keras_convnext
+from keras_convnext import kernels
 from keras_convnext.models import build
 from keras_convnext.variants import VARIANTS, StemConv
 from tests.checks import check_keras_file, random_images, tiny_variant
@@ -122,10 +123,16 @@ def check_fold(model):
     "variant",
     [pytest.param(row, id="+".join(names)) for row, names in narrow_ones().items()],
 )
-def test_narrow_variant_trains_reloads_and_folds(variant, precision, tmp_path):
+def test_narrow_variant_trains_reloads_and_folds(
+    variant, precision, tmp_path, monkeypatch
+):
+    if not (variant.grn and precision == "float32"):
+        # XLA makes a program for every shape, in seconds. V2 has each kind of them; all
+        # variants have them in the slow test.
+        monkeypatch.setattr(kernels.support, "can_compile", lambda *_: False)
     model = check_step(variant, precision)
-    check_keras_file(model, batch()[0], tmp_path)
-    if precision == "float32":
+    if precision == "float32":  # the file is the same in both
+        check_keras_file(model, batch()[0], tmp_path)
         check_fold(model)
 
 

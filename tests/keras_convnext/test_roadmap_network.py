@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import keras_convnext
-from keras_convnext import roadmap
+from keras_convnext import models, roadmap
 from keras_convnext.layers import LayerNorm, LayerScale, StochasticDepth
+from keras_convnext.variants import find_variant
 from tests.keras_convnext.roadmap.drawn import drawn, images
 
 RECORDED = Path(__file__).with_name("roadmap") / "resnet50.npz"
+STEPS_END = "separate_downsampling"
 NORMS = (keras.layers.BatchNormalization, LayerNorm)
 
 
@@ -142,15 +143,20 @@ def test_a_block_has_its_layers_in_the_papers_order(step, order):
 
 
 @pytest.mark.parametrize(
-    ("regime", "builder"),
+    ("regime", "name", "depths"),
     [
-        ("resnet50", keras_convnext.ConvNeXtTiny),
-        pytest.param("resnet200", keras_convnext.ConvNeXtBase, marks=pytest.mark.slow),
+        # The depths are counted by test_roadmap_cost.
+        ("resnet50", "convnext_tiny", (1, 1, 2, 1)),
+        pytest.param("resnet50", "convnext_tiny", None, marks=pytest.mark.slow),
+        pytest.param("resnet200", "convnext_base", None, marks=pytest.mark.slow),
     ],
 )
-def test_the_last_step_is_convnext_and_takes_its_weights(regime, builder):
-    ours = roadmap.build("separate_downsampling", regime, input_shape=(32, 32, 3))
-    theirs = builder(weights=None, input_shape=(32, 32, 3))
+def test_the_last_step_is_convnext_and_takes_its_weights(regime, name, depths):
+    design, variant = roadmap.design(STEPS_END, regime), find_variant(name)
+    if depths is not None:
+        design, variant = (replace(each, depths=depths) for each in (design, variant))
+    ours = roadmap.build(design, input_shape=(32, 32, 3))
+    theirs = models.build(variant, weights=None, input_shape=(32, 32, 3))
     shapes = [(v.path, tuple(v.shape)) for v in theirs.weights]
     assert [(v.path, tuple(v.shape)) for v in ours.weights] == shapes
     rng = np.random.default_rng(0)

@@ -54,11 +54,21 @@ def test_each_precision_needs_builtin_operators_only_and_runs(
     assert list(made_by.values())[-1] == "SOFTMAX"
 
 
+@pytest.fixture(scope="module")
+def gray(images):
+    """Images of which none is black or white anywhere."""
+    return 60 + images[:20] * 0.5
+
+
+@pytest.fixture(scope="module")
+def integers(network, exact, gray):
+    return tflite.convert(network, PRECISIONS["int8"], gray, exact=exact)
+
+
 def test_of_an_integer_file_the_blocks_products_and_activations_are_integers(
-    network, exact, images
+    exact, integers, gray
 ):
-    contents = tflite.convert(network, PRECISIONS["int8"], images[:20], exact=exact)
-    errors = quantization_error.measure(exact, contents, images[:2])
+    errors = quantization_error.measure(exact, integers, gray[:2])
     types = {}
     for layer in errors:
         part = "block" if "_mlp" in layer.tensor else "rest"
@@ -158,18 +168,19 @@ def test_a_layer_that_is_wrong_stands_out_in_the_report(exact, images):
     assert all(not is_wrong for is_wrong in wrong[: wrong.index(True)])
 
 
-def test_a_uint8_input_takes_pixels_as_they_are(network, exact, images):
-    # No image of these is black or white anywhere, and the step is 1 all the same.
-    gray = 60 + images[:20] * 0.5
-    contents = tflite.convert(network, PRECISIONS["int8"], gray, exact=exact)
-    given = Interpreter(model_content=contents).get_input_details()[0]
+def test_a_uint8_input_takes_pixels_as_they_are(integers):
+    given = Interpreter(model_content=integers).get_input_details()[0]
     assert given["dtype"] is np.uint8
+    # Although the images of the calibration have neither black nor white.
     scale, zero = given["quantization"]
     assert scale == pytest.approx(1.0, abs=1e-6)
     assert zero == 0
 
 
-@pytest.mark.parametrize(("batch", "shape"), [(4, 4), (None, -1)])
+@pytest.mark.parametrize(
+    ("batch", "shape"),
+    [pytest.param(4, 4, marks=pytest.mark.slow), (None, -1)],
+)
 def test_a_file_may_take_more_images_in_a_call(
     batch, shape, network, images, tiny_model, tmp_path
 ):

@@ -49,7 +49,7 @@ def test_a_detector_finds_what_the_one_in_numpy_finds(stages):
         model, SIZE, CLASSES, LIMITS.proposals, LIMITS.per_level, LIMITS.detections
     ).detect(maps)
     images = np.zeros((1, *SIZE, 3))
-    found = model.predict_on_batch([images, *(each[None] for each in maps)])
+    found = model([images, *(each[None] for each in maps)])
     count = int(found["count"][0])
     assert count == len(boxes) >= 3
     np.testing.assert_array_equal(found["classes"][0, :count], labels)
@@ -59,9 +59,9 @@ def test_a_detector_finds_what_the_one_in_numpy_finds(stages):
     )
     np.testing.assert_allclose(found["scores"][0, :count], scores, atol=1e-4)
     np.testing.assert_allclose(found["masks"][0, :count], masks, atol=1e-3)
-    assert (found["classes"][0, count:] == -1).all()
-    assert not found["boxes"][0, count:].any()
-    assert not found["masks"][0, count:].any()
+    assert np.all(found["classes"][0, count:] == -1)
+    assert not np.any(found["boxes"][0, count:])
+    assert not np.any(found["masks"][0, count:])
 
 
 @pytest.mark.slow
@@ -90,9 +90,9 @@ def test_images_of_any_size_are_padded_with_the_mean_color(atto):
     padded = np.tile(mean, (1, 96, 64, 1))
     padded[:, :70, :45] = images
     levels = keras.Model(atto.input, atto.get_layer("pyramid_norm_p4").output)
-    expected = levels.predict_on_batch(padded)
+    expected = levels(padded)
     # The mean, once normalized, is zero to the last digit or the one before.
-    np.testing.assert_allclose(levels.predict_on_batch(images), expected, atol=1e-5)
+    np.testing.assert_allclose(levels(images), expected, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -111,8 +111,8 @@ def test_batches_are_the_same_wherever_the_epoch_begins(folder, augment):
 
 
 def test_truths_have_the_shapes_and_types_that_a_step_expects(folder):
-    source = load(folder)
-    for images, truth in batches(source, DETR):
+    whole = batches(load(folder), DETR)
+    for images, truth in whole:
         rows, height, width, _ = images.shape
         described = {name: (v.shape, v.dtype.name) for name, v in truth.items()}
         assert described == {
@@ -127,7 +127,7 @@ def test_truths_have_the_shapes_and_types_that_a_step_expects(folder):
         assert (truth["boxes"][~is_there] == 0).all()
         assert (truth["masks"][~is_there] == 0).all()
         assert (truth["boxes"][is_there][:, 2:] > truth["boxes"][is_there][:, :2]).all()
-    seeds = [tuple(seed) for _, truth in batches(source) for seed in truth["seed"]]
+    seeds = [tuple(seed) for _, truth in whole for seed in truth["seed"]]
     assert len(set(seeds)) == 10
 
 

@@ -20,8 +20,12 @@ ORIGINAL = pytest.importorskip(
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> data.Source:
-    data_dir = tmp_path_factory.mktemp("datasets")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(scope="module")
+def source(data_dir: Path) -> data.Source:
     return data.load("digits", size_px=32, data_dir=str(data_dir))
 
 
@@ -78,12 +82,12 @@ def test_an_enlarged_digit_keeps_its_brightness_and_has_no_color():
     np.testing.assert_array_equal(image[..., 0], image[..., 2])
 
 
-def test_a_second_load_reads_what_the_first_one_prepared(tmp_path: Path):
-    data.load("digits", size_px=32, data_dir=str(tmp_path))
-    records = sorted(tmp_path.rglob("*.tfrecord*"))
+@pytest.mark.usefixtures("source")
+def test_a_second_load_reads_what_the_first_one_prepared(data_dir: Path):
+    records = sorted(data_dir.rglob("*.tfrecord*"))
     assert records
     written = [file.stat().st_mtime_ns for file in records]
-    data.load("digits", size_px=32, data_dir=str(tmp_path))
+    data.load("digits", size_px=32, data_dir=str(data_dir))
     assert [file.stat().st_mtime_ns for file in records] == written
 
 

@@ -2,12 +2,12 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-import keras_convnext
 from keras_convnext._messages import UsageError
 from training import data, evaluate_main
 from training.data import run_split
@@ -29,19 +29,16 @@ def write_images(folder, counts, seed=0):
 
 @pytest.fixture(scope="module")
 def network():
-    made = keras_convnext.create(
-        "test_convnext2",
-        input_shape=(SIDE_PX, SIDE_PX, 3),
-        classes=3,
-        patch_size=2,
-        seed=0,
+    """The least classifier: it is the images of which these tests are."""
+    wide = keras.initializers.RandomNormal(stddev=0.1, seed=0)
+    return keras.Sequential(
+        [
+            keras.Input((SIDE_PX, SIDE_PX, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, "softmax", kernel_initializer=wide),
+        ]
     )
-    generator = np.random.default_rng(0)
-    for variable in made.trainable_variables:
-        # Raised, so that blocks count and images get different answers.
-        if variable.path.endswith("gamma") or "head_dense" in variable.path:
-            variable.assign(generator.normal(0.0, 1.0, variable.shape))
-    return made
 
 
 @pytest.fixture

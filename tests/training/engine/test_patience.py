@@ -45,6 +45,7 @@ def prepare(tiny_recipe, tiny_source, one_device, tmp_path):
     return make
 
 
+@pytest.mark.usefixtures("without_network")
 def test_it_ends_two_epochs_after_the_best_and_is_not_resumed(prepare):
     begun, epochs = prepare(), Epochs()
     history = HistoryFile(begun.workdir.history)
