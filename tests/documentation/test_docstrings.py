@@ -268,7 +268,25 @@ ONCE = {
 }
 
 
-@pytest.mark.parametrize("name", ONCE.values())
+# They build, save and load networks of tens of millions of parameters. What they call
+# is tested with small ones; Classifier's, UPerNet's and MaskRCNN's examples stay.
+LARGE = {
+    "keras_convnext.detection.CascadeMaskRCNN",
+    "keras_convnext.detection.find_objects",
+    "keras_convnext.inference.detector.Detector",
+    "keras_convnext.inference.segmenter.Segmenter",
+    "keras_convnext.load",
+    "keras_convnext.segmentation.predict_label_map",
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else [])
+        for name in ONCE.values()
+    ],
+)
 def test_the_example_of_a_docstring_runs_and_gives_what_it_says(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

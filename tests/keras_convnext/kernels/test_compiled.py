@@ -100,8 +100,15 @@ def test_a_part_is_what_fits_into_the_cache_and_divides_all(shape, positions):
     assert xla.positions_of_a_part(shape) == positions
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("static", [True, False])
+@pytest.mark.parametrize(
+    ("dtype", "static"),
+    [
+        ("float32", True),
+        ("bfloat16", False),
+        pytest.param("float32", False, marks=pytest.mark.slow),
+        pytest.param("bfloat16", True, marks=pytest.mark.slow),
+    ],
+)
 def test_the_gradients_of_many_parts_are_those_of_one(dtype, static, monkeypatch):
     arguments = random(6, 4, 8, 16, dtype=dtype), random(16), random(16)
 

@@ -287,7 +287,10 @@ def test_metas_fcmae_file_is_what_the_encoder_starts_from(tmp_path):
     np.testing.assert_array_equal(other.encoder(images), donor.encoder(images))
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy",
+    ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)],
+)
 def test_in_16_bits_pixels_and_loss_stay_in_float32(policy):
     model = FCMAE(input_shape=(64, 64, 3), mask_ratio=0.5, dtype=policy, seed=0)
     plain = FCMAE(input_shape=(64, 64, 3), mask_ratio=0.5, seed=0)

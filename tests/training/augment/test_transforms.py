@@ -165,8 +165,14 @@ LIVELY = Augmentation(
 
 @pytest.mark.parametrize(
     "changes",
-    [LIVELY, replace(LIVELY, rand_augment="", color_jitter=0.4)],
-    ids=["RandAugment", "color jitter"],
+    [
+        pytest.param(LIVELY, id="RandAugment"),
+        pytest.param(
+            replace(LIVELY, rand_augment="", color_jitter=0.4),
+            id="color jitter",
+            marks=pytest.mark.slow,
+        ),
+    ],
 )
 def test_a_view_is_the_same_eagerly_and_inside_of_tf_data(changes):
     image, small = photograph(60, 70), Preprocessing(size_px=32)
