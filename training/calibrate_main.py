@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,27 +126,14 @@ def _write(model: Any, temperature: float, out: Path) -> None:
     Raises:
         UsageError: Files of another model lie there.
     """
-    from keras_convnext.inference.sidecars import LABELS, PREPROCESSING
+    from .inference import classifier_head, files_beside
 
-    from .inference import classifier_head
-
-    beside = {
-        LABELS: "\n".join(model.labels) + "\n",
-        PREPROCESSING: json.dumps(dataclasses.asdict(model.preprocessing), indent=2)
-        + "\n",
-    }
     *_, last = classifier_head.find(model.model, COMMAND)
     for variable in last.layer.weights:
         variable.assign(variable / temperature)
     is_beside = out.parent.resolve() == Path(model.name).parent.resolve()
     if model.kind == "checkpoint" or not is_beside:
-        for name, text in beside.items():
-            file = out.parent / name
-            if file.exists() and file.read_text(encoding="utf-8") != text:
-                raise UsageError(
-                    f"--out={out}: {file} is of another model; choose an empty folder"
-                )
-            _files.write_text(file, text)
+        files_beside.write(out, model.labels, model.preprocessing)
     with _files.replacing(out) as file:
         model.model.save(file)
 

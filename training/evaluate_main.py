@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from keras_convnext._messages import UsageError, checked, say
 
 from .data import run_split
 from .data.run_split import SPLITS
+from .inference import class_order
 
 if TYPE_CHECKING:
     # Importing it loads Keras, which is to be done quietly.
@@ -90,7 +91,7 @@ def _evaluate_on(
         return _evaluate_labels(model, spec, choice, chosen)
     _require_classes(model)
     source = _load(data.load, model, spec, choice, chosen)
-    order = _order(source.classes, model)
+    order = class_order.find_order(source.classes, model)
     right = _right_classes(chosen.real_labels, source, order)
     predictions, seconds = classifiers.evaluate(model, source, order, chosen.batch)
     figures = {
@@ -124,7 +125,7 @@ def _evaluate_labels(
         raise UsageError("--real_labels is for models whose images have one class")
     load = partial(data.load, target="labels")
     source = _load(load, model, spec, choice, chosen)
-    order = _order(source.classes, model)
+    order = class_order.find_order(source.classes, model)
     predictions, seconds = labels.evaluate(model, source, order, chosen.batch)
     images = len(predictions.losses)
     figures = {
@@ -172,7 +173,7 @@ def _evaluate_label_maps(
         masks.load, reduce_zero_label=bool(fields.get("reduce_zero_label"))
     )
     source = _load(reader, model, spec, choice, chosen)
-    order = _order(source.classes, model)
+    order = class_order.find_order(source.classes, model)
     results, seconds = segmenters.evaluate(model, source, order, rule)
     variant = str(fields.get("variant", ""))
     images = len(results.image_iou)
@@ -194,7 +195,9 @@ def _evaluate_objects(
     from .evaluation import detectors
 
     source = _load(boxes.load, model, spec, choice, chosen)
-    results, seconds = detectors.evaluate(model, source, _order(source.classes, model))
+    results, seconds = detectors.evaluate(
+        model, source, class_order.find_order(source.classes, model)
+    )
     images = len(results.best.image_ap)
     figures = {
         **_measured(model, spec, choice, images, seconds),
@@ -258,28 +261,6 @@ def _require_classes(model: Any) -> None:
         f"itself ({model.meaning.origin}); give their "
         "list, --data=files:LIST.csv"
     )
-
-
-def _order(classes: Sequence[str], model: Any) -> np.ndarray:
-    """Returns, for each class of the data, the model's number for it.
-
-    Raises:
-        UsageError: The model has no such class.
-    """
-    labels = model.labels
-    synsets = getattr(model, "synsets", ())
-    if synsets and set(classes) <= set(synsets):
-        labels = synsets
-    if list(labels) == [f"class {number}" for number in range(len(classes))]:
-        # The model's names are unknown: the data's order is all there is.
-        return np.arange(len(classes))
-    missing = [name for name in classes if name not in labels]
-    if missing:
-        raise UsageError(
-            f"the data's classes {', '.join(missing[:5])} are not among the model's "
-            f"{len(labels)} ({', '.join(labels[:5])} ...)"
-        )
-    return np.array([labels.index(name) for name in classes])
 
 
 def _right_classes(

@@ -65,10 +65,10 @@ def _metrics(
 ) -> dict[str, Any]:
     """Returns the contents of metrics.json."""
     metric = run.task.metric
-    figure = f"val_{metric.figure}"
+    figure = metric.column
     taught = {}
     if run.teacher_figures:
-        taught = {f"teacher_{metric.name}": run.teacher_figures[metric.name]}
+        taught = {"teacher_top1": run.teacher_figures["top1"]}
     best = max(rows, key=lambda row: metric.score(row[figure]), default=None)
     return {
         **evaluation.metrics,

@@ -226,6 +226,6 @@ def begin(
         evaluate = run.make_evaluation(taught_by, task.measure)
         run.teacher_figures = evaluate(lambda: None).metrics
         if backend.is_chief:
-            figure = task.metric.show(run.teacher_figures[task.metric.name])
-            say(f"teacher {recipe.teacher}: validation {task.metric.words} {figure}")
+            top1 = run.teacher_figures["top1"]
+            say(f"teacher {recipe.teacher}: validation accuracy {top1:.2%}")
     return run

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_convnext.layer_decay import ASSIGNMENTS
 
+from .metric import METRICS
 from .targets import LOSSES, LOSSES_OF
 
 KEPT = ("last", "best")
@@ -45,6 +46,13 @@ def _balances(target: str, loss: str) -> tuple[str, ...]:
     if target == "label":
         return BALANCES
     return BALANCES[:2] if (target, loss) == ("labels", "sigmoid") else BALANCES[:1]
+
+
+def _columns(recipe: Any) -> list[str]:
+    """Returns what `best_metric` may be."""
+    is_classifier = recipe.task == "classification"
+    metrics = METRICS.get(recipe.target if is_classifier else recipe.task, ())
+    return [metric.column for metric in metrics]
 
 
 # For each field that not every value of its type fits: what holds for a value of a
@@ -175,6 +183,16 @@ LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     ),
     "task": (lambda _, value: value in KINDS, f"one of {', '.join(KINDS)}"),
     "keep": (lambda _, value: value in KEPT, f"one of {', '.join(KEPT)}"),
+    "best_metric": (
+        lambda recipe, value: value is None or value in _columns(recipe),
+        "none, or a column of history.csv whose better values are known: "
+        + "; ".join(
+            f"{', '.join(metric.column for metric in metrics)} ({kind})"
+            for kind, metrics in METRICS.items()
+            if kind != "detection"
+        )
+        + "; of COCO's twelve figures val_ap, val_mask_ap and so on (detection)",
+    ),
     "patience": (
         lambda recipe, value: value is None or (value > 0 and recipe.keep == "best"),
         "none, or 1 or more with keep=best",

@@ -110,8 +110,10 @@ class Recipe:
             The weights do not depend on it.
         precision: "float32", "mixed_bfloat16", or "mixed_float16" with loss scaling.
         validation_share: Share for validation if the data has no split of its own.
-        keep: Which epoch's weights are the run's result, "last" or "best" by the
-            task's metric on the validation images.
+        keep: Which epoch's weights are the run's result, "last" or "best" by
+            `best_metric`.
+        best_metric: The column of history.csv that decides the best epoch ("val_loss");
+            None for the task's own.
         patience: Epochs without a better one after which a run ends. None: it goes on
             to its last epoch. Only with `keep="best"`.
         keep_checkpoints: How many of the newest checkpoints stay, beside the best.
@@ -173,6 +175,7 @@ class Recipe:
     precision: str = "float32"
     validation_share: float = 0.2
     keep: str = "last"
+    best_metric: str | None = None
     patience: int | None = None
     keep_checkpoints: int = 2
     seed: int = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_convnext._messages import UsageError
 
-from ..evaluation.metric import Metric
+from ..recipes.metric import Metric
 from ..workdir.layout import Workdir
 from . import next_steps
 

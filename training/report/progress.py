@@ -11,7 +11,7 @@ import tqdm  # type: ignore[import-untyped]
 
 from keras_convnext._messages import say
 
-from ..evaluation.metric import Metric
+from ..recipes.metric import Metric
 
 _REDRAW_SECONDS = 0.2
 _LINE_SECONDS = 60.0

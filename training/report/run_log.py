@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_convnext._messages import say
 
-from ..evaluation.metric import Metric
+from ..recipes.metric import Metric
 from ..workdir.layout import Workdir
 from . import next_steps
 

@@ -1,5 +1,8 @@
 """The kinds of work that a run may train for; a recipe names its own."""
 
+from dataclasses import replace
+
+from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from .classification import CLASSIFICATION
 from .detection import DETECTION
@@ -23,10 +26,13 @@ TARGETS: dict[str, Task] = {
 
 
 def find_task(recipe: Recipe) -> Task:
-    """Returns what a recipe trains for."""
-    if recipe.task == CLASSIFICATION.name:
-        return TARGETS[recipe.target]
-    return TASKS[recipe.task]
+    """Returns what a recipe trains for, with the metric that it names."""
+    named = recipe.best_metric
+    is_classifier = recipe.task == CLASSIFICATION.name
+    task = TARGETS[recipe.target] if is_classifier else TASKS[recipe.task]
+    metrics = METRICS[recipe.target if is_classifier else recipe.task]
+    chosen = {metric.column: metric for metric in metrics}
+    return task if named is None else replace(task, metric=chosen[named])
 
 
 __all__ = [

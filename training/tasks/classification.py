@@ -15,8 +15,8 @@ import keras_convnext
 from ..data import class_balance
 from ..data.class_sampling import EqualClasses
 from ..data.source import Source
-from ..evaluation.metric import Metric
 from ..evaluation.metrics import LEAST_PROBABILITY, TOP, gathered
+from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from ..report import plots, results
 from ..report.outcome import Outcome
@@ -256,7 +256,7 @@ def write_report(outcome: Outcome) -> None:
 
 CLASSIFICATION = Task(
     name="classification",
-    metric=Metric("top1", figure="accuracy", words="accuracy"),
+    metric=METRICS["label"][0],
     load=load,
     training_batches=training_batches,
     validation_batches=batches.validation_batches,

@@ -18,7 +18,7 @@ from keras_convnext.detection import (
 from keras_convnext.detection.training import without_truth
 
 from ..data.source import Source
-from ..evaluation.metric import Metric
+from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from ..report.outcome import Outcome
 from . import backbones, batches
@@ -60,6 +60,11 @@ def load(data: str, recipe: Recipe, skip_bad_images: bool) -> BoxSource:
             f"{data}: no validation image has an object (crowds do not count), so that "
             "no epoch can be measured. Give other images for validation; where they "
             "are drawn, --set validation_share= draws more, --set seed= others."
+        )
+    named = recipe.best_metric or ""
+    if named.startswith("val_mask_") and not source.has_masks:
+        raise DataError(
+            f"{data}: best_metric={named} is of masks, and the objects have boxes alone"
         )
     return source
 
@@ -186,7 +191,7 @@ def write_report(outcome: Outcome) -> None:
 
 DETECTION = Task(
     name="detection",
-    metric=Metric("ap", figure="ap", words="box AP"),
+    metric=METRICS["detection"][0],
     load=load,
     training_batches=training_batches,
     validation_batches=batches.validation_batches,

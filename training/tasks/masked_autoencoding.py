@@ -12,7 +12,7 @@ import keras_convnext
 from keras_convnext.pretraining.fcmae import FCMAE, patch_grid
 
 from ..data.source import Source
-from ..evaluation.metric import Metric
+from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from ..report.outcome import Outcome
 from . import backbones, batches
@@ -177,13 +177,7 @@ def write_report(outcome: Outcome) -> None:
 
 MASKED_AUTOENCODING = Task(
     name="masked_autoencoding",
-    metric=Metric(
-        "loss",
-        figure="loss",
-        words="loss",
-        higher_is_better=False,
-        is_fraction=False,
-    ),
+    metric=METRICS["masked_autoencoding"][0],
     load=load,
     training_batches=training_batches,
     validation_batches=batches.validation_batches,

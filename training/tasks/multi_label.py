@@ -14,7 +14,7 @@ from ..data import class_balance
 from ..data.source import Source
 from ..evaluation import label_metrics
 from ..evaluation.label_metrics import FittedLabels
-from ..evaluation.metric import Metric
+from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from ..report import labels_html
 from . import classification, losses
@@ -91,7 +91,7 @@ def evaluate(rows: Iterable[Rows], source: Source) -> Evaluation:
 MULTI_LABEL = replace(
     classification.CLASSIFICATION,
     name="multi_label",
-    metric=Metric("map", figure="map", words="mAP"),
+    metric=METRICS["labels"][0],
     build_inference_model=build_inference_model,
     make_losses=make_losses,
     measure=measure,

@@ -13,8 +13,8 @@ from keras_convnext.inference.outputs import NUMBER_LAYER
 
 from ..data.source import Source
 from ..evaluation import number_metrics
-from ..evaluation.metric import Metric
 from ..evaluation.number_metrics import Standard, standard_of
+from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from ..report import number_html
 from . import classification
@@ -117,9 +117,7 @@ def evaluate(rows: Iterable[Rows], source: Source) -> Evaluation:
 REGRESSION = replace(
     classification.CLASSIFICATION,
     name="regression",
-    metric=Metric(
-        "mae", figure="mae", words="MAE", higher_is_better=False, is_fraction=False
-    ),
+    metric=METRICS["number"][0],
     training_batches=training_batches,
     build_training_model=build_training_model,
     build_inference_model=build_inference_model,

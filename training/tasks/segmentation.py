@@ -13,7 +13,7 @@ from keras_convnext.segmentation.resizing import ResizeLike
 
 from ..data.source import Source
 from ..evaluation.label_maps import sum_up
-from ..evaluation.metric import Metric
+from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from ..report.outcome import Outcome
 from . import backbones, batches, pixel_losses
@@ -199,7 +199,7 @@ def write_report(outcome: Outcome) -> None:
 
 SEGMENTATION = Task(
     name="segmentation",
-    metric=Metric("miou", figure="miou", words="mIoU"),
+    metric=METRICS["segmentation"][0],
     load=load,
     training_batches=training_batches,
     validation_batches=batches.validation_batches,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from ..data.source import Source
-from ..evaluation.metric import Metric
+from ..recipes.metric import Metric
 from ..recipes.recipe import Recipe
 from ..report.outcome import Outcome
 

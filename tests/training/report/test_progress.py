@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from training.evaluation.metric import Metric
+from training.recipes.metric import Metric
 from training.report import progress
 from training.report.progress import Progress, clock, epoch_line
 

@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_convnext._messages import Interrupted
 from training.engine import finish, trainer
-from training.evaluation.metric import Metric
+from training.recipes.metric import Metric
 from training.tasks.task import Evaluation, Task
 from training.workdir.history import HistoryFile
 from training.workdir.layout import Workdir, identity
