@@ -97,7 +97,7 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     top5 = ((f"{metrics['top5']:.2%}", "Top-5 accuracy"),)
     taught: tuple[tuple[str, str], ...] = ()
     if "teacher_top1" in metrics:
-        taught = ((f"{metrics['teacher_top1']:.2%}", "The teacher's"),)
+        taught = ((f"{metrics['teacher_top1']:.2%}", "Teacher's top-1 accuracy"),)
     shown = (
         (f"{metrics['top1']:.2%}", "Top-1 accuracy"),
         *taught,
