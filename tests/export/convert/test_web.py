@@ -13,10 +13,12 @@ from functools import partial
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 
 from export import main as command
 from export.convert import tflite
 from export.convert.web import site
+from tests.export.conftest import smooth_images
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 # Asks the page's model about the pixels in pixels.json and tells the server.
@@ -62,7 +64,11 @@ def npm(tmp_path, monkeypatch):
 
 
 def export(model, out, *flags):
-    compared = ["--images=digits", "--most_images=4"]
+    images = out.parent / "images"
+    images.mkdir(exist_ok=True)
+    for number, image in enumerate(smooth_images(4)):
+        Image.fromarray(np.uint8(image)).save(images / f"{number}.png")
+    compared = [f"--images=folder:{images}", "--most_images=4"]
     return command.main(
         ["", f"--model={model}", f"--out={out}", "--format=web", *compared, *flags]
     )

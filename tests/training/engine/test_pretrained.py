@@ -12,6 +12,7 @@ from keras_convnext import weights
 from keras_convnext._messages import UsageError
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 from keras_convnext.weights.errors import DownloadError
+from tests.checks import write_arrays
 from training import main
 from training.data import class_balance
 from training.engine import pretrained
@@ -190,9 +191,11 @@ def test_weights_of_another_variant_are_one_line_and_leave_the_folder_free(
 ):
     model = keras_convnext.create("test_convnext", classes=10)
     keras_convnext.save_weights_as(model, tmp_path / "w.safetensors", "timm")
+    data = write_arrays(tmp_path / "data.npz")
     small = ["--set=variant=test_convnext2", "--set=size_px=32", "--devices=cpu"]
+    small += ["--set=global_batch=8", f"--data=array:{data}"]
     run = tmp_path / "run"
-    arguments = ["--recipe=demo", "--data=digits", *small, f"--workdir={run}"]
+    arguments = ["--recipe=demo", *small, f"--workdir={run}"]
     assert main.main(["m", *arguments, f"--weights={tmp_path / 'w.safetensors'}"]) == 2
     [line] = capfd.readouterr().err.splitlines()
     assert "does not fit the model" in line
