@@ -171,19 +171,36 @@ def test_weights_file_does_not_depend_on_the_stochastic_depth_rate(tmp_path):
     np.testing.assert_array_equal(other(x), model(x))
 
 
-def test_keras_file_loads_in_a_fresh_process_that_imports_the_package(tmp_path):
+# What Keras imports by itself, TensorFlow, h5py and more, is not meant.
+HEAVY = {
+    *("torch", "tensorflow_datasets", "PIL", "matplotlib", "requests", "yaml"),
+    *("huggingface_hub", "httpx", "httpx2", "onnx", "ai_edge_litert"),
+    *("training", "export", "benchmarks"),
+}
+
+
+def test_keras_file_loads_in_a_fresh_process_and_the_import_adds_nothing_heavy(
+    tmp_path,
+):
     model = mini()
     x = random_images(2, 64)
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", x)
     printed = run_python(
         f"""
-        import json, keras, numpy as np, keras_convnext
+        import json, keras, numpy as np, sys
+        before = set(sys.modules)
+        import keras_convnext
+        added = {{name.partition(".")[0] for name in set(sys.modules) - before}}
         model = keras.saving.load_model(r"{tmp_path}/model.keras")
-        print(json.dumps(np.asarray(model(np.load(r"{tmp_path}/x.npy"))).tolist()))
+        outputs = np.asarray(model(np.load(r"{tmp_path}/x.npy")))
+        print(json.dumps([sorted(added), outputs.tolist()]))
         """
     )
-    np.testing.assert_array_equal(np.array(printed, "float32"), model(x))
+    added, outputs = printed
+    np.testing.assert_array_equal(np.array(outputs, "float32"), model(x))
+    assert "keras_convnext" in added
+    assert not set(added) & HEAVY
 
 
 def test_saved_model_round_trip_is_exact(tmp_path):

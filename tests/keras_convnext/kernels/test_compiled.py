@@ -45,11 +45,13 @@ def plain_grn(x, gamma, beta):
 @pytest.mark.parametrize(
     ("function", "plain", "shape"),
     [
-        (layer_norm.compiled, plain_layer_norm, (6, 16)),
+        pytest.param(
+            *(layer_norm.compiled, plain_layer_norm, (6, 16)), marks=pytest.mark.slow
+        ),
         (layer_norm.compiled, plain_layer_norm, (3, 4, 5, 16)),
         (grn.compiled, plain_grn, (3, 4, 5, 6)),
         (grn.compiled, plain_grn, (2, 1, 1, 6)),
-        (grn.compiled, plain_grn, (1, 7, 3, 6)),
+        pytest.param(*(grn.compiled, plain_grn, (1, 7, 3, 6)), marks=pytest.mark.slow),
     ],
 )
 def test_a_norm_agrees_with_its_plain_form_forward_and_backward(function, plain, shape):
