@@ -86,6 +86,11 @@ def test_average_precision_by_hand():
     assert abs(found - (1 / 2 + 2 / 3 / 2)) < TOLERANCE
 
 
+def f1(truth, chosen):
+    """By its formula; scikit-learn's takes milliseconds a call."""
+    return 2 * np.sum(truth & chosen) / max(1, np.sum(truth) + np.sum(chosen))
+
+
 @pytest.mark.parametrize("digits", [8, 1])
 @pytest.mark.parametrize("seed", range(3))
 def test_no_threshold_has_a_higher_f1_than_the_fitted_one(seed, digits):
@@ -94,8 +99,7 @@ def test_no_threshold_has_a_higher_f1_than_the_fitted_one(seed, digits):
     candidates = [-1.0, *np.unique(scores), *(np.unique(scores) + 1e-9)]
     for label, threshold in enumerate(fitted):
         best = max(
-            f1_score(truth[:, label], scores[:, label] > limit, zero_division=0)
-            for limit in candidates
+            f1(truth[:, label], scores[:, label] > limit) for limit in candidates
         )
         own = f1_score(truth[:, label], scores[:, label] > threshold)
         assert abs(own - best) < TOLERANCE
