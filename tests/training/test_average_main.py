@@ -66,6 +66,22 @@ def test_models_that_differ_are_refused_in_a_line(other, words, tmp_path, capsys
     assert not (tmp_path / "mean.keras").exists()
 
 
+def test_layers_without_weights_that_differ_are_found(tmp_path, capsys):
+    for name, pool in (("a", "GlobalAveragePooling2D"), ("b", "GlobalMaxPooling2D")):
+        layers = [
+            keras.layers.Rescaling(1 / 255),
+            getattr(keras.layers, pool)(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+        model = keras.Sequential([keras.layers.Input((8, 8, 3)), *layers])
+        model.save(tmp_path / f"{name}.keras")
+    named = f"{tmp_path / 'a.keras'},{tmp_path / 'b.keras'}"
+    assert run(f"--model={named}", f"--out={tmp_path / 'mean.keras'}") == 2
+    assert "differ in the settings of their layers" in capsys.readouterr().err
+    again = f"{tmp_path / 'a.keras'},{tmp_path / 'a.keras'}"
+    assert run(f"--model={again}", f"--out={tmp_path / 'mean.keras'}") == 0
+
+
 def test_one_model_and_none_are_refused(tmp_path, capsys):
     out = f"--out={tmp_path / 'mean.keras'}"
     assert run(f"--model={tmp_path}", out) == 2

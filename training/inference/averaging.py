@@ -11,7 +11,8 @@ from keras_convnext.inference.loaded_model import LoadedModel
 
 Weights = list[np.ndarray]
 # What weights began with, and names, which Keras numbers.
-_OF_RUNS = ("seed", "initializer", "name", "inbound_nodes", "_layers")
+_BEGINNINGS = ("seed", "initializer")
+_NAMES = ("name", "inbound_nodes", "input_layers", "output_layers")
 
 
 def check_alike(models: Sequence[LoadedModel]) -> None:
@@ -65,7 +66,7 @@ def _settings(config: Any) -> Any:
         return {
             key: _settings(value)
             for key, value in config.items()
-            if not str(key).endswith(_OF_RUNS)
+            if key not in _NAMES and not str(key).endswith(_BEGINNINGS)
         }
     if isinstance(config, list | tuple):
         return [_settings(value) for value in config]
