@@ -1,5 +1,7 @@
 """Images of any number of channels and of any size, fixed or not."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -20,14 +22,19 @@ MEAN = np.array([0.485, 0.456, 0.406])
 STD = np.array([0.229, 0.224, 0.225])
 
 
+@functools.cache
+def network(name, *shape):
+    return build(NARROW[name], input_shape=shape, classes=5, seed=0)
+
+
 @pytest.mark.parametrize("channels", [1, 2, 4, 12])
 @pytest.mark.parametrize("name", NARROW)
 def test_stem_takes_any_number_of_channels(name, channels):
-    model = build(NARROW[name], input_shape=(64, 64, channels), classes=5)
+    model = network(name, 64, 64, channels)
     stem = model.get_layer("stem_conv").kernel
     assert stem.shape[2] == channels
     assert np.isfinite(model(random_images(2, 64, 64, channels))).all()
-    three = build(NARROW[name], input_shape=(64, 64, 3), classes=5)
+    three = network(name, 64, 64, 3)
     extra = (channels - 3) * stem.shape[0] * stem.shape[1] * stem.shape[3]
     assert model.count_params() - three.count_params() == extra
 
@@ -57,8 +64,7 @@ def test_more_channels_than_three_repeat_the_colors_figures_in_turn():
 @pytest.mark.parametrize("name", NARROW)
 @pytest.mark.parametrize("size", [(64, 64), (72, 88), (97, 65)])
 def test_model_of_any_size_computes_what_the_model_of_that_size_does(name, size):
-    dynamic = build(NARROW[name], input_shape=(None, None, 3), classes=5, seed=0)
-    fixed = build(NARROW[name], input_shape=(*size, 3), classes=5, seed=0)
+    dynamic, fixed = network(name, None, None, 3), network(name, *size, 3)
     x = random_images(2, *size)
     np.testing.assert_array_equal(dynamic(x), fixed(x))
 
