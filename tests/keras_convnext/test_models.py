@@ -155,8 +155,15 @@ def test_normalization_is_inside_and_can_be_left_out():
     np.testing.assert_allclose(inside(x), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("variant", [MINI, MINI_V2], ids=["v1", "v2"])
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize(
+    ("variant", "remat"),
+    [
+        pytest.param(MINI, False, id="v1"),
+        pytest.param(MINI_V2, True, id="v2, remat"),
+        pytest.param(MINI, True, id="v1, remat", marks=pytest.mark.slow),
+        pytest.param(MINI_V2, False, id="v2", marks=pytest.mark.slow),
+    ],
+)
 def test_what_holds_for_every_model(variant, remat, tmp_path):
     model = mini(variant, stochastic_depth_rate=0.2, remat=remat)
     check_model(model, random_images(2, 64), tmp_path)
