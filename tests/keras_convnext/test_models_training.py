@@ -11,6 +11,7 @@ from tests.checks import raise_gains, random_images, run_python, tiny_variant
 
 MINI = tiny_variant(name="mini")
 MINI_V2 = replace(MINI, name="mini_v2", grn=True, layer_scale_init_value=None)
+SLOW = pytest.mark.slow
 # Each kind of layer there is, for what takes seconds a layer: tracing and compiling.
 TWO_STAGES = {"depths": (1, 1), "widths": (8, 16)}
 
@@ -20,8 +21,15 @@ def mini(variant=MINI, **arguments):
     return raise_gains(build(variant, **arguments))
 
 
-@pytest.mark.parametrize("variant", [MINI, MINI_V2], ids=["v1", "v2"])
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    ("policy", "variant"),
+    [
+        pytest.param("mixed_bfloat16", MINI, id="bfloat16, v1"),
+        pytest.param("mixed_float16", MINI_V2, id="float16, v2"),
+        pytest.param("mixed_bfloat16", MINI_V2, id="bfloat16, v2", marks=SLOW),
+        pytest.param("mixed_float16", MINI, id="float16, v1", marks=SLOW),
+    ],
+)
 def test_half_precision_trains_with_stochastic_depth(variant, policy):
     variant = replace(variant, **TWO_STAGES)
     model = mini(variant, dtype=policy, stochastic_depth_rate=0.5)
