@@ -11,6 +11,7 @@ from keras_convnext import _cli, _files
 from keras_convnext._messages import UsageError, note, say
 
 from .data import run_split
+from .data.run_split import SPLITS
 
 if TYPE_CHECKING:
     from .data.source import Source
@@ -25,6 +26,7 @@ for training or validation, and the model's probabilities. Of data with both
 parts it tells how many validation images their nearest training images and a
 linear classifier get right, and which are nearly the same as a training image."""
 _PARTS = ("train", "validation")
+_BOTH = "both"
 _MOST_TOLD = 10
 
 
@@ -35,6 +37,7 @@ def options() -> _cli.FlagValues:
     flags.data(" [the run's]")
     flags.text("out", None, "a .npz file")
     flags.integer("batch", 64, "images at a time", 1)
+    flags.choice("split", "both", (_BOTH, *SPLITS), "which images")
     flags.run_split()
     flags.skip_bad_images()
     return flags.values
@@ -42,8 +45,9 @@ def options() -> _cli.FlagValues:
 
 def _embed(chosen: _cli.FlagValues) -> int:
     out = _cli.file_to_write("out", chosen.out, ".npz")
-    spec, choice = run_split.read_flags(chosen, "validation")
-    is_whole = chosen.validation_share == 1
+    split = "validation" if chosen.split == _BOTH else chosen.split
+    spec, choice = run_split.read_flags(chosen, split)
+    is_both = chosen.split == _BOTH and choice.split != "all"
     _cli.import_tensorflow()
     from . import data
     from .data import stream_flaws
@@ -57,8 +61,10 @@ def _embed(chosen: _cli.FlagValues) -> int:
         )
         for line in source.notices:
             say(line)
-        parts = {"validation": source.validation}
-        if not is_whole:
+        # All images count as validation images.
+        asked = "validation" if choice.split == "all" else choice.split
+        parts = {asked: source.validation}
+        if is_both:
             parts = {"train": source.training, **parts}
         found = {
             part: _embed_part(

@@ -61,6 +61,8 @@ def _roadmap(chosen: _cli.FlagValues) -> int:
             size_px=recipe.size_px,
             validation_share=recipe.validation_share,
             seed=recipe.seed,
+            folds=recipe.folds,
+            fold=recipe.fold,
         )
         run_log.say_what_was_found(source)
         Workdir(folder.path).claim(settings, source.classes)

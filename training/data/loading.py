@@ -14,6 +14,7 @@ from keras_convnext._files import cache_home
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
 
 from .examples import Files, Records
+from .folds import take_fold
 from .pixels import Pixels
 from .readers import folder, image_list, tfds
 from .readers.found import Found
@@ -31,6 +32,8 @@ def load(
     data_dir: str | None = None,
     split: str = "validation",
     target: str = "label",
+    folds: int | None = None,
+    fold: int | None = None,
 ) -> Source:
     """Finds the data, checks all of it, and splits it where it is not split.
 
@@ -50,6 +53,9 @@ def load(
             part to train on.
         target: What an image is labeled with: a class ("label"), several "labels" or a
             "number". The last two are for "files:" alone.
+        folds: Parts that the images are divided into anew; see `folds.take_fold`. None
+            leaves them as they are divided.
+        fold: Which of them is for validation, from 1.
 
     Raises:
         DataError: The data cannot be used; says all that is wrong.
@@ -79,6 +85,8 @@ def load(
         if not hint or f"--data={kind}:" in hint:
             raise
         raise DataError(f"{error} {hint}") from error
+    if folds is not None and fold is not None and whole is None:
+        source = take_fold(source, folds, fold, seed)
     if split == "train":
         source = replace(source, validation=source.training)
     chosen = preprocessing or replace(source.preprocessing, size_px=size_px)

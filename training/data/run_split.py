@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,12 @@ class RunSplit:
         """What `--data` said in training; empty where the file does not say."""
         return str(self.fields.get("data", ""))
 
+    @property
+    def fold(self) -> tuple[int, int] | None:
+        """The fold that was for validation, and how many there were; None for none."""
+        fold, folds = self.fields.get("fold"), self.fields.get("folds")
+        return (fold, folds) if fold and folds else None
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -50,6 +56,8 @@ class Choice:
         seed: Of that draw.
         run: What the model's own run did; None where nobody knows.
         differs: Flags that are not as in that run, in words.
+        fold: The fold that is for validation, from 1, and how many there are; None
+            where share and seed say it.
     """
 
     split: str
@@ -57,6 +65,7 @@ class Choice:
     seed: int
     run: RunSplit | None
     differs: tuple[str, ...] = ()
+    fold: tuple[int, int] | None = None
 
 
 def read(model: str) -> RunSplit | None:
@@ -143,6 +152,8 @@ def load(
     """
     from keras_convnext._data.data_error import SplitError
 
+    # Readers of other data than labeled images know of no folds.
+    divided = dict(zip(("fold", "folds"), choice.fold or (), strict=False))
     try:
         return checked(
             reader,
@@ -153,6 +164,7 @@ def load(
             skip_bad_images=skip_bad_images,
             preprocessing=preprocessing,
             split=choice.split,
+            **divided,
         )
     except UsageError as mistake:
         if isinstance(mistake.__cause__, SplitError):
@@ -178,7 +190,10 @@ def read_flags(chosen: Any, split: str) -> tuple[str, Choice]:
         raise UsageError("--data must be given; --help shows how")
     if legible(spec) != spec:
         raise UsageError(f"--data={legible(spec)} is not UTF-8; rename it")
-    return spec, choose(split, chosen.validation_share, chosen.seed, run)
+    choice = choose(split, chosen.validation_share, chosen.seed, run)
+    if run and spec == run.data and chosen.validation_share is None:
+        choice = replace(choice, fold=run.fold)
+    return spec, choice
 
 
 def words(choice: Choice, source: Source, data: str) -> list[str]:
@@ -195,10 +210,12 @@ def words(choice: Choice, source: Source, data: str) -> list[str]:
     if choice.split == "validation":
         what = "validation"
         total = f" of {source.train_examples + source.validation_examples:,}"
+    drawn = f"drawn by seed {choice.seed} and share {choice.validation_share:g}"
+    if choice.fold:
+        drawn = f"fold {choice.fold[0]} of {choice.fold[1]} by seed {choice.seed}"
     said = [
-        f"the {what} split: {source.validation_examples:,}{total} images, drawn by "
-        f"seed {choice.seed} and share {choice.validation_share:g}{_origin(choice)}; "
-        "--split=all evaluates every image"
+        f"the {what} split: {source.validation_examples:,}{total} images, {drawn}"
+        f"{_origin(choice)}; --split=all evaluates every image"
     ]
     if choice.differs:
         said.append(

@@ -40,6 +40,7 @@ _NOT_HERE = (
     "loss",
     "evaluation_crop",
     "steps_per_call",
+    "folds",
 )
 
 

@@ -125,6 +125,18 @@ LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
         "in [0, 1), and none for masked_autoencoding",
     ),
     "validation_share": (lambda _, value: 0 < value < 1, "between 0 and 1"),
+    "folds": (
+        lambda recipe, value: value is None or (value > 1 and recipe.target == "label"),
+        "none, or 2 or more with target=label",
+    ),
+    "fold": (
+        lambda recipe, value: (
+            recipe.folds is None
+            if value is None
+            else recipe.folds is not None and 0 < value <= recipe.folds
+        ),
+        "a number from 1 to folds, or none without folds",
+    ),
     "warmup_epochs": (
         lambda recipe, value: 0 <= value < recipe.epochs - recipe.frozen_epochs,
         "from 0 to less than epochs without the frozen ones",

@@ -110,6 +110,9 @@ class Recipe:
             The weights do not depend on it.
         precision: "float32", "mixed_bfloat16", or "mixed_float16" with loss scaling.
         validation_share: Share for validation if the data has no split of its own.
+        folds: Parts that all labeled images are divided into for cross-validation, each
+            with its share of every class. None: `validation_share` divides them.
+        fold: The part that is for validation, from 1; all others are for training.
         keep: Which epoch's weights are the run's result, "last" or "best" by
             `best_metric`.
         best_metric: The column of history.csv that decides the best epoch ("val_loss");
@@ -174,6 +177,8 @@ class Recipe:
     steps_per_call: int = 1
     precision: str = "float32"
     validation_share: float = 0.2
+    folds: int | None = None
+    fold: int | None = None
     keep: str = "last"
     best_metric: str | None = None
     patience: int | None = None

@@ -15,6 +15,8 @@ _OF_ONE_TASK = {
         "distillation_temperature",
         "head_init_scale",
         "evaluation_crop",
+        "folds",
+        "fold",
     ),
     "segmentation": (
         "mask_augmentation",

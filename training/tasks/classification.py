@@ -49,6 +49,8 @@ def load(data: str, recipe: Recipe, skip_bad_images: bool) -> Source:
         seed=recipe.seed,
         skip_bad_images=skip_bad_images,
         target=recipe.target,
+        folds=recipe.folds,
+        fold=recipe.fold,
     )
     class_balance.check(source, recipe.class_balance)
     return source
