@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext import _cli
-from keras_convnext._data.forms import PREFIXES
 from keras_convnext._messages import UsageError, note
 
 from .convert.formats import FORMATS, USUAL, in_files, refuse_unwritable
@@ -26,7 +25,7 @@ def options() -> _cli.FlagValues:
     flags.text("format", ",".join(USUAL), f"comma-separated: {', '.join(FORMATS)}")
     flags.text("precision", "float32", f"comma-separated: {', '.join(PRECISIONS)}")
     flags.text("out", None, "output folder")
-    flags.text("calibration", None, f"images for int8: {PREFIXES} [the run's]")
+    flags.text("calibration", None, "images for int8: folder:, array: ... [the run's]")
     flags.integer("batch", 1, "images per call, but of a SavedModel; 0 for any", 0)
     flags.switch("any_size", False, "files for any height and width")
     flags.text("images", None, "images for the comparison, likewise [the run's]")
@@ -35,6 +34,7 @@ def options() -> _cli.FlagValues:
         "default_signature", "bytes", "serving_default: bytes, images or tensors"
     )
     flags.switch("fold", True, "fold norms and scales into the weights")
+    flags.switch("flip", False, "answer with the mean over an image and its mirror")
     flags.renamed("pictures", "images")
     flags.renamed("most_pictures", "most_images")
     return flags.values
@@ -119,6 +119,8 @@ def _run(
         )
         for notice in loaded.notices:
             note(COMMAND, notice)
+        if values.flip:
+            loaded = pipeline.flipped(loaded)
         formats = _possible(formats, loaded, values["format"].present)
         if files := in_files(formats):
             pipeline.refuse_impossible(loaded, files, precisions, values.any_size)

@@ -84,6 +84,7 @@ def _class_network(source: Source, inner: keras.Model | None) -> Network:
         inner,
         meaning=source.meaning,
         normalizes=source.normalizes,
+        flip=source.flip,
     )
 
 

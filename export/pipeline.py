@@ -33,6 +33,8 @@ from .verify import quantization_error
 # Images on which every tensor of an integer file is compared.
 _TRACED = 4
 _WORST = 3
+# Whose answers for an image and for its mirror image are averaged with --flip.
+_FLIPPED = ("softmax", "sigmoid", "number")
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,21 @@ def refuse_impossible(
             raise UsageError(f"{flag} is not for {source.name}: {reason}")
 
 
+def flipped(source: Source) -> Source:
+    """Returns a model that is to answer for an image and its mirror image together.
+
+    Raises:
+        UsageError: Its answers belong to places in the image, or are none.
+    """
+    kind = source.meaning.kind
+    if kind not in _FLIPPED:
+        raise UsageError(
+            f"--flip is not for {source.name}, whose answers are "
+            f"{OUTPUT_WORDS[kind].lower()}: it averages those of classes and numbers"
+        )
+    return replace(source, flip=True)
+
+
 def run(
     source: Source, images: ComparisonImages, request: Request, staging: Staging
 ) -> list[Artifact]:
@@ -154,6 +171,7 @@ def run(
         staging.out,
     )
     described["source"]["precision"] = precision
+    described["flip"] = source.flip
     described["folding"] = {"folded": inner is not None, "left": left}
     manifest_text = json.dumps(described, indent=2) + "\n"
     (staging.folder / manifest.NAME).write_text(manifest_text, encoding="utf-8")

@@ -101,20 +101,45 @@ def with_open_size(model: keras.Model) -> keras.Model:
     """
     if model.inputs[0].shape[1:3] == (None, None):
         return model
-    config = model.get_config()
-    for layer in config["layers"]:
-        if layer["class_name"] == "InputLayer":
-            batch, *_, channels = layer["config"]["batch_shape"]
-            layer["config"]["batch_shape"] = (batch, None, None, channels)
-    height, width = model.inputs[0].shape[1:3]
     try:
-        opened = type(model).from_config(config)
-        opened.set_weights(model.get_weights())
+        opened = with_input_side(model, None)
         if len(opened.outputs) > 1 or opened.outputs[0].shape[1:3] == (None, None):
             return opened
-    except (TypeError, ValueError):
+    except ValueError:
         pass
+    height, width = model.inputs[0].shape[1:3]
     raise ValueError(
         f"it is made for {height} x {width} pixels alone: build it with "
         "input_shape=(None, None, 3), so that it takes whole images"
     )
+
+
+def with_input_side(model: keras.Model, side: int | None) -> keras.Model:
+    """Returns a model of the same weights for square images of another size.
+
+    Args:
+        model: Any functional model.
+        side: Of the images; None for any height and width.
+
+    Raises:
+        ValueError: It holds something that other sizes were made for.
+
+    Example:
+        >>> import keras_convnext
+        >>> from keras_convnext.whole_images import with_input_side
+        >>> model = keras_convnext.create("convnext_atto", classes=2)
+        >>> with_input_side(model, 288).input_shape
+        (None, 288, 288, 3)
+    """
+    config = model.get_config()
+    for layer in config["layers"]:
+        if layer["class_name"] == "InputLayer":
+            batch, *_, channels = layer["config"]["batch_shape"]
+            layer["config"]["batch_shape"] = (batch, side, side, channels)
+    try:
+        made = type(model).from_config(config)
+        made.set_weights(model.get_weights())
+    except (TypeError, ValueError) as error:
+        size = "of any size" if side is None else f"of {side} x {side} pixels"
+        raise ValueError(f"it cannot take images {size}") from error
+    return made

@@ -19,6 +19,7 @@ from .inference import class_order
 if TYPE_CHECKING:
     # Importing it loads Keras, which is to be done quietly.
     from .data.source import Source
+    from .evaluation.view_rule import ViewRule
 
 COMMAND = "evaluate"
 SUMMARY = """Evaluates a model on the validation images of its own run, or on others.
@@ -27,7 +28,7 @@ SUMMARY = """Evaluates a model on the validation images of its own run, or on ot
   python -m training.evaluate_main --model=runs/cells --slide --flip"""
 # Flags that say nothing of models of another kind, and what models of theirs do.
 _OF_KINDS = {
-    "label_map": (("slide", "scales", "flip"), "label pixels"),
+    "label_map": (("slide",), "label pixels"),
     "objects": (("predictions",), "find objects"),
 }
 
@@ -45,8 +46,8 @@ def options() -> _cli.FlagValues:
     flags.run_split()
     flags.skip_bad_images()
     flags.switch("slide", False, "label pixels by windows of the crop")
-    flags.text("scales", "1", "label pixels in sizes such as 0.5,1,1.5, averaged")
-    flags.switch("flip", False, "label pixels mirrored, too")
+    flags.text("scales", "1", "see images in sizes such as 0.5,1,1.5, averaged")
+    flags.switch("flip", False, "see images mirrored, too")
     return flags.values
 
 
@@ -69,7 +70,8 @@ def _evaluate_on(
     from keras_convnext.inference.classifier import Classifier
 
     from . import data
-    from .evaluation import classifiers
+    from .evaluation import classifiers, view_rule
+    from .evaluation.view_rule import ViewRule
     from .inference import models
 
     model = models.open_model(chosen, COMMAND)
@@ -80,24 +82,35 @@ def _evaluate_on(
             raise UsageError(f"{', '.join(asked)} is for models that {what}")
     if kind in ("label_map", "objects", "number") and chosen.real_labels:
         raise UsageError("--real_labels is for models that label images")
+    asked = [f"--{name}" for name in ("scales", "flip") if chosen[name].present]
+    if kind in ("objects", "number") and asked:
+        raise UsageError(
+            f"{', '.join(asked)} is for models that label images or pixels"
+        )
+    rule = ViewRule(
+        chosen.slide, checked(view_rule.parse_scales, chosen.scales), chosen.flip
+    )
     if kind == "label_map":
-        return _evaluate_label_maps(model, spec, choice, chosen)
+        return _evaluate_label_maps(model, spec, choice, chosen, rule)
     if kind == "objects":
         return _evaluate_objects(model, spec, choice, chosen)
     if kind == "number":
         return _evaluate_numbers(model, spec, choice, chosen)
     assert isinstance(model, Classifier)
     if not model.is_exclusive and spec.startswith("files:"):
-        return _evaluate_labels(model, spec, choice, chosen)
+        return _evaluate_labels(model, spec, choice, chosen, rule)
     _require_classes(model)
     source = _load(data.load, model, spec, choice, chosen)
     order = class_order.find_order(source.classes, model)
     right = _right_classes(chosen.real_labels, source, order)
-    predictions, seconds = classifiers.evaluate(model, source, order, chosen.batch)
+    predictions, seconds = classifiers.evaluate(
+        model, source, order, chosen.batch, rule
+    )
     figures = {
         "model": model.name,
         "data": spec,
         "split": choice.split,
+        **_views(rule),
         "top1": predictions.top1,
         "top5": predictions.top5,
         "loss": predictions.loss,
@@ -114,8 +127,20 @@ def _evaluate_on(
     return figures
 
 
+def _views(rule: ViewRule) -> dict[str, Any]:
+    """Returns how often the model saw each image, where that was not once."""
+    if rule.is_plain:
+        return {}
+    say(f"each image is seen in {len(rule.scales)} sizes{' and mirrored' * rule.flip}")
+    return {"scales": list(rule.scales), "flip": rule.flip}
+
+
 def _evaluate_labels(
-    model: Any, spec: str, choice: run_split.Choice, chosen: _cli.FlagValues
+    model: Any,
+    spec: str,
+    choice: run_split.Choice,
+    chosen: _cli.FlagValues,
+    rule: ViewRule,
 ) -> dict[str, Any]:
     """Evaluates a model whose labels do not exclude each other, on a list."""
     from . import data
@@ -126,11 +151,12 @@ def _evaluate_labels(
     load = partial(data.load, target="labels")
     source = _load(load, model, spec, choice, chosen)
     order = class_order.find_order(source.classes, model)
-    predictions, seconds = labels.evaluate(model, source, order, chosen.batch)
+    predictions, seconds = labels.evaluate(model, source, order, chosen.batch, rule)
     images = len(predictions.losses)
     figures = {
         **_measured(model, spec, choice, images, seconds),
         "labels": list(model.labels),
+        **_views(rule),
         **labels.figures_of(predictions, model),
     }
     say(f"{model.name} on {spec}, {images:,} images")
@@ -159,15 +185,16 @@ def _evaluate_numbers(
 
 
 def _evaluate_label_maps(
-    model: Any, spec: str, choice: run_split.Choice, chosen: _cli.FlagValues
+    model: Any,
+    spec: str,
+    choice: run_split.Choice,
+    chosen: _cli.FlagValues,
+    rule: ViewRule,
 ) -> dict[str, Any]:
     """Evaluates a model that labels pixels, on images with masks."""
     from .data import masks
     from .evaluation import segmenters
 
-    rule = segmenters.Rule(
-        chosen.slide, checked(segmenters.parse_scales, chosen.scales), chosen.flip
-    )
     fields = choice.run.fields if choice.run else {}
     reader = partial(
         masks.load, reduce_zero_label=bool(fields.get("reduce_zero_label"))

@@ -21,6 +21,7 @@ OUTPUT_WORDS = {
     "label_map": "The class of each pixel",
     "objects": "Boxes, classes and scores of objects",
 }
+FLIP_WORDS = "; the mean over the image and its mirror image"
 # What is to be done with images before a file takes them.
 _SEEN = {
     "center": "cut to its middle",
@@ -85,7 +86,8 @@ def describe(source: Source, of_numbers: Mapping[str, str]) -> Description:
         size_px=seen.size_px,
         image=f"RGB in 0..255, {_SEEN[seen.crop_mode]}, {seen.interpolation}; not "
         "normalized.",
-        outputs=f"{OUTPUT_WORDS[source.meaning.kind]} ({source.meaning.origin})",
+        outputs=f"{OUTPUT_WORDS[source.meaning.kind]} ({source.meaning.origin})"
+        f"{FLIP_WORDS * source.flip}",
         labels_name=next(iter(packed_names(source)), ""),
         of_numbers=of_numbers,
     )

@@ -25,6 +25,8 @@ class Network(tf.Module):
         inner: What `with_features` makes of the model, or what folding makes of that.
         meaning: What the model's outputs are; found in its graph unless given.
         normalizes: Whether the model normalizes by itself; likewise.
+        flip: Whether answers are the mean of those to an image and to its mirror image;
+            features are of the image alone.
 
     Attributes:
         size_px: Side of the images.
@@ -43,6 +45,7 @@ class Network(tf.Module):
         *,
         meaning: OutputMeaning | None = None,
         normalizes: bool | None = None,
+        flip: bool = False,
     ) -> None:
         super().__init__()
         self.size_px = preprocessing.size_px
@@ -61,8 +64,15 @@ class Network(tf.Module):
         def forward(tensors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             if not normalizes:
                 tensors = (tensors - mean) / tf.sqrt(tf.constant(variance))
+            if flip:
+                # One pass over both, so that a file has its weights once.
+                tensors = tf.concat([tensors, tf.reverse(tensors, [2])], axis=0)
             features, outputs = inner(tensors, training=False)
             answers = activation(tf.cast(outputs, tf.float32))
+            if flip:
+                features, _ = tf.split(features, 2)
+                straight, mirrored = tf.split(answers, 2)
+                answers = (straight + mirrored) / 2
             features = answers if is_features else features
             return tf.cast(features, tf.float32), answers
 

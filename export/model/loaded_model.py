@@ -17,9 +17,11 @@ class Source(LoadedModel):
     Attributes:
         sha256: Of the file, or of a checkpoint's weights one after another, in
             hexadecimal digits.
+        flip: Whether answers are the mean of those to an image and to its mirror image.
     """
 
     sha256: str = ""
+    flip: bool = False
 
 
 def load(

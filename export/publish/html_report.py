@@ -11,7 +11,7 @@ from typing import Any
 from keras_convnext import _page
 from keras_convnext.inference.dense_outputs import count_labels
 
-from ..convert.description import OUTPUT_WORDS
+from ..convert.description import FLIP_WORDS, OUTPUT_WORDS
 from ..model.loaded_model import Source
 from .manifest import Artifact
 from .presentation import Presentation
@@ -71,7 +71,8 @@ def _outputs(source: Source) -> str:
         else ("output", "outputs")
     )
     what = OUTPUT_WORDS[kind].lower()
-    return f"{number} {one if number == 1 else many}: {what} ({source.meaning.origin})"
+    said = f"{number} {one if number == 1 else many}: {what} ({source.meaning.origin})"
+    return said + FLIP_WORDS * source.flip
 
 
 def _table(

@@ -110,8 +110,17 @@ def ask_model(source: Source, tensors: np.ndarray) -> np.ndarray:
         tensors: float32 `(count, size_px, size_px, 3)` in 0..255.
 
     Returns:
-        Probabilities (or features), float32 `(count, outputs)`.
+        Probabilities (or features), float32 `(count, outputs)`; with `source.flip` the
+        mean of those for each image and for its mirror image.
     """
+    answers = _ask_once(source, tensors)
+    if source.flip:
+        answers = (answers + _ask_once(source, tensors[:, :, ::-1])) / 2
+    return answers.astype(np.float32)
+
+
+def _ask_once(source: Source, tensors: np.ndarray) -> np.ndarray:
+    """Returns the outputs, activated, in float64."""
     mean, variance = source.preprocessing.normalization(3)
     if not source.normalizes:
         tensors = ((tensors - mean) / np.sqrt(variance)).astype(np.float32)
@@ -128,7 +137,7 @@ def ask_model(source: Source, tensors: np.ndarray) -> np.ndarray:
 
     outputs = np.concatenate([ask(tf.constant(part)) for part in _batches(tensors)])
     activate = _ACTIVATIONS[source.meaning.activation]
-    return activate(outputs).astype(np.float32)
+    return activate(outputs)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

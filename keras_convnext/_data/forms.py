@@ -20,7 +20,6 @@ BOX_FORMS = (
 )
 # Of images without labels, for recipes that pre-train.
 UNLABELED_FORM = "images:DIR, which takes every image file below a folder"
-PREFIXES = "folder:, files:, masks:, coco:, array:, tfrecord:, array_record: or tfds:"
 # In the order in which they are looked for, at the end of a file's name.
 _KIND_BY_ENDING = {
     **dict.fromkeys((*tables.CSV, *tables.JSON_LINES), "files"),

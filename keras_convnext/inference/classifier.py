@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from keras_convnext.inference.sidecars import (
     find_thresholds,
 )
 from keras_convnext.preprocessing import KERAS_LOADER, Preprocessing
+from keras_convnext.whole_images import with_input_side
 
 # A step of an integer file's output, and half a step more.
 _ROUNDING = 0.02
@@ -181,6 +182,26 @@ def from_keras(loaded: LoadedModel, kind: str) -> Classifier:
         loaded.synsets,
         model,
         loaded.thresholds,
+    )
+
+
+def with_size(model: Classifier, size_px: int) -> Classifier:
+    """Returns a classifier of the same weights for images of another size.
+
+    Args:
+        model: Of a Keras model.
+        size_px: Side of the images that it is to take.
+
+    Raises:
+        ValueError: It cannot take them.
+    """
+    resized = with_input_side(model.model, size_px)
+    forward = make_forward(resized, model.meaning)
+    return replace(
+        model,
+        preprocessing=replace(model.preprocessing, size_px=size_px),
+        probabilities=lambda images: _per_label(forward(images), model.labels),
+        model=resized,
     )
 
 

@@ -11,6 +11,7 @@ from tests.training.segmentation_data import CLASSES, SIDE_PX, write_shapes
 from training import evaluate_main
 from training.data import masks
 from training.evaluation import segmenters
+from training.evaluation.view_rule import ViewRule
 
 IMAGES = 2
 
@@ -107,7 +108,7 @@ def test_published_figures_stand_beside_an_evaluation_in_ade20ks_classes():
     results = segmenters.sum_up(
         [{"counts": np.eye(150, dtype=int).reshape(1, -1)}], classes=150
     )
-    rule = segmenters.Rule()
+    rule = ViewRule()
     found = segmenters.figures_of(results, ade20k_classes(), rule, "convnext_tiny")
     # ConvNeXt's README and mmsegmentation's page.
     figures = [(row["miou"], row["miou_multi_scale"]) for row in found["published"]]

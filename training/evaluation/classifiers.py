@@ -10,7 +10,10 @@ import numpy as np
 
 from keras_convnext._messages import say
 
+from . import augmented_views
+from .augmented_views import PLAIN
 from .metrics import TOP, Predictions, join, predictions_from_probabilities
+from .view_rule import ViewRule
 
 if TYPE_CHECKING:
     from keras_convnext.inference.classifier import Classifier
@@ -24,7 +27,11 @@ _MOST_MATRIX_CLASSES = 1000
 
 
 def evaluate(
-    model: Classifier, source: Source, order: np.ndarray, batch: int
+    model: Classifier,
+    source: Source,
+    order: np.ndarray,
+    batch: int,
+    rule: ViewRule = PLAIN,
 ) -> tuple[Predictions, float]:
     """Returns what a model says of the validation images, and the seconds it took.
 
@@ -33,16 +40,19 @@ def evaluate(
         source: Labeled images.
         order: The model's number of each of the source's classes.
         batch: Images at a time.
+        rule: How the model looks at an image.
+
+    Raises:
+        UsageError: The model cannot look at an image so.
     """
     started = time.monotonic()
     # Batch by batch: all probabilities of very many classes would fill the memory.
-    parts = []
-    for images, labels, weights in source.validation_batches(batch):
-        real = weights.numpy() > 0
-        probabilities = model.probabilities(images.numpy()[real].astype(np.float32))
-        parts.append(
-            predictions_from_probabilities(order[labels.numpy()[real]], probabilities)
+    parts = [
+        predictions_from_probabilities(order[labels], probabilities)
+        for labels, probabilities in augmented_views.probabilities(
+            model, source, batch, rule
         )
+    ]
     return join(parts), time.monotonic() - started
 
 

@@ -9,11 +9,14 @@ import numpy as np
 
 from keras_convnext._messages import say
 
+from . import augmented_views
+from .augmented_views import PLAIN
 from .label_metrics import (
     LabelPredictions,
     binary_cross_entropy,
     f1_scores,
 )
+from .view_rule import ViewRule
 
 if TYPE_CHECKING:
     from keras_convnext.inference.classifier import Classifier
@@ -24,7 +27,11 @@ _MOST_PRINTED = 20
 
 
 def evaluate(
-    model: Classifier, source: Source, order: np.ndarray, batch: int
+    model: Classifier,
+    source: Source,
+    order: np.ndarray,
+    batch: int,
+    rule: ViewRule = PLAIN,
 ) -> tuple[LabelPredictions, float]:
     """Returns what a model says of the validation images, and the seconds it took.
 
@@ -33,22 +40,23 @@ def evaluate(
         source: Images with several labels.
         order: The model's number of each of the source's classes.
         batch: Images at a time.
+        rule: How the model looks at an image.
+
+    Raises:
+        UsageError: The model cannot look at an image so.
     """
     started = time.monotonic()
     truth, probabilities = [], []
-    for images, labels, weights in source.validation_batches(batch):
-        real = weights.numpy() > 0
-        given = labels.numpy()[real] > 0.5
+    for labels, found in augmented_views.probabilities(model, source, batch, rule):
+        given = labels > 0.5
         # Labels that the data do not have apply to no image.
         rows = np.zeros((len(given), len(model.labels)), bool)
         rows[:, order] = given
         truth.append(rows)
-        probabilities.append(
-            model.probabilities(images.numpy()[real].astype(np.float32))
-        )
-    found = np.concatenate(truth), np.concatenate(probabilities)
-    losses = binary_cross_entropy(*found)
-    return LabelPredictions(*found, losses), time.monotonic() - started
+        probabilities.append(found)
+    both = np.concatenate(truth), np.concatenate(probabilities)
+    losses = binary_cross_entropy(*both)
+    return LabelPredictions(*both, losses), time.monotonic() - started
 
 
 def figures_of(predictions: LabelPredictions, model: Classifier) -> dict[str, Any]:

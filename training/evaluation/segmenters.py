@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from keras_convnext.segmentation import checkpoints, count_pixels, predict_label
 from keras_convnext.segmentation.palette import ade20k_classes
 
 from .label_maps import LabelMapResults, sum_up
+from .view_rule import ViewRule
 
 if TYPE_CHECKING:
     from keras_convnext.inference.segmenter import Segmenter
@@ -25,54 +25,8 @@ _IGNORED = -1
 _PUBLISHERS = ("meta", "openmmlab")
 
 
-@dataclass(frozen=True)
-class Rule:
-    """How a model looks at an image.
-
-    Attributes:
-        slide: Through windows of the training crop, instead of at the whole image.
-        scales: In which sizes, as factors; the probabilities of several are averaged.
-        flip: In each size mirrored, too.
-    """
-
-    slide: bool = False
-    scales: tuple[float, ...] = (1.0,)
-    flip: bool = False
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is the rule of inference itself: the whole image, once."""
-        return self == Rule()
-
-    @property
-    def words(self) -> str:
-        """What is said of it."""
-        how = "windows" if self.slide else "whole images"
-        if self.scales != (1.0,):
-            how += f", {len(self.scales)} scales"
-        return how + (" and flipped" if self.flip else "")
-
-
-def parse_scales(text: str) -> tuple[float, ...]:
-    """Reads factors such as "0.5,1,1.5".
-
-    Raises:
-        ValueError: It is none of that kind.
-    """
-    try:
-        scales = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        scales = ()
-    if not scales or not all(0 < scale <= 4 for scale in scales):
-        raise ValueError(
-            f"--scales takes factors above 0 and up to 4, such as 0.5,1,1.5; got "
-            f"{text!r}"
-        )
-    return scales
-
-
 def evaluate(
-    model: Segmenter, source: MaskSource, order: np.ndarray, rule: Rule
+    model: Segmenter, source: MaskSource, order: np.ndarray, rule: ViewRule
 ) -> tuple[LabelMapResults, float]:
     """Counts the pixels of every validation image, each at its own size.
 
@@ -127,7 +81,7 @@ def _renumber(mask: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def figures_of(
-    results: LabelMapResults, labels: Sequence[str], rule: Rule, variant: str
+    results: LabelMapResults, labels: Sequence[str], rule: ViewRule, variant: str
 ) -> dict[str, Any]:
     """Returns the metrics, a row for each class, and what is published beside them.
 
@@ -183,7 +137,7 @@ def _published(labels: Sequence[str], variant: str) -> dict[str, Any]:
     return {"published": rows}
 
 
-def say_figures(figures: dict[str, Any], rule: Rule) -> None:
+def say_figures(figures: dict[str, Any], rule: ViewRule) -> None:
     """Says the metrics, a line for each class, and what is published."""
     say(f"  mean IoU             {figures['miou']:.2%} ({rule.words})")
     say(f"  mean class accuracy  {figures['macc']:.2%}")
