@@ -3,9 +3,12 @@
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import logsumexp
+from sklearn.metrics import roc_auc_score
 
 import keras_convnext
 from export import main as export_main
@@ -118,6 +121,84 @@ def test_files_of_another_model_are_not_mixed_up(model, data, tmp_path, capsys):
 )
 def test_mistakes_are_told_in_a_line(out, words, model, data, tmp_path, capsys):
     assert _calibrate(model, data, tmp_path / out) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert words in line
+
+
+def test_a_class_for_images_of_no_class_is_in_the_file_and_its_exports(
+    model, data, tmp_path, capsys
+):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "others").mkdir()
+    rng = np.random.default_rng(7)
+    for index in range(6):
+        noise = rng.integers(0, 256, (SIDE_PX, SIDE_PX, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(tmp_path / "others" / f"{index}.png")
+    others = [str(path) for path in sorted((tmp_path / "others").iterdir())]
+    out = tmp_path / "new" / "calibrated.keras"
+    flags = [f"--model={model}", f"--data=folder:{data}", f"--out={out}"]
+    flags += ["--unknown_recall=0.9", f"--unknown_images={tmp_path / 'others'}"]
+    assert calibrate_main.main(["calibrate", *flags]) == 0
+    said = capsys.readouterr().out
+    value, logit = (
+        float(said.partition(words)[2].split()[0].rstrip(","))
+        for words in ("temperature ", "with the logit ")
+    )
+    assert "keep their class   90.00%" in said
+    assert (out.parent / "labels.txt").read_text() == "light\ndark\nunknown\n"
+
+    network = keras.models.load_model(model)
+    features = keras.Model(network.inputs, network.get_layer("head_dense").input)
+    head = network.get_layer("head_dense")
+
+    def expected(files):
+        seen = np.stack([np.asarray(Image.open(each), np.float32) for each in files])
+        rows = features.predict(seen, verbose=0) @ head.kernel.numpy()
+        rows = (rows + head.bias.numpy()) / value
+        every = np.concatenate([rows, np.full((len(rows), 1), logit)], axis=1)
+        return np.exp(every - logsumexp(every, axis=1, keepdims=True))
+
+    asked = keras_convnext.load(out)
+    known, strange = _images(data), others
+    assert np.mean(expected(known).argmax(axis=1) < 2) == 0.9
+    for files in (known, strange):
+        answers = [dict(each) for each in asked(files)]
+        rows = [[row[name] for name in (*CLASSES[::-1], "unknown")] for row in answers]
+        # Temperature and logit are printed to four places.
+        np.testing.assert_allclose(rows, expected(files), atol=1e-3)
+    share = float(said.partition("answered as unknown")[2].split()[0].rstrip("%"))
+    assert share == pytest.approx(
+        100 * np.mean(expected(strange).argmax(axis=1) == 2), abs=0.01
+    )
+    # The probability of the last class is a function of the energy.
+    scores = [1 - expected(files)[:, 2] for files in (known, strange)]
+    truth = np.repeat([1, 0], [len(known), len(strange)])
+    area = float(said.partition("AUROC")[2].split()[0].rstrip("%"))
+    sought = 100 * roc_auc_score(truth, np.concatenate(scores))
+    assert area == pytest.approx(sought, abs=0.01)
+
+    flags = [f"--model={out}", f"--images=folder:{data}", f"--out={tmp_path / 'e'}"]
+    assert export_main.main(["export", *flags]) == 0
+    for form in ("model_float32.tflite", "saved_model/1"):
+        exported = keras_convnext.load(tmp_path / "e" / form)
+        assert exported.labels[-1] == "unknown"
+        for one, other in zip(exported(strange), asked(strange), strict=True):
+            assert dict(one) == pytest.approx(dict(other), abs=1e-5)
+    again = [f"--model={out}", f"--data=folder:{data}", f"--out={tmp_path}/a.keras"]
+    assert calibrate_main.main(["calibrate", *again, "--unknown_recall=0.9"]) == 2
+    assert "has a class 'unknown' already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--unknown_recall=1"], "between 0 and 1"),
+        (["--unknown_images=photos"], "--unknown_recall=0.95"),
+    ],
+)
+def test_what_an_unknown_class_takes(flags, words, model, data, tmp_path, capsys):
+    common = [f"--model={model}", f"--data=folder:{data}", f"--out={tmp_path}/a.keras"]
+    assert calibrate_main.main(["calibrate", *common, *flags]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert words in line
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
+from keras import ops
 
 from keras_convnext.folding._flattening import Call, flatten_with_calls
 from keras_convnext.inference.outputs import NUMBER_LAYER
@@ -67,3 +68,46 @@ def find(model: keras.Model, command: str) -> tuple[keras.Model, Sequence[Call],
             "floating point: take the model that it was made of."
         )
     return flat, calls, last
+
+
+def with_constant_class(model: keras.Model, logit: float, command: str) -> keras.Model:
+    """Returns a classifier with one class more, whose logit is the same for any image.
+
+    Args:
+        model: A functional or Sequential model that ends in a dense layer.
+        logit: Of the new class, which comes last.
+        command: What wants it, for messages.
+
+    Returns:
+        A new model, without models inside.
+
+    Raises:
+        ValueError: The model ends in something else, or cannot be built again; one
+            line.
+    """
+    flat, _, last = find(model, command)
+    if last.layer.bias is None:
+        raise ValueError(
+            f"{command} wants a classifier with a bias, and that of {model.name!r} has "
+            "none."
+        )
+    config = flat.get_config()
+    for layer in config["layers"]:
+        if layer["config"].get("name") == last.layer.name:
+            layer["config"]["units"] += 1
+    try:
+        made = type(flat).from_config(config)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{model.name!r} cannot be built with one class more: it holds something "
+            "that is made for its own classes."
+        ) from error
+    for old, new in zip(flat.weights, made.weights, strict=True):
+        if old is last.layer.kernel:
+            zeros = ops.zeros((*old.shape[:-1], 1), old.dtype)
+            new.assign(ops.concatenate([old, zeros], axis=-1))
+        elif old is last.layer.bias:
+            new.assign(ops.concatenate([old, ops.array([logit], old.dtype)]))
+        else:
+            new.assign(old)
+    return made
