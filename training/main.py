@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     # Importing them loads Keras, which is to be done quietly.
     from keras.callbacks import Callback
 
+    from .data.source import Source
     from .engine.run import Backend, Run
     from .recipes.recipe import Recipe
+    from .tasks.task import Task
 
     OpenBackend = Callable[[Recipe], Backend]
 
@@ -54,6 +56,7 @@ def options() -> _cli.FlagValues:
     flags.text("weights", None, "a published name, a file, a workdir, or none")
     flags.text("devices", "all", distribution.FORMS)
     flags.skip_bad_images()
+    flags.switch("dry_run", False, "tell what the run would be, and write nothing")
     flags.switch("tensorboard", False, "write WORKDIR/tensorboard")
     flags.text("profile_steps", None, "first and last step to profile, such as 10,20")
     return flags.values
@@ -111,6 +114,9 @@ def _train_with(
     source = checked(backend.load, task, chosen.data, recipe, chosen.skip_bad_images)
     if backend.is_chief:
         run_log.say_what_was_found(source, recipe.class_balance)
+    if chosen.dry_run:
+        return _tell(recipe, task, source, workdir, backend)
+    if backend.is_chief:
         # A folder may have got or lost images since the run began.
         workdir.claim({**run_identity, **source.counts()}, source.classes)
     with distribution.explain_lost_workers(processes):
@@ -120,6 +126,19 @@ def _train_with(
             return _follow(run)
         with _resume_hint(run):
             return _lead(run, watchers(workdir))
+
+
+def _tell(
+    recipe: Recipe, task: Task, source: Source, workdir: Workdir, backend: Backend
+) -> int:
+    """Tells what the run would be; nothing is written."""
+    from .engine import dry_run
+
+    if not backend.is_chief:
+        return 0
+    for line in dry_run.describe(recipe, task, source, workdir, backend):
+        say(line)
+    return 0
 
 
 def _is_under_jax() -> bool:
@@ -140,8 +159,9 @@ def _tensorflow(chosen: _cli.FlagValues, processes: cluster.Cluster) -> OpenBack
         backend = TensorFlowBackend(strategy, processes)
         # What only may not fit is said when the classes are known.
         backend.check_memory(recipe)
-        with warnings_as_lines(say if processes.is_chief else None):
-            pretrained.fetch(recipe)
+        if not chosen.dry_run:
+            with warnings_as_lines(say if processes.is_chief else None):
+                pretrained.fetch(recipe)
         return backend
 
     return open_backend
