@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def _metric(runs: Sequence[Any]) -> Any:
     from .tasks import find_task
 
     recipes = [checked(recipe.from_json, run.fields) for run in runs]
-    metrics = {find_task(each).metric: each for each in recipes}
+    # The task's own, whatever each run chose its best epoch by.
+    metrics = {find_task(replace(each, best_metric=None)).metric for each in recipes}
     if len(metrics) > 1:
         words = " and ".join(metric.words for metric in metrics)
         raise UsageError(f"the runs are of different tasks, measured by {words}")

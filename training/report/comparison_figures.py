@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ..evaluation.metric import Metric
+from ..recipes.metric import Metric
 from .comparison import FoundRun
 from .plots import INK, VALIDATION, dress, png, shorten
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from keras_convnext import _page
 
-from ..evaluation.metric import Metric
+from ..recipes.metric import Metric
 from . import comparison, comparison_figures
 from .comparison import Answers, FoundRun
 

@@ -15,8 +15,8 @@ from keras_convnext._messages import CommandError, checked, say
 
 from ..data import folds
 from ..data.source import Source
-from ..evaluation.metric import Metric
 from ..evaluation.metrics import Predictions, predictions_from_probabilities
+from ..recipes.metric import Metric
 from ..report import plots
 from . import outputs, train
 from .plan import PlannedRun, load_data

@@ -10,7 +10,7 @@ from typing import Any
 from keras_convnext import _files, _page
 from keras_convnext._messages import UsageError, say
 
-from ..evaluation.metric import Metric
+from ..recipes.metric import Metric
 from ..report import comparison, comparison_figures, comparison_html, results
 from ..report.comparison import FoundRun
 from .plan import PlannedRun
@@ -61,7 +61,7 @@ def collect(
 def write_table(folder: Path, rows: Sequence[Row], metric: Metric) -> Path:
     """Writes runs.csv and returns its path."""
     fields = list(rows[0].settings)
-    figures = (metric.name, f"best_{metric.name}", *_FIGURES)
+    figures = tuple(dict.fromkeys((metric.name, f"best_{metric.name}", *_FIGURES)))
     head = ("run", *fields, *figures, "problem")
     body = [
         (

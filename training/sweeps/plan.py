@@ -10,8 +10,8 @@ from keras_convnext._messages import UsageError, checked, say
 
 from ..data.source import Source
 from ..engine import pretrained
-from ..evaluation.metric import Metric
 from ..recipes import table
+from ..recipes.metric import Metric
 from ..recipes.recipe import Recipe
 from ..tasks import find_task
 from ..workdir.layout import Workdir, identity
