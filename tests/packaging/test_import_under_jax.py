@@ -22,6 +22,8 @@ print(sorted(added & {"tensorflow", "tensorflow_datasets", "torch", "absl"}))
 """
 
 
+# A fast test of tests/training/jax_engine imports it where there is no TensorFlow.
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="jax is not installed"
 )

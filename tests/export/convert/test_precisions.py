@@ -98,7 +98,9 @@ def shallow_atto():
     return network, tflite.convert(network, PRECISIONS["float32"])
 
 
-@pytest.mark.parametrize("name", ["dynamic_int8", "int8"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("dynamic_int8", marks=pytest.mark.slow), "int8"]
+)
 def test_weights_are_eight_bits_but_for_those_of_the_first_and_last_layer(
     name, shallow_atto, images
 ):

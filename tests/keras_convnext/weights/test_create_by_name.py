@@ -172,7 +172,7 @@ def test_what_the_weights_lack_begins_as_it_would_without_them(tmp_path: Path) -
         assert layer.get_config() == other.get_config()
 
 
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_copy_of_a_model_with_weights_is_drawn_anew(
     remat: bool, tmp_path: Path
 ) -> None:

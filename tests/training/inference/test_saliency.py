@@ -218,6 +218,7 @@ def test_a_single_output_speaks_for_the_second_class_and_against_the_first():
         np.testing.assert_allclose(slopes[0, 0, 0], sign * effect, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_network_of_keras_applications_is_explained_at_its_last_large_map():
     model = keras.applications.ConvNeXtTiny(
         weights=None, input_shape=(64, 64, 3), classes=4
