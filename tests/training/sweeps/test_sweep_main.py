@@ -159,12 +159,12 @@ def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_to_the_same_bits(
     killed = subprocess.Popen(command("killed"), cwd=ROOT, stdout=subprocess.DEVNULL)
     first = tmp_path / "killed" / "peak_lr=1e-3"
     ends = time.monotonic() + 300
-    while not list(first.glob("checkpoints/*.ckpt")) and time.monotonic() < ends:
+    while not list(first.glob("checkpoints/step-*.ckpt")) and time.monotonic() < ends:
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     log = first.with_name(f"{first.name}.log")
-    while "to resume" not in log.read_text() and time.monotonic() < ends:
+    while "run the same command" not in log.read_text() and time.monotonic() < ends:
         time.sleep(0.01)
     assert not (first / "metrics.json").exists()
     done = subprocess.run(command("killed"), cwd=ROOT, capture_output=True, text=True)
