@@ -43,6 +43,7 @@ def expected(workdir, images):
     return plain, (plain + mirrored) / 2
 
 
+@pytest.mark.slow
 def test_every_file_answers_with_keras_mean(out, images, expected):
     _, mean = expected
     loaded = keras_convnext.load(out / "saved_model" / "1")
@@ -58,6 +59,7 @@ def test_every_file_answers_with_keras_mean(out, images, expected):
         np.testing.assert_allclose(answer[0], row, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_file_has_its_weights_once(out, workdir, tmp_path):
     assert export(f"--model={workdir}", f"--out={tmp_path}", "--format=tflite") == 0
     plain, flipped = (
@@ -67,6 +69,7 @@ def test_the_file_has_its_weights_once(out, workdir, tmp_path):
     assert flipped < plain + 10_000
 
 
+@pytest.mark.slow
 def test_what_is_left_says_so(out):
     assert json.loads((out / "export.json").read_text())["flip"] is True
     assert (

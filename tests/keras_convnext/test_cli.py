@@ -146,6 +146,7 @@ def _version():
     return text.partition('__version__ = "')[2].partition('"')[0]
 
 
+@pytest.mark.slow
 def test_jax_loads_without_a_word(tmp_path):
     program = "from keras_convnext import _cli; _cli.import_jax()"
     done = run_as_command(tmp_path, program, KERAS_BACKEND="jax")

@@ -118,7 +118,9 @@ def check_fold(model):
     np.testing.assert_allclose(folded, expected, atol=1e-4 * expected.max())
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "precision", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     "variant",
     [pytest.param(row, id="+".join(names)) for row, names in narrow_ones().items()],

@@ -27,7 +27,9 @@ def network(name, *shape):
     return build(NARROW[name], input_shape=shape, classes=5, seed=0)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 4, 12])
+@pytest.mark.parametrize(
+    "channels", [1, 4, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 12))]
+)
 @pytest.mark.parametrize("name", NARROW)
 def test_stem_takes_any_number_of_channels(name, channels):
     model = network(name, 64, 64, channels)

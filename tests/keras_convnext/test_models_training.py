@@ -61,6 +61,7 @@ def test_half_precision_is_close_to_full_precision():
     np.testing.assert_allclose(half(x), full(x), atol=0.02)
 
 
+@pytest.mark.slow
 def test_jit_compile_works_for_training():
     variant = replace(MINI_V2, **TWO_STAGES)
     model = mini(variant, stochastic_depth_rate=0.3, input_shape=(32, 32, 3))

@@ -79,7 +79,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("name", FORMS.values())
-@pytest.mark.parametrize("size_px", [64, 100])
+@pytest.mark.parametrize("size_px", [pytest.param(64, marks=pytest.mark.slow), 100])
 def test_closed_form_of_the_cost_equals_a_walk_over_the_layers(name, size_px):
     # Every stage has another width, and one of them two blocks.
     small = tiny_variant(name)

@@ -85,6 +85,7 @@ def _images(data):
     return [str(path) for path in sorted((data / "val").rglob("*.png"))]
 
 
+@pytest.mark.slow
 def test_every_export_of_the_file_is_as_sure_as_it_is_right(
     model, data, tmp_path, capsys
 ):
@@ -125,6 +126,7 @@ def test_mistakes_are_told_in_a_line(out, words, model, data, tmp_path, capsys):
     assert words in line
 
 
+@pytest.mark.slow
 def test_a_class_for_images_of_no_class_is_in_the_file_and_its_exports(
     model, data, tmp_path, capsys
 ):

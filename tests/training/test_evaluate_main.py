@@ -19,6 +19,9 @@ NAME = "test_convnext2.r160_in1k"
 COUNT = 12
 # How many images get the label that the model gives first, and second to fifth.
 FIRST, OTHERS = 5, 3
+SLOWER = [
+    pytest.param(x, marks=pytest.mark.slow) for x in ("checkpoint", "saved_model")
+]
 NUMBERS = (17, 4, 50000, 293, 8, 9, 10, 11, 12, 13, 14, 15)
 
 
@@ -133,7 +136,10 @@ def calibration(right, confidence):
     return total / len(right)
 
 
-@pytest.mark.parametrize("form", ["keras", "checkpoint", "saved_model", "tflite"])
+@pytest.mark.parametrize(
+    "form",
+    ["keras", "tflite", *SLOWER],
+)
 def test_every_form_of_a_model_is_judged_alike(
     monkeypatch, tmp_path, capfd, forms, data, probabilities, labels, form
 ):

@@ -82,6 +82,7 @@ def test_an_enlarged_digit_keeps_its_brightness_and_has_no_color():
     np.testing.assert_array_equal(image[..., 0], image[..., 2])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("source")
 def test_a_second_load_reads_what_the_first_one_prepared(data_dir: Path):
     records = sorted(data_dir.rglob("*.tfrecord*"))

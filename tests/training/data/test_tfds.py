@@ -235,7 +235,9 @@ def test_a_split_is_judged_whole(data_dir: str, name: str, split: str, examples:
     assert not source.drawn
 
 
-@pytest.mark.parametrize("file_format", ["tfrecord", "array_record"])
+@pytest.mark.parametrize(
+    "file_format", ["tfrecord", pytest.param("array_record", marks=pytest.mark.slow)]
+)
 def test_small_jpeg_sets_are_decoded_as_everything_else_is(tmp_path, file_format):
     """TensorFlow's fast method, which tensorflow-datasets takes, is off by up to 4."""
     generator = np.random.default_rng(0)

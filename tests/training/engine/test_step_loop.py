@@ -40,6 +40,7 @@ print(sorted(waited)[len(waited) // 2] * len(waited) / seconds)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="only Linux binds a process to a core"
 )
