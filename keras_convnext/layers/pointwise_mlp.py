@@ -71,8 +71,7 @@ class PointwiseMLP(keras.layers.Layer):
             "project_kernel": (self.hidden, channels),
             "project_bias": (channels,),
         }
-        # In the type that they are used in: to convert them takes a third of the time
-        # of one image.
+        # In the type that they are used in, not converted at every call.
         for name, shape in shapes.items():
             made = self.add_weight(name=name, shape=shape, dtype=self.compute_dtype)
             setattr(self, name, made)
