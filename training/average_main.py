@@ -111,11 +111,9 @@ def _make_measure(
         )
     model = from_keras(loaded, "keras")
     spec, choice = run_split.read_flags(chosen, "validation")
-    source: Any = run_split.load(
-        data.load, spec, choice, model.preprocessing, chosen.skip_bad_images
+    source: Any = run_split.load_and_tell(
+        data.load, model, spec, choice, chosen.skip_bad_images
     )
-    for line in (*source.notices, *run_split.words(choice, source, spec)):
-        say(line)
     order = find_order(source.classes, model)
 
     def measure(weights: Weights) -> float:

@@ -60,11 +60,9 @@ def _calibrate(chosen: _cli.FlagValues) -> int:
     with stream_flaws.count_flawed_images(spec):
         model = _open(chosen)
         forward = checked(_make_forward, model.model)
-        source: Source = run_split.load(
-            data.load, spec, choice, model.preprocessing, chosen.skip_bad_images
+        source: Source = run_split.load_and_tell(
+            data.load, model, spec, choice, chosen.skip_bad_images
         )
-        for line in (*source.notices, *run_split.words(choice, source, spec)):
-            say(line)
         logits, labels = _answers(forward, model, source, chosen.batch)
     try:
         found = temperature.fit(logits, labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +99,9 @@ def _evaluate_on(
     if not model.is_exclusive and spec.startswith("files:"):
         return _evaluate_labels(model, spec, choice, chosen, rule)
     _require_classes(model)
-    source = _load(data.load, model, spec, choice, chosen)
+    source = run_split.load_and_tell(
+        data.load, model, spec, choice, chosen.skip_bad_images
+    )
     order = class_order.find_order(source.classes, model)
     right = _right_classes(chosen.real_labels, source, order)
     predictions, seconds = classifiers.evaluate(
@@ -149,7 +150,7 @@ def _evaluate_labels(
     if chosen.real_labels:
         raise UsageError("--real_labels is for models whose images have one class")
     load = partial(data.load, target="labels")
-    source = _load(load, model, spec, choice, chosen)
+    source = run_split.load_and_tell(load, model, spec, choice, chosen.skip_bad_images)
     order = class_order.find_order(source.classes, model)
     predictions, seconds = labels.evaluate(model, source, order, chosen.batch, rule)
     images = len(predictions.losses)
@@ -172,7 +173,7 @@ def _evaluate_numbers(
     from .evaluation import numbers
 
     load = partial(data.load, target="number")
-    source = _load(load, model, spec, choice, chosen)
+    source = run_split.load_and_tell(load, model, spec, choice, chosen.skip_bad_images)
     predictions, seconds = numbers.evaluate(model, source, chosen.batch)
     images = len(predictions.truth)
     figures = {
@@ -199,7 +200,9 @@ def _evaluate_label_maps(
     reader = partial(
         masks.load, reduce_zero_label=bool(fields.get("reduce_zero_label"))
     )
-    source = _load(reader, model, spec, choice, chosen)
+    source = run_split.load_and_tell(
+        reader, model, spec, choice, chosen.skip_bad_images
+    )
     order = class_order.find_order(source.classes, model)
     results, seconds = segmenters.evaluate(model, source, order, rule)
     variant = str(fields.get("variant", ""))
@@ -221,7 +224,9 @@ def _evaluate_objects(
     from .data import boxes
     from .evaluation import detectors
 
-    source = _load(boxes.load, model, spec, choice, chosen)
+    source = run_split.load_and_tell(
+        boxes.load, model, spec, choice, chosen.skip_bad_images
+    )
     results, seconds = detectors.evaluate(
         model, source, class_order.find_order(source.classes, model)
     )
@@ -238,22 +243,6 @@ def _evaluate_objects(
             found = detectors.in_files_numbers(results, source)
             _files.write_json(Path(chosen.predictions), found)
     return figures
-
-
-def _load(
-    reader: Callable[..., Source],
-    model: Any,
-    spec: str,
-    choice: run_split.Choice,
-    chosen: _cli.FlagValues,
-) -> Any:
-    """Returns the data to evaluate on, and tells which images these are."""
-    source = run_split.load(
-        reader, spec, choice, model.preprocessing, chosen.skip_bad_images
-    )
-    for line in (*source.notices, *run_split.words(choice, source, spec)):
-        say(line)
-    return source
 
 
 def _measured(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_convnext._files import legible
-from keras_convnext._messages import UsageError, checked
+from keras_convnext._messages import UsageError, checked, say
 
 if TYPE_CHECKING:
     from .source import Source
@@ -129,6 +129,31 @@ def choose(
         if run and value != known[name]
     )
     return Choice(split, run=run, differs=differs, **values)
+
+
+def load_and_tell(
+    reader: Callable[..., Source],
+    model: Any,
+    spec: str,
+    choice: Choice,
+    skip_bad_images: bool,
+) -> Any:
+    """Returns the data that a model is asked about, and tells which images these are.
+
+    Args:
+        reader: Of a kind of data, such as `data.load`.
+        model: The model, whose preprocessing the images get.
+        spec: What `--data` says.
+        choice: From `choose`.
+        skip_bad_images: Whether unreadable images are left out.
+
+    Raises:
+        UsageError: The data cannot be used.
+    """
+    source = load(reader, spec, choice, model.preprocessing, skip_bad_images)
+    for line in (*source.notices, *words(choice, source, spec)):
+        say(line)
+    return source
 
 
 def load(
