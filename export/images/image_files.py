@@ -49,11 +49,12 @@ def encode(path: Path) -> bytes:
     Raises:
         ValueError: It cannot be used.
     """
+    from keras_convnext._data import archives
     from keras_convnext.image import files as image_files
 
     if problem := image_files.named_problem(path):
         raise image_files.Unreadable(problem)
-    contents = path.read_bytes()
+    contents = archives.read_bytes(path)
     decoded = image_files.decode_file(contents)
     return contents if decoded.is_read_by_graph else to_png(decoded.pixels)
 

@@ -5,7 +5,6 @@ A data source has up to two parts: images to learn or measure on, and validation
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_convnext._data import arrays, class_folders, forms, image_lists, records
+from keras_convnext._data import (
+    archives,
+    arrays,
+    class_folders,
+    forms,
+    image_lists,
+    records,
+)
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._files import cache_home, is_image
 from keras_convnext._messages import UsageError
@@ -78,6 +84,7 @@ def of_files(
     files: list[Path],
     root: Path | None = None,
     skip_bad: bool = False,
+    naming: str = "top",
 ) -> ImageSet:
     """Returns image files as an origin.
 
@@ -86,39 +93,40 @@ def of_files(
         files: Where they lie.
         root: The folder of their class folders; None where they have no classes.
         skip_bad: Whether to leave damaged files out, as a run may have done.
+        naming: What a class is named by, of `class_folders.NAMINGS`.
     """
     return image_files.of_paths(
         words,
         files,
         lambda number, contents: EncodedImage(
-            files[number].name, contents, _class_of(files[number], root)
+            files[number].name, contents, _class_of(files[number], root, naming)
         ),
         skip_bad,
     )
 
 
-def _class_of(path: Path, root: Path | None) -> str | None:
-    """Returns a file's class, as training names it: by the folder below the root."""
+def _class_of(path: Path, root: Path | None, naming: str) -> str | None:
+    """Returns a file's class, as training names it: by folders below the root."""
     if root is None:
         return None
     first, *below = path.relative_to(root).parts
     # A folder train/ that holds folders holds the classes.
     if len(below) > 1 and first.lower() in class_folders.TRAIN_NAMES:
-        first = below[0]
-    return unicodedata.normalize("NFC", first)
+        root = root / first
+    return class_folders.class_of(path, root, naming)
 
 
 def files_in(folder: Path) -> list[Path]:
     """Returns the image files in a folder and its subfolders, in order; or none."""
-    if not folder.is_dir():
+    if not archives.is_folder(folder):
         return []
     return list(filter(is_image, class_folders.files_below(folder)))
 
 
-def _folder(named: str, options: _Options) -> Splits:
-    folder = Path(named).expanduser()
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}")
+def _folder(named: str, options: _Options, naming: str) -> Splits:
+    if not archives.is_folder(Path(named).expanduser()):
+        raise DataError(f"there is no folder {named}")
+    folder = archives.open_folder(named)
 
     of_run = options.split is not None
 
@@ -127,7 +135,8 @@ def _folder(named: str, options: _Options) -> Splits:
         if not files:
             raise DataError(f"{root} holds no image file")
         has_classes = of_run or all(file.parent != root for file in files)
-        return of_files(str(root), files, root if has_classes else None, of_run)
+        below = root if has_classes else None
+        return of_files(str(root), files, below, of_run, naming)
 
     training, validation = (class_folders.find_roots if of_run else _roots)(folder)
     whole = part(training)
@@ -138,7 +147,7 @@ def _folder(named: str, options: _Options) -> Splits:
 
 def _roots(folder: Path) -> tuple[Path, Path | None]:
     """Returns the folders of both parts; one of all images where it has not both."""
-    below = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
+    below = {path.name.lower(): path for path in class_folders.folders_in(folder)}
     train, validation = (
         [below[name] for name in names if name in below]
         for names in (class_folders.TRAIN_NAMES, class_folders.EVALUATION_NAMES)
@@ -325,7 +334,7 @@ def _coco(named: str, options: _Options) -> Splits:
 
 _KINDS: dict[str, Callable[[str, _Options], Splits]] = {
     "digits": lambda _, options: _named("digits", options),
-    "folder": _folder,
+    **{kind: partial(_folder, naming=naming) for kind, naming in forms.FOLDERS.items()},
     "files": _files,
     "array": _array,
     "masks": _masks,

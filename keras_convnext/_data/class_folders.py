@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_convnext._files import is_image, legible
+from keras_convnext._data import archives
+from keras_convnext._files import IMAGE_SUFFIXES, legible
 
 TRAIN_NAMES = ("train", "training")
 # In the order of preference, where there are several.
@@ -19,6 +20,10 @@ TEST_NAMES = ("test", "testing")
 EVALUATION_NAMES = (*VALIDATION_NAMES, *TEST_NAMES)
 # How many of a long list of names a message shows.
 SHOWN = 5
+_MADE_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+# What names the class of an image: the first folder below the root, the one that it
+# lies in, or all of them.
+NAMINGS = ("top", "leaf", "path")
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,13 @@ class ClassFolders:
 
     Attributes:
         root: The folder that holds the class folders.
-        by_class: Sorted image files of each class, those in folders inside its
-            folder too. A class is named as its folder is, in Unicode's composed form.
+        by_class: Sorted image files of each class, named by one of `NAMINGS`, in
+            Unicode's composed form.
         other_endings: How many files have endings of no image, by ending.
         nested: Folders with images inside class folders, by class.
         beside: Image files that lie beside the class folders.
         spelled_alike: Class folders whose names look alike on a screen.
+        merged: Folders of the same name, in several places, that are one class.
     """
 
     root: Path
@@ -41,6 +47,7 @@ class ClassFolders:
     nested: Mapping[str, tuple[Path, ...]]
     beside: tuple[Path, ...] = ()
     spelled_alike: tuple[str, ...] = ()
+    merged: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -68,13 +75,20 @@ class ClassFolders:
                 f"{self.root}: folders whose names differ in their Unicode form alone "
                 f"are one class: {first_few(self.spelled_alike)}."
             )
+        if self.merged:
+            found.append(
+                f"{self.root}: folders of the same name are one class: "
+                f"{first_few(self.merged)}."
+            )
         return found
 
     def _nested_notice(self) -> str:
         inner = [folder for folders in self.nested.values() for folder in folders]
         text = (
             "images in folders inside class folders count as their class's: "
-            f"{first_few(folder.relative_to(self.root) for folder in inner)}."
+            f"{first_few(folder.relative_to(self.root) for folder in inner)}. To take "
+            "the innermost folders as classes give folder_leaf:, their whole paths "
+            "folder_path:."
         )
         by_class = [
             {f.name for f in self.nested.get(name, ())} for name in self.by_class
@@ -132,8 +146,8 @@ def part_roots(root: Path, names: Sequence[str]) -> list[Path]:
     # A folder "train" full of images is a class: of trains, or of exercises.
     folders = {
         folder.name.lower(): folder
-        for folder in _folders(root)
-        if any(True for _ in _folders(folder))
+        for folder in folders_in(root)
+        if any(True for _ in folders_in(folder))
     }
     return [folders[name] for name in names if name in folders]
 
@@ -144,65 +158,123 @@ def left_over(root: Path) -> list[str]:
     if train_root == root:
         return []
     known = {*TRAIN_NAMES, *EVALUATION_NAMES}
-    stray = [folder for folder in _folders(root) if folder.name.lower() not in known]
+    stray = [folder for folder in folders_in(root) if folder.name.lower() not in known]
     if not stray:
         return []
     names = first_few(folder.name for folder in stray)
     return [f"{root}: beside {train_root.name}, ignored: {names}."]
 
 
-def list_class_folders(root: Path) -> ClassFolders:
-    """Lists the class folders under a folder; hidden files count as absent."""
+def list_class_folders(root: Path, naming: str = "top") -> ClassFolders:
+    """Lists the class folders under a folder; hidden files count as absent.
+
+    Args:
+        root: The folder.
+        naming: What a class is named by, of `NAMINGS`.
+    """
     by_class: dict[str, list[Path]] = {}
-    folders_of: dict[str, list[str]] = {}
+    folders_of: dict[str, set[Path]] = {}
     endings: Counter[str] = Counter()
     nested: dict[str, tuple[Path, ...]] = {}
-    for folder in _folders(root):
-        name = unicodedata.normalize("NFC", folder.name)
-        folders_of.setdefault(name, []).append(folder.name)
-        files = []
-        for file in files_below(folder):
-            if is_image(file):
-                files.append(file)
-            else:
-                endings[file.suffix.lower()] += 1
-        by_class.setdefault(name, []).extend(files)
-        inner = sorted({file.parent for file in files} - {folder})
+    for folder in folders_in(root):
+        images: dict[Path, list[str]] = {}
+        for place, names in _walk(folder):
+            chosen = list(filter(_is_named_as_image, names))
+            if chosen:
+                images[Path(place)] = chosen
+            if len(chosen) < len(names):
+                others = set(names) - set(chosen)
+                endings.update(Path(name).suffix.lower() for name in others)
+        named = [folder] if naming == "top" or not images else sorted(images)
+        for each in named:
+            name = _class_of(each, root, naming)
+            inside = images if naming == "top" else [each] if each in images else ()
+            files = [place / file for place in inside for file in images[place]]
+            by_class.setdefault(name, []).extend(
+                files if len(images) == 1 else sorted(files)
+            )
+            folders_of.setdefault(name, set()).add(each)
+        inner = sorted(images.keys() - {folder}) if naming == "top" else []
         if inner:
+            name = _class_of(folder, root, naming)
             nested[name] = (*nested.get(name, ()), *inner)
-    beside = tuple(
-        entry
-        for entry in sorted(root.iterdir())
-        if is_image(entry) and not _hidden(entry) and entry.is_file()
-    )
+    several = {name: each for name, each in folders_of.items() if len(each) > 1}
+    merged = [
+        f"{name} ({first_few(sorted(folder.relative_to(root) for folder in each))})"
+        for name, each in several.items()
+        if naming == "leaf"
+    ]
     return ClassFolders(
         root,
         {name: tuple(files) for name, files in by_class.items()},
         dict(endings.most_common()),
         nested,
-        beside,
-        tuple(name for name, folders in folders_of.items() if len(folders) > 1),
+        _images_in(root),
+        () if naming == "leaf" else tuple(several),
+        tuple(merged),
+    )
+
+
+def class_of(file: Path, root: Path, naming: str = "top") -> str:
+    """Returns the class of an image that lies in a class folder.
+
+    Args:
+        file: The image.
+        root: The folder that holds the class folders.
+        naming: What a class is named by, of `NAMINGS`.
+    """
+    first = root / file.relative_to(root).parts[0]
+    return _class_of(first if naming == "top" else file.parent, root, naming)
+
+
+def _class_of(folder: Path, root: Path, naming: str) -> str:
+    name = folder.relative_to(root).as_posix() if naming == "path" else folder.name
+    return unicodedata.normalize("NFC", name)
+
+
+def _images_in(root: Path) -> tuple[Path, ...]:
+    """Returns the images that lie in a folder itself."""
+    inside = archives.names_in(root)
+    if inside is None:
+        names = [entry.name for entry in root.iterdir() if entry.is_file()]
+    else:
+        names = inside[1]
+    return tuple(
+        root / name
+        for name in sorted(names)
+        if _is_named_as_image(name) and not _hidden(name)
     )
 
 
 def files_below(folder: Path) -> list[Path]:
     """Returns the files in a folder and in the folders inside it, sorted."""
-    found: list[Path] = []
-    seen: set[str] = set()
-    for place, names, files in os.walk(folder, onerror=_raise, followlinks=True):
-        # A link may lead back to a folder above it.
-        real = os.path.realpath(place)
-        if real in seen:
-            names.clear()
-            continue
-        seen.add(real)
-        names[:] = [name for name in names if not _hidden(Path(name))]
-        found += [Path(place, file) for file in files if not _hidden(Path(file))]
+    found = []
+    for place, names in _walk(folder):
+        path = Path(place)
+        found += [path / name for name in names]
     return sorted(found)
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yields a folder and those inside it, each with the sorted names of its files.
+
+    Names alone: a path for each of a million files takes seconds.
+    """
+    seen: set[str] = set()
+    for place, folders, files in archives.walk(folder):
+        # A link may lead back to a folder above it.
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not _hidden(name)]
+        yield place, sorted(name for name in files if not _hidden(name))
+
+
+def _is_named_as_image(name: str) -> bool:
+    stem, _, ending = name.rpartition(".")
+    return bool(stem) and f".{ending.lower()}" in IMAGE_SUFFIXES
 
 
 def problems(train: ClassFolders, validation: ClassFolders | None) -> list[str]:
@@ -302,13 +374,16 @@ def empty_classes(
     return found
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(
-        entry for entry in root.iterdir() if entry.is_dir() and not _hidden(entry)
-    )
+def folders_in(root: Path) -> list[Path]:
+    """Returns the folders in a folder, sorted; hidden ones count as absent."""
+    inside = archives.names_in(root)
+    if inside is None:
+        names = [entry.name for entry in os.scandir(root) if entry.is_dir()]
+    else:
+        names = inside[0]
+    return [root / name for name in sorted(names) if not _hidden(name)]
 
 
-def _hidden(entry: Path) -> bool:
+def _hidden(name: str) -> bool:
     # Thumbs.db, desktop.ini and __MACOSX are made by systems, not by people.
-    made_by_systems = {"thumbs.db", "desktop.ini", "__macosx"}
-    return entry.name.startswith(".") or entry.name.lower() in made_by_systems
+    return name.startswith(".") or name.lower() in _MADE_BY_SYSTEMS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from keras_convnext._data import records, tables
+from keras_convnext._data import archives, records, tables
 
 FORMS = (
     "digits, folder:PATH, files:LIST.csv, array:PATH.npz, tfrecord:FILES, "
@@ -23,6 +23,7 @@ UNLABELED_FORM = "images:DIR, which takes every image file below a folder"
 # In the order in which they are looked for, at the end of a file's name.
 _KIND_BY_ENDING = {
     **dict.fromkeys((*tables.CSV, *tables.JSON_LINES), "files"),
+    **dict.fromkeys(archives.SUFFIXES, "folder"),
     ".npz": "array",
     ".array_record": "array_record",
     ".arrayrecord": "array_record",
@@ -30,6 +31,8 @@ _KIND_BY_ENDING = {
     ".tfrecords": "tfrecord",
     ".record": "tfrecord",
 }
+# The forms of class folders, by what a class is named by.
+FOLDERS = {"folder": "top", "folder_leaf": "leaf", "folder_path": "path"}
 _MASK_FOLDERS = ("images", "annotations")
 INSTANCES = "instances*.json"
 # What a folder or a word holds that classes of images are not made of, and whom for.
@@ -41,7 +44,8 @@ _OTHER_TASKS = {
 # What tensorflow-datasets writes beside a data set that it has prepared.
 _INFO = "dataset_info.json"
 _TABLES = (".txt", ".xlsx", ".parquet")
-_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
+# Those that nothing can be read from without unpacking all before it.
+_ARCHIVES = (".tgz", ".gz", ".tbz", ".bz2", ".txz", ".xz", ".zst", ".7z", ".rar")
 _TABLE = (
     "A table of labels is read as CSV or JSON lines with the columns path and label: "
     "save it so and give files:LIST.csv."
@@ -114,7 +118,10 @@ def proposal(spec: str, flag: str = "data") -> str:
     if ending in _TABLES:
         return _TABLE
     if ending in _ARCHIVES:
-        return f"Unpack {spec} and give the folder: folder:PATH."
+        return (
+            f"Unpack {spec} and give the folder: folder:PATH. Of archives .zip and "
+            ".tar are read as they are."
+        )
     kind = _KIND_BY_ENDING.get(ending)
     if kind is None and records.is_record_file(path):
         kind = "array_record" if "array_record" in path.name else "tfrecord"
@@ -131,7 +138,7 @@ def for_other_tasks(kind: str, rest: str) -> str | None:
         rest: What stands behind its colon.
     """
     word = kind
-    if kind == "folder" and (path := Path(rest).expanduser()).is_dir():
+    if kind in FOLDERS and (path := Path(rest).expanduser()).is_dir():
         word = _kind_of_folder(path)
     if word not in _OTHER_TASKS:
         return None

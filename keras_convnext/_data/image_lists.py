@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_convnext._data import class_folders
+from keras_convnext._data import archives, class_folders
 from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._data.list_targets import SEPARATOR, BadCell, find_target
@@ -115,7 +115,9 @@ def read(
         f"{table.file}: {count_rows(len(cells), total)} {what}: {_show(cells)}."
         for what, cells in bad.items()
     ]
-    missing = [one for one in images if one.path.name and not one.path.is_file()]
+    missing = [
+        one for one in images if one.path.name and not archives.is_file(one.path)
+    ]
     if missing and not skip_missing:
         shown = (f"{one.path} (line {one.line})" for one in missing)
         problems.append(

@@ -59,13 +59,14 @@ def read_image(path: Path) -> np.ndarray:
         FileNotFoundError: There is no such file.
         ValueError: It is no image that can be used.
     """
+    from keras_convnext._data import archives
     from keras_convnext.image import files as image_files
 
     path = path.expanduser()
     if problem := image_files.named_problem(path):
         raise ValueError(f"{path}: {problem}")
     try:
-        return image_files.read_pixels(path.read_bytes())
+        return image_files.read_pixels(archives.read_bytes(path))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no file {path}") from error
     except OSError as error:

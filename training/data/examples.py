@@ -13,10 +13,13 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
+
+from keras_convnext._data import archives
 
 from ..augment.random_crop import Window
 from . import decoding
@@ -82,7 +85,7 @@ def _host() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Files(Numbered):
-    """Image files.
+    """Image files, in archives or not.
 
     Attributes:
         paths: Where each lies.
@@ -110,14 +113,30 @@ class Files(Numbered):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the image and the label of a row."""
         paths, labels, ways = self._tensors
-        contents = tf.io.read_file(paths[record])
+        contents = self._read(paths[record])
         every_way = frozenset(np.unique(self.ways).tolist())
         pixels = decoding.part(contents, ways[record], every_way, window)
         return pixels, labels[record]
 
+    @cached_property
+    def _read(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        is_inside = any(map(archives.may_be_inside, self.paths))
+        return _read_by_python if is_inside else tf.io.read_file
+
     def names(self) -> tuple[str, ...]:
         """Returns the paths of the person's own files."""
         return self.originals or tuple(map(os.fsdecode, self.paths))
+
+
+def _read_by_python(path: tf.Tensor) -> tf.Tensor:
+    """Returns the contents of a file, which may lie in an archive."""
+
+    def read(name: bytes) -> bytes:
+        return archives.read_bytes(Path(os.fsdecode(name)))
+
+    # Only the reading holds Python's lock; what follows runs in parallel.
+    contents = tf.numpy_function(read, [path], tf.string, stateful=False)
+    return tf.ensure_shape(contents, ())
 
 
 @dataclass(frozen=True, eq=False)

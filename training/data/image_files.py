@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from keras_convnext._data import archives
 from keras_convnext._data.data_error import DataError
 from keras_convnext._stderr import held_bytes
 from keras_convnext.image import files as image_files
@@ -73,8 +74,7 @@ def stamp_of(path: Path) -> Stamp:
     Raises:
         OSError: There is no such file.
     """
-    found = path.stat()
-    return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return Stamp(*archives.stamp_of(path))
 
 
 def check(paths: Sequence[Path], copies: Path) -> Iterator[CheckedImage]:
@@ -117,7 +117,7 @@ def settle(image: CheckedImage, copies: Path) -> CheckedImage:
     settled = replace(image, is_suspect=False)
     if image.problem or image.readable != image.path:
         return settled
-    contents = image.path.read_bytes()
+    contents = archives.read_bytes(image.path)
     before = held_bytes()
     pixels = image_files.read_pixels(contents)
     if held_bytes() == before:
@@ -132,7 +132,7 @@ def _checked(path: Path, copies: Path) -> CheckedImage:
     before = held_bytes()
     try:
         stamp = stamp_of(path)
-        contents = path.read_bytes()
+        contents = archives.read_bytes(path)
     except OSError as error:
         return CheckedImage(path, path, problem=error.strerror or str(error))
     digest = hashlib.sha256(contents).hexdigest()[:32]

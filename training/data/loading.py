@@ -38,9 +38,10 @@ def load(
     """Finds the data, checks all of it, and splits it where it is not split.
 
     Args:
-        spec: "digits", "folder:PATH", "files:LIST.csv", "array:PATH.npz",
-            "tfrecord:FILES", "array_record:FILES", or a name that tensorflow-datasets
-            knows, with or without "tfds:" before it.
+        spec: "digits", "folder:PATH" ("folder_leaf:", "folder_path:"),
+            "files:LIST.csv", "array:PATH.npz", "tfrecord:FILES",
+            "array_record:FILES", or a name that tensorflow-datasets knows, with or
+            without "tfds:" before it.
         size_px: Side of the square images.
         validation_share: Part for validation if the data has no split of its own.
         seed: Of that split.
@@ -82,7 +83,8 @@ def load(
         source = loader(rest, options)
     except DataError as error:
         hint = forms.proposal(rest)
-        if not hint or f"--data={kind}:" in hint:
+        said = "folder" if kind in forms.FOLDERS else kind
+        if not hint or f"--data={said}:" in hint:
             raise
         raise DataError(f"{error} {hint}") from error
     if folds is not None and fold is not None and whole is None:
@@ -165,11 +167,15 @@ def _load_named(name: str, options: _Options, quiet: bool = False) -> Source:
     )
 
 
-def _load_folder(path: str, options: _Options) -> Source:
+def _load_folder(path: str, options: _Options, naming: str = "top") -> Source:
     cache, skip = cache_home(), options.skip_bad_images
     if options.whole is not None:
         found = folder.load_whole(
-            path, part=options.whole, skip_bad_images=skip, cache=cache
+            path,
+            part=options.whole,
+            skip_bad_images=skip,
+            cache=cache,
+            naming=naming,
         )
     else:
         found = folder.load(
@@ -178,6 +184,7 @@ def _load_folder(path: str, options: _Options) -> Source:
             seed=options.seed,
             skip_bad_images=skip,
             cache=cache,
+            naming=naming,
         )
     return _of_files(path, found)
 
@@ -245,7 +252,10 @@ def _load_array(path: str, options: _Options) -> Source:
 
 _KINDS: dict[str, Callable[[str, _Options], Source]] = {
     "digits": _load_digits,
-    "folder": _load_folder,
+    **{
+        kind: partial(_load_folder, naming=naming)
+        for kind, naming in forms.FOLDERS.items()
+    },
     "files": _load_list,
     "array": _load_array,
     "tfrecord": partial(_load_records, store="tfrecord"),

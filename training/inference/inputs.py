@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_convnext._data import image_lists
+from keras_convnext._data import archives, class_folders, image_lists
 from keras_convnext._files import is_image, legible
 from keras_convnext._messages import UsageError, checked
 from keras_convnext._stderr import held_bytes, hold_stderr
@@ -71,7 +71,7 @@ def list_images(named: Iterable[str]) -> list[str]:
             place = name.removeprefix(_TABLE)
             listed = checked(image_lists.read, place, target=None)
             found += [str(image.path) for image in listed.images]
-        elif path.is_dir():
+        elif checked(archives.is_folder, path):
             found += _in_folder(path)
         elif path.suffix.lower() == ".txt":
             found += _in_list(path)
@@ -81,9 +81,12 @@ def list_images(named: Iterable[str]) -> list[str]:
 
 
 def _in_folder(folder: Path) -> list[str]:
-    files = sorted(
-        str(path) for path in folder.rglob("*") if is_image(path) and path.is_file()
-    )
+    if checked(archives.names_in, folder) is None:
+        files = sorted(
+            str(path) for path in folder.rglob("*") if is_image(path) and path.is_file()
+        )
+    else:
+        files = [str(p) for p in class_folders.files_below(folder) if is_image(p)]
     if not files:
         raise UsageError(f"there are no images in the folder {folder}")
     return files
@@ -146,7 +149,7 @@ def _read(name: str, preprocessing: Preprocessing | None) -> tuple[View, bytes]:
         return View(shown, None, f"{shown}: {problem}"), b""
     try:
         is_address = _ADDRESS.match(name)
-        contents = download(name) if is_address else Path(name).read_bytes()
+        contents = download(name) if is_address else archives.read_bytes(Path(name))
     except (OSError, HTTPException, ValueError) as error:
         # Of a file the reason alone: the name would be there twice.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""A person's own images: one folder for each class.
+"""A person's own images: one folder for each class, on the disk or in an archive.
 
 Either PATH/roses/*.jpg, PATH/tulips/*.jpg ..., which the program splits, or
 PATH/train/roses/*.jpg ... with val/, validation/, valid/ or test/ beside train/.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_convnext._data import class_folders
+from keras_convnext._data import archives, class_folders
 from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError, SplitError
-from keras_convnext._files import legible, why_no_folder
+from keras_convnext._files import legible
 
 from ..examples import Files
 from ..file_check import check_files, remarks, unreadable
@@ -28,23 +28,25 @@ def load(
     seed: int,
     skip_bad_images: bool,
     cache: Path,
+    naming: str = "top",
 ) -> Found[tuple[str, ...], Files]:
     """Lists, checks and splits the images under a path.
 
     Args:
-        path: The folder.
+        path: The folder, an archive of it, or a folder in an archive.
         validation_share: Part of every class that evaluation gets where the folder
             is not split already.
         seed: Of that split.
         skip_bad_images: Leave unreadable images out instead of refusing.
         cache: Folder for copies of what TensorFlow cannot read, and for what was
             found out about files, so that a file is checked once.
+        naming: What a class is named by, of `class_folders.NAMINGS`.
 
     Raises:
         DataError: With all that is wrong.
     """
-    root = _existing(path)
-    parts = _parts(root)
+    root = archives.open_folder(path)
+    parts = _parts(root, naming)
     checked = check_files(root, [file for part in parts for file in part.files], cache)
     bad = [image for image in checked.values() if image.problem]
     if bad and not skip_bad_images:
@@ -74,18 +76,19 @@ def load(
 
 
 def load_whole(
-    path: str, *, part: str, skip_bad_images: bool, cache: Path
+    path: str, *, part: str, skip_bad_images: bool, cache: Path, naming: str = "top"
 ) -> Found[tuple[str, ...], Files]:
     """Lists and checks images for evaluation only: none are for training.
 
     A single class, and a single image of a class, are enough.
 
     Args:
-        path: The folder.
+        path: As in `load`.
         part: "test" for test/ below it, "all" for every part, or for the class folders
             of a folder without parts.
         skip_bad_images: As in `load`.
         cache: As in `load`.
+        naming: As in `load`.
 
     Returns:
         What was found; the training and the evaluation images are the same.
@@ -93,9 +96,10 @@ def load_whole(
     Raises:
         DataError: With all that is wrong.
     """
-    root = _existing(path)
+    root = archives.open_folder(path)
     parts = [
-        class_folders.list_class_folders(found) for found in _whole_roots(root, part)
+        class_folders.list_class_folders(found, naming)
+        for found in _whole_roots(root, part)
     ]
     files = [file for part in parts for file in part.files]
     if not files:
@@ -135,19 +139,12 @@ def _whole_roots(root: Path, part: str) -> list[Path]:
     return [*train[:1], *validation[:1], *test[:1]] or [root]
 
 
-def _existing(path: str) -> Path:
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise DataError(f"The data folder {root} {why_no_folder(root)}.")
-    return root
-
-
-def _parts(root: Path) -> list[class_folders.ClassFolders]:
+def _parts(root: Path, naming: str) -> list[class_folders.ClassFolders]:
     """Returns the listed folders: one, or training and evaluation."""
     try:
         roots = class_folders.find_roots(root)
         train, *others = (
-            class_folders.list_class_folders(each) for each in roots if each
+            class_folders.list_class_folders(each, naming) for each in roots if each
         )
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from keras_convnext._data import class_folders
+from keras_convnext._data import archives, class_folders
 from keras_convnext._data.data_error import DataError
-from keras_convnext._files import is_image, legible, why_no_folder
+from keras_convnext._files import is_image, legible
 
 from ..examples import Files
 from ..file_check import check_files, remarks, unreadable
@@ -33,7 +33,7 @@ def load(
     """Lists, checks and splits the images under a path.
 
     Args:
-        path: The folder.
+        path: The folder, an archive of it, or a folder in an archive.
         validation_share: Part for validation where the folder is not split already.
         seed: Of that split.
         skip_bad_images: Leave unreadable images out instead of refusing.
@@ -45,9 +45,7 @@ def load(
     Raises:
         DataError: With all that is wrong.
     """
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise DataError(f"The data folder {root} {why_no_folder(root)}.")
+    root = archives.open_folder(path)
     parts = [(each, _images_below(each)) for each in _roots(root)]
     empty = [str(each) for each, files in parts if not files]
     if empty:
@@ -90,7 +88,7 @@ def _images_below(root: Path) -> tuple[Path, ...]:
 
 def _roots(root: Path) -> list[Path]:
     """Returns the folders of both parts, or the folder itself where it has none."""
-    folders = {each.name.lower(): each for each in root.iterdir() if each.is_dir()}
+    folders = {each.name.lower(): each for each in class_folders.folders_in(root)}
     train, validation = (
         [folders[name] for name in names if name in folders]
         for names in (class_folders.TRAIN_NAMES, class_folders.EVALUATION_NAMES)
