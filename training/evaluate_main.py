@@ -116,6 +116,7 @@ def _evaluate_on(
         "top5": predictions.top5,
         "loss": predictions.loss,
         "calibration_error": predictions.calibration_error(),
+        **_ordered_figures(predictions, choice),
         **_real_figures(predictions, right),
         "examples": len(predictions.labels),
         "seconds": round(seconds, 2),
@@ -126,6 +127,14 @@ def _evaluate_on(
     }
     classifiers.say_figures(figures)
     return figures
+
+
+def _ordered_figures(predictions: Any, choice: run_split.Choice) -> dict[str, float]:
+    """Returns how far off the answers are, of a run whose classes have an order."""
+    from .evaluation import ordered_metrics
+
+    is_ordered = choice.run is not None and choice.run.fields.get("target") == "ordered"
+    return ordered_metrics.figures_of(predictions) if is_ordered else {}
 
 
 def _views(rule: ViewRule) -> dict[str, Any]:

@@ -79,6 +79,9 @@ def say_figures(figures: dict[str, Any]) -> None:
     """Prints the figures, and the confusion matrix or the classes told worst."""
     say(f"{figures['model']} on {figures['data']}, {figures['examples']:,} images")
     say(f"  top-1 accuracy       {figures['top1']:.2%}")
+    if "kappa" in figures:
+        say(f"  mean error           {figures['mae']:.3f} classes")
+        say(f"  quadratic kappa      {figures['kappa']:.4f}")
     if len(figures["labels"]) > TOP:
         say(f"  top-5 accuracy       {figures['top5']:.2%}")
     if "real_top1" in figures:

@@ -8,7 +8,7 @@ from typing import Any
 from keras_convnext.layer_decay import ASSIGNMENTS
 
 from .metric import METRICS
-from .targets import LOSSES, LOSSES_OF
+from .targets import CLASS_TARGETS, LOSSES, LOSSES_OF
 
 KEPT = ("last", "best")
 # Those of `tasks`.
@@ -43,7 +43,7 @@ def _above_zero_or_none(_: Any, value: float | None) -> bool:
 
 def _balances(target: str, loss: str) -> tuple[str, ...]:
     """Returns what `class_balance` may be."""
-    if target == "label":
+    if target in CLASS_TARGETS:
         return BALANCES
     return BALANCES[:2] if (target, loss) == ("labels", "sigmoid") else BALANCES[:1]
 
@@ -77,7 +77,7 @@ LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
         ("peak_lr", "frozen_lr", "distillation_temperature"), (_above_zero, "above 0")
     ),
     "teacher": (
-        lambda recipe, value: value is None or recipe.target == "label",
+        lambda recipe, value: value is None or recipe.target in CLASS_TARGETS,
         "none, as it must be with several labels or a number an image",
     ),
     "distillation_weight": (
@@ -169,6 +169,10 @@ LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
             f"{', '.join(losses)} with target={target}"
             for target, losses in LOSSES_OF.items()
         ),
+    ),
+    "class_order": (
+        lambda recipe, value: value is None or recipe.target == "ordered",
+        "none, or with target=ordered all classes, divided by commas",
     ),
     "target_threshold": (
         lambda recipe, value: (

@@ -47,6 +47,12 @@ METRICS: dict[str, tuple[Metric, ...]] = {
         Metric("top5", figure="top5", words="top-5 accuracy"),
         _LOSS,
     ),
+    "ordered": (
+        Metric("mae", "mae", "MAE", higher_is_better=False, is_fraction=False),
+        Metric("kappa", "kappa", "kappa", is_fraction=False),
+        Metric("top1", figure="accuracy", words="accuracy"),
+        _LOSS,
+    ),
     "labels": (
         Metric("map", figure="map", words="mAP"),
         Metric("f1_macro", figure="f1_macro", words="F1"),

@@ -65,14 +65,17 @@ class Recipe:
         clip_norm: Largest norm of all gradients together, after they are summed
             over the devices; None for no limit.
         label_smoothing: Share of the target spread over all classes.
-        target: What an image is labeled with: "label" for one class, "labels" for
-            several or none, "number" for a number; lists have the last two
-            (`--data=files:LIST.csv`).
+        target: What an image is labeled with: "label" for one class, "ordered" for
+            one of classes that have an order, "labels" for several or none, "number"
+            for a number; lists have the last two (`--data=files:LIST.csv`).
+        class_order: Of "ordered" classes all names, the lowest first, divided by
+            commas; None sorts them by the numbers in their names, or as text.
         loss: "softmax" for cross-entropy, "sigmoid" for binary cross-entropy of each
             class on its own, averaged over the classes. Source: arXiv:2110.00476. With
             several labels "sigmoid", "focal" (arXiv:1708.02002) or "asymmetric"
             (arXiv:2009.14119), with numbers "huber" or "mse", in units of the training
-            images' standard deviation.
+            images' standard deviation. With ordered classes "cumulative", "emd"
+            (arXiv:1611.05916) or "softmax"; see `tasks.losses`.
         target_threshold: With "sigmoid", targets above it become 1 and others 0;
             None leaves them soft.
         class_balance: What makes up for uneven classes: "weights" for a factor on the
@@ -153,6 +156,7 @@ class Recipe:
     clip_norm: float | None = None
     label_smoothing: float = 0.1
     target: str = "label"
+    class_order: str | None = None
     loss: str = "softmax"
     target_threshold: float | None = None
     class_balance: str = "none"

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 # Those of `tasks.losses`, which needs a backend; a recipe does not.
-LOSSES = ("softmax", "sigmoid", "focal", "asymmetric")
+LOSSES = ("softmax", "sigmoid", "focal", "asymmetric", "cumulative", "emd")
 # Those of `tasks.regression`.
 NUMBER_LOSSES = ("huber", "mse")
 LOSSES_OF = {
     "label": ("softmax", "sigmoid"),
+    "ordered": ("cumulative", "emd", "softmax"),
     "labels": ("sigmoid", "focal", "asymmetric"),
     "number": NUMBER_LOSSES,
 }
+# Of which an image has one class.
+CLASS_TARGETS = ("label", "ordered")
 # What a recipe for one class is changed to where nothing else is asked for.
 _FITTING: dict[str, dict[str, object]] = {
+    "target=ordered": {"loss": "cumulative", "label_smoothing": 0},
     "target=labels": {"loss": "sigmoid"},
     "target=number": {"loss": "huber", "label_smoothing": 0},
     # Of its authors, arXiv:2302.06675, and of Keras.

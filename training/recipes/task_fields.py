@@ -8,6 +8,7 @@ _OF_ONE_TASK = {
         "augmentation",
         "label_smoothing",
         "target",
+        "class_order",
         "loss",
         "class_balance",
         "teacher",

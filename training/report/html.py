@@ -12,6 +12,7 @@ from keras_convnext import _files, _page
 from ..data.class_balance import counts as class_counts
 from ..data.class_balance import notices
 from ..data.source import Source
+from ..evaluation import ordered_metrics
 from ..evaluation.metrics import TOP, Predictions
 from .outcome import Outcome
 from .progress import clock
@@ -58,6 +59,8 @@ _HISTORY = {
     "accuracy": ("accuracy", ".2%"),
     "val_loss": ("val loss", ".4f"),
     "val_accuracy": ("val accuracy", ".2%"),
+    "val_mae": ("val MAE", ".4f"),
+    "val_kappa": ("val kappa", ".4f"),
     "learning_rate": ("learning rate", ".2e"),
     "images_per_second": ("img/s", ",.0f"),
 }
@@ -74,7 +77,7 @@ def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) ->
     source, metrics = outcome.source, outcome.metrics
     predictions: Predictions = outcome.details
     title = f"{outcome.recipe.variant} on {source.name}"
-    sections = []
+    sections = [_distances(predictions)] if "kappa" in metrics else []
     for name, (heading, words) in _IMAGES.items():
         if name in images:
             body = _page.image(heading, images[name])
@@ -98,7 +101,14 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     taught: tuple[tuple[str, str], ...] = ()
     if "teacher_top1" in metrics:
         taught = ((f"{metrics['teacher_top1']:.2%}", "Teacher's top-1 accuracy"),)
+    ordered: tuple[tuple[str, str], ...] = ()
+    if "kappa" in metrics:
+        ordered = (
+            (f"{metrics['mae']:.3f}", "Mean error in classes"),
+            (f"{metrics['kappa']:.4f}", "Quadratic weighted kappa"),
+        )
     shown = (
+        *ordered,
         (f"{metrics['top1']:.2%}", "Top-1 accuracy"),
         *taught,
         *(top5 if metrics["classes"] > TOP else ()),
@@ -109,6 +119,21 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         (clock(metrics["train_seconds"]), "Training time"),
     )
     return _page.figures(shown)
+
+
+def _distances(predictions: Predictions) -> str:
+    """Returns a section on how many classes the answers are off."""
+    counts = ordered_metrics.distances(predictions)
+    shares = counts / counts.sum()
+    lines = [
+        (str(off), f"{count:,}", f"{share:.1%}", f"{within:.1%}")
+        for off, (count, share, within) in enumerate(
+            zip(counts, shares, np.cumsum(shares), strict=True)
+        )
+        if count
+    ]
+    head = ("classes off", "validation images", "share", "that far or less")
+    return _page.section("Errors in classes", _page.table(head, lines, numbers=4))
 
 
 def _class_section(predictions: Predictions, source: Source, balance: str) -> str:

@@ -8,6 +8,7 @@ from .classification import CLASSIFICATION
 from .detection import DETECTION
 from .masked_autoencoding import MASKED_AUTOENCODING
 from .multi_label import MULTI_LABEL
+from .ordered import ORDERED
 from .regression import REGRESSION
 from .segmentation import SEGMENTATION
 from .task import Task
@@ -20,6 +21,7 @@ TASKS: dict[str, Task] = {
 # What a classifier's recipe says of its images' labels.
 TARGETS: dict[str, Task] = {
     "label": CLASSIFICATION,
+    "ordered": ORDERED,
     "labels": MULTI_LABEL,
     "number": REGRESSION,
 }
@@ -40,6 +42,7 @@ __all__ = [
     "DETECTION",
     "MASKED_AUTOENCODING",
     "MULTI_LABEL",
+    "ORDERED",
     "REGRESSION",
     "SEGMENTATION",
     "TARGETS",

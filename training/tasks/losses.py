@@ -111,9 +111,58 @@ def asymmetric_loss(targets: Any, logits: Any) -> Any:
     return -ops.mean(positive + negative, axis=1)
 
 
+def cumulative_loss(targets: Any, logits: Any) -> Any:
+    """Returns each image's mean binary cross-entropy over the thresholds, `(batch,)`.
+
+    There is a threshold between each class and the next, and a model says that an
+    image is above it with the probabilities of the classes above it, summed. So a
+    class counts the more against a model the farther it is from the truth, and the
+    probabilities of all thresholds are consistent. With two classes it is
+    `softmax_loss`. Source: the loss is that of arXiv:1901.07884, equation 4, on
+    probabilities of a softmax.
+
+    Args:
+        targets: `(batch, classes)`, rows that sum to 1; classes in their order.
+        logits: `(batch, classes)`.
+    """
+    above = _above_thresholds(logits.shape[-1])
+    wanted = ops.matmul(targets, ops.transpose(above))
+    row = ops.cast(logits, "float32")[:, None, :]
+    # Sums of probabilities by their logarithms: none is rounded to 0.
+    absent = -1e30 * (1.0 - above)
+    present = -1e30 * above
+    total = ops.logsumexp(row, axis=2)
+    log_above = ops.logsumexp(row + absent, axis=2) - total
+    log_below = ops.logsumexp(row + present, axis=2) - total
+    return -ops.mean(wanted * log_above + (1.0 - wanted) * log_below, axis=1)
+
+
+def squared_emd_loss(targets: Any, logits: Any) -> Any:
+    """Returns each image's squared earth mover's distance over the thresholds.
+
+    The mean square of the distances between the probability that an image is above a
+    threshold and the target's, `(batch,)`. Source: arXiv:1611.05916, equation 5.
+
+    Args:
+        targets: As in `cumulative_loss`.
+        logits: `(batch, classes)`.
+    """
+    above = ops.transpose(_above_thresholds(logits.shape[-1]))
+    distances = ops.matmul(ops.softmax(logits) - targets, above)
+    return ops.mean(distances**2, axis=1)
+
+
+def _above_thresholds(classes: int) -> Any:
+    """Returns 1 where a class is above a threshold, `(classes - 1, classes)`."""
+    numbers = ops.arange(classes)
+    return ops.cast(numbers[None, :] > numbers[:-1, None], "float32")
+
+
 LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "softmax": softmax_loss,
     "sigmoid": sigmoid_loss,
     "focal": focal_loss,
     "asymmetric": asymmetric_loss,
+    "cumulative": cumulative_loss,
+    "emd": squared_emd_loss,
 }
