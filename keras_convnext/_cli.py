@@ -100,11 +100,10 @@ class Flags:
 
     def model(self, outputs: str = "logits, probabilities, sigmoid or number") -> None:
         """Defines the flags that name a model and say what its file leaves open."""
+        normalizations = "imagenet, unit, symmetric or none"
         self.text("model", None, "a file, a workdir or a published checkpoint")
         self.text("output", None, f"if unknown: {outputs}")
-        self.text(
-            "normalization", None, "if unknown: imagenet, unit, symmetric or none"
-        )
+        self.text("normalization", None, f"if unknown: {normalizations}")
 
     def data(self, when: str = "") -> None:
         """Defines the flag that names the data; its help lists every form.
@@ -125,6 +124,15 @@ class Flags:
         """Defines the flags that name a recipe and change it."""
         self.text("recipe", default, what)
         self.texts("set", "FIELD=VALUE: changes the recipe; may be repeated")
+
+    def several_runs(self) -> None:
+        """Defines the flags that say what runs of one recipe have in common."""
+        self.recipe("a recipe's name")
+        self.data()
+        self.text("workdir", None, "folder for the runs and what comes of them")
+        self.text("weights", None, "as in training")
+        self.text("devices", "all", "as in training")
+        self.skip_bad_images()
 
     def run_split(self) -> None:
         """Defines the flags that say otherwise than the run how its data were split."""
@@ -287,11 +295,10 @@ def help_text(summary: str, values: FlagValues, required: Sequence[str] = ()) ->
     """
     if IS_INSTALLED:
         summary = name_installed(summary)
-    names = list(values)
-    width = max(map(len, names))
+    width = max(map(len, values))
     indent = " " * (width + 6)
     lines = [summary, "", "Flags:"]
-    for name in names:
+    for name in values:
         flag = values[name]
         # absl adds lines of its own to the help of flags that may be repeated.
         text = flag.help.partition("\n")[0].rstrip(";")
@@ -299,12 +306,9 @@ def help_text(summary: str, values: FlagValues, required: Sequence[str] = ()) ->
             text += " (required)"
         elif flag.default not in (None, []) and not text.startswith(_OLD_NAME):
             text += f" [{_default_text(flag)}]"
-        first, *more = textwrap.wrap(
-            text,
-            max(_HELP_COLUMNS - len(indent), _LEAST_TEXT_COLUMNS),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        columns = max(_HELP_COLUMNS - len(indent), _LEAST_TEXT_COLUMNS)
+        whole: Any = {"break_long_words": False, "break_on_hyphens": False}
+        first, *more = textwrap.wrap(text, columns, **whole)
         lines.append(f"  --{name:<{width}}  {first}")
         lines += [indent + line for line in more]
     return "\n".join(lines)
@@ -341,9 +345,8 @@ def writes_file(flag: str, path: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(
-            f"--{flag}={path} cannot be written: {error.strerror}"
-        ) from error
+        problem = f"--{flag}={path} cannot be written: {error.strerror}"
+        raise UsageError(problem) from error
 
 
 def import_tensorflow() -> None:

@@ -101,8 +101,7 @@ def _make_measure(
     from keras_convnext.inference.classifier import from_keras
 
     from . import data
-    from .evaluation import classifiers
-    from .inference.class_order import find_order
+    from .inference import averaging
 
     if loaded.meaning.kind != "softmax":
         raise UsageError(
@@ -114,14 +113,7 @@ def _make_measure(
     source: Any = run_split.load_and_tell(
         data.load, model, spec, choice, chosen.skip_bad_images
     )
-    order = find_order(source.classes, model)
-
-    def measure(weights: Weights) -> float:
-        loaded.model.set_weights(weights)
-        predictions, _ = classifiers.evaluate(model, source, order, chosen.batch)
-        return float(predictions.top1)
-
-    return measure
+    return averaging.make_accuracy(loaded.model, model, source, chosen.batch)
 
 
 def _say_greedy(

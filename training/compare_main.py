@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from keras_convnext import _cli, _files
-from keras_convnext._messages import UsageError, checked, say
+from keras_convnext._messages import UsageError, say
 
 COMMAND = "compare"
 SUMMARY = """Shows runs side by side: metrics, settings that differ, curves, classes.
@@ -33,7 +32,7 @@ def _compare(chosen: _cli.FlagValues, named: list[str]) -> int:
             f"name two workdirs or more, each once; got {' '.join(named) or 'none'}"
         )
     _cli.import_tensorflow()
-    from .report import comparison, comparison_html
+    from .sweeps import comparison, comparison_html
 
     if len(paths) > comparison_html.MOST_COMPARED:
         raise UsageError(
@@ -42,30 +41,12 @@ def _compare(chosen: _cli.FlagValues, named: list[str]) -> int:
         )
     names = comparison.shortest_names(paths)
     runs = [comparison.read(*each) for each in zip(names, paths, strict=True)]
-    metric = _metric(runs)
+    metric = comparison.metric_of(runs)
     with _cli.writes_file("out", chosen.out):
         _files.write_text(out, comparison_html.page(runs, metric))
     _say_runs(runs, metric)
     say(f"comparison {out}")
     return 0
-
-
-def _metric(runs: Sequence[Any]) -> Any:
-    """Returns the metric of all runs.
-
-    Raises:
-        UsageError: They are of several tasks.
-    """
-    from .recipes import recipe
-    from .tasks import find_task
-
-    recipes = [checked(recipe.from_json, run.fields) for run in runs]
-    # The task's own, whatever each run chose its best epoch by.
-    metrics = {find_task(replace(each, best_metric=None)).metric for each in recipes}
-    if len(metrics) > 1:
-        words = " and ".join(metric.words for metric in metrics)
-        raise UsageError(f"the runs are of different tasks, measured by {words}")
-    return next(iter(metrics))
 
 
 def _say_runs(runs: Sequence[Any], metric: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from keras_convnext import _cli
 from keras_convnext._messages import say
 
-from .recipes import flag_hints
+from .sweeps.flags import suggest, training_arguments
 
 COMMAND = "cross_validate"
 SUMMARY = """Trains a recipe once for each fold and validates on that fold's images.
@@ -24,13 +24,8 @@ The same command goes on where it was stopped."""
 def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
-    flags.recipe("a recipe's name")
+    flags.several_runs()
     flags.integer("folds", 5, "how many", 2)
-    flags.data()
-    flags.text("workdir", None, "folder for the runs and what comes of them")
-    flags.text("weights", None, "as in training")
-    flags.text("devices", "all", "as in training")
-    flags.skip_bad_images()
     return flags.values
 
 
@@ -46,7 +41,7 @@ def _cross_validate(chosen: _cli.FlagValues) -> int:
     source = folds.load_whole(planned, chosen)
     images = source.train_examples + source.validation_examples
     say(f"{chosen.folds} folds of {images:,} images, each run in a folder of {folder}")
-    problems = train.train_all(planned, train.training_arguments(chosen))
+    problems = train.train_all(planned, training_arguments(chosen))
     metric = plan.metric_of(planned)
     rows = outputs.collect(planned, problems, metric)
     table = outputs.write_table(folder, rows, metric)
@@ -71,7 +66,7 @@ command = _cli.Command(
     options,
     _cross_validate,
     required=("recipe", "data", "workdir"),
-    suggest=flag_hints.suggest,
+    suggest=suggest,
 )
 main = command.main
 run = command.run

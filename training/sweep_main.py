@@ -7,7 +7,7 @@ from pathlib import Path
 from keras_convnext import _cli
 from keras_convnext._messages import checked, say
 
-from .recipes import flag_hints
+from .sweeps.flags import suggest, training_arguments
 
 COMMAND = "sweep"
 SUMMARY = """Trains a recipe with several settings, and compares what comes of it.
@@ -23,15 +23,10 @@ The same command goes on where it was stopped; more values add runs."""
 def options() -> _cli.FlagValues:
     """Returns the command's flags."""
     flags = _cli.Flags()
-    flags.recipe("a recipe's name")
+    flags.several_runs()
     flags.texts("vary", "FIELD=VALUE,VALUE (; between pairs); may be repeated")
     flags.integer("samples", None, "random settings instead of all", 1)
     flags.integer("sample_seed", 0, "of the random settings")
-    flags.data()
-    flags.text("workdir", None, "folder for the runs, runs.csv and report.html")
-    flags.text("weights", None, "as in training")
-    flags.text("devices", "all", "as in training")
-    flags.skip_bad_images()
     return flags.values
 
 
@@ -52,7 +47,7 @@ def _sweep(chosen: _cli.FlagValues) -> int:
     )
     plan.load_data(planned[0].recipe, chosen.data, chosen.skip_bad_images)
     say(f"{len(planned)} runs, each in a folder of {folder}")
-    problems = train.train_all(planned, train.training_arguments(chosen))
+    problems = train.train_all(planned, training_arguments(chosen))
     metric = plan.metric_of(planned)
     rows = outputs.collect(planned, problems, metric)
     outputs.say_table(rows, metric)
@@ -76,7 +71,7 @@ command = _cli.Command(
     options,
     _sweep,
     required=("recipe", "data", "workdir", "vary"),
-    suggest=flag_hints.suggest,
+    suggest=suggest,
 )
 main = command.main
 run = command.run

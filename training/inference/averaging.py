@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
+from keras_convnext.inference.classifier import Classifier
 from keras_convnext.inference.loaded_model import LoadedModel
+
+from ..evaluation import classifiers
+from .class_order import find_order
 
 Weights = list[np.ndarray]
 # What weights began with, and names, which Keras numbers.
@@ -111,3 +116,24 @@ def pick_greedily(
         if figure >= best:
             taken, best = [*taken, number], figure
     return taken, alone, best
+
+
+def make_accuracy(
+    model: keras.Model, classifier: Classifier, source: Any, batch: int
+) -> Callable[[Weights], float]:
+    """Returns a function from weights to the top-1 accuracy on validation images.
+
+    Args:
+        model: Gets the weights.
+        classifier: Answers with this model.
+        source: The images, as `data.load` returns them.
+        batch: How many are classified at once.
+    """
+    order = find_order(source.classes, classifier)
+
+    def measure(weights: Weights) -> float:
+        model.set_weights(weights)
+        predictions, _ = classifiers.evaluate(classifier, source, order, batch)
+        return float(predictions.top1)
+
+    return measure

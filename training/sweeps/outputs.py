@@ -11,8 +11,9 @@ from keras_convnext import _files, _page
 from keras_convnext._messages import UsageError, say
 
 from ..recipes.metric import Metric
-from ..report import comparison, comparison_figures, comparison_html, results
-from ..report.comparison import FoundRun
+from ..report import results
+from . import comparison, comparison_figures, comparison_html
+from .comparison import FoundRun
 from .plan import PlannedRun
 
 TABLE, PAGE = "runs.csv", "report.html"

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from keras_convnext._messages import CommandError, Interrupted, say
 
@@ -57,19 +56,6 @@ def train_all(
             problems[run.name] = said or f"exit code {code}"
             say(f"{place}: failed: {problems[run.name]}")
     return problems
-
-
-def training_arguments(chosen: Any) -> list[str]:
-    """Returns what `training.main` is told of every run.
-
-    Args:
-        chosen: The flags of a command: recipe, set, data, weights, devices and
-            skip_bad_images.
-    """
-    said = [f"--{name}={chosen[name].value}" for name in ("recipe", "data", "devices")]
-    said += [f"--set={change}" for change in chosen.set]
-    said += [f"--weights={chosen.weights}"] if chosen.weights else []
-    return said + (["--skip_bad_images"] if chosen.skip_bad_images else [])
 
 
 def require_success(problems: Mapping[str, str], runs: int) -> None:

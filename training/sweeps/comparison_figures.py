@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ..recipes.metric import Metric
+from ..report.plots import INK, VALIDATION, dress, png, shorten
 from .comparison import FoundRun
-from .plots import INK, VALIDATION, dress, png, shorten
 
 _COLORS = "tab10"
 _LONGEST_NAME = 40

@@ -8,7 +8,7 @@ from scipy import stats
 from keras_convnext._messages import UsageError
 from training import compare_main
 from training.recipes import table
-from training.report import comparison
+from training.sweeps import comparison
 from training.workdir import identity
 
 FLIP = "augmentation.flip=true"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from keras_convnext._messages import UsageError
+from keras_convnext._messages import UsageError, checked
 
+from ..recipes import recipe
+from ..recipes.metric import Metric
 from ..recipes.overrides import format_value
+from ..tasks import find_task
 from ..workdir import history
 from ..workdir.layout import Workdir
 
@@ -65,7 +68,7 @@ def shortest_names(paths: Sequence[Path]) -> list[str]:
 
     Example:
         >>> from pathlib import Path
-        >>> from training.report import comparison
+        >>> from training.sweeps import comparison
         >>> comparison.shortest_names([Path("a/run"), Path("b/run"), Path("c/other")])
         ['a/run', 'b/run', 'c/other']
     """
@@ -77,6 +80,22 @@ def shortest_names(paths: Sequence[Path]) -> list[str]:
             return names
         length += 1
     return [str(path) for path in paths]
+
+
+def metric_of(runs: Sequence[FoundRun]) -> Metric:
+    """Returns what runs are compared by: their task's metric.
+
+    It is the same whatever each run chose its best epoch by.
+
+    Raises:
+        UsageError: The runs are of different tasks.
+    """
+    recipes = [checked(recipe.from_json, run.fields) for run in runs]
+    metrics = {find_task(replace(each, best_metric=None)).metric for each in recipes}
+    if len(metrics) > 1:
+        words = " and ".join(metric.words for metric in metrics)
+        raise UsageError(f"the runs are of different tasks, measured by {words}")
+    return metrics.pop()
 
 
 def differing_settings(runs: Sequence[FoundRun]) -> list[tuple[str, list[str]]]:
