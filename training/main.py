@@ -239,9 +239,7 @@ def _recipe(chosen: _cli.FlagValues, stored: dict[str, Any]) -> Recipe:
     from .recipes import recipe as recipe_file
 
     row = table.RECIPES.get(chosen.recipe or stored.get("name", ""))
-    changes = pretrained.with_weights(
-        list(chosen.set), chosen.weights, row.variant if row else ""
-    )
+    changes = pretrained.with_weights(list(chosen.set), chosen.weights, row)
     if chosen.recipe:
         recipe = table.resolve(chosen.recipe, changes)
     else:

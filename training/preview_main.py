@@ -53,8 +53,7 @@ def _preview(chosen: _cli.FlagValues) -> int:
     from .tasks import find_task
 
     row = table.RECIPES.get(chosen.recipe)
-    variant = row.variant if row else ""
-    asked = checked(pretrained.with_weights, list(chosen.set), None, variant)
+    asked = checked(pretrained.with_weights, list(chosen.set), None, row)
     recipe = checked(table.resolve, chosen.recipe, asked)
     if not chosen.mix:
         off = {"mixup": 0.0, "cutmix": 0.0, "mix_probability": 1.0}

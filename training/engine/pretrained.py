@@ -19,19 +19,24 @@ from keras_convnext.weights.fetch import fetch as fetch_file
 from ..data.source import Source
 from ..recipes import starting_weights
 from ..recipes.recipe import Recipe
+from ..recipes.task_fields import fields_of_other_tasks
 from . import own_weights, teacher
 
 _WEIGHTS = "weights="
 
 
-def with_weights(asked: list[str], named: str | None, variant: str) -> list[str]:
+def with_weights(
+    asked: list[str], named: str | None, recipe: Recipe | None
+) -> list[str]:
     """Returns the changes of a recipe with what its weights bring along before them.
+
+    A network of another task brings its backbone alone.
 
     Args:
         asked: What `--set` says. A last "weights=" in it counts like `--weights`, and
             before it.
         named: What `--weights` says.
-        variant: The recipe's.
+        recipe: Before the changes; None where there is no such recipe.
 
     Raises:
         ValueError: The weights are a folder without a model.
@@ -39,7 +44,12 @@ def with_weights(asked: list[str], named: str | None, variant: str) -> list[str]
     others = [change for change in asked if not change.startswith(_WEIGHTS)]
     said = [change.removeprefix(_WEIGHTS) for change in asked if change not in others]
     named = [named, *said][-1]
-    return [*changes(named, variant), *others] if named else asked
+    if not named:
+        return asked
+    brought = changes(named, recipe.variant if recipe else "")
+    foreign = fields_of_other_tasks(recipe.task) if recipe else {}
+    own = [change for change in brought if change.partition("=")[0] not in foreign]
+    return [*own, *others]
 
 
 def changes(named: str, variant: str = "") -> list[str]:

@@ -74,9 +74,7 @@ def plan(
         try:
             if len(workdir.path.name) > _LONGEST_NAME:
                 raise ValueError("too many settings for the name of a folder")
-            every = pretrained.with_weights(
-                [*common, *changes], weights, row.variant if row else ""
-            )
+            every = pretrained.with_weights([*common, *changes], weights, row)
             resolved = table.resolve(recipe, every)
             pretrained.check(resolved)
         except ValueError as error:

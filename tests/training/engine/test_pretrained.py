@@ -20,6 +20,7 @@ from training.evaluation.metrics import Predictions
 from training.recipes import table
 from training.workdir import layout
 
+FINETUNE = table.RECIPES["finetune_small"]
 CHECKPOINT = "convnext_base.clip_laion2b_augreg_ft_in1k"
 
 
@@ -139,16 +140,16 @@ def test_a_workdir_brings_its_recipes_variant_along(tmp_path):
 def test_weights_that_set_names_are_those_of_the_flag(tmp_path):
     (tmp_path / "model.keras").write_bytes(b"")
     (tmp_path / "recipe.json").write_text(json.dumps({"variant": "convnext_nano"}))
-    flag = pretrained.with_weights(["epochs=3"], str(tmp_path), "convnext_tiny")
+    flag = pretrained.with_weights(["epochs=3"], str(tmp_path), FINETUNE)
     field = [f"weights={tmp_path}", "epochs=3"]
     for named in (None, CHECKPOINT):
-        assert pretrained.with_weights(field, named, "convnext_tiny") == flag
+        assert pretrained.with_weights(field, named, FINETUNE) == flag
     assert table.resolve("demo", flag).variant == "convnext_nano"
     # The variant, too, may be said anew, and none stays none.
-    changed = pretrained.with_weights([*field, "variant=convnext_pico"], None, "")
+    changed = pretrained.with_weights([*field, "variant=convnext_pico"], None, None)
     assert table.resolve("demo", changed).variant == "convnext_pico"
-    assert pretrained.with_weights(["weights=none"], None, "") == ["weights=none"]
-    assert pretrained.with_weights(["epochs=3"], None, "") == ["epochs=3"]
+    assert pretrained.with_weights(["weights=none"], None, None) == ["weights=none"]
+    assert pretrained.with_weights(["epochs=3"], None, None) == ["epochs=3"]
 
 
 def test_upernets_bring_the_width_of_their_heads_along(tmp_path):
@@ -165,6 +166,29 @@ def test_upernets_bring_the_width_of_their_heads_along(tmp_path):
     changes = pretrained.changes(str(tmp_path))
     recipe = table.resolve("finetune_segment_small", changes)
     assert (recipe.variant, recipe.head_channels) == ("convnext_nano", 32)
+
+
+@pytest.mark.parametrize(
+    ("task", "fields"),
+    [
+        ("segmentation", {"head_channels": 32}),
+        ("detection", {"detector": "mask_rcnn", "head_units": 64}),
+        ("classification", {}),
+        ("masked_autoencoding", {}),
+    ],
+)
+@pytest.mark.parametrize(
+    "name", ["finetune_small", "finetune_segment_small", "finetune_detect_small"]
+)
+def test_a_run_of_another_task_brings_its_backbone_alone(tmp_path, name, task, fields):
+    (tmp_path / "model.keras").write_bytes(b"")
+    there = {"variant": "convnextv2_nano", "patch_size": 2, "task": task, **fields}
+    (tmp_path / "recipe.json").write_text(json.dumps(there))
+    row = table.RECIPES[name]
+    recipe = table.resolve(name, pretrained.with_weights([], str(tmp_path), row))
+    assert (recipe.variant, recipe.patch_size) == ("convnextv2_nano", 2)
+    own = fields if row.task == task else {name: getattr(row, name) for name in fields}
+    assert {name: getattr(recipe, name) for name in fields} == own
 
 
 @pytest.mark.parametrize(
