@@ -56,6 +56,9 @@ EXTRAS = {
     # scikit-learn carries the images of `--data=digits`.
     "demo": DEMO,
     "tensorboard": TENSORBOARD,
+    # What `--log_to` sends figures by.
+    "wandb": ["wandb>=0.19"],
+    "mlflow": ["mlflow>=3.0"],
     # What `keras-convnext-serve` answers with.
     "serve": SERVE,
     "jax": ["jax>=0.5"],

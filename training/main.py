@@ -58,6 +58,7 @@ def options() -> _cli.FlagValues:
     flags.skip_bad_images()
     flags.switch("dry_run", False, "tell what the run would be, and write nothing")
     flags.switch("tensorboard", False, "write WORKDIR/tensorboard")
+    flags.text("log_to", None, "wandb, mlflow or both: send all metrics there, too")
     flags.text("profile_steps", None, "first and last step to profile, such as 10,20")
     return flags.values
 
@@ -122,10 +123,11 @@ def _train_with(
     with distribution.explain_lost_workers(processes):
         with _given_back(workdir, backend):
             run = begin(recipe, task, source, workdir, backend)
+            watching = watchers(workdir) if backend.is_chief else []
         if not backend.is_chief:
             return _follow(run)
         with _resume_hint(run):
-            return _lead(run, watchers(workdir))
+            return _lead(run, watching)
 
 
 def _tell(
@@ -251,14 +253,19 @@ def _recipe(chosen: _cli.FlagValues, stored: dict[str, Any]) -> Recipe:
 
 def _watchers(chosen: _cli.FlagValues) -> Callable[[Workdir], list[Callback]]:
     """Returns the function that makes the callbacks of the flags."""
+    trackers: list[Callable[[Workdir], Callback]] = []
+    if chosen.log_to:
+        from .report.trackers import TRACKERS, parse
+
+        trackers = [TRACKERS[name] for name in parse(chosen.log_to)]
     if not (chosen.tensorboard or chosen.profile_steps):
-        return lambda workdir: []
+        return lambda workdir: [tracker(workdir) for tracker in trackers]
     from .report import tensorboard
 
     steps = chosen.profile_steps and tensorboard.parse_steps(chosen.profile_steps)
 
     def make(workdir: Workdir) -> list[Callback]:
-        made: list[Callback] = []
+        made = [tracker(workdir) for tracker in trackers]
         if chosen.tensorboard:
             made.append(tensorboard.Summaries(workdir.tensorboard))
         if steps:
