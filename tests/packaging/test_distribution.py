@@ -95,8 +95,8 @@ def test_the_lowest_constraints_are_the_lower_bounds_of_setup() -> None:
     )
     interop = ("nncf", "onnx", "onnxruntime", "openvino", "tf2onnx")
     trackers = ("mlflow", "wandb")
-        own = ("mypy", "ruff", "keras-hub", "keras-tuner")
-        apart = (*own, *parity, *interop, *trackers)
+    own = ("mypy", "ruff", "keras-hub", "keras-tuner")
+    apart = (*own, *parity, *interop, *trackers)
     bounds = {name: v for name, v in lower_bounds().items() if name not in apart}
     assert "tensorflow" in bounds
     differing = {
