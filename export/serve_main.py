@@ -25,6 +25,8 @@ answers http://127.0.0.1:8501/v1/models/default:predict, gRPC at port 8500, and 
 page to try an image at http://127.0.0.1:8501/. Ctrl-C ends it."""
 # What `keras-convnext-export --out=DIR` calls the folder of versions in DIR.
 _VERSIONS = "saved_model"
+# And its page for the browser, by what makes such a folder one.
+_WEB, _WEB_PAGE = "web", "index.html"
 _MOST_PORT = 2**16 - 1
 _OTHER_NAMES = {
     "model_base_path": "model_dir",
@@ -96,7 +98,9 @@ def _serve(values: _cli.FlagValues) -> int:
         )
     if not values.rest_api_port and not values.port:
         raise UsageError("--rest_api_port=0 and --port=0 leave nothing to listen at")
-    folder = _versions_folder(values.model_dir) if values.model_dir else None
+    folder, web = None, None
+    if values.model_dir:
+        folder, web = _folders(values.model_dir)
     _cli.import_tensorflow()
     from keras_convnext.decoder_lines import report_decoder_lines
 
@@ -107,7 +111,7 @@ def _serve(values: _cli.FlagValues) -> int:
             f"serving needs {missing.name}: pip install 'keras-convnext[serve]'"
         ) from None
     try:
-        settings = _settings(values, folder)
+        settings = _settings(values, folder, web)
         server = app.Server(settings, _say)
     except errors.Refusal as refusal:
         raise UsageError(str(refusal)) from None
@@ -124,6 +128,8 @@ def _answer_until(told_to_stop: socket.socket, server: Any, settings: Any) -> in
     if settings.rest_port:
         place = app.address(settings.host, settings.rest_port)
         _say(f"http://{place}/ for people and REST")
+        if settings.web:
+            _say(f"http://{place}/web/ for browsers that compute themselves")
     if settings.grpc_port:
         _say(f"{app.address(settings.host, settings.grpc_port)} for gRPC")
     _say("ready")
@@ -156,22 +162,28 @@ def _say(line: str) -> None:
         print(f"{COMMAND}: {line}", flush=True)
 
 
-def _versions_folder(given: str) -> Path:
-    """Returns the folder that holds a subfolder a version.
+def _folders(given: str) -> tuple[Path | None, Path | None]:
+    """Returns the folder that holds a subfolder a version, and the one for browsers.
 
     Args:
-        given: That folder, or the one that an export wrote.
+        given: The first, or the folder that an export wrote.
+
+    Returns:
+        `None` for the one that is not there.
 
     Raises:
-        UsageError: There is no version.
+        UsageError: Neither is there.
     """
     folder = Path(given).expanduser()
     if not folder.is_dir():
         raise UsageError(f"--model_dir: there is no folder {folder}")
 
+    web = folder / _WEB if (folder / _WEB / _WEB_PAGE).is_file() else None
     for place in (folder, folder / _VERSIONS):
         if version_folders.find(place):
-            return place
+            return place, web
+    if web:
+        return None, web
     if (folder / "saved_model.pb").is_file():
         raise UsageError(
             f"--model_dir: {folder} is a single version; name the folder above it, "
@@ -183,7 +195,7 @@ def _versions_folder(given: str) -> Path:
     )
 
 
-def _settings(values: Any, folder: Path | None) -> Any:
+def _settings(values: Any, folder: Path | None, web: Path | None) -> Any:
     """Returns how the server is run, as the flags say."""
     from .server import batching_file, model_config
     from .server.app import Settings
@@ -191,9 +203,9 @@ def _settings(values: Any, folder: Path | None) -> Any:
     from .server.limits import Limits
     from .server.versions import ModelConfig
 
-    if folder is not None:
-        read_models = None
-        models = [ModelConfig(values.model_name, folder)]
+    read_models = None
+    if values.model_dir:
+        models = [ModelConfig(values.model_name, folder)] if folder else []
     else:
         file = Path(values.model_config_file).expanduser()
         read_models = functools.partial(model_config.read, file)
@@ -218,8 +230,9 @@ def _settings(values: Any, folder: Path | None) -> Any:
         poll_seconds=values.poll_seconds,
         timeout_seconds=values.request_timeout_seconds,
         drain_seconds=values.drain_seconds,
-        may_reload=folder is None,
+        may_reload=bool(values.model_config_file),
         cors=values.rest_api_enable_cors_support,
+        web=web,
         batching=batching,
         limits=Limits(
             max_request_bytes=values.max_request_bytes,

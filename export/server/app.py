@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 import uvicorn
@@ -54,6 +55,7 @@ class Settings:
         drain_seconds: The longest that stopping may take.
         may_reload: Whether clients may say which models are served.
         cors: Whether web pages that come from elsewhere may read answers.
+        web: A folder for the browser that is served, too.
         batching: How requests are put together.
         limits: What a client may take.
     """
@@ -69,6 +71,7 @@ class Settings:
     drain_seconds: float = 30.0
     may_reload: bool = False
     cors: bool = False
+    web: Path | None = None
     batching: Parameters = field(default_factory=Parameters)
     limits: Limits = field(default_factory=Limits)
 
@@ -211,7 +214,7 @@ class Server:
         if self._grpc:
             self._start_grpc(self._grpc)
         if self._listening:
-            rest = Rest(self.service, settings.limits, settings.cors)
+            rest = Rest(self.service, settings.limits, settings.cors, settings.web)
             self._http = _HttpServer(rest, self._listening, settings)
             self._http.start()
         self._pollers = [

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .. import version_folders
-from . import examples, json_values, metrics, protos, tensors
+from . import examples, json_values, metrics, protos, tensors, web_folder
 from .errors import Code, Refusal, invalid
 from .inference_service import InferenceService, Target
 from .limits import Body, ClientDisconnect, Limits, Quota
@@ -150,13 +150,20 @@ class Rest:
         app: The ASGI application.
     """
 
-    def __init__(self, service: InferenceService, limits: Limits, cors: bool = False):
+    def __init__(
+        self,
+        service: InferenceService,
+        limits: Limits,
+        cors: bool = False,
+        web: Path | None = None,
+    ):
         """Makes it.
 
         Args:
             service: Answers.
             limits: What a client may take.
             cors: Whether web pages from elsewhere may read the answers.
+            web: A folder for the browser that is served, too.
         """
         self._service = service
         self._headers = _CORS_HEADERS if cors else {}
@@ -168,6 +175,7 @@ class Rest:
         self.app = Starlette(
             routes=[
                 Route("/", self._page),
+                *(web_folder.routes(web) if web else ()),
                 Route(metrics.PATH, self._metrics, methods=_METHODS_OF_HTTP),
                 Route("/{path:path}", self._any, methods=_METHODS_OF_HTTP),
             ]
