@@ -137,7 +137,10 @@ setup(
     package_dir={f"keras_convnext.{name}": name for name in APPLICATIONS},
     # The tables, class names and page templates that lie beside the code.
     package_data={
-        "": [f"**/*.{kind}" for kind in ("csv", "html", "json", "txt", "xz", "typed")],
+        "": [
+            f"**/*.{kind}"
+            for kind in ("csv", "html", "js", "json", "txt", "xz", "typed")
+        ],
         "keras_convnext.export": ["server/deploy/**/*"],
     },
     install_requires=RUN_TIME,

@@ -178,7 +178,7 @@ _OF_PIXELS = OutputKind(
     difference=_pixel_difference,
     verify=label_map_parity.verify,
     presentation=LABEL_MAPS,
-    formats=tuple(name for name in FORMATS if name != "web"),
+    formats=tuple(FORMATS),
     # OpenVINO lacks an operator that pooling to a grid of an open size needs, and
     # ONNX's answers are wrong there.
     one_size=("openvino", "onnx"),
@@ -200,7 +200,7 @@ _OF_OBJECTS = OutputKind(
     presentation=OBJECTS,
     # OpenVINO reads no loop of a TFLite file, and suppression is one; ONNX's has scores
     # that are no numbers after the last object.
-    formats=USUAL,
+    formats=(*USUAL, "web"),
     of_numbers={
         "boxes": "y0, x0, y1, x1 in pixels of the square; divided by its side and "
         "multiplied by the image's longer side they are pixels of the image",

@@ -122,8 +122,9 @@ def _write_web(basis: Basis, precision: Precision, folder: Path) -> Written:
     place = folder / "web"
     place.mkdir()
     written = _write_tflite(basis, precision, place)
+    source = basis.source
     beside = site.write(
-        place / written.place, basis.source.labels, basis.source.preprocessing
+        place / written.place, source.labels, source.preprocessing, source.meaning.kind
     )
     return replace(
         written,

@@ -16,11 +16,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.segmentation import palette_for
 
 from ...export_error import ExportError
 
 PROGRAM = "npm"
-_PAGE = Path(__file__).with_name("index.html")
+_PAGE = tuple(Path(__file__).with_name(name) for name in ("index.html", "kinds.js"))
+# How kinds.js calls what a model's outputs mean; all others are classes.
+_KINDS = {"number": "number", "label_map": "label_map", "objects": "objects"}
 # What was tried: another version may call the files otherwise.
 _PACKAGES = {"core": "@litertjs/core@2.5.3", "wasm-utils": "@litertjs/wasm-utils@2.5.3"}
 _SECONDS = 300
@@ -37,7 +40,7 @@ _MEMBERS = {
 
 
 def write(
-    file: Path, labels: Sequence[str], preprocessing: Preprocessing
+    file: Path, labels: Sequence[str], preprocessing: Preprocessing, kind: str
 ) -> tuple[str, ...]:
     """Writes what a model's file needs beside it to be asked in a browser.
 
@@ -45,6 +48,7 @@ def write(
         file: A TFLite file that takes one image, in a folder of its own.
         labels: The names of its outputs.
         preprocessing: How an image becomes its input.
+        kind: What its outputs mean, one of `keras_convnext.inference.outputs`.
 
     Returns:
         The names of the files, in that folder.
@@ -58,14 +62,17 @@ def write(
         (runtime / name).write_bytes(contents)
     about = {
         "file": file.name,
+        "kind": _KINDS.get(kind, "classes"),
         "labels": list(labels),
+        "colors": palette_for(labels).tolist(),
         "preprocessing": asdict(preprocessing),
     }
     text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
     (file.parent / "model.json").write_text(text, encoding="utf-8")
-    shutil.copyfile(_PAGE, file.parent / _PAGE.name)
-    beside = ("model.json", _PAGE.name, *(f"litert/{n}" for n in _names()))
-    return tuple(beside)
+    for part in _PAGE:
+        shutil.copyfile(part, file.parent / part.name)
+    parts = (part.name for part in _PAGE)
+    return ("model.json", *parts, *(f"litert/{name}" for name in _names()))
 
 
 def _names() -> Iterator[str]:

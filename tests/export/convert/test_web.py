@@ -18,10 +18,17 @@ from PIL import Image
 from export import main as command
 from export.convert import tflite
 from export.convert.web import site
+from keras_convnext.detection.inference import square_view
+from keras_convnext.preprocessing import Preprocessing
+from keras_convnext.segmentation import overlay, palette_for
+from keras_convnext.segmentation.tiles import label_by_tiles
+from tests.checks import balance_classes, raise_gains, tiny_upernet
+from tests.color_boxes import write_color_boxes
 from tests.export.conftest import smooth_images
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-# Asks the page's model about the pixels in pixels.json and tells the server.
+# Asks the page's model about the pixels in pixels.json, lets the page look at an image,
+# and tells the server what came of it.
 ASK = """<!DOCTYPE html><iframe src="index.html"></iframe><script type="module">
 const tell = (what) => fetch("found", {method: "POST", body: JSON.stringify(what)});
 try {
@@ -29,12 +36,20 @@ try {
   while (!inside.page) await new Promise((resolve) => setTimeout(resolve, 100));
   await inside.page.ready;
   const pixels = await (await fetch("pixels.json")).json();
-  const found = [];
+  const image = await createImageBitmap(await (await fetch("image.png")).blob());
+  const found = { threads: inside.crossOriginIsolated };
   for (const engine of ENGINES) {
     inside.page.engine.value = engine;
     await inside.page.load();
-    found.push(await inside.page.answer(new inside.Float32Array(pixels)));
+    found[engine] = await inside.page.ask(new inside.Float32Array(pixels));
   }
+  await inside.page.look(image, image.width, image.height);
+  const of = (name) => inside.document.querySelector(name);
+  found.rows = [...inside.document.querySelectorAll("li")].map((row) => row.innerText);
+  const drawn = of("#drawn");
+  found.size = [drawn.height, drawn.width];
+  found.drawn = drawn.hidden ? null : Array.from(drawn.getContext("2d")
+    .getImageData(0, 0, drawn.width, drawn.height).data);
   await tell(found);
 } catch (error) { await tell(String(error)); }
 </script>"""
@@ -65,8 +80,9 @@ def npm(tmp_path, monkeypatch):
 
 def export(model, out, *flags):
     images = out.parent / "images"
+    is_empty = not images.exists()
     images.mkdir(exist_ok=True)
-    for number, image in enumerate(smooth_images(4)):
+    for number, image in enumerate(smooth_images(4) if is_empty else ()):
         Image.fromarray(np.uint8(image)).save(images / f"{number}.png")
     compared = [f"--images=folder:{images}", "--most_images=4"]
     return command.main(
@@ -160,23 +176,11 @@ class _Server(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.mark.network
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-@pytest.mark.parametrize("isolated", [False, True], ids=["one thread", "threads"])
-def test_a_browser_answers_as_litert_does(workdir, tmp_path, isolated):
-    out = tmp_path / "export"
-    assert export(workdir, out) == 0
-    folder = out / "web"
-    asked = Interpreter(str(folder / "model_float32.tflite"))
-    asked.allocate_tensors()
-    [given], [answered] = asked.get_input_details(), asked.get_output_details()
-    pixels = np.random.default_rng(0).uniform(0, 255, given["shape"]).astype("float32")
-    asked.set_tensor(given["index"], pixels)
-    asked.invoke()
-    expected = asked.get_tensor(answered["index"])[0]
+def ask_browser(folder, pixels, image, profile, engines=("wasm",), isolated=False):
+    """Returns what the page of a folder says, as Chromium runs it."""
     (folder / "pixels.json").write_text(json.dumps(pixels.ravel().tolist()))
-    engines = '["wasm", "webgpu"]'
-    (folder / "ask.html").write_text(ASK.replace("ENGINES", engines))
+    Image.fromarray(image).save(folder / "image.png")
+    (folder / "ask.html").write_text(ASK.replace("ENGINES", json.dumps(engines)))
     told = []
     handler = partial(_Server, told=told, isolated=isolated, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -184,7 +188,7 @@ def test_a_browser_answers_as_litert_does(workdir, tmp_path, isolated):
         address = f"http://127.0.0.1:{server.server_port}/ask.html"
         flags = ["--headless", "--no-sandbox", "--enable-unsafe-webgpu"]
         # A graphics card in software.
-        flags += ["--use-webgpu-adapter=swiftshader", f"--user-data-dir={tmp_path}/c"]
+        flags += ["--use-webgpu-adapter=swiftshader", f"--user-data-dir={profile}"]
         with subprocess.Popen([CHROMIUM, *flags, address]) as browser:
             for _ in range(1200):
                 if told or browser.poll() is not None:
@@ -192,9 +196,100 @@ def test_a_browser_answers_as_litert_does(workdir, tmp_path, isolated):
                 threading.Event().wait(0.1)
             browser.terminate()
         server.shutdown()
-    [answers] = told
-    assert isinstance(answers, list), answers[:300]
-    on_processor, on_card = answers
+    [found] = told
+    assert isinstance(found, dict), found[:300]
+    assert found["threads"] is isolated
+    return found
+
+
+def ask_litert(file, pixels):
+    """Returns the outputs of a TFLite file by their names, flat."""
+    asked = Interpreter(str(file)).get_signature_runner()
+    return {name: of.ravel() for name, of in asked(tensors=pixels).items()}
+
+
+in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+
+
+@pytest.mark.network
+@in_a_browser
+@pytest.mark.parametrize("isolated", [False, True], ids=["one thread", "threads"])
+def test_a_browser_answers_as_litert_does(workdir, tmp_path, isolated):
+    out = tmp_path / "export"
+    assert export(workdir, out) == 0
+    folder = out / "web"
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype("float32")
+    image = np.uint8(smooth_images(1)[0])
+    engines = ["wasm", "webgpu"]
+    found = ask_browser(folder, pixels, image, tmp_path / "c", engines, isolated)
+    [expected] = ask_litert(folder / "model_float32.tflite", pixels).values()
     # XNNPACK in another compilation; and a card adds in another order.
-    np.testing.assert_allclose(on_processor, expected, atol=1e-6)
-    np.testing.assert_allclose(on_card, expected, atol=1e-5)
+    np.testing.assert_allclose(found["wasm"]["probabilities"], expected, atol=1e-6)
+    np.testing.assert_allclose(found["webgpu"]["probabilities"], expected, atol=1e-5)
+    assert len(found["rows"]) == min(5, len(expected))
+    assert found["drawn"] is None
+
+
+@pytest.mark.network
+@in_a_browser
+def test_a_browser_labels_the_pixels_of_a_whole_image(tmp_path):
+    run, out = tmp_path / "run", tmp_path / "export"
+    run.mkdir()
+    model = balance_classes(raise_gains(tiny_upernet(3)), smooth_images(4, 64))
+    model.save(run / "model.keras")
+    (run / "labels.txt").write_text("red\ngreen\nblue\n")
+    record = {"size_px": 64, "resize": "keep_ratio"}
+    (run / "preprocessing.json").write_text(json.dumps(record))
+    assert export(run, out) == 0
+    file = out / "web/model_float32.tflite"
+    pixels = smooth_images(1, 64)
+    # Two tiles and a half, which nothing resizes.
+    image = np.uint8(np.concatenate(smooth_images(3, 64), axis=1))[:, :160]
+    found = ask_browser(out / "web", pixels, image, tmp_path / "c", ["wasm"])
+    expected = ask_litert(file, pixels)["classes"]
+    # Where two logits are equal but for rounding, a pixel may have the other class.
+    assert np.mean(np.array(found["wasm"]["classes"]) == expected) > 0.999
+    labels = label_by_tiles(
+        lambda tile: ask_litert(file, np.float32(tile))["classes"].reshape(1, 64, 64),
+        image,
+        64,
+        3,
+    )
+    assert found["size"] == [64, 160]
+    drawn = np.reshape(found["drawn"], (64, 160, 4))[..., :3]
+    colored = overlay(image, labels, palette_for(["red", "green", "blue"]))
+    # A browser's half is 128 of 255.
+    assert np.mean(np.abs(drawn - colored).max(axis=-1) <= 3) > 0.999
+    shares = {row.split()[0]: float(row.split()[1]) for row in found["rows"]}
+    for number, name in enumerate(["red", "green", "blue"]):
+        assert shares.get(name, 0) == pytest.approx(
+            100 * np.mean(labels == number), abs=0.1
+        )
+
+
+@pytest.mark.network
+@in_a_browser
+def test_a_browser_finds_the_objects_of_a_whole_image(tmp_path):
+    run, out = write_color_boxes(tmp_path / "run", 64), tmp_path / "export"
+    images = tmp_path / "images"
+    images.mkdir()
+    for channel in range(3):
+        image = np.zeros((40, 64, 3), "uint8")
+        image[8:24, 10 : 30 + channel, channel] = 255
+        Image.fromarray(image).save(images / f"{channel}.png")
+    assert export(run, out) == 0
+    file = out / "web/model_float32.tflite"
+    # As the square is filled up below the image.
+    pixels = square_view(image, Preprocessing(64))[np.newaxis]
+    found = ask_browser(out / "web", pixels, image, tmp_path / "c", ["wasm"])
+    expected = ask_litert(file, pixels)
+    assert set(found["wasm"]) == set(expected)
+    for name, of in expected.items():
+        np.testing.assert_allclose(found["wasm"][name], of, atol=1e-5, err_msg=name)
+    assert [row.split()[0] for row in found["rows"]] == ["blue"]
+    assert found["size"] == [40, 64]
+    drawn = np.reshape(found["drawn"], (40, 64, 4))
+    # The image's blue and the class's color, one half each, inside of the box.
+    half = (palette_for(["red", "green", "blue"])[2] + np.array([0, 0, 255])) / 2
+    np.testing.assert_allclose(drawn[16, 20, :3], half, atol=2)
+    assert not drawn[2, 2, :3].any()
