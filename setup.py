@@ -56,6 +56,8 @@ EXTRAS = {
     # scikit-learn carries the images of `--data=digits`.
     "demo": DEMO,
     "tensorboard": TENSORBOARD,
+    # Pillow's plugin for what telephones write.
+    "heif": ["pillow-heif>=0.22"],
     # What `--log_to` sends figures by.
     "wandb": ["wandb>=0.19"],
     "mlflow": ["mlflow>=3.0"],

@@ -22,7 +22,7 @@ from keras_convnext._files import RAW_SUFFIXES
 # look at checksums and fills up with black, makes something of it.
 _FINAL = frozenset({"JPEG", "MPO", "PNG"})
 
-# What telephones write, from the fifth byte on; Pillow reads none of it.
+# What telephones write, from the fifth byte on; Pillow reads it by a plugin.
 _HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
 
 
@@ -149,18 +149,35 @@ def _shows_transparency_alone(contents: bytes) -> bool:
 
 def _second_opinion(contents: bytes) -> tuple[np.ndarray, int]:
     """Has Pillow read what TensorFlow cannot; returns pixels and bits a color."""
+    # The first box of the file lists what else it is.
+    if contents[4:12] in _HEIC and b"avif" not in contents[12:64]:
+        _require_heif()
     try:
         seen, kind, bits = _decoded_by_pillow(contents)
     except Unreadable:
         raise
     # Pillow lets through whatever its many decoders raise.
     except Exception as error:
-        if contents[4:12] in _HEIC:
-            raise Unreadable("HEIC, which is not read here; save it as JPEG") from error
         raise Unreadable(_reason(error)) from error
     if kind in _FINAL:
         raise Unreadable("damaged (its data are inconsistent)")
     return np.asarray(seen), bits
+
+
+def _require_heif() -> None:
+    """Adds HEIC to what Pillow reads.
+
+    Raises:
+        Unreadable: The plugin is not installed.
+    """
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise Unreadable(
+            "HEIC, which needs pillow-heif: pip install 'keras-convnext[heif]', or "
+            "save it as JPEG"
+        ) from error
+    register_heif_opener()
 
 
 def _decoded_by_pillow(contents: bytes) -> tuple[Image.Image, str | None, int]:

@@ -94,9 +94,9 @@ def test_the_lowest_constraints_are_the_lower_bounds_of_setup() -> None:
         "transformers",
     )
     interop = ("nncf", "onnx", "onnxruntime", "openvino", "tf2onnx")
-    trackers = ("mlflow", "wandb")
+    optional = ("mlflow", "pillow-heif", "wandb")
     own = ("mypy", "ruff", "keras-hub", "keras-tuner")
-    apart = (*own, *parity, *interop, *trackers)
+    apart = (*own, *parity, *interop, *optional)
     bounds = {name: v for name, v in lower_bounds().items() if name not in apart}
     assert "tensorflow" in bounds
     differing = {

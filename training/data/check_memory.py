@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,12 @@ from keras_convnext import _files
 from .image_files import CheckedImage, Stamp, copy_of, stamp_of
 
 # The number rises whenever the check decides something anew.
-_DECIDED_BY = [1, keras_convnext.__version__, tf.__version__, PIL.__version__]
+_DECIDED_BY = [
+    1,
+    *(keras_convnext.__version__, tf.__version__, PIL.__version__),
+    # Without it HEIC is refused, and with it read.
+    importlib.util.find_spec("pillow_heif") is not None,
+]
 
 
 def place_for(root: Path, folder: Path) -> Path:

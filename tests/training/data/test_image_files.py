@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 import zlib
 from pathlib import Path
 
@@ -131,12 +132,36 @@ def test_a_float_image_is_refused_because_its_range_is_not_known(tmp_path: Path)
     assert "no known range" in checked(path, tmp_path).problem
 
 
-def test_what_telephones_write_is_named_with_a_way_out(tmp_path: Path):
+def test_what_telephones_write_is_named_with_a_way_out(tmp_path: Path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     path = tmp_path / "photo.HEIC"
     # The first box of such a file: its length, its kind and the kind's version.
     path.write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(500))
     problem = checked(path, tmp_path).problem
-    assert problem == "HEIC, which is not read here; save it as JPEG"
+    assert problem == (
+        "HEIC, which needs pillow-heif: pip install 'keras-convnext[heif]', or save it "
+        "as JPEG"
+    )
+
+
+def test_with_its_plugin_what_telephones_write_is_read_upright(tmp_path: Path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    path, broken = tmp_path / "photo.heic", tmp_path / "broken.heic"
+    rows = np.repeat(np.linspace(0, 255, 64, dtype=np.uint8)[:, None], 96, axis=1)
+    pixels = np.stack([rows, rows[:, ::-1], 255 - rows], axis=-1)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Its top is at the right.
+    heif = pillow_heif.from_pillow(Image.fromarray(pixels))
+    heif.save(path, quality=95, exif=exif.tobytes())
+    found = checked(path, tmp_path)
+    assert (found.problem, found.readable.suffix) == ("", ".png")
+    upright = np.rot90(pixels, -1).astype(int)
+    seen = np.asarray(Image.open(found.readable)).astype(int)
+    assert seen.shape == upright.shape
+    # Lossy, and its colors are stored at half the size.
+    assert np.abs(seen - upright).mean() < 4
+    broken.write_bytes(path.read_bytes()[:-300])
+    assert checked(broken, tmp_path).problem
 
 
 def test_a_raw_file_is_not_taken_for_the_thumbnail_in_it(tmp_path: Path):
