@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_convnext import _cli, _files
-from keras_convnext._messages import UsageError, note, say
+from keras_convnext._messages import UsageError, checked, note, say
 
 from .data import run_split
 from .data.run_split import SPLITS
@@ -36,6 +37,7 @@ def options() -> _cli.FlagValues:
     flags.model()
     flags.data(" [the run's]")
     flags.text("out", None, "a .npz file")
+    flags.text("map", None, "also a .png: a map of the features, errors marked")
     flags.integer("batch", 64, "images at a time", 1)
     flags.choice("split", "both", (_BOTH, *SPLITS), "which images")
     flags.run_split()
@@ -45,6 +47,7 @@ def options() -> _cli.FlagValues:
 
 def _embed(chosen: _cli.FlagValues) -> int:
     out = _cli.file_to_write("out", chosen.out, ".npz")
+    drawing = chosen.map and _cli.file_to_write("map", chosen.map, ".png")
     split = "validation" if chosen.split == _BOTH else chosen.split
     spec, choice = run_split.read_flags(chosen, split)
     is_both = chosen.split == _BOTH and choice.split != "all"
@@ -79,6 +82,8 @@ def _embed(chosen: _cli.FlagValues) -> int:
         f"{len(table['labels']):,} images, {table['features'].shape[1]} features each, "
         f"in {chosen.out}"
     )
+    if drawing:
+        _draw_map(drawing, table)
     if set(found) == set(_PARTS):
         _say_worth(found, len(source.classes))
         _say_copies(found)
@@ -184,6 +189,21 @@ def _table(
             f"the data's {len(classes)}",
         )
     return table
+
+
+def _draw_map(drawing: Path, table: dict[str, Any]) -> None:
+    """Draws the images by their features."""
+    from .evaluation import feature_map
+
+    labels, wrong = table["labels"], None
+    if "probabilities" in table:
+        wrong = table["probabilities"].argmax(axis=1) != labels
+    image = checked(
+        feature_map.draw, table["features"], labels, table["classes"].tolist(), wrong
+    )
+    with _cli.writes_file("map", str(drawing)), _files.replacing(drawing) as file:
+        file.write_bytes(image)
+    say(f"a map of them in {drawing}")
 
 
 def _say_worth(found: dict[str, _Embedded], classes: int) -> None:

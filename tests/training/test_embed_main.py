@@ -7,6 +7,7 @@ from PIL import Image
 
 import keras_convnext
 from training import embed_main
+from training.evaluation import feature_map
 
 SIDE_PX = 32
 CLASSES = ("dark", "light")
@@ -128,3 +129,29 @@ def test_classes_that_are_not_the_models(model, data, tmp_path, capsys):
     with np.load(tmp_path / "a.npz") as file:
         assert "probabilities" not in file
         assert "features" in file
+
+
+def test_the_map_has_an_image_for_each_row_and_rings_for_errors(
+    model, data, tmp_path, capsys, monkeypatch
+):
+    drawn = {}
+
+    def draw(features, labels, classes, wrong):
+        drawn.update(features=features, labels=labels, classes=classes, wrong=wrong)
+        return feature_map_draw(features, labels, classes, wrong)
+
+    feature_map_draw = feature_map.draw
+    monkeypatch.setattr(feature_map, "draw", draw)
+    out, drawing = tmp_path / "f.npz", tmp_path / "map.png"
+    flags = [f"--model={model}", f"--data=folder:{data}", f"--out={out}"]
+    flags += ["--split=validation", f"--map={drawing}"]
+    assert embed_main.main(["embed", *flags]) == 0
+    assert f"a map of them in {drawing}" in capsys.readouterr().out
+    assert Image.open(drawing).size[0] > 500
+    with np.load(out) as file:
+        said = file["probabilities"].argmax(axis=1)
+        np.testing.assert_array_equal(drawn["wrong"], said != file["labels"])
+        np.testing.assert_array_equal(drawn["features"], file["features"])
+    assert drawn["classes"] == list(CLASSES)
+    with pytest.raises(ValueError, match="a map takes 3 images or more, not 2"):
+        feature_map_draw(np.zeros((2, 4)), np.zeros(2, int), CLASSES)
