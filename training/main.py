@@ -78,9 +78,8 @@ def _train(chosen: _cli.FlagValues) -> int:
     workdir.check_writable()
     # The run that lives there says what is not given.
     chosen.data = chosen.data or stored.get("data")
-    processes = cluster.ALONE
     if _is_under_jax():
-        open_backend = _jax(chosen)
+        open_backend, processes = _jax(chosen)
     else:
         processes = checked(cluster.read)
         open_backend = _tensorflow(chosen, processes)
@@ -120,7 +119,9 @@ def _train_with(
     if backend.is_chief:
         # A folder may have got or lost images since the run began.
         workdir.claim({**run_identity, **source.counts()}, source.classes)
-    with distribution.explain_lost_workers(processes):
+    # Under JAX its coordinator ends the others.
+    lost = cluster.ALONE if _is_under_jax() else processes
+    with distribution.explain_lost_workers(lost):
         with _given_back(workdir, backend):
             run = begin(recipe, task, source, workdir, backend)
             watching = watchers(workdir) if backend.is_chief else []
@@ -169,24 +170,30 @@ def _tensorflow(chosen: _cli.FlagValues, processes: cluster.Cluster) -> OpenBack
     return open_backend
 
 
-def _jax(chosen: _cli.FlagValues) -> OpenBackend:
-    """Loads JAX, and returns what opens the device."""
-    asked = [
-        f"--{name}"
-        for name in ("devices", "skip_bad_images", "tensorboard", "profile_steps")
-        if chosen[name].value != chosen[name].default
-    ]
-    if asked:
-        raise UsageError(f"{', '.join(asked)} is not supported with the JAX backend")
+def _jax(chosen: _cli.FlagValues) -> tuple[OpenBackend, cluster.Cluster]:
+    """Loads JAX, and returns what opens the devices, and this process among others."""
+    if chosen.profile_steps is not None:
+        raise UsageError("--profile_steps is not supported with the JAX backend")
+    devices = checked(distribution.parse, chosen.devices)
+    processes, address = checked(cluster.read_jax)
     _cli.import_jax()
 
     def open_backend(recipe: Recipe) -> Backend:
-        from .jax_engine import backend
+        from .engine import pretrained
+        from .jax_engine import backend, stream
+        from .jax_engine.devices import open_devices
 
         backend.check(recipe, chosen.data)
-        return backend.JaxBackend()
+        if backend.has_tensorflow():
+            stream.leave_accelerators()
+        opened = backend.JaxBackend(checked(open_devices, devices, processes, address))
+        opened.check_memory(recipe)
+        if not chosen.dry_run:
+            with warnings_as_lines(say if processes.is_chief else None):
+                pretrained.fetch(recipe)
+        return opened
 
-    return open_backend
+    return open_backend, processes
 
 
 @contextlib.contextmanager
@@ -313,7 +320,8 @@ def _progress(run: Run) -> Callback:
     """Returns the callback that shows progress."""
     from .report.progress import EpochLines, Progress
 
-    if _is_under_jax():
+    if _is_under_jax() and run.backend.checkpoint_seconds:
+        # An epoch in memory is one call.
         return EpochLines(run.recipe.epochs, run.task.metric)
     return Progress(
         run.recipe.epochs,

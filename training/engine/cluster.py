@@ -1,13 +1,15 @@
-"""The processes that train together, as TF_CONFIG names them."""
+"""The processes that train together, as TF_CONFIG or JAX's variables name them."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 VARIABLE = "TF_CONFIG"
+JAX_VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,33 @@ def read(environment: Mapping[str, str] = os.environ) -> Cluster:
             f'"task": {{"type": "worker", "index": 0}}}}; got {text!r}'
         )
     return Cluster(before + index, sum(map(len, addresses.values())))
+
+
+def read_jax(
+    environment: Mapping[str, str] = os.environ,
+) -> tuple[Cluster, str | None]:
+    """Reads JAX's variables, or TF_CONFIG where none of them is set.
+
+    Returns:
+        This process, and host and port of the first; None for a single process.
+
+    Raises:
+        ValueError: They name no processes, or not this one.
+    """
+    address, count, number = (environment.get(name, "") for name in JAX_VARIABLES)
+    if not (address or count or number):
+        found = read(environment)
+        if found.workers == 1:
+            return ALONE, None
+        jobs = json.loads(environment[VARIABLE])["cluster"]
+        return found, str([*jobs.get("chief", ()), *jobs.get("worker", ())][0])
+    known = count.isdecimal() and number.isdecimal() and int(number) < int(count)
+    if not known or not re.fullmatch(r".+:\d+", address):
+        raise ValueError(
+            f"{', '.join(JAX_VARIABLES)} must name host and port of the first "
+            "process, how many there are, and which of them this is, such as "
+            f"host0:12345, 2, 0; got {address!r}, {count!r}, {number!r}"
+        )
+    return (
+        (Cluster(int(number), int(count)), address) if int(count) > 1 else (ALONE, None)
+    )

@@ -110,6 +110,16 @@ def check_memory(recipe: Recipe, replicas: int, classes: int = 0) -> str | None:
     return f"{words} if it is ended by the system"
 
 
+def out_of_memory(recipe: Recipe) -> str:
+    """Returns what is said where the memory of the devices is full in a step."""
+    return (
+        f"the memory of the devices is full in a step of {recipe.global_batch} "
+        f"images of {recipe.size_px} px; in a new --workdir, --set "
+        f"accumulation_steps={2 * recipe.accumulation_steps} takes a batch in "
+        "more parts, and a smaller --set global_batch= or size_px= needs less"
+    )
+
+
 def bytes_of(recipe: Recipe, replicas: int = 1, classes: int = 0) -> tuple[int, int]:
     """Returns the memory that a step needs for each image, and besides.
 

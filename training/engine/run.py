@@ -97,6 +97,8 @@ class Run:
         seconds_before: Time spent in earlier sessions.
         began: When this session began, as `time.monotonic` has it.
         saved: When its newest checkpoint was written, or it began.
+        settle: Gives the train state's variables what the steps have made of them,
+            where the backend keeps that elsewhere within an epoch.
     """
 
     recipe: Recipe
@@ -112,6 +114,7 @@ class Run:
     seconds_before: float = 0.0
     began: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
+    settle: Callable[[], None] = lambda: None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -175,6 +178,7 @@ class Run:
 
     def save(self) -> None:
         """Writes a checkpoint; the chief does, for all workers."""
+        self.settle()
         self.saved = time.monotonic()
         rate = self.train_state.rate
         self.progress = replace(

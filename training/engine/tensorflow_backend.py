@@ -25,6 +25,7 @@ from .cluster import ALONE, Cluster
 from .run import Check, Run, TakeEpoch
 from .step import StepSettings, make_evaluation_step, make_train_step
 from .step_loop import make_step_loop
+from .unreadable import unreadable
 
 # A power cut costs at most this much of an epoch that takes hours.
 _CHECKPOINT_SECONDS = 900.0
@@ -202,16 +203,11 @@ def _call(
             f"{run.progress.epoch + 1}: there are fewer images than it says"
         ) from error
     except tf.errors.ResourceExhaustedError as error:
-        raise UsageError(
-            f"the memory of the devices is full in a step of {run.recipe.global_batch} "
-            f"images of {run.recipe.size_px} px; in a new --workdir, --set "
-            f"accumulation_steps={2 * run.recipe.accumulation_steps} takes a batch in "
-            "more parts, and a smaller --set global_batch= or size_px= needs less"
-        ) from error
+        raise UsageError(first_step.out_of_memory(run.recipe)) from error
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
         if "IteratorGetNext" not in str(error):
             raise
-        raise UsageError(_unreadable(run, count, error)) from error
+        raise UsageError(unreadable(run, count, error)) from error
     seconds = (time.monotonic() - began) / count
     for number in range(count):
         batch = run.progress.batch
@@ -232,20 +228,6 @@ def _call(
                 "data_wait": totals["waited"] / max(totals["seconds"], 1e-9),
             },
         )
-
-
-def _unreadable(run: Run, count: int, error: tf.errors.OpError) -> str:
-    """Returns the error for an image that cannot be decoded during training."""
-    first = run.progress.batch + 1
-    last = first + count - 1
-    where = f"batch {first}" if first == last else f"batches {first} to {last}"
-    # TensorFlow's own words stand above the first node that it names.
-    reason = error.message.partition("[[")[0].strip().rpartition("\n")[2][:200]
-    return (
-        f"an image of {where} of epoch {run.progress.epoch + 1} cannot be read "
-        f"({reason}); class folders are checked beforehand, and --skip_bad_images "
-        "leaves such images of theirs out"
-    )
 
 
 def _check_finite(run: Run, batch: int, results: dict[str, float]) -> None:

@@ -124,10 +124,7 @@ def make(recipe: Recipe, task: Task, source: Source, steps: int) -> TrainState:
             else replace(group, first_step=frozen_steps)
             for path, group in groups.items()
         }
-    rate = schedule(recipe, steps)
-    if keras.backend.backend() == "tensorflow":
-        # JAX compiles a whole epoch, and has no callbacks.
-        rate = SettableRate(rate)
+    rate = SettableRate(schedule(recipe, steps))
     optimizer = layerwise.make(recipe, rate, groups, task.is_head)
     optimizer.build(model.trainable_variables)
     loss_scale = None
@@ -135,8 +132,7 @@ def make(recipe: Recipe, task: Task, source: Source, steps: int) -> TrainState:
         from .loss_scale import LossScale  # TensorFlow's, which JAX does without
 
         loss_scale = LossScale()
-    settable = rate if isinstance(rate, SettableRate) else None
-    return TrainState(model, optimizer, averaged, loss_scale, frozen_steps, settable)
+    return TrainState(model, optimizer, averaged, loss_scale, frozen_steps, rate)
 
 
 def _in_one_line(text: str) -> str:

@@ -1,147 +1,257 @@
-"""The steps of a run under Keras' JAX backend: an epoch is one compiled loop.
+"""The steps of a run under Keras' JAX backend.
 
-For a GPU that TensorFlow does not see, or a machine without TensorFlow.
+tf.data reads and changes the images, as under TensorFlow, and JAX computes; images of
+an array that fit stay on the devices instead (`in_memory`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import keras
 
-from keras_convnext._data import arrays
 from keras_convnext._messages import UsageError, say
 
-from ..data.pixels import Pixels
-from ..data.source import WHOLE, Source
+from ..data.source import Source
+from ..engine import first_step, pretrained
 from ..engine.run import Check, Run, TakeEpoch
-from ..recipes.augmentation import Augmentation
-from ..recipes.recipe import DEFAULTS, Recipe
+from ..recipes.recipe import Recipe
 from ..tasks.task import Measure, Rows, Task
-from . import step as jax_trainer
-from .augment import NOT_HERE
+from . import evaluation, in_memory, step, stream
+from .devices import Spread, local
 
-# Fields of a recipe that must stay at their defaults.
-_NOT_HERE = (
-    "task",
-    "weights",
-    "frozen_epochs",
-    "accumulation_steps",
-    "target",
-    "teacher",
-    "loss",
-    "evaluation_crop",
-    "steps_per_call",
-    "folds",
-)
+# A power cut costs at most this much of an epoch that takes hours.
+_CHECKPOINT_SECONDS = 900.0
+# Epochs in memory may take less than writing a checkpoint does.
+_CHECKPOINT_SECONDS_IN_MEMORY = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class JaxBackend:
-    """One device, on which network and images lie together.
+    """Devices that share a batch, and this process among those that train together.
 
     Attributes:
-        replicas: One device takes a batch.
-        is_chief: There is one process.
-        checkpoint_seconds: Epochs may take less than writing a checkpoint does.
+        spread: The devices.
+        checkpoint_seconds: The end of every epoch of a stream has a checkpoint.
     """
 
-    replicas: int = 1
-    is_chief: bool = True
-    checkpoint_seconds: float = 60.0
+    spread: Spread
+    checkpoint_seconds: float = 0.0
+
+    @property
+    def replicas(self) -> int:
+        """Devices that share a batch."""
+        return self.spread.count
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.spread.cluster.is_chief
 
     def describe(self) -> str:
-        """Returns the device in a few words."""
-        return f"JAX on {jax.devices()[0].device_kind}"
+        """Returns the devices in a few words."""
+        return self.spread.describe()
 
     def scope(self) -> AbstractContextManager[Any]:
         """Returns a context that changes nothing."""
         return contextlib.nullcontext()
 
     def any_worker(self, flag: bool) -> bool:
-        """Returns the flag: there is one process."""
-        return flag
+        """Returns True if the flag is set in any process; all get the same answer."""
+        return self.spread.any_worker(flag)
+
+    def check_memory(self, recipe: Recipe, classes: int = 0) -> str | None:
+        """Returns a line where processors may have too little memory for a step.
+
+        Args:
+            recipe: The run's.
+            classes: Of the data; 0 as long as they are not known.
+
+        Raises:
+            UsageError: They have too little by far.
+        """
+        is_of_processors = self.spread.mesh.devices.flat[0].platform == "cpu"
+        if self.spread.cluster.workers > 1 or not is_of_processors:
+            return None
+        return first_step.check_memory(recipe, self.replicas, classes)
 
     def load(
         self, task: Task, data: str, recipe: Recipe, skip_bad_images: bool
     ) -> Source:
-        """Returns the images of an array, which lie in memory as they are."""
-        del task, skip_bad_images
-        return load(data, recipe)
+        """Returns the data, made as the recipe's weights are used to."""
+        source = self._load(task, data, recipe, skip_bad_images)
+        if in_memory.takes(recipe, source):
+            self.checkpoint_seconds = _CHECKPOINT_SECONDS_IN_MEMORY
+        return source
+
+    def _load(
+        self, task: Task, data: str, recipe: Recipe, skip_bad_images: bool
+    ) -> Source:
+        if not has_tensorflow():
+            return in_memory.load(data, recipe)
+        source = task.load(data, recipe, skip_bad_images)
+        tight = self.check_memory(recipe, len(source.classes))
+        if tight:
+            say(tight)
+        return pretrained.match_preprocessing(source, recipe)
 
     def make_epoch(self, run: Run) -> TakeEpoch:
-        """Returns a function that takes a whole epoch, which nothing stops."""
-        recipe, began = run.recipe, time.monotonic()
-        images, labels = map(jnp.asarray, _pixels(run.source.training))
-        losses = run.task.make_losses(recipe, run.source)
-        step = jax_trainer.make_train_step(
-            run.train_state, losses, recipe, len(run.source.classes)
+        """Returns a function that takes the steps that the run's epoch still has."""
+        make = partial(
+            step.make_train_step,
+            run.train_state,
+            run.task.make_losses(run.recipe, run.source),
+            run.recipe,
+            self.spread,
+            model_inputs=run.task.model_inputs,
+            teacher=run.teacher,
         )
-        epoch_of_steps = jax_trainer.compiled_epoch(
-            step,
-            recipe.global_batch,
-            jax_trainer.state_of(run.train_state),
-            images,
-            labels,
-        )
-        say(f"compiled in {time.monotonic() - began:.0f} s")
-        key = jax.random.key(recipe.seed)
+        if in_memory.takes(run.recipe, run.source):
+            head = make(trains=run.task.is_head)
+            return in_memory.make_epoch(run, self.spread, make(), head)
+        return self._make_streamed_epoch(run, make)
+
+    def _make_streamed_epoch(
+        self, run: Run, make: Callable[..., step.Step]
+    ) -> TakeEpoch:
+        compiled = {
+            is_frozen: jax.jit(each, donate_argnums=0, out_shardings=self.spread.whole)
+            for is_frozen, each in ((False, make()), (True, make(run.task.is_head)))
+        }
 
         def take_epoch(listeners: keras.callbacks.CallbackList, check: Check) -> None:
-            del listeners, check
-            started, epoch = time.monotonic(), run.progress.epoch
-            state, sums = epoch_of_steps(
-                jax_trainer.state_of(run.train_state),
-                images,
-                labels,
-                jax.random.fold_in(key, epoch),
+            taking = _Taking(
+                run,
+                self.spread,
+                compiled[run.progress.epoch < run.recipe.frozen_epochs],
             )
-            told = {name: float(value) for name, value in sums.items()}
-            loss = told["loss"] / run.steps_per_epoch
-            if not math.isfinite(loss):
-                raise run.checkpoints.not_a_number(
-                    f"the loss is {loss} in epoch {epoch + 1}"
-                )
-            jax_trainer.put_back(run.train_state, state)
-            told["steps"] = run.steps_per_epoch
-            told["images"] = run.steps_per_epoch * recipe.global_batch
-            told["seconds"] = time.monotonic() - started
-            told["waited"] = 0.0
-            run.note_steps(run.steps_per_epoch, told)
+            run.settle = taking.settle
+            batches = stream.training(run, self.spread.spread, self.spread.cluster)
+            with contextlib.closing(batches):
+                while True:
+                    taking.take(batches, listeners)
+                    if run.progress.batch == run.steps_per_epoch:
+                        break
+                    check()
+                    if run.seconds_since_saved() > _CHECKPOINT_SECONDS:
+                        run.save()
+            taking.settle()
+            run.settle = lambda: None
 
         return take_epoch
 
     def make_evaluation(
         self, run: Run, model: keras.Model, measure: Measure
     ) -> Callable[[Check], Iterator[Rows]]:
-        """Returns a function that gives the rows of all validation examples at once."""
-        rows_of = jax_trainer.make_measure(model, measure)
-        images, labels = map(jnp.asarray, _pixels(run.source.validation))
-
-        def evaluate(check: Check) -> Iterator[Rows]:
-            del check
-            yield rows_of(
-                [variable.value for variable in model.trainable_variables],
-                [variable.value for variable in model.non_trainable_variables],
-                images,
-                labels,
-            )
-
-        return evaluate
+        """Returns a function that gives the rows of every validation example."""
+        if in_memory.takes(run.recipe, run.source):
+            pixels = in_memory.on_devices(run.source.validation, self.spread)
+            return evaluation.in_memory(run, model, measure, self.spread, pixels)
+        make = evaluation.singly if run.task.evaluates_singly else evaluation.of_stream
+        return make(run, model, measure, self.spread)
 
 
-def _pixels(examples: Any) -> tuple[Any, Any]:
-    """Returns images and labels that `load` has read."""
-    assert isinstance(examples, Pixels)
-    return examples.images, examples.labels
+class _Taking:
+    """The steps of an epoch that is under way; what they change lies on the devices.
+
+    Args:
+        run: The run.
+        spread: Its devices.
+        step: Compiled.
+    """
+
+    def __init__(self, run: Run, spread: Spread, step_of_run: step.Step) -> None:
+        self.run = run
+        self.spread = spread
+        self.step = step_of_run
+        self.state = step.state_of(run.train_state, spread)
+        self.constants = step.constants_of(run.train_state, spread, run.teacher)
+        self.rate = run.train_state.rate.value if run.train_state.rate else None
+
+    def settle(self) -> None:
+        """Gives the train state's variables what the steps have made of them."""
+        step.put_back(self.run.train_state, self.state)
+
+    def take(
+        self, batches: Iterator[Any], listeners: keras.callbacks.CallbackList
+    ) -> None:
+        """Takes some steps, and then looks at each of them."""
+        run = self.run
+        left = run.steps_per_epoch - run.progress.batch
+        count = min(run.recipe.steps_per_call, left)
+        listeners.on_train_batch_begin(run.progress.batch)
+        self._see_rate()
+        began, waited, told = time.monotonic(), [], []
+        try:
+            for _ in range(count):
+                asked = time.monotonic()
+                images, truth = next(batches)
+                waited.append(time.monotonic() - asked)
+                self.state, sums = self.step(self.state, self.constants, images, truth)
+                told.append(sums)
+            results = [
+                {name: float(local(value)) for name, value in sums.items()}
+                for sums in told
+            ]
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise UsageError(first_step.out_of_memory(run.recipe)) from error
+        seconds = (time.monotonic() - began) / count
+        for number, result in enumerate(results):
+            if number:
+                listeners.on_train_batch_begin(run.progress.batch)
+            self._note({**result, "waited": waited[number]}, seconds, listeners)
+
+    def _see_rate(self) -> None:
+        """Takes in a learning rate that a callback has set."""
+        rate = self.run.train_state.rate
+        if rate is not None and rate.value != self.rate:
+            self.rate = rate.value
+            self.constants["rate"] = self.spread.copy([rate.fixed.value])
+
+    def _note(
+        self,
+        result: dict[str, float],
+        seconds: float,
+        listeners: keras.callbacks.CallbackList,
+    ) -> None:
+        run = self.run
+        batch = run.progress.batch
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(result[name]):
+                raise run.checkpoints.not_a_number(
+                    f"the {name.replace('_', ' ')} is {result[name]} at step "
+                    f"{run.progress.step + 1} (epoch {run.progress.epoch + 1}, batch "
+                    f"{batch + 1})"
+                )
+        del result["gradient_norm"]
+        images = float(run.recipe.global_batch)
+        run.note_steps(
+            1, {**result, "steps": 1.0, "images": images, "seconds": seconds}
+        )
+        totals = run.progress.totals
+        listeners.on_train_batch_end(
+            batch,
+            {
+                "loss": totals["loss"] / totals["steps"],
+                "data_wait": totals["waited"] / max(totals["seconds"], 1e-9),
+            },
+        )
+
+
+def has_tensorflow() -> bool:
+    """Returns True if TensorFlow, which reads the images of a stream, is installed."""
+    return importlib.util.find_spec("tensorflow") is not None
 
 
 def check(recipe: Recipe, data: str) -> None:
@@ -150,55 +260,20 @@ def check(recipe: Recipe, data: str) -> None:
     Raises:
         UsageError: It does; all of it is named.
     """
-    changed = [f"augmentation.{name}" for name in NOT_HERE if _differs(recipe, name)]
-    changed += [name for name in _NOT_HERE if getattr(recipe, name) != DEFAULTS[name]]
-    for name, value in (("precision", "mixed_float16"), ("class_balance", "sampling")):
-        if getattr(recipe, name) == value:
-            changed.append(f"{name}={value}")
-    if not data.startswith("array:"):
-        changed.append(f"--data={data} (array:FILE.npz is)")
-    if changed:
+    if recipe.precision == "mixed_float16":
         raise UsageError(
-            f"not supported with the JAX backend: {', '.join(changed)}; change "
-            "that with --set, or unset KERAS_BACKEND and train with TensorFlow"
+            "precision=mixed_float16 is not supported with the JAX backend, which has "
+            "no loss scale: --set precision=mixed_bfloat16, which needs none, or unset "
+            "KERAS_BACKEND and train with TensorFlow"
         )
-
-
-def _differs(recipe: Recipe, name: str) -> bool:
-    (default,) = (each.default for each in fields(Augmentation) if each.name == name)
-    return getattr(recipe.augmentation, name) != default
-
-
-def load(data: str, recipe: Recipe) -> Source:
-    """Reads the images; evaluation sees them whole.
-
-    Args:
-        data: "array:FILE.npz".
-        recipe: Says how large they and the batches are.
-
-    Raises:
-        DataError: The file holds something else.
-        UsageError: The images are of another size, or fewer than a batch.
-    """
-    name = data.partition(":")[2]
-    classes, training, validation = arrays.load(name)
-    for images, _ in (training, validation):
-        if images.shape[1:3] != (recipe.size_px, recipe.size_px):
-            height, width = images.shape[1:3]
-            raise UsageError(
-                f"{name} has images of {height}x{width} pixels and the recipe's "
-                f"size_px is {recipe.size_px}; under the JAX backend images are "
-                "taken as they are"
-            )
-    if len(training[1]) < recipe.global_batch:
+    if recipe.task == "detection":
         raise UsageError(
-            f"{name} has {len(training[1])} images to train on, less than "
-            f"one batch of {recipe.global_batch}; try a smaller global_batch"
+            "task=detection is not supported with the JAX backend: unset KERAS_BACKEND "
+            "and train with TensorFlow"
         )
-    return Source(
-        name,
-        classes,
-        Pixels(*training),
-        Pixels(*validation),
-        replace(WHOLE, size_px=recipe.size_px),
-    )
+    needed = in_memory.what_needs_a_stream(recipe, data)
+    if needed and not has_tensorflow():
+        raise UsageError(
+            f"TensorFlow is not installed, and it reads the images for "
+            f"{', '.join(needed)}: pip install tensorflow, or change that with --set"
+        )

@@ -1,6 +1,6 @@
 """What a recipe asks for of the random changes of training images.
 
-How it is done stands in `augment` and `mixing`, and in `jax_images` for JAX.
+How it is done stands in `augment`, and for images in JAX's memory in `jax_engine`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ..evaluation.metrics import Predictions
 from ..inference import saliency
@@ -65,9 +64,10 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
             [truths[:half], truths_shown[::2], truths_shown[1::2]]
         )
     shown = shown[:_EXPLAINED_IMAGES]
-    drawn["explained.png"] = _explained(
-        model, shown, truths_shown[: len(shown)], classes
-    )
+    if keras.backend.backend() == "tensorflow":  # whose gradients these are
+        drawn["explained.png"] = _explained(
+            model, shown, truths_shown[: len(shown)], classes
+        )
     few = few[_spread(len(few), _SAMPLE_IMAGES)]
     results.write_samples(
         outcome.workdir,
@@ -94,7 +94,7 @@ def _answers(model: keras.Model, images: np.ndarray) -> tuple[np.ndarray, np.nda
     network = keras.Model(model.input, [model.layers[-1].input, model.output])
     parts = []
     for first in range(0, len(images), _BATCH):
-        batch = tf.constant(images[first : first + _BATCH], tf.float32)
+        batch = images[first : first + _BATCH].astype(np.float32)
         # Called directly: `predict` would have every device answer every image.
         outputs = network(batch, training=False)
         parts.append([keras.ops.convert_to_numpy(output) for output in outputs])

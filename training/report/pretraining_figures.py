@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import tensorflow as tf
 from matplotlib.figure import Figure
 
 from keras_convnext.pretraining import FCMAE
@@ -45,7 +44,7 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
     for name, numbers in (("reconstructions.png", some), ("mistakes.png", worst)):
         images, _ = source.validation_images(numbers)
         orders = [unlabeled_views.validation_order(n, source.patches) for n in numbers]
-        seen, filled = model.reconstruct(images.astype("float32"), tf.stack(orders))
+        seen, filled = model.reconstruct(images.astype("float32"), np.stack(orders))
         files_shown = [Path(names[number]).name for number in numbers]
         titles = [
             f"{plots.end_of(file, _LONGEST_NAME)}, loss {losses[number]:.2f}"

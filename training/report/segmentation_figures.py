@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
-import tensorflow as tf
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -87,7 +86,7 @@ def make_labeler(
 
     def predict(images: np.ndarray) -> Any:
         # Called directly: `predict` would have every device answer every image.
-        return logits(tf.constant(images, tf.float32), training=False)
+        return logits(images.astype(np.float32), training=False)
 
     return lambda image: inference.predict_label_map(predict, image, size_px)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -236,7 +237,7 @@ def evaluate(rows: Iterable[Rows], source: Source) -> Evaluation:
 
 
 def write_report(outcome: Outcome) -> None:
-    """Writes validation.csv, drawings and, under TensorFlow, the page."""
+    """Writes validation.csv, drawings and, where TensorFlow is there, the page."""
     source, workdir = outcome.source, outcome.workdir
     predictions = outcome.details
     names = results.image_names(source)
@@ -246,10 +247,10 @@ def write_report(outcome: Outcome) -> None:
         drawn["confusion.png"] = plots.confusion(
             predictions.confusion(), source.classes
         )
-    if keras.backend.backend() != "tensorflow":
+    if importlib.util.find_spec("tensorflow") is None:  # which reads the images
         results.write_images(workdir, drawn)
         return
-    from ..report import figures, html  # TensorFlow's gradients, which JAX does without
+    from ..report import figures, html
 
     drawn |= figures.draw(outcome, names)
     results.write_images(workdir, drawn)
