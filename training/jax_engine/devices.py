@@ -126,6 +126,8 @@ def open_devices(
                 "with several processes each takes the devices it sees: leave "
                 "--devices out, and hide GPUs with CUDA_VISIBLE_DEVICES"
             )
+        # Programs that run at the same time may exchange in another order elsewhere.
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
         jax.distributed.initialize(address, cluster.workers, cluster.worker)
     if devices.kind == "cpu":
         jax.config.update("jax_platforms", "cpu")

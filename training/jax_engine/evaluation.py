@@ -45,17 +45,22 @@ def of_stream(
     run: Run, model: keras.Model, measure: Measure, spread: Spread
 ) -> Evaluate:
     """Returns a function that gives the rows of each batch of validation examples."""
-    rows_of = jax.jit(_rows_of(model, measure, run), out_shardings=spread.whole)
-    # Told before the rows are, which any process may have.
-    real_of = jax.jit(lambda weights: weights > 0, out_shardings=spread.whole)
+    rows_of = _rows_of(model, measure, run)
+
+    # One program: two would exchange their rows in an order that no process knows of
+    # the others.
+    def with_weights(values: Any, images: Any, truth: Any, weights: Any) -> Any:
+        return rows_of(values, images, truth), weights > 0
+
+    compiled = jax.jit(with_weights, out_shardings=spread.whole)
     batches = stream.validation(run, spread.cluster, run.recipe.global_batch)
 
     def evaluate(check: Check) -> Iterator[Rows]:
         values = spread.copy(_values(model))
         with contextlib.closing(stream.ahead(batches, spread.spread)) as placed:
             for images, truth, weights in placed:
-                rows = rows_of(values, images, truth)
-                is_real = np.asarray(real_of(weights))
+                rows, real = compiled(values, images, truth, weights)
+                is_real = np.asarray(real)
                 yield {name: np.asarray(array)[is_real] for name, array in rows.items()}
                 check()
 

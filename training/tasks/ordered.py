@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from ..data.ordered_classes import put_in_order
 from ..data.source import Source
 from ..evaluation import ordered_metrics
 from ..recipes.metric import METRICS
@@ -31,6 +30,9 @@ def load(data: str, recipe: Recipe, skip_bad_images: bool) -> Source:
     Raises:
         DataError: The data cannot be used; says all that is wrong.
     """
+    # TensorFlow's decoders, which JAX does without.
+    from ..data.ordered_classes import put_in_order
+
     plain: Any = replace(
         recipe, target="label", loss="softmax", class_order=None, best_metric=None
     )
