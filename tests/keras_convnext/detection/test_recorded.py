@@ -1,0 +1,161 @@
+"""Both detectors, and what they learn from, against what mmdetection 3.3.0 computed."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from keras_convnext.detection import paste_masks, training_settings
+from keras_convnext.detection.detector import detect
+from keras_convnext.detection.losses import rpn_losses, stage_losses
+from keras_convnext.detection.roi_heads import Limits
+from keras_convnext.detection.supervision import Supervision
+from tests.keras_convnext.reference import openmmlab
+
+METHODS = ["mask_rcnn", "cascade_mask_rcnn"]
+CLASSES, SIZE = 5, (120, 150)
+# Ours on the left, mmdetection's on the right; stages have a number before the point.
+NAMES = {
+    r"fpn_lateral(\d)": r"neck.lateral_convs.\1.",
+    r"fpn_output(\d)": r"neck.fpn_convs.\1.",
+    "rpn_conv": "rpn_head.rpn_conv.",
+    "rpn_logits": "rpn_head.rpn_cls.",
+    "rpn_deltas": "rpn_head.rpn_reg.",
+    r"box(\d?)_(?:conv|norm)(\d)": r"roi_head.bbox_head.\1.shared_convs.\2.",
+    r"box(\d?)_fc(\d)": r"roi_head.bbox_head.\1.shared_fcs.\2.",
+    r"box(\d?)_logits": r"roi_head.bbox_head.\1.fc_cls.",
+    r"box(\d?)_deltas": r"roi_head.bbox_head.\1.fc_reg.",
+    r"mask(\d?)_conv(\d)": r"roi_head.mask_head.\1.convs.\2.",
+    r"mask(\d?)_upsample": r"roi_head.mask_head.\1.upsample.",
+    r"mask(\d?)_logits": r"roi_head.mask_head.\1.conv_logits.",
+}
+
+
+def find(layer):
+    pattern, name = next(each for each in NAMES.items() if re.fullmatch(each[0], layer))
+    return re.sub(pattern, name, layer).replace("..", ".")
+
+
+def build(method, tensors, learns=False):
+    """Returns a detector of given maps with the recorded weights, and its inputs."""
+    settings = training_settings(
+        method,
+        proposals=60,
+        per_level=200,
+        # All that there are: nothing is drawn.
+        anchor_samples=6000,
+        anchor_positive_share=1.0,
+        box_samples=64,
+        box_positive_share=1.0,
+    )
+    names = [f"feature{level}" for level in range(4)]
+    maps = {name: keras.Input(tensors[name].shape[1:], name=name) for name in names}
+    shapes = {"size": (2,), "boxes": (None, 4), "classes": (None,), "seed": (2,)}
+    truth = {
+        name: keras.Input(
+            shape, dtype="float32" if name == "boxes" else "int32", name=name
+        )
+        for name, shape in {**shapes, "masks": (None, *SIZE)}.items()
+    }
+    supervision = Supervision(truth, settings, CLASSES) if learns else None
+    outputs = detect(
+        list(maps.values()),
+        truth["size"],
+        Limits(40, 20, per_level=200),
+        stages=len(settings.stage_weights),
+        classes=CLASSES,
+        channels=16,
+        units=32,
+        supervision=supervision,
+    )
+    inputs = {**maps, "size": truth["size"]}
+    if supervision is not None:
+        inputs, outputs = {**maps, **truth}, outputs | supervision.outputs
+    model = keras.Model(inputs, outputs)
+    openmmlab.assign(model, tensors, find)
+    values = {name: tensors[name] for name in maps}
+    return model, {**values, "size": np.array([SIZE], "int32")}, settings
+
+
+def flipped(boxes):
+    return boxes[..., [1, 0, 3, 2]]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_proposals_boxes_scores_and_masks_are_mmdetections(method):
+    tensors = openmmlab.read(f"{method}_small")
+    model, inputs, _ = build(method, tensors)
+    proposals = model.get_layer("proposals").output
+    found = keras.Model(model.input, {**model.output, "proposals": proposals})(inputs)
+    found = {name: np.asarray(value)[0] for name, value in found.items()}
+    # Pixels, after exponentials in float32; the same proposals in the same order.
+    np.testing.assert_allclose(
+        flipped(found["proposals"]), tensors["proposals"], atol=1e-3
+    )
+    count = len(tensors["boxes"])
+    assert found["count"] == count
+    # From proposals that differ by a ten-thousandth of a pixel.
+    np.testing.assert_array_equal(found["classes"][:count], tensors["labels"])
+    np.testing.assert_allclose(found["scores"][:count], tensors["scores"], atol=5e-5)
+    boxes = found["boxes"][:count]
+    np.testing.assert_allclose(flipped(boxes), tensors["boxes"], atol=2e-3)
+    masks = paste_masks(found["masks"][:count], boxes, *SIZE)
+    shape = tensors["masks_shape"]
+    expected = np.unpackbits(tensors["masks"], count=np.prod(shape)).reshape(shape)
+    assert expected.any()
+    # Pixels whose probability is one half, as near as float32 tells.
+    assert (masks != expected.astype(bool)).sum() <= 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_it_learns_from_and_its_losses_are_mmdetections(method):
+    tensors = openmmlab.read(f"{method}_small")
+    recorded = {
+        name.removeprefix("train/"): value
+        for name, value in openmmlab.read(f"{method}_small_train").items()
+    }
+    model, inputs, settings = build(method, tensors, learns=True)
+    for layer in model.layers:
+        # Recorded with the averages of batch normalization.
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    shape = recorded["gt_masks_shape"]
+    masks = np.unpackbits(recorded["gt_masks"], count=np.prod(shape)).reshape(shape)
+    truth = {
+        "boxes": flipped(recorded["gt_boxes"])[None],
+        "classes": recorded["gt_labels"][None].astype("int32"),
+        "masks": masks[None].astype("int32"),
+        "seed": np.zeros((1, 2), "int32"),
+    }
+    outputs = model({**inputs, **truth}, training=True)
+    found = [float(loss[0]) for loss in rpn_losses(outputs, settings).values()]
+    expected = [recorded[f"loss/loss_rpn_{kind}"].sum() for kind in ("cls", "bbox")]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    weights = settings.stage_weights
+    for stage, weight in enumerate(weights):
+        rois = flipped(np.asarray(outputs[f"box{stage}_rois"])[0])
+        labels = np.asarray(outputs[f"box{stage}_labels"])[0]
+        order, theirs = (
+            np.lexsort(np.round(boxes, 2).T)
+            for boxes in (rois, recorded[f"box{stage}/rois"])
+        )
+        np.testing.assert_allclose(
+            rois[order], recorded[f"box{stage}/rois"][theirs], atol=2e-3
+        )
+        np.testing.assert_array_equal(
+            labels[order], recorded[f"box{stage}/labels"][theirs]
+        )
+        targets = np.asarray(outputs[f"mask{stage}_targets"])[0]
+        wanted = recorded[f"mask{stage}/n"]
+        bits = np.unpackbits(recorded[f"mask{stage}/mask_targets"])
+        count = (labels < CLASSES).sum()
+        assert count == wanted[0]
+        assert targets[:count].sum() == bits[: np.prod(wanted)].sum()
+        losses = stage_losses(outputs, stage, settings)
+        prefix = f"s{stage}." if len(weights) > 1 else ""
+        expected = [
+            recorded[f"loss/{prefix}loss_{kind}"] for kind in ("cls", "bbox", "mask")
+        ]
+        found = [weight * float(loss[0]) for loss in losses.values()]
+        np.testing.assert_allclose(found, expected, rtol=2e-4)
