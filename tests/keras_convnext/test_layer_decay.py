@@ -1,5 +1,7 @@
 """Layer-wise learning rates against the official mapping, written out by hand."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -134,6 +136,53 @@ def test_every_variable_of_upernet_has_mmsegmentations_factor(backbone):
     expected = {path: SEGMENTATION[backbone][part_of(path)] for path in found}
     assert found == pytest.approx(expected, abs=5e-5)
     assert {part_of(path) for path in found} == set(SEGMENTATION[backbone])
+
+
+# Factors of mmdetection 3.3.0's optimizer constructor, to four digits, by its layers
+# from the stem to the last stage; the neck and the heads have 1. Cascades of S, L and XL
+# have a decay of 0.7, those of B one of 0.8, and all of them S's depths.
+DETECTION = {
+    ("convnext_tiny", 0.95): (0.6983, 0.7351, 0.7738, 0.8145, 0.8574, 0.9025, 0.95),
+    ("convnext_tiny", 0.7): (0.0824, 0.1176, 0.1681, 0.2401, 0.343, 0.49, 0.7),
+    ("convnext_small", 0.7): (
+        *(0.0097, 0.0138, 0.0198, 0.0282, 0.0404, 0.0576, 0.0824, 0.1176),
+        *(0.1681, 0.2401, 0.343, 0.49, 0.7),
+    ),
+    ("convnext_small", 0.8): (
+        *(0.055, 0.0687, 0.0859, 0.1074, 0.1342, 0.1678, 0.2097, 0.2621),
+        *(0.3277, 0.4096, 0.512, 0.64, 0.8),
+    ),
+}
+
+
+def layer_of(path, last):
+    """The layer of mmdetection that a variable is of; None of neck and heads."""
+    found = re.match(r"stem_|stage(\d)_(downsample_|block(\d+)_)", path)
+    if found is None:
+        return None
+    stage, kind, block = found.groups()
+    if stage is None:
+        return 0
+    if stage == "2":
+        return 3 if block is None else 3 + int(block) // 3
+    return {"0": 1, "1": 2, "3": last}[stage]
+
+
+@pytest.mark.slow  # the published depths at the published widths
+@pytest.mark.parametrize(("backbone", "decay"), DETECTION)
+def test_every_variable_of_a_detector_has_mmdetections_factor(backbone, decay):
+    build = {0.95: keras_convnext.MaskRCNN}.get(decay, keras_convnext.CascadeMaskRCNN)
+    model = build(backbone, 3, channels=8, units=8)
+    factors = (*DETECTION[backbone, decay], 1.0)
+    last = len(factors) - 2
+    found = layer_decay.lr_scales(model, decay, "group")
+    assert set(found) == {variable.path for variable in model.trainable_variables}
+    layers = {path: layer_of(path, last) for path in found}
+    assert {*layers.values()} == {*range(last + 1), None}
+    expected = {
+        path: 1.0 if layer is None else factors[layer] for path, layer in layers.items()
+    }
+    assert found == pytest.approx(expected, abs=5e-5)
 
 
 def test_stages_are_as_far_from_the_heads_as_in_mmsegmentation():

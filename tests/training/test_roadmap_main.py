@@ -71,6 +71,7 @@ def result(step, seed, top1, macs=1_000_000):
     )
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_result_for_each_step_and_a_summary_of_all(finished):
     names = sorted(path.name for path in (finished / "results").iterdir())
     assert names == [f"{step}_seed0.json" for step in STEPS[1:]]

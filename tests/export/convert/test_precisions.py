@@ -65,6 +65,7 @@ def integers(network, exact, gray):
     return tflite.convert(network, PRECISIONS["int8"], gray, exact=exact)
 
 
+@pytest.mark.slow
 def test_of_an_integer_file_the_blocks_products_and_activations_are_integers(
     exact, integers, gray
 ):

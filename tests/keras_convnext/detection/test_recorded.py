@@ -13,7 +13,10 @@ from keras_convnext.detection.roi_heads import Limits
 from keras_convnext.detection.supervision import Supervision
 from tests.keras_convnext.reference import openmmlab
 
-METHODS = ["mask_rcnn", "cascade_mask_rcnn"]
+METHODS = [
+    "mask_rcnn",
+    pytest.param("cascade_mask_rcnn", marks=pytest.mark.slow),
+]
 CLASSES, SIZE = 5, (120, 150)
 # Ours on the left, mmdetection's on the right; stages have a number before the point.
 NAMES = {

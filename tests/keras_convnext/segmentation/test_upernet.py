@@ -8,7 +8,13 @@ import keras_convnext
 from keras_convnext.segmentation import AdaptiveAveragePooling2D, ResizeLike, UPerNet
 
 # Counted by mmsegmentation 1.2.2, the auxiliary head included. Source: its model zoo.
-PARAMETERS = {"convnext_tiny": 60_242_636, "convnext_small": 81_877_196}
+PARAMETERS = {
+    "convnext_tiny": 60_242_636,
+    "convnext_small": 81_877_196,
+    "convnext_base": 122_102_956,
+    "convnext_large": 234_994_796,
+    "convnext_xlarge": 391_140_396,
+}
 
 
 SIZES = [(16, 7, 3), (2, 3, 6), (5, 5, 1)]
@@ -84,6 +90,7 @@ def test_the_auxiliary_head_reads_the_third_level_and_trains_alone(atto):
     assert UPerNet("convnext_atto", 3, auxiliary_head=False).auxiliary is None
 
 
+@pytest.mark.slow
 def test_a_saved_model_gives_the_same_logits_without_the_auxiliary_head(atto, tmp_path):
     images = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3))
     atto.save(tmp_path / "model.keras")

@@ -102,6 +102,7 @@ def write_as_keras2(path: Path, which: str, value_of: Callable) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_file_of_keras_2_gives_the_logits_of_keras_applications(
     with_top: keras.Model, top_file: Path, expected: np.ndarray, image: Callable
 ) -> None:

@@ -101,6 +101,7 @@ def test_a_scheduler_sets_the_rate_of_every_step(prepared):
     )
 
 
+@pytest.mark.slow
 def test_a_rate_that_a_callback_has_set_is_the_one_that_trains(prepared):
     """With a rate of 0 and no decay beside it nothing moves but the average."""
     still = keras.callbacks.LearningRateScheduler(lambda epoch: 0.0)

@@ -210,6 +210,7 @@ def test_weights_that_are_not_there_are_one_line_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_weights_of_another_variant_are_one_line_and_leave_the_folder_free(
     tmp_path, capfd
 ):

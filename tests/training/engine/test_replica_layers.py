@@ -79,6 +79,7 @@ def made(tmp_path_factory):
         return dict(arrays)
 
 
+@pytest.mark.slow
 def test_replicas_drop_different_entries(made):
     calls = made["masks"]
     assert calls.shape == (3, 2, 8, 64)

@@ -166,6 +166,7 @@ def test_the_averaged_model_has_averaged_statistics_of_batch_norm(
     np.testing.assert_allclose(kept, 0.2 * np.asarray(own), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_rule_of_evaluation_is_the_rule_of_inference(recipe, source, one_device):
     """Images of two sizes, a mask's own size, and padding that does not count."""
     trained_model = SEGMENTATION.build_training_model(recipe, source)
