@@ -138,8 +138,8 @@ def test_every_variable_of_upernet_has_mmsegmentations_factor(backbone):
     assert {part_of(path) for path in found} == set(SEGMENTATION[backbone])
 
 
-# Factors of mmdetection 3.3.0, to four digits, from the stem to the last stage; the neck
-# and the heads have 1. Cascades of S, L and XL have a decay of 0.7, those of B one of
+# Factors of mmdetection 3.3.0, to four digits, from the stem to the last stage; neck
+# and heads have 1. Cascades of S, L and XL have a decay of 0.7, those of B one of
 # 0.8, and all of them the depths of S.
 DETECTION = {
     ("convnext_tiny", 0.95): (0.6983, 0.7351, 0.7738, 0.8145, 0.8574, 0.9025, 0.95),
