@@ -39,6 +39,7 @@ INTEROP_TESTS = tests/export/verify/test_other_runtimes.py tests/export/verify/t
     tests/export/verify/test_openvino_and_onnx.py \
     tests/keras_convnext/test_openvino_backend.py \
     tests/export/verify/test_label_maps_elsewhere.py \
+    tests/export/verify/test_objects_elsewhere.py \
     tests/export/verify/test_families_elsewhere.py
 DEMO = runs/demo
 INSTALLED = $(VENV)/installed

@@ -15,7 +15,7 @@ from keras_convnext.inference import detector, segmenter
 from keras_convnext.inference.outputs import Kind
 from keras_convnext.preprocessing import Preprocessing
 
-from .convert.formats import FORMATS, USUAL
+from .convert.formats import FORMATS
 from .convert.precisions import PRECISIONS, Precision
 from .images import comparison
 from .images.comparison import ComparisonImages
@@ -198,9 +198,9 @@ _OF_OBJECTS = OutputKind(
     difference=_object_difference,
     verify=object_parity.verify,
     presentation=OBJECTS,
-    # OpenVINO reads no loop of a TFLite file, and suppression is one; ONNX's has scores
-    # that are no numbers after the last object.
-    formats=(*USUAL, "web"),
+    # OpenVINO reads no loop of a TFLite file, and suppression is one; nor does it read
+    # the loops of the ONNX file.
+    formats=tuple(name for name in FORMATS if name != "openvino"),
     of_numbers={
         "boxes": "y0, x0, y1, x1 in pixels of the square; divided by its side and "
         "multiplied by the image's longer side they are pixels of the image",

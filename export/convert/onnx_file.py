@@ -108,9 +108,16 @@ def _round_weights(model: Any) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
+    # Rows are chosen of anchors, whose places would move by up to half a pixel.
+    tables = {
+        name
+        for node in model.graph.node
+        if node.op_type == "Gather"
+        for name in node.input
+    }
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < _LARGE:
+        if values.dtype != np.float32 or values.size < _LARGE or tensor.name in tables:
             continue
         name = tensor.name
         half = numpy_helper.from_array(values.astype(np.float16), f"{name}/float16")

@@ -148,6 +148,8 @@ class Detections(keras.layers.Layer):
             max_outputs=self.max_outputs,
         )
         is_used = are_used(found, self.max_outputs)
+        # ONNX files multiply unused places by zero, which makes no number of infinity.
+        scores = ops.maximum(scores, 0.0)
         best = ops.take_along_axis(boxes, kept[..., None], 1)
         return (
             ops.where(is_used[..., None], best, 0.0),

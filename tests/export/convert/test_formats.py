@@ -87,7 +87,6 @@ def source(kind):
     ("kind", "name", "any_size", "words"),
     [
         ("objects", "openvino", False, "can be written as saved_model, tflite"),
-        ("objects", "onnx", False, "boxes, classes and scores of objects"),
         ("objects", "tflite", True, "--any_size is not for m.keras"),
         ("label_map", "openvino", True, "--any_size is not for --format=openvino"),
         ("label_map", "onnx", True, "--format=tflite takes any"),
