@@ -176,8 +176,6 @@ def _jax(chosen: _cli.FlagValues) -> tuple[OpenBackend, cluster.Cluster]:
         raise UsageError("--profile_steps is not supported with the JAX backend")
     devices = checked(distribution.parse, chosen.devices)
     processes, address = checked(cluster.read_jax)
-    if processes.workers > 1:
-        raise UsageError("several processes are not supported with the JAX backend")
     _cli.import_jax()
 
     def open_backend(recipe: Recipe) -> Backend:

@@ -1,9 +1,10 @@
-"""Batches of tf.data under JAX, on one device and on several."""
+"""Batches of tf.data under JAX, on one device, on several and in several processes."""
 
 import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -146,6 +147,56 @@ def test_a_killed_run_ends_as_one_that_never_was(tmp_path):
     end_after(command(data, killed, *changes), killed, signal.SIGTERM, 0.1)
     ran(command(data, killed, *changes))
     assert_same(killed, tmp_path / "whole")
+
+
+_MIXING = ("mixup", "cutmix")
+
+
+def free_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_two_processes_come_to_the_weights_of_one(tmp_path):
+    data = write_arrays(tmp_path / "data.npz")
+    # Each process mixes images of its own.
+    changes = ("--set=epochs=5", *(f"--set=augmentation.{kind}=0" for kind in _MIXING))
+    ran(command(data, tmp_path / "one", *changes))
+    address = f"127.0.0.1:{free_port()}"
+    processes = [
+        subprocess.Popen(
+            command(data, tmp_path / "two", *changes),
+            cwd=ROOT,
+            env={
+                **ENVIRONMENT,
+                "JAX_COORDINATOR_ADDRESS": address,
+                "JAX_NUM_PROCESSES": "2",
+                "JAX_PROCESS_ID": str(number),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    said = [process.communicate(timeout=PATIENCE_SECONDS) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert "in each of 2 processes" in said[0][0]
+    # The chief alone speaks, but for the library that connects them.
+    assert all(line.startswith("[Gloo]") for line in said[1][0].splitlines())
+    (step, one), (other_step, two) = (
+        final_weights(tmp_path / name) for name in ("one", "two")
+    )
+    assert step == other_step
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], atol=1e-6, err_msg=name)
+    metrics = [
+        json.loads((tmp_path / name / "metrics.json").read_text())["loss"]
+        for name in ("one", "two")
+    ]
+    assert metrics[0] == pytest.approx(metrics[1], abs=1e-5)
 
 
 def test_batches_come_in_order_and_end():
