@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,10 +132,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights(bars_file, tmp_path):
         env=ENVIRONMENT,
         cwd=ROOT,
     )
-    for line in process.stdout:
-        if line.startswith("JAX on"):
-            process.send_signal(signal.SIGTERM)
-            break
+    history = tmp_path / "stopped" / "history.csv"
+    while process.poll() is None and not (history.exists() and read(history)):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
     _, errors = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM, errors
     assert "run the same command to resume" in errors
