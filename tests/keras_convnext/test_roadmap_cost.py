@@ -32,7 +32,12 @@ STEPS_END = "separate_downsampling"
 KINDS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 CASES = [(step, regime) for regime in roadmap.REGIMES for step in roadmap.STEPS]
 # Each with the paper's stem; each kind of stem and of downsampling without one too.
-BUILT = [(step, 4, 96) for step in roadmap.STEPS] + [
+# The steps that change the block's layout are quick neighbors of those between them.
+OFTEN = ("resnet50", "inverted_bottleneck", "kernel_7", "layer_norm", STEPS_END)
+BUILT = [
+    pytest.param(step, 4, 96, marks=[] if step in OFTEN else [pytest.mark.slow])
+    for step in roadmap.STEPS
+] + [
     (step, 1, 16)
     for step in ("resnet50", "inverted_bottleneck", "layer_norm", STEPS_END)
 ]

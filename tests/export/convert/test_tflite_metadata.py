@@ -147,6 +147,7 @@ def test_the_answers_stay_as_they_were(exact):
     np.testing.assert_array_equal(*(one["probabilities"] for one in answers))
 
 
+@pytest.mark.slow
 def test_features_have_no_labels(exact):
     description = Description("m", "Features.", "", 32, "RGB.", "Features.", "")
     told = metadata_of(tflite_metadata.with_metadata(exact, description))

@@ -120,6 +120,7 @@ def test_the_folder_has_all_that_the_page_names(
     assert about["file"] == "model_float16.tflite"
 
 
+@pytest.mark.slow
 def test_npm_that_fails_leaves_nothing(
     npm, workdir, exact, tmp_path, capsys, monkeypatch
 ):

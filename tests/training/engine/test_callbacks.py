@@ -141,6 +141,7 @@ def test_a_plateau_halves_the_rate_and_a_resumed_run_keeps_it(prepared):
     assert evaluated.rows[2]["learning_rate"] == pytest.approx(halved)
 
 
+@pytest.mark.slow
 def test_early_stopping_puts_back_the_best_average(prepared, tiny_source):
     # Higher is worse here, so that the first epoch is the best whatever happens.
     stopping = keras.callbacks.EarlyStopping(

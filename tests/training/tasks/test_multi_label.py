@@ -197,7 +197,10 @@ def test_exported_files_answer_with_the_same_names_and_thresholds(
     [
         (["target=labels", "loss=softmax"], "loss is 'softmax', not one of"),
         (["target=label", "loss=focal"], "loss is 'focal', not one of"),
-        (["target=tags"], "target is 'tags', not one of label, labels, number"),
+        (
+            ["target=tags"],
+            "target is 'tags', not one of label, labels, number, ordered",
+        ),
     ],
 )
 def test_a_loss_must_fit_its_target(changes, said, capfd):
