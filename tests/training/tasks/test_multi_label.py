@@ -199,7 +199,7 @@ def test_exported_files_answer_with_the_same_names_and_thresholds(
         (["target=label", "loss=focal"], "loss is 'focal', not one of"),
         (
             ["target=tags"],
-            "target is 'tags', not one of label, labels, number, ordered",
+            "target is 'tags', not one of label, ordered, labels",
         ),
     ],
 )
