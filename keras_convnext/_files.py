@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 PARTIAL_SUFFIX = ".partial"
+# How many of a long list of names a message shows.
+_SHOWN = 5
+# Not by people.
+_MADE_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 # What cameras write beside their JPEGs. As TIFF it would be read, and be a thumbnail.
 RAW_SUFFIXES = frozenset({".cr2", ".nef", ".arw", ".dng"})
@@ -24,9 +28,23 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 
-def is_image(path: Path) -> bool:
+def is_image(path: Path | str) -> bool:
     """Returns True if a file is named as images are."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
+
+
+def is_hidden(name: str) -> bool:
+    """Returns True for names that begin with a dot, and those that systems make."""
+    return name.startswith(".") or name.lower() in _MADE_BY_SYSTEMS
+
+
+def first_few(names: Iterable[object], separator: str = ", ") -> str:
+    """Returns the first few names, and how many more there are."""
+    legible_names = [legible(name) for name in names]
+    shown = legible_names[:_SHOWN]
+    if len(legible_names) > _SHOWN:
+        shown.append(f"and {len(legible_names) - _SHOWN} more")
+    return separator.join(shown)
 
 
 def cache_home() -> Path:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from keras_convnext import _cli, _files
-from keras_convnext._data.class_folders import first_few
+from keras_convnext._files import first_few
 from keras_convnext._messages import UsageError, checked, say
 
 from .convert import voc, yolo

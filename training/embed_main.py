@@ -193,7 +193,7 @@ def _table(
 
 def _draw_map(drawing: Path, table: dict[str, Any]) -> None:
     """Draws the images by their features."""
-    from .evaluation import feature_map
+    from .report import feature_map
 
     labels, wrong = table["labels"], None
     if "probabilities" in table:

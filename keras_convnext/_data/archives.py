@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,12 @@ from keras_convnext._data import zip_members
 from keras_convnext._data.archive_member import Member
 from keras_convnext._data.data_error import DataError
 from keras_convnext._data.tar_members import read_members as read_tar
-from keras_convnext._files import legible, why_no_folder
+from keras_convnext._files import first_few, is_hidden, legible, why_no_folder
 
 _READERS = {".zip": zip_members.read_members, ".tar": read_tar}
 SUFFIXES = tuple(_READERS)
 # Archives that are kept open for reading: one index each.
 _KEPT = 8
-_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +60,18 @@ class Archive:
             file.seek(start)
             packed = file.read(member.packed_bytes)
         try:
-            contents = zlib.decompress(packed, -15) if member.is_packed else packed
+            contents = _unpack(packed, member.bytes) if member.is_packed else packed
         except zlib.error as error:
             raise OSError(f"damaged in {self.path} ({error})") from error
         is_whole = len(contents) == member.bytes
         if not is_whole or member.crc not in (None, zlib.crc32(contents)):
             raise OSError(f"damaged in {self.path} (its checksum differs)")
         return contents
+
+
+def _unpack(packed: bytes, size: int) -> bytes:
+    """Returns what deflate has packed; no more than a byte over what it should be."""
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size + 1)
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ def open_folder(named: str) -> Path:
     if name not in archive.folders:
         raise DataError(f"There is no folder {legible(name)} in {archive.path}.")
     while True:
-        inner = [one for one in archive.folders[name] if not _is_hidden(one)]
+        inner = [one for one in archive.folders[name] if not is_hidden(one)]
         below = _joined(name, inner[0]) if len(inner) == 1 else name
         if below == name or not archive.folders[below]:
             return archive.path / name
@@ -215,15 +220,15 @@ def _opened(path: Path, stamp: tuple[int, int, int]) -> Archive:
     if outside:
         raise DataError(
             f"{path} holds {len(outside):,} names that lead outside of it: "
-            f"{_few(outside)}. Pack it again, from inside the folder."
+            f"{first_few(outside)}. Pack it again, from inside the folder."
         )
     members = dict(named)
     if len(members) < len(named):
-        seen: set[str] = set()
-        twice = [name for name, _ in named if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+        counts = Counter(name for name, _ in named)
+        twice = [name for name, count in counts.items() if count > 1]
         raise DataError(
-            f"{path} holds {len(twice):,} names more than once: {_few(twice)}. Pack it "
-            "again."
+            f"{path} holds {len(twice):,} names more than once: {first_few(twice)}. "
+            "Pack it again."
         )
     if not members:
         raise DataError(f"{path} is empty: it holds no files.")
@@ -268,14 +273,3 @@ def _leads_up(name: str) -> bool:
 
 def _joined(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
-
-
-def _is_hidden(name: str) -> bool:
-    # The second is made by systems, not by people.
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _few(names: list[str]) -> str:
-    shown = ", ".join(map(legible, names[:_SHOWN]))
-    more = len(names) - _SHOWN
-    return f"{shown}, and {more:,} more" if more > 0 else shown

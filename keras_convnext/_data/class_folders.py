@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext._data import archives
-from keras_convnext._files import IMAGE_SUFFIXES, legible
+from keras_convnext._files import first_few, is_hidden, is_image
 
 TRAIN_NAMES = ("train", "training")
 # In the order of preference, where there are several.
 VALIDATION_NAMES = ("val", "validation", "valid")
 TEST_NAMES = ("test", "testing")
 EVALUATION_NAMES = (*VALIDATION_NAMES, *TEST_NAMES)
-# How many of a long list of names a message shows.
-SHOWN = 5
-_MADE_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 # What names the class of an image: the first folder below the root, the one that it
 # lies in, or all of them.
 NAMINGS = ("top", "leaf", "path")
@@ -101,15 +98,6 @@ class ClassFolders:
         return text
 
 
-def first_few(things: Iterable[Any], separator: str = ", ") -> str:
-    """Returns the first few names, and how many more there are."""
-    names = [legible(thing) for thing in things]
-    shown = names[:SHOWN]
-    if len(names) > SHOWN:
-        shown.append(f"and {len(names) - SHOWN} more")
-    return separator.join(shown)
-
-
 def remark(files: Iterable[Any], one: str, many: str) -> str:
     """Returns a line on files: how many, what there is to say, and which.
 
@@ -179,7 +167,7 @@ def list_class_folders(root: Path, naming: str = "top") -> ClassFolders:
     for folder in folders_in(root):
         images: dict[Path, list[str]] = {}
         for place, names in _walk(folder):
-            chosen = list(filter(_is_named_as_image, names))
+            chosen = list(filter(is_image, names))
             if chosen:
                 images[Path(place)] = chosen
             if len(chosen) < len(names):
@@ -240,9 +228,7 @@ def _images_in(root: Path) -> tuple[Path, ...]:
     else:
         names = inside[1]
     return tuple(
-        root / name
-        for name in sorted(names)
-        if _is_named_as_image(name) and not _hidden(name)
+        root / name for name in sorted(names) if is_image(name) and not is_hidden(name)
     )
 
 
@@ -268,13 +254,8 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not _hidden(name)]
-        yield place, sorted(name for name in files if not _hidden(name))
-
-
-def _is_named_as_image(name: str) -> bool:
-    stem, _, ending = name.rpartition(".")
-    return bool(stem) and f".{ending.lower()}" in IMAGE_SUFFIXES
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        yield place, sorted(name for name in files if not is_hidden(name))
 
 
 def problems(train: ClassFolders, validation: ClassFolders | None) -> list[str]:
@@ -381,9 +362,4 @@ def folders_in(root: Path) -> list[Path]:
         names = [entry.name for entry in os.scandir(root) if entry.is_dir()]
     else:
         names = inside[0]
-    return [root / name for name in sorted(names) if not _hidden(name)]
-
-
-def _hidden(name: str) -> bool:
-    # Thumbs.db, desktop.ini and __MACOSX are made by systems, not by people.
-    return name.startswith(".") or name.lower() in _MADE_BY_SYSTEMS
+    return [root / name for name in sorted(names) if not is_hidden(name)]

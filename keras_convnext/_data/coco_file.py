@@ -11,8 +11,9 @@ from typing import Any, TypeGuard
 from unicodedata import normalize
 
 from keras_convnext._data import coco_masks
-from keras_convnext._data.class_folders import first_few, is_label
+from keras_convnext._data.class_folders import is_label
 from keras_convnext._data.data_error import DataError
+from keras_convnext._files import first_few
 
 _LISTS = ("images", "annotations", "categories")
 _ADVICE = (

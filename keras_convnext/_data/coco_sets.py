@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_convnext._data import coco_file, forms
-from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.coco_file import CocoFile, CocoImage
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._data.draw_split import draw_split
 from keras_convnext._data.image_size import read_upright_size
-from keras_convnext._files import legible, why_no_folder
+from keras_convnext._files import first_few, legible, why_no_folder
 
 # From files to those that cannot be used, and why.
 FindUnreadable = Callable[[Sequence[Path]], Mapping[Path, str]]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext._data import archives, class_folders
-from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._data.list_targets import SEPARATOR, BadCell, find_target
 from keras_convnext._data.tables import (
@@ -24,6 +23,7 @@ from keras_convnext._data.tables import (
     name_lines,
     read_table,
 )
+from keras_convnext._files import first_few
 
 # What the column of paths is called; the preferred name first.
 PATHS = ("path", "file", "file_name", "image")

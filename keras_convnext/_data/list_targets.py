@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from keras_convnext._data.class_folders import first_few, is_label
+from keras_convnext._data.class_folders import is_label
 from keras_convnext._data.data_error import DataError
 from keras_convnext._data.tables import Row, Table
+from keras_convnext._files import first_few
 
 LABEL = "label"
 # Divides the labels in a cell.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError
+from keras_convnext._files import first_few
 
 CLASSES_FILE = "classes.txt"
 # A line of classes.txt that is no class.

@@ -11,10 +11,9 @@ from keras_convnext._data.class_folders import (
     TRAIN_NAMES,
     VALIDATION_NAMES,
     files_below,
-    first_few,
 )
 from keras_convnext._data.data_error import DataError
-from keras_convnext._files import is_image, why_no_folder
+from keras_convnext._files import first_few, is_image, why_no_folder
 
 IMAGES, ANNOTATIONS = "images", "annotations"
 MASK_SUFFIX = ".png"

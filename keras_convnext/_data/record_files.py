@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError
 from keras_convnext._data.example_proto import Buffer, Place
+from keras_convnext._files import first_few
 
 _GZIP = b"\x1f\x8b"
 # A TFRecord: the length in 8 bytes, its checksum in 4, the record, its checksum in 4.

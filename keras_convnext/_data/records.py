@@ -23,10 +23,10 @@ from keras_convnext._data.class_folders import (
     EVALUATION_NAMES,
     TEST_NAMES,
     TRAIN_NAMES,
-    first_few,
 )
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._data.record_files import STORES, Record, Store
+from keras_convnext._files import first_few
 
 LABELS = "labels.txt"
 # train-00000-of-01024, and whatever says "record", as tensorflow-datasets' files do.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError
+from keras_convnext._files import first_few
 from keras_convnext._text_files import decode_text
 
 CSV, JSON_LINES = (".csv", ".tsv"), (".jsonl", ".ndjson")

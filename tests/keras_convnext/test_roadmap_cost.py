@@ -32,7 +32,7 @@ STEPS_END = "separate_downsampling"
 KINDS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 CASES = [(step, regime) for regime in roadmap.REGIMES for step in roadmap.STEPS]
 # Each with the paper's stem; each kind of stem and of downsampling without one too.
-# The steps that change the block's layout are quick neighbors of those between them.
+# Every step changes one thing of the one before it; these are spread over the road.
 OFTEN = ("resnet50", "inverted_bottleneck", "kernel_7", "layer_norm", STEPS_END)
 BUILT = [
     pytest.param(step, 4, 96, marks=[] if step in OFTEN else [pytest.mark.slow])

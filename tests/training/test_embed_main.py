@@ -7,7 +7,7 @@ from PIL import Image
 
 import keras_convnext
 from training import embed_main
-from training.evaluation import feature_map
+from training.report import feature_map
 
 SIDE_PX = 32
 CLASSES = ("dark", "light")

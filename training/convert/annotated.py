@@ -12,11 +12,10 @@ from keras_convnext._data.class_folders import (
     TRAIN_NAMES,
     VALIDATION_NAMES,
     files_below,
-    first_few,
 )
 from keras_convnext._data.data_error import DataError
 from keras_convnext._data.image_size import read_upright_size
-from keras_convnext._files import is_image, legible, why_no_folder
+from keras_convnext._files import first_few, is_image, legible, why_no_folder
 
 # The words of COCO's file names, by how folders and lists are called.
 PARTS = {

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
-from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError
+from keras_convnext._files import first_few
 
 from .annotated import (
     AnnotatedBox,

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError
+from keras_convnext._files import first_few
 
 from .annotated import (
     PARTS,

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
 
-from keras_convnext._data.class_folders import first_few, remark
+from keras_convnext._data.class_folders import remark
+from keras_convnext._files import first_few
 from keras_convnext._stderr import hold_stderr
 from keras_convnext.image import files as image_files
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError
+from keras_convnext._files import first_few
 
 from .examples import Encoded, Files, Records
 from .pixels import Pixels

@@ -21,8 +21,8 @@ from keras_convnext.inference.loaded_model import (
 )
 
 from ..data.source import Source
-from ..evaluation.metrics import LEAST_PROBABILITY
 from ..recipes.recipe import Recipe
+from ..tasks.losses import log_probabilities
 
 
 def check(recipe: Recipe) -> None:
@@ -137,8 +137,7 @@ def _as_seen_by(loaded: LoadedModel, size_px: int) -> keras.Model:
         inputs = (inputs / 255.0 - mean) / std
     outputs = ops.cast(loaded.model(inputs, training=False), "float32")
     if loaded.meaning.applied:
-        # Probabilities' logarithms are logits without what all classes share.
-        outputs = ops.log(ops.maximum(outputs, LEAST_PROBABILITY))
+        outputs = log_probabilities(outputs)
     teacher = keras.Model(images, outputs, name="teacher")
     teacher.trainable = False
     return teacher

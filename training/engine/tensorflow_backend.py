@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -15,17 +14,17 @@ import tensorflow as tf
 
 from keras_convnext._messages import UsageError, say
 
-from ..data.pipeline import WorkerShard
 from ..data.source import Source
 from ..recipes.recipe import Recipe
 from ..tasks.distillation import with_teacher
 from ..tasks.task import Measure, Rows, Task
-from . import distribution, first_step, pretrained
+from . import distribution, first_step, pretrained, step_results
 from .cluster import ALONE, Cluster
+from .data_problems import too_few, unreadable
 from .run import Check, Run, TakeEpoch
+from .shares import training_share, validation_share
 from .step import StepSettings, make_evaluation_step, make_train_step
 from .step_loop import make_step_loop
-from .unreadable import unreadable
 
 # A power cut costs at most this much of an epoch that takes hours.
 _CHECKPOINT_SECONDS = 900.0
@@ -123,7 +122,7 @@ class TensorFlowBackend:
 
         def take_epoch(listeners: keras.callbacks.CallbackList, check: Check) -> None:
             is_frozen = run.progress.epoch < run.recipe.frozen_epochs
-            batches = iter(self._spread(partial(_training_share, run)))
+            batches = iter(self._spread(partial(training_share, run)))
             while True:
                 _call(run, head if is_frozen else whole, batches, listeners)
                 if run.progress.batch == run.steps_per_epoch:
@@ -142,7 +141,7 @@ class TensorFlowBackend:
             model, measure, self.strategy, run.task.model_inputs
         )
         spread = self._spread_singly if run.task.evaluates_singly else self._spread
-        batches = spread(partial(_validation_share, run))
+        batches = spread(partial(validation_share, run))
 
         def evaluate(check: Check) -> Iterator[Rows]:
             for images, truth, weights in batches:
@@ -167,20 +166,6 @@ class TensorFlowBackend:
         return distribution.gather(value, self.strategy, self.cluster)
 
 
-def _training_share(run: Run, worker: int, workers: int) -> tf.data.Dataset:
-    share = WorkerShard(run.recipe.global_batch, worker, workers)
-    return run.task.training_batches(
-        run.source, run.recipe, share, run.progress.epoch, run.progress.batch
-    )
-
-
-def _validation_share(
-    run: Run, worker: int, workers: int, global_batch: int | None = None
-) -> tf.data.Dataset:
-    share = WorkerShard(global_batch or run.recipe.global_batch, worker, workers)
-    return run.task.validation_batches(run.source, run.recipe, share)
-
-
 def _call(
     run: Run,
     take: Callable[[Any, tf.Tensor], dict[str, tf.Tensor]],
@@ -198,10 +183,7 @@ def _call(
             for name, values in take(batches, tf.constant(count)).items()
         }
     except tf.errors.OutOfRangeError as error:
-        raise UsageError(
-            f"the data ended before batch {run.steps_per_epoch} of epoch "
-            f"{run.progress.epoch + 1}: there are fewer images than it says"
-        ) from error
+        raise UsageError(too_few(run)) from error
     except tf.errors.ResourceExhaustedError as error:
         raise UsageError(first_step.out_of_memory(run.recipe)) from error
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
@@ -210,37 +192,16 @@ def _call(
         raise UsageError(unreadable(run, count, error)) from error
     seconds = (time.monotonic() - began) / count
     for number in range(count):
-        batch = run.progress.batch
         if number:
-            listeners.on_train_batch_begin(batch)
+            listeners.on_train_batch_begin(run.progress.batch)
         result = {name: float(values[number]) for name, values in results.items()}
-        _check_finite(run, batch, result)
-        del result["gradient_norm"]
-        images = float(run.recipe.global_batch)
-        run.note_steps(
-            1, {**result, "steps": 1.0, "images": images, "seconds": seconds}
-        )
-        totals = run.progress.totals
-        listeners.on_train_batch_end(
-            batch,
-            {
-                "loss": totals["loss"] / totals["steps"],
-                "data_wait": totals["waited"] / max(totals["seconds"], 1e-9),
-            },
-        )
+        step_results.note(run, result, seconds, listeners, _must_be_finite(run))
 
 
-def _check_finite(run: Run, batch: int, results: dict[str, float]) -> None:
-    """Raises UsageError where the loss or its gradient is no longer a number."""
-    names = ["loss", "gradient_norm"]
+def _must_be_finite(run: Run) -> tuple[str, ...]:
+    """Returns what must be a number of a step."""
     scale = run.train_state.loss_scale
     if scale is not None and scale.factor.numpy() > _LEAST_LOSS_SCALE:
         # The step was not taken, and the next one is with half the factor.
-        names.remove("gradient_norm")
-    for name in names:
-        if not math.isfinite(results[name]):
-            raise run.checkpoints.not_a_number(
-                f"the {name.replace('_', ' ')} is {results[name]} at step "
-                f"{run.progress.step + 1} (epoch {run.progress.epoch + 1}, batch "
-                f"{batch + 1})"
-            )
+        return ("loss",)
+    return step_results.FINITE

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -22,7 +21,7 @@ import keras
 from keras_convnext._messages import UsageError, say
 
 from ..data.source import Source
-from ..engine import first_step, pretrained
+from ..engine import first_step, pretrained, step_results
 from ..engine.run import Check, Run, TakeEpoch
 from ..recipes.recipe import Recipe
 from ..tasks.task import Measure, Rows, Task
@@ -210,7 +209,8 @@ class _Taking:
         for number, result in enumerate(results):
             if number:
                 listeners.on_train_batch_begin(run.progress.batch)
-            self._note({**result, "waited": waited[number]}, seconds, listeners)
+            result["waited"] = waited[number]
+            step_results.note(run, result, seconds, listeners)
 
     def _see_rate(self) -> None:
         """Takes in a learning rate that a callback has set."""
@@ -218,35 +218,6 @@ class _Taking:
         if rate is not None and rate.value != self.rate:
             self.rate = rate.value
             self.constants["rate"] = self.spread.copy([rate.fixed.value])
-
-    def _note(
-        self,
-        result: dict[str, float],
-        seconds: float,
-        listeners: keras.callbacks.CallbackList,
-    ) -> None:
-        run = self.run
-        batch = run.progress.batch
-        for name in ("loss", "gradient_norm"):
-            if not math.isfinite(result[name]):
-                raise run.checkpoints.not_a_number(
-                    f"the {name.replace('_', ' ')} is {result[name]} at step "
-                    f"{run.progress.step + 1} (epoch {run.progress.epoch + 1}, batch "
-                    f"{batch + 1})"
-                )
-        del result["gradient_norm"]
-        images = float(run.recipe.global_batch)
-        run.note_steps(
-            1, {**result, "steps": 1.0, "images": images, "seconds": seconds}
-        )
-        totals = run.progress.totals
-        listeners.on_train_batch_end(
-            batch,
-            {
-                "loss": totals["loss"] / totals["steps"],
-                "data_wait": totals["waited"] / max(totals["seconds"], 1e-9),
-            },
-        )
 
 
 def has_tensorflow() -> bool:

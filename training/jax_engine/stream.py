@@ -5,17 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_convnext._messages import UsageError
 
 from ..engine.cluster import Cluster
+from ..engine.data_problems import too_few, unreadable
 from ..engine.run import Run
-from ..engine.unreadable import unreadable
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 # Batches that lie on the devices before they are asked for.
 _AHEAD = 2
@@ -27,26 +23,6 @@ def leave_accelerators() -> None:
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")
-
-
-def training_share(run: Run, worker: int, workers: int) -> tf.data.Dataset:
-    """Returns one process's rows of the batches that the run's epoch still has."""
-    from ..data.pipeline import WorkerShard
-
-    share = WorkerShard(run.recipe.global_batch, worker, workers)
-    return run.task.training_batches(
-        run.source, run.recipe, share, run.progress.epoch, run.progress.batch
-    )
-
-
-def validation_share(
-    run: Run, worker: int, workers: int, global_batch: int
-) -> tf.data.Dataset:
-    """Returns one process's rows of the batches of all validation examples."""
-    from ..data.pipeline import WorkerShard
-
-    share = WorkerShard(global_batch, worker, workers)
-    return run.task.validation_batches(run.source, run.recipe, share)
 
 
 def ahead(
@@ -109,6 +85,8 @@ def training(
     """
     import tensorflow as tf
 
+    from ..engine.shares import training_share
+
     left = run.steps_per_epoch - run.progress.batch
     share = training_share(run, cluster.worker, cluster.workers)
     batches = ahead(share.as_numpy_iterator(), place)
@@ -116,10 +94,7 @@ def training(
         for _ in range(left):
             yield next(batches)
     except StopIteration:
-        raise UsageError(
-            f"the data ended before batch {run.steps_per_epoch} of epoch "
-            f"{run.progress.epoch + 1}: there are fewer images than it says"
-        ) from None
+        raise UsageError(too_few(run)) from None
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
         raise UsageError(unreadable(run, 1, error)) from error
     finally:
@@ -128,8 +103,9 @@ def training(
 
 def validation(run: Run, cluster: Cluster, global_batch: int) -> Iterable[Any]:
     """Returns what gives batches (images, truth, weights) again after every epoch."""
-    share = partial(validation_share, run, cluster.worker, cluster.workers)
-    dataset = share(global_batch)
+    from ..engine.shares import validation_share
+
+    dataset = validation_share(run, cluster.worker, cluster.workers, global_batch)
 
     class Again:
         def __iter__(self) -> Iterator[Any]:

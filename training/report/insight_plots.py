@@ -10,7 +10,6 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..evaluation.main_axes import main_axes
 from ..evaluation.metrics import Predictions
 from ..inference import saliency
 from .plots import INK, TRAIN, VALIDATION, WRONG, caption, dress, png, shorten
@@ -172,6 +171,22 @@ def embedding(
     right.imshow(_sheet(places, images, colors))
     right.set_axis_off()
     return png(figure)
+
+
+def main_axes(features: np.ndarray) -> tuple[np.ndarray, float]:
+    """Returns the principal components of rows: two of each, and what they hold.
+
+    Args:
+        features: `(count, features)`, at least two of each.
+
+    Returns:
+        Places `(count, 2)`, and the share of the variance that they keep.
+    """
+    centered = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    rows, lengths, _ = np.linalg.svd(centered, full_matrices=False)
+    variance = lengths**2
+    places = rows[:, :2] * lengths[:2]
+    return places, float(variance[:2].sum() / max(variance.sum(), 1e-30))
 
 
 def apart(places: np.ndarray, width: float, height: float) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import keras
 from keras_convnext import _files
 from keras_convnext._messages import UsageError, say
 
+from ..recipes.overrides import flatten
 from ..workdir.layout import Workdir
 
 PROJECT = "keras_convnext"
@@ -106,7 +107,7 @@ class MLflow(keras.callbacks.Callback):
         run = self._client.create_run(experiment, run_name=workdir.path.absolute().name)
         params = [
             self._mlflow.entities.Param(name, str(value)[:_LONGEST_VALUE])
-            for name, value in _flat(workdir.stored() or {})
+            for name, value in flatten(workdir.stored() or {}).items()
         ]
         self._client.log_batch(run.info.run_id, params=params)
         return str(run.info.run_id)
@@ -177,14 +178,3 @@ def _write(workdir: Workdir, tracker: str, name: str) -> None:
 
 def _place(workdir: Workdir) -> Path:
     return workdir.path / FILE
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
-    """Returns fields and the fields inside them, with a dot between their names."""
-    found: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found += _flat(value, f"{before}{name}.")
-        else:
-            found.append((f"{before}{name}", value))
-    return found

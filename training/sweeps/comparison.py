@@ -13,7 +13,7 @@ from keras_convnext._messages import UsageError, checked
 
 from ..recipes import recipe
 from ..recipes.metric import Metric
-from ..recipes.overrides import format_value
+from ..recipes.overrides import flatten, format_value
 from ..tasks import find_task
 from ..workdir import history
 from ..workdir.layout import Workdir
@@ -100,21 +100,18 @@ def metric_of(runs: Sequence[FoundRun]) -> Metric:
 
 def differing_settings(runs: Sequence[FoundRun]) -> list[tuple[str, list[str]]]:
     """Returns the fields that are not the same in all runs, with each run's value."""
-    flat = [_flatten(run.fields) for run in runs]
+    flat = [_shown_settings(run.fields) for run in runs]
     names = dict.fromkeys(name for fields in flat for name in fields)
     rows = [(name, [fields.get(name, "-") for fields in flat]) for name in names]
     return [(name, values) for name, values in rows if len(set(values)) > 1]
 
 
-def _flatten(fields: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in fields.items():
-        if isinstance(value, Mapping):
-            found |= _flatten(value, f"{prefix}{name}.")
-        elif prefix or name not in _NO_SETTINGS:
-            plain = tuple(value) if isinstance(value, list) else value
-            found[f"{prefix}{name}"] = format_value(plain)
-    return found
+def _shown_settings(fields: Mapping[str, Any]) -> dict[str, str]:
+    plain = {name: value for name, value in fields.items() if name not in _NO_SETTINGS}
+    return {
+        name: format_value(tuple(value) if isinstance(value, list) else value)
+        for name, value in flatten(plain).items()
+    }
 
 
 def figures(runs: Sequence[FoundRun]) -> list[tuple[str, list[str]]]:

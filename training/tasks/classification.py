@@ -16,7 +16,7 @@ import keras_convnext
 from ..data import class_balance
 from ..data.class_sampling import EqualClasses
 from ..data.source import Source
-from ..evaluation.metrics import LEAST_PROBABILITY, TOP, gathered
+from ..evaluation.metrics import TOP, gathered
 from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from ..report import plots, results
@@ -200,7 +200,7 @@ def measure(outputs: Any, labels: Any) -> Rows:
 
 def measure_inference(outputs: Any, labels: Any) -> Rows:
     """Returns the rows for `evaluate`, from probabilities `(batch, classes)`."""
-    return _rows(ops.log(ops.maximum(outputs, LEAST_PROBABILITY)), labels)
+    return _rows(losses.log_probabilities(outputs), labels)
 
 
 def _rows(scores: Any, labels: Any) -> Rows:

@@ -7,6 +7,8 @@ from typing import Any
 
 from keras import ops
 
+from ..evaluation.metrics import LEAST_PROBABILITY
+
 
 def soft_targets(labels: Any, classes: int, label_smoothing: float) -> Any:
     """Returns target probabilities, float32 `(batch, classes)`.
@@ -156,6 +158,11 @@ def _above_thresholds(classes: int) -> Any:
     """Returns 1 where a class is above a threshold, `(classes - 1, classes)`."""
     numbers = ops.arange(classes)
     return ops.cast(numbers[None, :] > numbers[:-1, None], "float32")
+
+
+def log_probabilities(probabilities: Any) -> Any:
+    """Returns logarithms of probabilities: logits but for what all classes share."""
+    return ops.log(ops.maximum(probabilities, LEAST_PROBABILITY))
 
 
 LOSSES: dict[str, Callable[[Any, Any], Any]] = {

@@ -17,6 +17,7 @@ from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from ..report.outcome import Outcome
 from . import backbones, batches, pixel_losses
+from .losses import log_probabilities
 from .task import Evaluation, Measure, Rows, Task
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ..data.pipeline import WorkerShard
 
 # Stands in for a probability that has been rounded to 0.
-_LEAST_PROBABILITY = 1e-30
 # What the variables of the layers are called that no classifier has.
 _HEADS = ("decode_", "auxiliary_", "pyramid_norm_")
 
@@ -162,8 +162,7 @@ def measure(outputs: Any, masks: Any) -> Rows:
 
 def measure_inference(outputs: Any, masks: Any) -> Rows:
     """Returns what `evaluate` needs, of probabilities `(batch, h, w, classes)`."""
-    # They differ from the logits by what all classes of a pixel share.
-    return _rows(ops.log(ops.maximum(outputs, _LEAST_PROBABILITY)), masks)
+    return _rows(log_probabilities(outputs), masks)
 
 
 def _rows(logits: Any, masks: Any) -> Rows:

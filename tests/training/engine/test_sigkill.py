@@ -1,12 +1,10 @@
 """A run that is killed again and again ends as one that never was."""
 
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +13,10 @@ import pytest
 
 from tests.checks import write_arrays
 from tests.training import detection_data, segmentation_data
+from tests.training.ended_early import end_after_saving
 
 ROOT = Path(__file__).resolve().parents[3]
 KILLS = 20
-# How long the longest part before the first step may take on a busy machine.
-PATIENCE_SECONDS = 300
 
 
 def command(data, workdir, *changes):
@@ -64,27 +61,6 @@ def detection(data, workdir):
     )
 
 
-def kill_at_a_random_moment(arguments, workdir, moments):
-    """Starts the run, lets it save something, and kills it a little later."""
-    checkpoints = workdir / "checkpoints"
-    before = set(os.listdir(checkpoints)) if checkpoints.is_dir() else set()
-    process = subprocess.Popen(
-        arguments,
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    ends = time.monotonic() + PATIENCE_SECONDS
-    # Also names that are still being written count: kills are to hit these too.
-    while process.poll() is None and time.monotonic() < ends:
-        if checkpoints.is_dir() and set(os.listdir(checkpoints)) - before:
-            break
-        time.sleep(0.002)
-    time.sleep(moments.uniform(0.0, 0.4))
-    process.send_signal(signal.SIGKILL)
-    return process.wait()
-
-
 def newest(workdir):
     path = max((workdir / "checkpoints").glob("*.ckpt"))
     with np.load(path) as arrays:
@@ -97,7 +73,10 @@ def check_kills(folder, make_command, kills, metric):
     subprocess.run(make_command(whole), cwd=ROOT, check=True, capture_output=True)
     moments = random.Random(0)
     arguments = make_command(killed)
-    codes = [kill_at_a_random_moment(arguments, killed, moments) for _ in range(kills)]
+    codes = [
+        end_after_saving(arguments, killed, signal.SIGKILL, moments.uniform(0.0, 0.4))
+        for _ in range(kills)
+    ]
     assert codes.count(-signal.SIGKILL) >= kills // 2
     subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)
 

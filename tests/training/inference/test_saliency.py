@@ -12,7 +12,6 @@ from PIL import Image
 from keras_convnext.models import build
 from tests.checks import raise_gains, tiny_variant
 from training import explain_main
-from training.evaluation.main_axes import main_axes
 from training.evaluation.metrics import predictions_from_probabilities
 from training.inference import saliency
 from training.report import insight_plots
@@ -127,7 +126,7 @@ def test_a_gradient_is_drawn_dark_where_it_is_steep():
 def test_main_axes_are_those_of_a_stretched_cloud():
     places = RANDOM.normal(size=(200, 2)) * (10, 3)
     turn = np.linalg.qr(RANDOM.normal(size=(7, 7)))[0][:2]
-    found, share = main_axes(places @ turn + 5)
+    found, share = insight_plots.main_axes(places @ turn + 5)
     assert share == pytest.approx(1.0)
     centered = places - places.mean(axis=0)
     # Turned and mirrored perhaps, but no distance has changed.

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ import jax
 from jax.sharding import Mesh
 
 from tests.checks import write_arrays
+from tests.training.ended_early import end_after_saving
 from training.engine import distribution
 from training.engine.cluster import ALONE, Cluster, read_jax
 from training.jax_engine import devices, stream
@@ -110,27 +110,6 @@ def assert_same(workdir, other):
         np.testing.assert_array_equal(weights[name], expected[name], err_msg=name)
 
 
-def end_after(arguments, workdir, number, seconds):
-    """Starts the run, lets it save something, and signals a little later."""
-    checkpoints = workdir / "checkpoints"
-    before = set(os.listdir(checkpoints)) if checkpoints.is_dir() else set()
-    process = subprocess.Popen(
-        arguments,
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    ends = time.monotonic() + PATIENCE_SECONDS
-    while process.poll() is None and time.monotonic() < ends:
-        if checkpoints.is_dir() and set(os.listdir(checkpoints)) - before:
-            break
-        time.sleep(0.01)
-    time.sleep(seconds)
-    process.send_signal(number)
-    return process.wait(PATIENCE_SECONDS)
-
-
 @pytest.mark.slow
 def test_a_killed_run_ends_as_one_that_never_was(tmp_path):
     data = write_arrays(tmp_path / "data.npz")
@@ -138,14 +117,15 @@ def test_a_killed_run_ends_as_one_that_never_was(tmp_path):
     ran(command(data, tmp_path / "whole", *changes))
     moments = random.Random(0)
     killed = tmp_path / "killed"
+    arguments = command(data, killed, *changes)
     for _ in range(KILLS):
-        status = end_after(
-            command(data, killed, *changes), killed, signal.SIGKILL, moments.random()
+        status = end_after_saving(
+            arguments, killed, signal.SIGKILL, moments.random(), ENVIRONMENT
         )
         assert status == -signal.SIGKILL
     # And once within an epoch, with a checkpoint there.
-    end_after(command(data, killed, *changes), killed, signal.SIGTERM, 0.1)
-    ran(command(data, killed, *changes))
+    end_after_saving(arguments, killed, signal.SIGTERM, 0.1, ENVIRONMENT)
+    ran(arguments)
     assert_same(killed, tmp_path / "whole")
 
 

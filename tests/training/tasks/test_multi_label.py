@@ -11,21 +11,10 @@ from sklearn.metrics import average_precision_score, f1_score
 
 import keras_convnext
 from export import main as export_main
+from tests.training.tiny_flags import tiny_flags
 from training import evaluate_main, explain_main, main, predict_main, preview_main
 
-TINY = [
-    "--recipe=scratch_small",
-    "--set=target=labels",
-    "--set=variant=test_convnext2",
-    "--set=size_px=16",
-    "--set=global_batch=8",
-    "--set=epochs=3",
-    "--set=warmup_epochs=0",
-    "--set=ema_decay=none",
-    "--set=keep=best",
-    # Images of 16 px are seen as they are.
-    "--set=evaluation_crop=squash",
-]
+TINY = tiny_flags("labels")
 slow = pytest.mark.slow
 COLORS = {"blue": (20, 30, 250), "green": (20, 230, 40), "red": (240, 30, 20)}
 COUNT = 48

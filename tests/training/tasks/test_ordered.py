@@ -13,6 +13,7 @@ from sklearn.metrics import cohen_kappa_score, mean_absolute_error
 
 import keras_convnext
 from export import main as export_main
+from tests.training.tiny_flags import tiny_flags
 from training import data, evaluate_main, main, predict_main
 from training.data.examples import Encoded
 from training.data.ordered_classes import put_in_order
@@ -21,19 +22,7 @@ from training.evaluation.metrics import Predictions
 from training.tasks import losses
 
 GRADES = ["grade 1", "grade 2", "grade 10"]
-TINY = [
-    "--recipe=scratch_small",
-    "--set=target=ordered",
-    "--set=variant=test_convnext2",
-    "--set=size_px=16",
-    "--set=global_batch=8",
-    "--set=epochs=3",
-    "--set=warmup_epochs=0",
-    "--set=ema_decay=none",
-    "--set=keep=best",
-    # Images of 16 px are seen as they are.
-    "--set=evaluation_crop=squash",
-]
+TINY = tiny_flags("ordered")
 slow = pytest.mark.slow
 
 

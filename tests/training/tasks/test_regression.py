@@ -13,22 +13,11 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 import keras_convnext
 from export import main as export_main
 from keras_convnext.inference.outputs import find_output_meaning
+from tests.training.tiny_flags import tiny_flags
 from training import evaluate_main, explain_main, main, predict_main, preview_main
 from training.tasks import regression
 
-TINY = [
-    "--recipe=scratch_small",
-    "--set=target=number",
-    "--set=variant=test_convnext2",
-    "--set=size_px=16",
-    "--set=global_batch=8",
-    "--set=epochs=3",
-    "--set=warmup_epochs=0",
-    "--set=ema_decay=none",
-    "--set=keep=best",
-    # Images of 16 px are seen as they are.
-    "--set=evaluation_crop=squash",
-]
+TINY = tiny_flags("number")
 COUNT = 48
 slow = pytest.mark.slow
 

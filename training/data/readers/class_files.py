@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import SplitError
 from keras_convnext._data.draw_split import draw_split
-from keras_convnext._files import legible
+from keras_convnext._files import first_few, legible
 
 from .. import image_files as images
 from ..examples import Files

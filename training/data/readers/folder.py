@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_convnext._data import archives, class_folders
-from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError, SplitError
-from keras_convnext._files import legible
+from keras_convnext._files import first_few, legible
 
 from ..examples import Files
 from ..file_check import check_files, remarks, unreadable

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from keras_convnext._data import image_lists
-from keras_convnext._data.class_folders import first_few, near_names
+from keras_convnext._data.class_folders import near_names
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._data.draw_split import draw_split
 from keras_convnext._data.image_lists import ListedImage
 from keras_convnext._data.list_targets import SEPARATOR
-from keras_convnext._files import legible
+from keras_convnext._files import first_few, legible
 
 from ..examples import Files
 from ..file_check import check_files, remarks, unreadable

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._data.draw_split import draw_split
 from keras_convnext._data.mask_classes import (
@@ -25,7 +24,7 @@ from keras_convnext._data.mask_folders import (
     find_parts,
     list_part,
 )
-from keras_convnext._files import is_image, legible
+from keras_convnext._files import first_few, is_image, legible
 
 from ..examples import Files
 from ..file_check import Unusable, check_files, remarks, unreadable

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_convnext._data.class_folders import first_few
 from keras_convnext._data.data_error import DataError
 from keras_convnext._data.mask_classes import MaskClasses
+from keras_convnext._files import first_few
 
 from ..mask_files import CheckedMask
 

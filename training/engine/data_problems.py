@@ -1,4 +1,4 @@
-"""What is said where the pipeline meets an image that cannot be decoded."""
+"""What is said where the pipeline gives no batch."""
 
 from __future__ import annotations
 
@@ -23,4 +23,12 @@ def unreadable(run: Run, count: int, error: Exception) -> str:
         f"an image of {where} of epoch {run.progress.epoch + 1} cannot be read "
         f"({reason}); class folders are checked beforehand, and --skip_bad_images "
         "leaves such images of theirs out"
+    )
+
+
+def too_few(run: Run) -> str:
+    """Returns the error for data that end within an epoch."""
+    return (
+        f"the data ended before batch {run.steps_per_epoch} of epoch "
+        f"{run.progress.epoch + 1}: there are fewer images than it says"
     )

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .main_axes import main_axes
+from .insight_plots import main_axes
+from .plots import INK, dress, png, shorten
 
 LEAST_IMAGES = 3
 _MOST_NAMED_CLASSES = 20
-_LONGEST_NAME = 18
-_DPI = 120
 
 
 def draw(
@@ -55,7 +52,7 @@ def draw(
             color=palette(number % palette.N),
             s=12,
             linewidths=0,
-            label=classes[number][:_LONGEST_NAME] if is_named else None,
+            label=shorten(classes[number]) if is_named else None,
         )
     if wrong is not None and wrong.any():
         axes.scatter(
@@ -63,16 +60,14 @@ def draw(
             places[wrong, 1],
             s=42,
             facecolors="none",
-            edgecolors="black",
+            edgecolors=INK,
             linewidths=1,
             label=f"taken for another class: {int(wrong.sum()):,}",
         )
-    axes.set_title(f"{len(labels):,} images by their features", loc="left")
-    axes.set_xlabel(f"first two components, {share:.0%} of the variance")
+    along = f"first two components, {share:.0%} of the variance"
+    dress(axes, f"{len(labels):,} images by their features", along)
     axes.set_xticks([])
     axes.set_yticks([])
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", ncols=6, frameon=False)
-    file = io.BytesIO()
-    FigureCanvasAgg(figure).print_figure(file, dpi=_DPI, facecolor="white")
-    return file.getvalue()
+    return png(figure)
