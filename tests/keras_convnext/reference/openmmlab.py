@@ -6,8 +6,14 @@ of a pyramid, all outputs in between, and of training what nothing random decide
 upernet_small file has both heads with 16 and 12 channels and six classes, the detectors
 16 channels, 32 units and five classes. Arrays of images are `(batch, height, width,
 channels)`, boxes x0, y0, x1, y1.
+
+The gradients are autograd's, of the sum of all losses of the training files, by every
+parameter and map, with torchvision's backward pass of RoIAlign for mmcv's. Each is
+stored as its norm and its products with some `directions`, ones of random signs: the
+mean of the squared products of a difference is, but for chance, its squared norm.
 """
 
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -41,13 +47,28 @@ def assign(
         find: From a layer's name to how its tensors' names begin.
     """
     for variable in model.weights:
-        layer, _, kind = variable.path.rpartition("/")
-        ends = _ENDS[kind]
-        [name] = {f"{find(layer)}{end}" for end in ends} & set(tensors)
-        variable.assign(_from_torch(tensors[name], variable.shape))
+        name = name_of(variable, tensors, find)
+        variable.assign(from_torch(tensors[name], variable.shape))
 
 
-def _from_torch(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def name_of(
+    variable: keras.Variable,
+    tensors: Mapping[str, np.ndarray],
+    find: Callable[[str], str],
+) -> str:
+    """Returns the name of a variable's tensor among those recorded."""
+    layer, _, kind = variable.path.rpartition("/")
+    [name] = {f"{find(layer)}{end}" for end in _ENDS[kind]} & set(tensors)
+    return name
+
+
+def directions(name: str, shape: tuple[int, ...], count: int = 16) -> np.ndarray:
+    """Returns ones with signs that the name decides, float32 `(count, *shape)`."""
+    random = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
+    return np.where(random.random((count, *shape), "float32") < 0.5, -1, 1).astype("f")
+
+
+def from_torch(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Returns a tensor in Keras' layout; dense layers take maps, channels first."""
     if value.ndim == 2 and len(value[0]) > 49:
         value = value.reshape(len(value), -1, 7, 7)
