@@ -7,8 +7,10 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+# Paths as they were given: many are text, which is made and compared faster.
+AnyPath = TypeVar("AnyPath", str, Path)
 PARTIAL_SUFFIX = ".partial"
 # How many of a long list of names a message shows.
 _SHOWN = 5

@@ -12,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import filterfalse
 from pathlib import Path
 
 from keras_convnext._data import zip_members
@@ -82,7 +83,7 @@ class _Place:
     name: str
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path | str) -> bytes:
     """Returns the contents of a file, in an archive or not.
 
     Raises:
@@ -90,11 +91,11 @@ def read_bytes(path: Path) -> bytes:
     """
     place = _find(path)
     if place is None or not place.name:
-        return path.read_bytes()
+        return Path(path).read_bytes()
     return place.archive.read(place.name)
 
 
-def stamp_of(path: Path) -> tuple[int, int, int]:
+def stamp_of(path: Path | str) -> tuple[int, int, int]:
     """Returns a file's size in bytes, and when it was written and changed, in ns.
 
     The times of a file in an archive are those of the archive.
@@ -104,7 +105,7 @@ def stamp_of(path: Path) -> tuple[int, int, int]:
     """
     place = _find(path)
     if place is None or not place.name:
-        found = path.stat()
+        found = os.stat(path)
         return found.st_size, found.st_mtime_ns, found.st_ctime_ns
     member = place.archive.members.get(place.name)
     if member is None:
@@ -174,32 +175,49 @@ def names_in(folder: Path) -> tuple[list[str], list[str]] | None:
 
 
 def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yields a folder and those in it as os.walk does, in an archive or not.
+    """Yields a folder and those in it, as os.walk does: in an archive or not.
+
+    Links to folders are followed, and those are passed over whose names are removed.
+
+    Yields:
+        The path of a folder, names of folders in it, and paths of its files.
 
     Raises:
         OSError: A folder cannot be read.
     """
     place = _find(folder)
     if place is None:
-        yield from os.walk(folder, onerror=_raise, followlinks=True)
+        yield from _walk_disk(str(folder))
         return
     pending = [place.name]
     while pending:
         name = pending.pop()
         folders = list(place.archive.folders.get(name, ()))
-        yield str(place.archive.path / name), folders, place.archive.files[name]
+        whole = str(place.archive.path / name)
+        files = [f"{whole}/{file}" for file in place.archive.files[name]]
+        yield whole, folders, files
         pending += [_joined(name, inner) for inner in folders]
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _walk_disk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    with os.scandir(folder) as found:
+        entries = list(found)
+    # They know their paths: to join a folder and a name takes as long as to find it.
+    files = [entry.path for entry in filterfalse(os.DirEntry.is_dir, entries)]
+    folders: list[str] = []
+    if len(files) < len(entries):
+        folders = [entry.name for entry in entries if entry.is_dir()]
+    yield folder, folders, files
+    for name in folders:
+        yield from _walk_disk(os.path.join(folder, name))
 
 
-def _find(path: Path) -> _Place | None:
+def _find(path: Path | str) -> _Place | None:
     """Returns the archive that a path leads to or into, and the name inside of it."""
     text = str(path).lower()
     if not any(suffix in text for suffix in SUFFIXES):
         return None
+    path = Path(path)
     for outer in (path, *path.parents):
         if outer.suffix.lower() in SUFFIXES and outer.is_file():
             found = outer.stat()

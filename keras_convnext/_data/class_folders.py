@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_convnext._data import archives
-from keras_convnext._files import first_few, is_hidden, is_image
+from keras_convnext._data.scanning import in_order, scan
+from keras_convnext._files import AnyPath, first_few, is_hidden, is_image
 
 TRAIN_NAMES = ("train", "training")
 # In the order of preference, where there are several.
@@ -29,26 +30,26 @@ class ClassFolders:
 
     Attributes:
         root: The folder that holds the class folders.
-        by_class: Sorted image files of each class, named by one of `NAMINGS`, in
-            Unicode's composed form.
+        by_class: Sorted paths of the images of each class, named by one of `NAMINGS`,
+            in Unicode's composed form.
         other_endings: How many files have endings of no image, by ending.
         nested: Folders with images inside class folders, by class.
-        beside: Image files that lie beside the class folders.
+        beside: Names of image files that lie beside the class folders.
         spelled_alike: Class folders whose names look alike on a screen.
         merged: Folders of the same name, in several places, that are one class.
     """
 
     root: Path
-    by_class: Mapping[str, tuple[Path, ...]]
+    by_class: Mapping[str, tuple[str, ...]]
     other_endings: Mapping[str, int]
     nested: Mapping[str, tuple[Path, ...]]
-    beside: tuple[Path, ...] = ()
+    beside: tuple[str, ...] = ()
     spelled_alike: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """Every image file."""
+    def files(self) -> tuple[str, ...]:
+        """The path of every image."""
         return tuple(file for files in self.by_class.values() for file in files)
 
     def notices(self) -> list[str]:
@@ -63,7 +64,7 @@ class ClassFolders:
         if self.beside:
             found.append(
                 f"{self.root}: images in no class folder, ignored: "
-                f"{first_few(path.name for path in self.beside)}."
+                f"{first_few(self.beside)}."
             )
         if self.nested:
             found.append(f"{self.root}: {self._nested_notice()}")
@@ -135,7 +136,7 @@ def part_roots(root: Path, names: Sequence[str]) -> list[Path]:
     folders = {
         folder.name.lower(): folder
         for folder in folders_in(root)
-        if any(True for _ in folders_in(folder))
+        if folder.name.lower() in names and folders_in(folder)
     }
     return [folders[name] for name in names if name in folders]
 
@@ -160,27 +161,24 @@ def list_class_folders(root: Path, naming: str = "top") -> ClassFolders:
         root: The folder.
         naming: What a class is named by, of `NAMINGS`.
     """
-    by_class: dict[str, list[Path]] = {}
+    by_class: dict[str, list[str]] = {}
     folders_of: dict[str, set[Path]] = {}
     endings: Counter[str] = Counter()
     nested: dict[str, tuple[Path, ...]] = {}
     for folder in folders_in(root):
         images: dict[Path, list[str]] = {}
-        for place, names in _walk(folder):
-            chosen = list(filter(is_image, names))
-            if chosen:
-                images[Path(place)] = chosen
-            if len(chosen) < len(names):
-                others = set(names) - set(chosen)
-                endings.update(Path(name).suffix.lower() for name in others)
+        for place in scan(folder):
+            if place.images:
+                images[Path(place.folder)] = place.images
+            endings.update(Path(path).suffix.lower() for path in place.others)
         named = [folder] if naming == "top" or not images else sorted(images)
         for each in named:
             name = _class_of(each, root, naming)
-            inside = images if naming == "top" else [each] if each in images else ()
-            files = [place / file for place in inside for file in images[place]]
-            by_class.setdefault(name, []).extend(
-                files if len(images) == 1 else sorted(files)
-            )
+            if naming == "top":
+                files = _in_order(images.values())
+            else:
+                files = images.get(each, [])
+            by_class.setdefault(name, []).extend(files)
             folders_of.setdefault(name, set()).add(each)
         inner = sorted(images.keys() - {folder}) if naming == "top" else []
         if inner:
@@ -220,42 +218,37 @@ def _class_of(folder: Path, root: Path, naming: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _images_in(root: Path) -> tuple[Path, ...]:
-    """Returns the images that lie in a folder itself."""
+def _images_in(root: Path) -> tuple[str, ...]:
+    """Returns the names of the images that lie in a folder itself."""
     inside = archives.names_in(root)
     if inside is None:
-        names = [entry.name for entry in root.iterdir() if entry.is_file()]
+        with os.scandir(root) as entries:
+            names = [entry.name for entry in entries if entry.is_file()]
     else:
         names = inside[1]
     return tuple(
-        root / name for name in sorted(names) if is_image(name) and not is_hidden(name)
+        name for name in sorted(names) if is_image(name) and not is_hidden(name)
     )
+
+
+def images_below(folder: Path) -> list[str]:
+    """Returns the paths of the images in a folder and in those inside it, sorted."""
+    here = os.path.join(os.curdir, "")
+    found = _in_order([place.images for place in scan(folder)])
+    return [path.removeprefix(here) for path in found]
 
 
 def files_below(folder: Path) -> list[Path]:
     """Returns the files in a folder and in the folders inside it, sorted."""
-    found = []
-    for place, names in _walk(folder):
-        path = Path(place)
-        found += [path / name for name in names]
-    return sorted(found)
+    found = [[*place.images, *place.others] for place in scan(folder)]
+    return sorted(Path(path) for paths in found for path in paths)
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yields a folder and those inside it, each with the sorted names of its files.
-
-    Names alone: a path for each of a million files takes seconds.
-    """
-    seen: set[str] = set()
-    for place, folders, files in archives.walk(folder):
-        # A link may lead back to a folder above it.
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not is_hidden(name)]
-        yield place, sorted(name for name in files if not is_hidden(name))
+def _in_order(groups: Collection[list[str]]) -> list[str]:
+    """Returns the paths of several folders sorted, each of which is sorted."""
+    if len(groups) == 1:
+        return next(iter(groups))
+    return sorted((path for paths in groups for path in paths), key=in_order)
 
 
 def problems(train: ClassFolders, validation: ClassFolders | None) -> list[str]:
@@ -344,7 +337,7 @@ def near_names(unknown: Sequence[str], classes: Sequence[str]) -> str:
 
 
 def empty_classes(
-    parts: Mapping[Path, Mapping[str, tuple[Path, ...]]], why: str = ""
+    parts: Mapping[Path, Mapping[str, Sequence[AnyPath]]], why: str = ""
 ) -> list[str]:
     """Returns a line for each part with class folders that hold no image."""
     found = []
@@ -359,7 +352,8 @@ def folders_in(root: Path) -> list[Path]:
     """Returns the folders in a folder, sorted; hidden ones count as absent."""
     inside = archives.names_in(root)
     if inside is None:
-        names = [entry.name for entry in os.scandir(root) if entry.is_dir()]
+        with os.scandir(root) as entries:
+            names = [entry.name for entry in entries if entry.is_dir()]
     else:
         names = inside[0]
     return [root / name for name in sorted(names) if not is_hidden(name)]

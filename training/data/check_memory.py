@@ -20,6 +20,7 @@ import tensorflow as tf
 
 import keras_convnext
 from keras_convnext import _files
+from keras_convnext._files import AnyPath
 
 from .image_files import CheckedImage, Stamp, copy_of, stamp_of
 
@@ -43,7 +44,9 @@ def place_for(root: Path, folder: Path) -> Path:
     return folder / f"{name}.json"
 
 
-def read(place: Path, paths: Iterable[Path], copies: Path) -> dict[Path, CheckedImage]:
+def read(
+    place: Path, paths: Iterable[AnyPath], copies: Path
+) -> dict[AnyPath, CheckedImage]:
     """Returns the stored results of files that have not changed since.
 
     Args:
@@ -56,7 +59,7 @@ def read(place: Path, paths: Iterable[Path], copies: Path) -> dict[Path, Checked
         for path, (stamp, row) in read_rows(place, paths).items():
             digest, is_copied, way, problem, remark = row
             readable = copy_of(digest, copies) if is_copied else path
-            if readable.exists():
+            if not is_copied or os.path.exists(readable):
                 known[path] = CheckedImage(
                     path, readable, way, problem, remark, digest, stamp
                 )
@@ -66,8 +69,8 @@ def read(place: Path, paths: Iterable[Path], copies: Path) -> dict[Path, Checked
 
 
 def read_rows(
-    place: Path, paths: Iterable[Path]
-) -> dict[Path, tuple[Stamp, Sequence[Any]]]:
+    place: Path, paths: Iterable[AnyPath]
+) -> dict[AnyPath, tuple[Stamp, Sequence[Any]]]:
     """Returns the stamp and the row of each file that has not changed since.
 
     Args:
@@ -97,7 +100,7 @@ def write(place: Path, images: Iterable[CheckedImage]) -> None:
         images: Answers of the check. Files that could not be opened are left out.
     """
     rows = {
-        image.path: (
+        str(image.path): (
             image.stamp,
             image.digest,
             image.readable != image.path,
@@ -111,7 +114,7 @@ def write(place: Path, images: Iterable[CheckedImage]) -> None:
     write_rows(place, rows)
 
 
-def write_rows(place: Path, rows: Mapping[Path, Sequence[Any]]) -> None:
+def write_rows(place: Path, rows: Mapping[AnyPath, Sequence[Any]]) -> None:
     """Keeps rows; where nothing can be written, nothing is kept.
 
     Args:
@@ -125,6 +128,6 @@ def write_rows(place: Path, rows: Mapping[Path, Sequence[Any]]) -> None:
         _files.write_text(place, text)
 
 
-def _key(path: Path) -> str:
+def _key(path: Path | str) -> str:
     # A name that is not UTF-8 cannot be written as text.
-    return os.fsencode(path.absolute()).decode("latin-1")
+    return os.fsencode(os.path.join(os.getcwd(), path)).decode("latin-1")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
 
 from keras_convnext._data.class_folders import remark
-from keras_convnext._files import first_few
+from keras_convnext._files import AnyPath, first_few
 from keras_convnext._stderr import hold_stderr
 from keras_convnext.image import files as image_files
 
@@ -26,7 +26,7 @@ class Unusable(Protocol):
     """A file that cannot be used, and why."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | str:
         """The file."""
 
     @property
@@ -46,8 +46,8 @@ def unreadable(bad: Sequence[Unusable], total: int, noun: str = "images") -> str
 
 
 def check_files(
-    root: Path, files: Sequence[Path], cache: Path
-) -> dict[Path, images.CheckedImage]:
+    root: Path, files: Sequence[AnyPath], cache: Path
+) -> dict[AnyPath, images.CheckedImage]:
     """Returns the check of each file, after decoding those that are new.
 
     Args:
@@ -65,11 +65,12 @@ def check_files(
     # Decoders print their opinion of a file, without a word on which one they mean.
     with hold_stderr() as stderr:
         try:
-            answers = images.check(new, copies)
-            for answer in count_checks(answers, len(new), stderr):
-                known[answer.path] = answer
-            for suspect in [each for each in known.values() if each.is_suspect]:
-                known[suspect.path] = images.settle(suspect, copies)
+            answers = images.check([Path(file) for file in new], copies)
+            counted = count_checks(answers, len(new), stderr)
+            known.update(zip(new, counted, strict=True))
+            for file, image in known.items():
+                if image.is_suspect:
+                    known[file] = images.settle(image, copies)
         finally:
             # What an interrupted check has found out is not found out again.
             if new:
@@ -95,10 +96,11 @@ def count_checks(
         print(f"{start}Checked {total:,} {noun}.{' ' * 20}".rstrip(), file=stderr)
 
 
-def remarks(checked: Mapping[Path, images.CheckedImage]) -> list[str]:
+def remarks(checked: Iterable[images.CheckedImage]) -> list[str]:
     """Returns a line for each thing to know of files that are used all the same."""
+    noted = [image for image in checked if image.remark]
     found = [
-        ([file for file, image in checked.items() if image.remark == kind], words)
+        ([image.path for image in noted if image.remark == kind], words)
         for kind, words in image_files.REMARKS.items()
     ]
     return [remark(files, *words) for files, words in found if files]

@@ -48,7 +48,7 @@ class CheckedImage:
     """What the check found out about one file.
 
     Attributes:
-        path: The file.
+        path: The file, as it was given.
         readable: What training reads: the file itself, or the copy of it.
         way: How it is read, of those in `decoding`.
         problem: Why it cannot be used; empty where it can.
@@ -58,8 +58,8 @@ class CheckedImage:
         is_suspect: Whether a decoder complained meanwhile, of it or of another file.
     """
 
-    path: Path
-    readable: Path
+    path: Path | str
+    readable: Path | str
     way: int = decoding.GENERAL
     problem: str = ""
     remark: str = ""
@@ -68,7 +68,7 @@ class CheckedImage:
     is_suspect: bool = False
 
 
-def stamp_of(path: Path) -> Stamp:
+def stamp_of(path: Path | str) -> Stamp:
     """Returns a file's stamp.
 
     Raises:

@@ -98,7 +98,7 @@ def _checked(pair: MaskedImage, image: CheckedImage, copies: Path) -> CheckedMas
     try:
         contents = path.read_bytes()
         size = mask_png.read_size(contents)
-        wanted, is_turned = _upright_size(image.readable)
+        wanted, is_turned = _upright_size(Path(image.readable))
         if size != wanted:
             return CheckedMask(path, path, problem=_unlike(size, wanted, is_turned))
         is_plain = mask_png.is_plain(contents)

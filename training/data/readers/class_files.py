@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from keras_convnext._data.data_error import SplitError
 from keras_convnext._data.draw_split import draw_split
-from keras_convnext._files import first_few, legible
+from keras_convnext._files import AnyPath, first_few, legible
 
 from .. import image_files as images
 from ..examples import Files
 
-ByClass = Mapping[str, tuple[Path, ...]]
+# The paths of each class's images.
+ByClass = Mapping[str, tuple[AnyPath, ...]]
 
 
 def split_classes(
-    by_class: ByClass,
+    by_class: ByClass[AnyPath],
     share: float,
     seed: int,
     instead: str = "make train/ and val/ yourself",
-) -> tuple[ByClass, ByClass]:
+) -> tuple[ByClass[AnyPath], ByClass[AnyPath]]:
     """Splits each class at random: at least one image on either side.
 
     Args:
@@ -45,16 +45,16 @@ def split_classes(
             f"{first_few(single)}. Add images, or {instead}."
         )
     generator = np.random.default_rng(seed)
-    kept: dict[str, tuple[Path, ...]] = {}
-    validation: dict[str, tuple[Path, ...]] = {}
+    kept: dict[str, tuple[AnyPath, ...]] = {}
+    validation: dict[str, tuple[AnyPath, ...]] = {}
     for name, files in sorted(by_class.items()):
         kept[name], validation[name] = draw_split(files, share, generator)
     return kept, validation
 
 
 def keep_usable(
-    by_class: ByClass, checked: Mapping[Path, images.CheckedImage]
-) -> ByClass:
+    by_class: ByClass[AnyPath], checked: Mapping[AnyPath, images.CheckedImage]
+) -> ByClass[AnyPath]:
     """Returns the files of each class that passed the check."""
     return {
         name: tuple(file for file in files if not checked[file].problem)
@@ -63,9 +63,9 @@ def keep_usable(
 
 
 def make_files(
-    by_class: ByClass,
+    by_class: ByClass[AnyPath],
     classes: Sequence[str],
-    checked: Mapping[Path, images.CheckedImage],
+    checked: Mapping[AnyPath, images.CheckedImage],
 ) -> Files:
     """Returns files as examples, class by class.
 

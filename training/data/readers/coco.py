@@ -71,7 +71,7 @@ def load(
         skipped=found.skipped,
         notices=(
             *found.notices,
-            *remarks({image.path: image for part in seen for image in part}),
+            *remarks({image.path: image for part in seen for image in part}.values()),
             *(same_images.in_both(*seen) if whole is None else ()),
         ),
         drawn=found.drawn,

@@ -67,7 +67,7 @@ def load(
         (
             *class_folders.left_over(root),
             *(line for part in parts for line in part.notices()),
-            *remarks(checked),
+            *remarks(checked.values()),
             *same_images.notices(usable[0], usable[1], digests),
         ),
         drawn=len(parts) == 1,
@@ -107,7 +107,7 @@ def load_whole(
     bad = [image for image in checked.values() if image.problem]
     if bad and not skip_bad_images:
         raise DataError(unreadable(bad, len(checked)))
-    by_class: dict[str, tuple[Path, ...]] = {}
+    by_class: dict[str, tuple[str, ...]] = {}
     for part_found in parts:
         for name, found in keep_usable(part_found.by_class, checked).items():
             by_class[name] = by_class.get(name, ()) + found
@@ -122,7 +122,7 @@ def load_whole(
         images,
         images,
         tuple((legible(image.path), image.problem) for image in bad),
-        (*notices, *remarks(checked)),
+        (*notices, *remarks(checked.values())),
     )
 
 

@@ -96,7 +96,7 @@ def load(
         ),
         (
             *listed.notices,
-            *remarks(checked),
+            *remarks(checked.values()),
             *(kind.notices(usable[0], usable[-1], checked) if whole is None else ()),
         ),
         drawn,
@@ -132,7 +132,7 @@ class _Kind:
     make_examples: Any
 
 
-def _by_class(images: _Part) -> ByClass:
+def _by_class(images: _Part) -> ByClass[Path]:
     found: dict[str, list[Path]] = {}
     for image in images:
         found.setdefault(image.label, []).append(image.path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keras_convnext._data import archives, class_folders
 from keras_convnext._data.data_error import DataError
-from keras_convnext._files import is_image, legible
+from keras_convnext._files import legible
 
 from ..examples import Files
 from ..file_check import check_files, remarks, unreadable
@@ -55,7 +55,9 @@ def load(
     bad = [image for image in checked.values() if image.problem]
     if bad and not skip_bad_images:
         raise DataError(unreadable(bad, len(checked)))
-    usable: list[ByClass] = [keep_usable({_ALL: files}, checked) for _, files in parts]
+    usable: list[ByClass[str]] = [
+        keep_usable({_ALL: files}, checked) for _, files in parts
+    ]
     few = [
         f"{each} has {len(found[_ALL])} that can be read"
         for (each, _), found in zip(parts, usable, strict=True)
@@ -74,14 +76,17 @@ def load(
         make_files(usable[0], (_ALL,), checked),
         make_files(usable[1], (_ALL,), checked),
         tuple((legible(image.path), image.problem) for image in bad),
-        (*remarks(checked), *same_images.notices(usable[0], usable[1], digests)),
+        (
+            *remarks(checked.values()),
+            *same_images.notices(usable[0], usable[1], digests),
+        ),
         drawn=len(parts) == 1,
     )
 
 
-def _images_below(root: Path) -> tuple[Path, ...]:
+def _images_below(root: Path) -> tuple[str, ...]:
     try:
-        return tuple(filter(is_image, class_folders.files_below(root)))
+        return tuple(class_folders.images_below(root))
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
 

@@ -106,7 +106,7 @@ def load(
         (
             *_beside(root, names),
             *(line for part in parts for line in part.notices),
-            *remarks(images),
+            *remarks(images.values()),
             *(same_images.in_both(*seen) if whole is None else ()),
             *mask_numbers.describe_reduced(said, classes),
             *mask_numbers.describe_absent(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from keras_convnext._data.class_folders import remark
+from keras_convnext._files import AnyPath
 
 from ..image_files import CheckedImage
 
@@ -20,13 +20,13 @@ _IN_BOTH = (
 class _Place(NamedTuple):
     is_validation: bool
     label: str
-    file: Path
+    file: str
 
 
 def notices(
-    train: Mapping[str, tuple[Path, ...]],
-    validation: Mapping[str, tuple[Path, ...]],
-    digests: Mapping[Path, str],
+    train: Mapping[str, tuple[AnyPath, ...]],
+    validation: Mapping[str, tuple[AnyPath, ...]],
+    digests: Mapping[AnyPath, str],
 ) -> list[str]:
     """Returns a line for each way in which a file is there more than once.
 
@@ -39,20 +39,20 @@ def notices(
     for is_validation, part in ((False, train), (True, validation)):
         for label, files in part.items():
             for file in files:
-                places[digests[file]].append(_Place(is_validation, label, file))
+                places[digests[file]].append(_Place(is_validation, label, str(file)))
     leaked, ambiguous, repeated = [], [], []
     for same in places.values():
         if len(same) < 2:
             continue
         trained = [place for place in same if not place.is_validation]
         if trained:
-            first = str(trained[0].file)
-            leaked += [(str(p.file), first) for p in same if p.is_validation]
+            first = trained[0].file
+            leaked += [(p.file, first) for p in same if p.is_validation]
         other = next((p for p in same if p.label != same[0].label), None)
         if other is not None:
-            ambiguous.append((str(same[0].file), str(other.file)))
+            ambiguous.append((same[0].file, other.file))
         elif len(trained) in (0, len(same)):
-            repeated.append((str(same[0].file), str(same[1].file)))
+            repeated.append((same[0].file, same[1].file))
     kinds = (
         (leaked, _IN_BOTH),
         (ambiguous, "in two classes or more (duplicates)"),
