@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ..data.mask_source import MaskSource
     from ..data.pipeline import WorkerShard
 
-# Stands in for a probability that has been rounded to 0.
 # What the variables of the layers are called that no classifier has.
 _HEADS = ("decode_", "auxiliary_", "pyramid_norm_")
 

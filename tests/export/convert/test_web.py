@@ -94,6 +94,7 @@ def test_the_folder_has_all_that_the_page_names(
     npm, workdir, exact, tmp_path, monkeypatch
 ):
     out = tmp_path / "export"
+    monkeypatch.setattr(tflite, "convert", lambda *_, **__: exact)
     assert export(workdir, out) == 0
     page = (out / "web/index.html").read_text(encoding="utf-8")
     about = json.loads((out / "web/model.json").read_text(encoding="utf-8"))
@@ -114,7 +115,6 @@ def test_the_folder_has_all_that_the_page_names(
     assert place == "web/model_float32.tflite"
     assert "web/litert/core.js" in made["beside"]
     # Again, over what is there; another file, of which only the name counts here.
-    monkeypatch.setattr(tflite, "convert", lambda *_, **__: exact)
     assert export(workdir, out, "--precision=float16") == 0
     about = json.loads((out / "web/model.json").read_text(encoding="utf-8"))
     assert about["file"] == "model_float16.tflite"

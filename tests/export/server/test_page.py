@@ -1,102 +1,36 @@
-"""The page on `/`, used in Chromium the way a person would use it.
+"""The page on `/`, used in a browser the way a person would use it."""
 
-ChromeDriver is spoken to in WebDriver's own protocol, which is JSON over HTTP.
-"""
-
-import base64
 import os
-import shutil
-import subprocess
-import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 requests = pytest.importorskip("requests")
 pytest.importorskip("tensorflow_serving", reason="needs the extra serve")
 pytest.importorskip("uvicorn", reason="needs the extra serve")
 
-from tests.export.server.server_support import command, free_port, write_version  # noqa: E402
+from keras_convnext.segmentation import overlay, palette_for  # noqa: E402
+from tests.checks import balance_classes, raise_gains, tiny_upernet  # noqa: E402
+from tests.color_boxes import NAMES, write_color_boxes  # noqa: E402
+from tests.export.conftest import smooth_images  # noqa: E402
+from tests.export.server import browser as chromium  # noqa: E402
+from tests.export.server.server_support import command, write_version  # noqa: E402
+from tests.export.whole_exports import export, predict_files, serve  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        not (shutil.which("chromedriver") and shutil.which("chromium")),
-        reason="there is no chromium and chromedriver",
-    ),
+    pytest.mark.skipif(not chromium.CHROMIUM, reason="there is no Chromium"),
 ]
-_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
-
-class Browser:
-    """A session of ChromeDriver."""
-
-    def __init__(self, port):
-        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu"]
-        options = {"args": arguments, "binary": shutil.which("chromium")}
-        capabilities = {
-            "alwaysMatch": {
-                "goog:chromeOptions": options,
-                "goog:loggingPrefs": {"browser": "ALL"},
-            }
-        }
-        self._url = f"http://127.0.0.1:{port}/session"
-        self._url += f"/{self.do('', capabilities=capabilities)['sessionId']}"
-
-    def do(self, path, **values):
-        response = requests.post(self._url + path, json=values, timeout=60)
-        assert response.ok, response.text
-        return response.json()["value"]
-
-    def run(self, script, *arguments):
-        return self.do("/execute/sync", script=script, args=list(arguments))
-
-    def choose_file(self, path):
-        element = self.do("/element", using="css selector", value="#file")[_ELEMENT]
-        self.do(f"/element/{element}/value", text=str(path))
-
-    def said(self, until):
-        for _ in range(200):
-            text = self.run("return document.getElementById('said').textContent")
-            if until(text):
-                return text
-            time.sleep(0.1)
-        raise AssertionError(text)
-
-    def classes(self):
-        return self.run(
-            "return [...document.querySelectorAll('#classes li')].map("
-            "(li) => [...li.querySelectorAll('span')].map((s) => s.textContent))"
-        )
-
-    def screenshot(self, file):
-        answer = requests.get(self._url + "/screenshot", timeout=60).json()["value"]
-        file.write_bytes(base64.b64decode(answer))
-
-    def close(self):
-        requests.delete(self._url, timeout=60)
+LABELS = ("ground", "square", "disk")
 
 
 @pytest.fixture
 def browser():
-    port = free_port()
-    driver = subprocess.Popen(
-        ["chromedriver", f"--port={port}"], stdout=subprocess.PIPE
-    )
-    try:
-        for _ in range(100):
-            try:
-                requests.get(f"http://127.0.0.1:{port}/status", timeout=5)
-                break
-            except requests.ConnectionError:
-                time.sleep(0.1)
-        browser = Browser(port)
+    with chromium.open_browser() as browser:
         yield browser
-        browser.close()
-    finally:
-        driver.kill()
-        driver.wait()
-        driver.stdout.close()
 
 
 def test_a_person_chooses_and_drops_images_and_sees_classes(
@@ -110,7 +44,7 @@ def test_a_person_chooses_and_drops_images_and_sees_classes(
     image.write_bytes(contents)
     flags = (f"--model_dir={tmp_path / 'toy'}", "--model_name=<b>toy")
     with command(*flags, log=tmp_path / "log") as server:
-        browser.do("/url", url=server.url + "/")
+        browser.open(server.url + "/")
         browser.choose_file(image)
         browser.said(lambda text: text.startswith("Predicted in"))
         expected = [["dög", "75.0 %"], ["owl", "50.0 %"], ["cat", "25.0 %"]]
@@ -140,3 +74,52 @@ def test_a_person_chooses_and_drops_images_and_sees_classes(
         server.terminate()
         browser.choose_file(image)
         browser.said(lambda text: text.startswith("Prediction failed"))
+
+
+def test_a_label_map_is_drawn_over_the_image(browser, tmp_path):
+    image = smooth_images(1, 48)[0][:40].astype("uint8")
+    model = balance_classes(raise_gains(tiny_upernet(3)), image[None].astype("float32"))
+    run, file = tmp_path / "run", tmp_path / "image.png"
+    run.mkdir()
+    model.save(run / "model.keras")
+    (run / "labels.txt").write_text("\n".join(LABELS))
+    (run / "preprocessing.json").write_text('{"size_px": 48, "resize": "keep_ratio"}')
+    Image.fromarray(image).save(file)
+    export(run, tmp_path / "export", "--format=saved_model")
+    with serve(tmp_path / "export", tmp_path / "log") as server:
+        [answer] = predict_files(server, [file.read_bytes()])
+        browser.open(server.url + "/")
+        browser.choose_file(file)
+        browser.said(lambda text: text.startswith("Predicted in"))
+        drawn, rows = browser.drawn(), browser.classes()
+    label_map = np.array(answer["classes"], "uint8")
+    expected = overlay(image, label_map, palette_for(LABELS))
+    # Half of each, rounded by the browser.
+    assert np.abs(drawn.astype(int) - expected).max() <= 2
+    counts = np.bincount(label_map.ravel(), minlength=3)
+    assert (counts > 0).sum() > 1
+    assert rows == [
+        [LABELS[label], f"{100 * counts[label] / label_map.size:.1f} %"]
+        for label in np.argsort(-counts, kind="stable")
+        if counts[label]
+    ]
+
+
+def test_an_object_is_drawn_where_it_is(browser, tmp_path):
+    image = np.zeros((100, 160, 3), "uint8")
+    image[10:90, 20:120, 1] = 255
+    Image.fromarray(image).save(tmp_path / "image.png")
+    run = write_color_boxes(tmp_path / "run", 64)
+    export(run, tmp_path / "export", "--format=saved_model")
+    with serve(tmp_path / "export", tmp_path / "log") as server:
+        browser.open(server.url + "/")
+        browser.choose_file(tmp_path / "image.png")
+        browser.said(lambda text: text.startswith("Predicted in"))
+        drawn, rows = browser.drawn().astype(int), browser.classes()
+    assert rows == [[NAMES[1], "100.0 %"]]
+    rows, columns = np.nonzero(np.abs(drawn - image).max(-1) > 8)
+    # A pixel of the network's input is two and a half of the image.
+    found = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
+    np.testing.assert_allclose(found, (10, 20, 90, 120), atol=4)
+    half = (image[50, 70].astype(int) + palette_for(NAMES)[1]) / 2
+    np.testing.assert_allclose(drawn[50, 70], half, atol=2)

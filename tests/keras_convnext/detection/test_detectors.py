@@ -40,7 +40,8 @@ def small(stages):
     return model
 
 
-@pytest.mark.parametrize("stages", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow  # test_recorded.py has mmdetection's own outputs
+@pytest.mark.parametrize("stages", [1, 3])
 def test_a_detector_finds_what_the_one_in_numpy_finds(stages):
     model = small(stages)
     random = np.random.default_rng(0)

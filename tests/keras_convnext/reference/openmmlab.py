@@ -4,8 +4,9 @@ Recorded with PyTorch 2.14.1, torchvision 0.29.1, mmengine 0.10.7, mmcv-lite 2.1
 mmdet 3.3.0 and mmsegmentation 1.2.2: random weights in their names, random feature maps
 of a pyramid, all outputs in between, and of training what nothing random decides. The
 upernet_small file has both heads with 16 and 12 channels and six classes, the detectors
-16 channels, 32 units and five classes. Arrays of images are `(batch, height, width,
-channels)`, boxes x0, y0, x1, y1.
+16 channels, 32 units and five classes. The iou_metric file (PyTorch 2.13.0) has four
+label maps of twelve classes, predictions, and what IoUMetric says of them together.
+Arrays of images are `(batch, height, width, channels)`, boxes x0, y0, x1, y1.
 
 The gradients are autograd's, of the sum of all losses of the training files, by every
 parameter and map, with torchvision's backward pass of RoIAlign for mmcv's. Each is

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_convnext.segmentation import count_pixels, mean_iou, score
+from tests.keras_convnext.reference import openmmlab
 
 
 def ious_by_sets(labels, predictions, classes):
@@ -28,6 +29,21 @@ def test_it_is_intersection_over_union_of_sets_of_pixels(seed):
     counts = count_pixels(labels, predictions, 8)
     np.testing.assert_allclose(score(counts).iou, expected, rtol=1e-15)
     assert mean_iou(labels, predictions, 8) == pytest.approx(np.nanmean(expected))
+
+
+def test_it_is_mmsegmentations_on_maps_with_absent_classes_and_ignored_pixels():
+    recorded = openmmlab.read("iou_metric")
+    counts = sum(
+        count_pixels(recorded[f"labels{image}"], recorded[f"predictions{image}"], 12)
+        for image in range(4)
+    )
+    scores = score(counts)
+    # Theirs are float32. One class is nowhere, one never predicted, one only predicted.
+    assert np.isnan(scores.iou).sum() == 1
+    assert np.count_nonzero(scores.iou == 0) == 2
+    for name in ("iou", "accuracy", "pixel_accuracy"):
+        found = getattr(scores, name)
+        np.testing.assert_allclose(found, recorded[name], rtol=1e-6, err_msg=name)
 
 
 def test_absent_classes_are_left_out_and_merely_predicted_ones_count_zero():

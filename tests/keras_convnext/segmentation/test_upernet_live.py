@@ -1,8 +1,10 @@
 """UPerNet against others' with random weights, read and written under their names.
 
-Run by `make parity`. transformers' heads equal mmsegmentation's.
+Logits, losses and gradients. Run by `make parity`. transformers' heads equal
+mmsegmentation's.
 """
 
+import dataclasses
 import importlib
 import importlib.util
 
@@ -15,6 +17,7 @@ import keras_convnext
 if importlib.util.find_spec("torch") is None:
     pytest.skip("PyTorch is not installed: see make parity", allow_module_level=True)
 
+import tensorflow as tf
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -24,9 +27,13 @@ from tests.keras_convnext.reference.torch_models import (
     declare_torchvision_operators,
     transformers_library,
 )
+from training.recipes.table import RECIPES
+from training.tasks.segmentation import make_losses
 
 # Float32 over a hundred layers; the requirement is 2e-4 of the largest logit.
 TOLERANCE = 2e-5
+# Of a gradient's largest entry, in float64 but for the logits.
+GRADIENT_TOLERANCE = 5e-6
 # Neither a multiple of 32, so that every resize has another factor.
 SHAPE = (2, 136, 200, 3)
 
@@ -132,3 +139,52 @@ def test_logits_equal_those_of_segmentation_models_pytorch(tmp_path):
         expected = theirs(torch.from_numpy(normalized_nchw(batch)))
     assert_equal(at_stride_4.predict(batch, verbose=0), expected)
     assert_loads_there(ours, theirs, tmp_path / "back.safetensors", "smp")
+
+
+@pytest.mark.parametrize("family", ["convnext", "convnextv2"])
+def test_losses_and_gradients_of_training_equal_those_of_transformers(family, tmp_path):
+    """With batch statistics, pixels without a label, and both heads' losses."""
+    theirs = filled(of_transformers(family, "atto")).train()
+    save_file(theirs.state_dict(), tmp_path / "model.safetensors")
+    ours = keras_convnext.UPerNet(
+        f"{family}_atto",
+        7,
+        input_shape=(None, None, 3),
+        dropout_rate=0.0,
+        include_preprocessing=False,
+        dtype="float64",
+    )
+    keras_convnext.load_weights(ours, tmp_path / "model.safetensors")
+    pixels = normalized_nchw(images(SHAPE))
+    labels = np.random.default_rng(2).integers(0, 7, SHAPE[:3])
+    labels[:, :40] = 255
+
+    expected = theirs.double()(
+        torch.from_numpy(pixels).double(), labels=torch.from_numpy(labels)
+    ).loss
+    expected.backward()
+
+    training = keras.Model(ours.input, [ours.output, ours.auxiliary])
+    recipe = dataclasses.replace(RECIPES["upernet_tiny_ade20k"], loss_over="valid")
+    losses_of = make_losses(recipe, None)
+    with tf.GradientTape() as tape:
+        losses = losses_of(
+            training(pixels.transpose(0, 2, 3, 1), training=True), labels
+        )
+        loss = tf.reduce_mean(losses["loss"])
+    np.testing.assert_allclose(loss, expected.item(), rtol=1e-5)
+    gradients = tape.gradient(loss, [each.value for each in training.trainable_weights])
+    # Written under their names as if they were weights, which turns their axes.
+    for variable, gradient in zip(training.trainable_weights, gradients, strict=True):
+        variable.assign(gradient)
+    path = keras_convnext.save_weights_as(
+        ours, tmp_path / "g.safetensors", "huggingface"
+    )
+    found = load_file(path)
+    names = [name for name, each in theirs.named_parameters() if each.grad is not None]
+    assert len(names) == len(training.trainable_weights)
+    for name in names:
+        gradient = theirs.get_parameter(name).grad
+        # A constant on a whole map vanishes in batch normalization: 0, rounded.
+        bound = GRADIENT_TOLERANCE * gradient.abs().max() + 1e-15
+        assert (found[name] - gradient).abs().max() <= bound, name

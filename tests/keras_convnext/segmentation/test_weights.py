@@ -13,13 +13,14 @@ from keras_convnext.segmentation import UPerNet, checkpoints, list_upernets
 from keras_convnext.weights.convert import convert
 
 DEPTHS, WIDTHS = (2, 2, 6, 2), (40, 80, 160, 320)
+CHANNELS = 32
 HEADS = {
-    **{f"decode_head.psp_modules.{i}.1": (512, 320, 1) for i in range(4)},
-    "decode_head.bottleneck": (512, 320 + 4 * 512, 3),
-    **{f"decode_head.lateral_convs.{i}": (512, WIDTHS[i], 1) for i in range(3)},
-    **{f"decode_head.fpn_convs.{i}": (512, 512, 3) for i in range(3)},
-    "decode_head.fpn_bottleneck": (512, 4 * 512, 3),
-    "auxiliary_head.convs.0": (256, 160, 3),
+    **{f"decode_head.psp_modules.{i}.1": (CHANNELS, 320, 1) for i in range(4)},
+    "decode_head.bottleneck": (CHANNELS, 320 + 4 * CHANNELS, 3),
+    **{f"decode_head.lateral_convs.{i}": (CHANNELS, WIDTHS[i], 1) for i in range(3)},
+    **{f"decode_head.fpn_convs.{i}": (CHANNELS, CHANNELS, 3) for i in range(3)},
+    "decode_head.fpn_bottleneck": (CHANNELS, 4 * CHANNELS, 3),
+    "auxiliary_head.convs.0": (CHANNELS // 2, 160, 3),
 }
 WORDS = {
     "openmmlab": ("depthwise_conv", "pointwise_conv1", "pointwise_conv2"),
@@ -55,16 +56,24 @@ def shapes_of(project):
         found[f"{name}.conv.weight"] = (outputs, inputs, side, side)
         linear(f"{name}.bn", outputs)
         found[f"{name}.bn.running_mean"] = found[f"{name}.bn.running_var"] = (outputs,)
-    linear("decode_head.conv_seg", 5, 512, 1, 1)
-    linear("auxiliary_head.conv_seg", 5, 256, 1, 1)
+    linear("decode_head.conv_seg", 5, CHANNELS, 1, 1)
+    linear("auxiliary_head.conv_seg", 5, CHANNELS // 2, 1, 1)
     return found
 
 
 @pytest.fixture(scope="module")
 def model():
     # Both projects' networks have layer scale in every size.
+    return build(5)
+
+
+def build(classes):
     return UPerNet(
-        "convnext_atto", 5, input_shape=(64, 64, 3), layer_scale_init_value=1.0
+        "convnext_atto",
+        classes,
+        input_shape=(64, 64, 3),
+        head_channels=CHANNELS,
+        layer_scale_init_value=1.0,
     )
 
 
@@ -164,9 +173,7 @@ def test_other_classes_keep_the_last_convolutions_and_say_so(tmp_path):
         name: np.ones(shape, "float32") for name, shape in shapes_of("meta").items()
     }
     save_file(tensors, tmp_path / "model.safetensors")
-    model = UPerNet(
-        "convnext_atto", 2, input_shape=(64, 64, 3), layer_scale_init_value=1.0
-    )
+    model = build(2)
     with pytest.warns(UserWarning, match="other classes than"):
         report = keras_convnext.load_weights(model, tmp_path / "model.safetensors")
     assert {name.partition("/")[0] for name in report.kept} == {

@@ -33,7 +33,7 @@ def classification(data, steps_per_call, workdir):
     return command(
         f"array:{data}",
         workdir,
-        *("--recipe=scratch_small", "--set=size_px=16", "--set=epochs=100"),
+        *("--recipe=scratch_small", "--set=size_px=16", "--set=epochs=300"),
         *("--set=augmentation.mixup=0.8", f"--set=steps_per_call={steps_per_call}"),
     )
 
@@ -45,7 +45,7 @@ def segmentation(data, workdir):
         *("--recipe=finetune_segment_small", "--set=weights=none"),
         *("--set=size_px=32", "--set=patch_size=2", "--set=head_channels=16"),
         # Of an epoch's three.
-        *("--set=epochs=10", "--set=peak_lr=5e-3", "--set=steps_per_call=2"),
+        *("--set=epochs=40", "--set=peak_lr=5e-3", "--set=steps_per_call=2"),
     )
 
 
@@ -57,7 +57,7 @@ def detection(data, workdir):
         *("--set=size_px=32", "--set=pyramid_channels=16", "--set=head_units=16"),
         *("--set=training_proposals=20", "--set=sampled_boxes=16"),
         # Of an epoch's three.
-        *("--set=epochs=6", "--set=peak_lr=5e-3", "--set=steps_per_call=2"),
+        *("--set=epochs=30", "--set=peak_lr=5e-3", "--set=steps_per_call=2"),
     )
 
 
@@ -77,7 +77,7 @@ def check_kills(folder, make_command, kills, metric):
         end_after_saving(arguments, killed, signal.SIGKILL, moments.uniform(0.0, 0.4))
         for _ in range(kills)
     ]
-    assert codes.count(-signal.SIGKILL) >= kills // 2
+    assert codes == [-signal.SIGKILL] * kills
     subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)
 
     expected, actual = newest(whole), newest(killed)

@@ -150,6 +150,24 @@ def test_a_run_learns_is_resumed_to_the_bit_and_leaves_its_report(
     assert len(whole.workdir.validation.read_text().splitlines()) == 1 + 5
 
 
+@pytest.mark.slow  # three graphs
+def test_runs_in_mixed_precision_learn_what_one_in_float32_does(
+    recipe, source, tmp_path, one_device
+):
+    recipe = dataclasses.replace(recipe, stochastic_depth_rate=0, dropout_rate=0)
+    histories = []
+    for precision in ("float32", "mixed_bfloat16", "mixed_float16"):
+        recipe = dataclasses.replace(recipe, precision=precision)
+        run, rows = whole_runs.train(recipe, source, tmp_path / precision, one_device)
+        kinds = {layer.compute_dtype for layer in run.train_state.model.layers}
+        assert precision.removeprefix("mixed_") in kinds
+        histories.append(rows)
+    for rows in histories:
+        # Numbers of 8 bits, in three steps of the same batches.
+        assert rows[0]["loss"] == pytest.approx(histories[0][0]["loss"], rel=0.02)
+        assert rows[-1]["val_miou"] > 0.6
+
+
 @pytest.mark.slow  # two graphs
 def test_the_averaged_model_has_averaged_statistics_of_batch_norm(
     recipe, source, tmp_path, one_device
