@@ -25,9 +25,11 @@ class UnlabeledSource(Source):
 
     Attributes:
         patch_px: Side of a patch in pixels.
+        labeled: Images with classes that a run's features are measured on, if any.
     """
 
     patch_px: int = 32
+    labeled: Source | None = None
 
     @property
     def patches(self) -> int:

@@ -37,7 +37,8 @@ def leave(run: Run, rows: Sequence[dict[str, float]]) -> dict[str, Any]:
         )
     evaluate = run.make_evaluation(model, run.task.measure_inference)
     evaluation = evaluate(lambda: None)
-    metrics = _metrics(run, model, evaluation, rows, kept_epoch)
+    probed = run.make_probe(model)(lambda: None)
+    metrics = {**_metrics(run, model, evaluation, rows, kept_epoch), **probed}
     if run.backend.is_chief:
         saved = run.task.saved_model(run.recipe, model)
         results.write_model(run.workdir, saved, run.source)

@@ -14,7 +14,7 @@ from keras_convnext._messages import say
 
 from ..data.source import Source
 from ..recipes.recipe import Recipe
-from ..tasks.task import Evaluation, Measure, Rows, Task
+from ..tasks.task import Evaluation, Measure, Probe, Rows, Task
 from ..workdir.checkpoints import Checkpoints, TrainProgress
 from ..workdir.layout import Workdir
 from . import first_step, teacher, train_state
@@ -127,6 +127,11 @@ class Run:
         """Returns a function that evaluates a model on the validation examples."""
         rows_of = self.backend.make_evaluation(self, model, measure)
         return lambda check: self.task.evaluate(rows_of(check), self.source)
+
+    def make_probe(self, model: keras.Model) -> Probe:
+        """Returns a function that gives what the task measures now and then."""
+        probe = self.task.make_probe(self.recipe, self.source, model)
+        return probe or (lambda check: {})
 
     def note_steps(self, count: int, sums: Mapping[str, float]) -> None:
         """Notes steps that were taken, and adds sums over them to the epoch's."""

@@ -86,7 +86,8 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
             the task shows of training ("accuracy"), the figures of its evaluation with
             "val_" before them ("val_loss", "val_accuracy", "val_top5"),
             "learning_rate", "seconds", "images_per_second" and "data_wait" (the share
-            of the time in which the devices waited for data). Their `model` is the one
+            of the time in which the devices waited for data), and after some epochs
+            what the task's probe measured ("knn_accuracy"). Their `model` is the one
             that is evaluated, the EMA model where there is one.
             `model.stop_training` and a number set as `model.optimizer.learning_rate`
             take effect.
@@ -101,6 +102,7 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
         callbacks, run.train_state, epochs, run.steps_per_epoch
     )
     evaluate = run.make_evaluation(kept, run.task.measure)
+    probe = run.make_probe(kept)
     listeners.on_train_begin()
     with StopRequest() as stop:
         # JAX compiles here, which takes a while, too.
@@ -115,6 +117,8 @@ def train(run: Run, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
             listeners.on_test_begin()
             evaluation = evaluate(check)
             logs = _figures(run, evaluation)
+            if _is_probed(run):
+                logs |= probe(check)
             listeners.on_test_end(dict(evaluation.figures))
             listeners.on_epoch_end(epoch, logs)
             run.finish_epoch(evaluation)
@@ -142,6 +146,12 @@ def _figures(run: Run, evaluation: Evaluation) -> dict[str, float]:
         "images_per_second": totals["images"] / max(totals["seconds"], 1e-9),
         "data_wait": totals["waited"] / max(totals["seconds"], 1e-9),
     }
+
+
+def _is_probed(run: Run) -> bool:
+    """Returns True if the task's probe is to measure the epoch under way."""
+    number = run.progress.epoch + 1
+    return number == run.recipe.epochs or number % run.recipe.probe_epochs == 0
 
 
 def _is_due(run: Run) -> bool:

@@ -70,6 +70,7 @@ LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
             "head_units",
             "training_proposals",
             "sampled_boxes",
+            "probe_epochs",
         ),
         (_above_zero, "1 or more"),
     ),

@@ -106,6 +106,9 @@ class Recipe:
         sampled_boxes: How many of these they learn from in a step, a quarter of them
             objects at most.
         mask_ratio: Share of an image's patches that pre-training masks.
+        probe_data: Labeled images, as `--data` takes them, on which pre-training
+            measures its features: the accuracy of their nearest neighbors.
+        probe_epochs: Epochs from one such measurement to the next.
         evaluation_crop: How evaluation makes images square, "center" or "squash".
             None: as the starting weights' record says where it is for this size, else
             as the kind of data says.
@@ -177,6 +180,8 @@ class Recipe:
     training_proposals: int = 1000
     sampled_boxes: int = 512
     mask_ratio: float = 0.6
+    probe_data: str | None = None
+    probe_epochs: int = 10
     evaluation_crop: str | None = None
     steps_per_call: int = 1
     precision: str = "float32"

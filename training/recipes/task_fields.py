@@ -34,7 +34,7 @@ _OF_ONE_TASK = {
         "training_proposals",
         "sampled_boxes",
     ),
-    "masked_autoencoding": ("mask_ratio",),
+    "masked_autoencoding": ("mask_ratio", "probe_data", "probe_epochs"),
 }
 # What another task has, too.
 _ALSO_OF = {"masked_autoencoding": ("augmentation",)}

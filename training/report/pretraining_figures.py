@@ -86,9 +86,12 @@ def sheet(
 
 
 def _curves(rows: Sequence[dict[str, float]]) -> bytes:
-    """Draws loss and learning rate over the epochs."""
+    """Draws loss, learning rate and measured accuracies over the epochs."""
     figure = Figure(figsize=(11, 3.9), layout="constrained")
-    loss, rate = figure.subplots(1, 2, width_ratios=(7, 4))
+    probed = [row for row in rows if "knn_accuracy" in row]
+    loss, rate, *others = figure.subplots(
+        1, 3 if probed else 2, width_ratios=(5, 3, 3) if probed else (7, 4)
+    )
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 3 else None
     for name, color, label in (
@@ -100,6 +103,11 @@ def _curves(rows: Sequence[dict[str, float]]) -> bytes:
     loss.legend(frameon=False)
     rate.plot(epochs, [row["learning_rate"] for row in rows], color=plots.INK, lw=1.5)
     rate.set_ylim(bottom=0)
+    for axes in others:
+        accuracies = [100 * row["knn_accuracy"] for row in probed]
+        numbers = [row["epoch"] for row in probed]
+        axes.plot(numbers, accuracies, color=plots.VALIDATION, lw=2, marker="o", ms=4)
+        plots.dress(axes, "k-NN accuracy, %")
     for axes, words in ((loss, "Loss"), (rate, "Learning rate, end of epoch")):
         plots.dress(axes, words)
     return plots.png(figure)

@@ -16,7 +16,8 @@ _IMAGES = {
     "curves.png": (
         "Training curves",
         "Mean squared error of masked patches, each of variance 1: predicting nothing "
-        "has the loss 1.",
+        "has the loss 1. With labeled images (probe_data): how many validation images "
+        "the nearest training images name rightly, by the features of the moment.",
     ),
     "reconstructions.png": (
         "Reconstructions",
@@ -34,6 +35,7 @@ _IMAGES = {
 _HISTORY = {
     "loss": ("loss", ".4f"),
     "val_loss": ("val loss", ".4f"),
+    "knn_accuracy": ("k-NN accuracy", ".2%"),
     "learning_rate": ("learning rate", ".2e"),
     "images_per_second": ("img/s", ",.1f"),
 }
@@ -82,9 +84,13 @@ def _summary(metrics: Mapping[str, Any]) -> str:
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:
+    probed = []
+    if "knn_accuracy" in metrics:
+        probed = [(f"{metrics['knn_accuracy']:.2%}", "k-NN accuracy")]
     return _page.figures(
         (
             (f"{metrics['loss']:.4f}", "Validation loss"),
+            *probed,
             (f"{metrics['parameters'] / 1e6:.2f} M", "Parameters, decoder included"),
             (clock(metrics["train_seconds"]), "Training time"),
         )

@@ -170,6 +170,8 @@ def epoch_line(
             trained.append(f"{metric.words} {metric.show(logs[metric.figure], 1)}")
         value = metric.show(logs[f"val_{metric.figure}"])
         validation.append(f"val {metric.words} {value}")
+    if "knn_accuracy" in logs:
+        validation.append(f"k-NN accuracy {logs['knn_accuracy']:.2%}")
     return (
         f"{epoch}  {'  '.join(trained)}  |  {'  '.join(validation)}"
         f"  |  {logs['images_per_second']:,.0f} img/s{_wait_words(logs)}  {left}"

@@ -56,17 +56,20 @@ def history(
     Args:
         rows: The figures of each epoch.
         columns: For each figure its head and its format; those that the run does not
-            have are left out.
+            have are left out, and empty where an epoch has not.
     """
     shown = {
         name: words
         for name, words in columns.items()
-        if all(name in row for row in rows)
+        if any(name in row for row in rows)
     }
     lines = [
         (
             f"{row['epoch']:.0f}",
-            *(f"{row[name]:{form}}" for name, (_, form) in shown.items()),
+            *(
+                f"{row[name]:{form}}" if name in row else ""
+                for name, (_, form) in shown.items()
+            ),
         )
         for row in rows
     ]

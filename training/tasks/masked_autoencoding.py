@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
 
 import keras_convnext
+from keras_convnext._data.data_error import DataError
 from keras_convnext.pretraining.fcmae import FCMAE, patch_grid
 
 from ..data.source import Source
 from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from ..report.outcome import Outcome
-from . import backbones, batches
-from .task import Evaluation, Measure, Rows, Task
+from . import backbones, batches, feature_probe
+from .task import Evaluation, Measure, Probe, Rows, Task
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -45,13 +47,41 @@ def load(data: str, recipe: Recipe, skip_bad_images: bool) -> UnlabeledSource:
     rows, _ = patch_grid(
         recipe.variant, recipe.mask_ratio, _shape(recipe), recipe.patch_size
     )
-    return unlabeled.load(
+    source = unlabeled.load(
         data,
         size_px=recipe.size_px,
         patch_px=recipe.size_px // rows,
         validation_share=recipe.validation_share,
         seed=recipe.seed,
         skip_bad_images=skip_bad_images,
+    )
+    if recipe.probe_data is None:
+        return source
+    return _with_labeled(source, recipe.probe_data, recipe, skip_bad_images)
+
+
+def _with_labeled(
+    source: UnlabeledSource, data: str, recipe: Recipe, skip_bad_images: bool
+) -> UnlabeledSource:
+    """Returns the source with the labeled images that the probe is to ask."""
+    from ..data import loading
+
+    try:
+        labeled = loading.load(
+            data,
+            size_px=recipe.size_px,
+            validation_share=recipe.validation_share,
+            seed=recipe.seed,
+            skip_bad_images=skip_bad_images,
+        )
+    except DataError as error:
+        raise DataError(f"probe_data={data}: {error}") from error
+    notices = (f"probe_data: {notice}" for notice in labeled.notices)
+    return replace(
+        source,
+        labeled=labeled,
+        skipped=(*source.skipped, *labeled.skipped),
+        notices=(*source.notices, *notices),
     )
 
 
@@ -118,8 +148,13 @@ def encoder(recipe: Recipe, model: keras.Model) -> keras.Model:
         recipe: The run's.
         model: Of `build_inference_model`.
     """
-    trained = cast("FCMAE", model).encoder
-    plain = keras_convnext.create(
+    plain = _build_encoder(recipe, model)
+    _copy_encoder(model, plain)
+    return plain
+
+
+def _build_encoder(recipe: Recipe, model: keras.Model) -> keras.Model:
+    return keras_convnext.create(
         recipe.variant,
         weights=None,
         include_top=False,
@@ -130,11 +165,33 @@ def encoder(recipe: Recipe, model: keras.Model) -> keras.Model:
         dtype="float32",
         **backbones.arguments(recipe),
     )
+
+
+def _copy_encoder(model: keras.Model, plain: keras.Model) -> None:
+    trained = cast("FCMAE", model).encoder
     values = {variable.path: variable for variable in trained.weights}
     for variable in plain.weights:
         if variable.path in values:
             variable.assign(values[variable.path])
-    return plain
+
+
+def make_probe(recipe: Recipe, source: Source, model: keras.Model) -> Probe | None:
+    """Returns what measures the encoder's features on the labeled images.
+
+    Args:
+        recipe: The run's.
+        source: The run's; None is returned where it has no labeled images.
+        model: A masked autoencoder, whose weights of the moment are measured.
+    """
+    labeled = cast("UnlabeledSource", source).labeled
+    if labeled is None:
+        return None
+    plain = _build_encoder(recipe, model)
+    return feature_probe.make(
+        plain,
+        lambda: _copy_encoder(model, plain),
+        replace(labeled, preprocessing=source.preprocessing),
+    )
 
 
 def model_inputs(model: keras.Model, images: Any, truth: Any) -> Any:
@@ -191,4 +248,5 @@ MASKED_AUTOENCODING = Task(
     write_report=write_report,
     model_inputs=model_inputs,
     saved_model=encoder,
+    make_probe=make_probe,
 )

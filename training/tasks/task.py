@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Rows = dict[str, Any]
 # From outputs and truth to rows.
 Measure = Callable[[Any, Any], Rows]
+# From what is called where a run may stop to figures of the weights of the moment.
+Probe = Callable[[Callable[[], None]], Mapping[str, float]]
 # From model, images and truth to what the model is called with.
 ModelInputs = Callable[[keras.Model, Any, Any], Any]
 
@@ -45,6 +47,10 @@ def images_alone(model: keras.Model, images: Any, truth: Any) -> Any:
 def whole_model(recipe: Recipe, model: keras.Model) -> keras.Model:
     """Returns an inference model as it is."""
     return model
+
+
+def no_probe(recipe: Recipe, source: Source, model: keras.Model) -> None:
+    """Returns None: most tasks know all of an epoch from their evaluation."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,8 @@ class Task:
         model_inputs: From a model of either kind, images and truth to what it is called
             with: a detector that learns is told where the objects are.
         saved_model: From recipe and inference model to what `model.keras` holds of it.
+        make_probe: From recipe, source and a model of either kind to what measures it
+            after some epochs alone, beside its evaluation; None where nothing does.
     """
 
     name: str
@@ -115,3 +123,4 @@ class Task:
     evaluates_singly: bool = False
     model_inputs: ModelInputs = images_alone
     saved_model: Callable[[Recipe, keras.Model], keras.Model] = whole_model
+    make_probe: Callable[[Recipe, Source, keras.Model], Probe | None] = no_probe

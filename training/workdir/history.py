@@ -31,7 +31,9 @@ class HistoryFile(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.rows.append({"epoch": float(epoch + 1), **(logs or {})})
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.rows[-1]), lineterminator="\n")
+        # Some figures are of some epochs alone.
+        columns = dict.fromkeys(name for row in self.rows for name in row)
+        writer = csv.DictWriter(text, list(columns), lineterminator="\n")
         writer.writeheader()
         for row in self.rows:
             writer.writerow({name: f"{value:.9g}" for name, value in row.items()})
@@ -39,11 +41,14 @@ class HistoryFile(keras.callbacks.Callback):
 
 
 def read(path: Path) -> list[dict[str, float]]:
-    """Returns the rows of a history file; none where there is no file."""
+    """Returns the rows of a history file; none where there is no file.
+
+    A row has the figures of its epoch alone.
+    """
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            {name: float(value) for name, value in row.items()}
+            {name: float(value) for name, value in row.items() if value}
             for row in csv.DictReader(file)
         ]

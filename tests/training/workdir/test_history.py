@@ -18,6 +18,22 @@ def test_a_row_is_there_after_every_epoch(tmp_path):
     ]
 
 
+def test_a_figure_of_some_epochs_is_an_empty_cell_in_the_others(tmp_path):
+    path = tmp_path / "history.csv"
+    file = HistoryFile(path)
+    given = [{"loss": 2.0}, {"loss": 1.0, "probed": 0.5}, {"loss": 0.5}]
+    for epoch, logs in enumerate(given):
+        file.on_epoch_end(epoch, logs)
+    lines = path.read_text().splitlines()
+    assert lines == ["epoch,loss,probed", "1,2,", "2,1,0.5", "3,0.5,"]
+    assert history.read(path) == [
+        {"epoch": n + 1.0, **row} for n, row in enumerate(given)
+    ]
+    # A later session writes them as they were.
+    HistoryFile(path, epochs_done=2).on_epoch_end(2, given[2])
+    assert path.read_text().splitlines() == lines
+
+
 def test_rows_of_epochs_that_are_done_again_are_dropped(tmp_path):
     path = tmp_path / "history.csv"
     first = HistoryFile(path)
