@@ -33,6 +33,26 @@ def test_it_keeps_what_the_greedy_loop_keeps(count, groups, threshold, most):
         assert not np.any(kept[image, len(expected) :])
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's")
+@pytest.mark.parametrize("threshold", [0.3, 0.6])
+def test_it_keeps_what_tensorflows_own_operator_keeps(threshold):
+    import tensorflow as tf
+
+    boxes, scores, groups = random_case(600, 5, seed=1)
+    kept, count = nms(boxes, scores, groups, iou_threshold=threshold, max_outputs=600)
+    for image in range(2):
+        expected = []
+        for group in range(5):
+            own = (groups[image] == group) & (scores[image] > -np.inf)
+            chosen = tf.image.non_max_suppression(
+                boxes[image][own], scores[image][own], 600, threshold
+            )
+            expected += np.flatnonzero(own)[chosen].tolist()
+        # Of equal scores the first place.
+        expected.sort(key=lambda place: (-scores[image, place], place))
+        assert kept[image, : int(count[image])].numpy().tolist() == expected
+
+
 def test_only_more_than_the_threshold_suppresses():
     # A half of the first is the second: exactly 0.5.
     boxes = np.array([[[0, 0, 4, 4], [0, 0, 2, 4.0]]])

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import tests.keras_convnext.weights.oracle  # noqa: F401, before torchvision
 from tests.keras_convnext.reference import dialects, name_seeded
 from tests.keras_convnext.reference.cases import Case
 
@@ -35,20 +36,7 @@ SIZES = {
 ISOTROPIC_LAYER_SCALE = {"small": 0, "base": 0, "large": 1e-6}
 
 
-def declare_torchvision_operators() -> None:
-    """Lets torchvision be imported beside a torch that has no GPU kernels for it."""
-    if "torchvision" in sys.modules:
-        return
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(
-            f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-        )
-    importlib.import_module("torchvision")
-
-
 def _timm(case: Case) -> torch.nn.Module:
-    declare_torchvision_operators()
     import timm
 
     reduced = {} if case.depths is None else {"depths": case.depths}
@@ -59,7 +47,6 @@ def _timm(case: Case) -> torch.nn.Module:
 
 def transformers_library() -> types.ModuleType:
     """Returns transformers, which imports torchvision where that is installed."""
-    declare_torchvision_operators()
     return importlib.import_module("transformers")
 
 
@@ -79,14 +66,12 @@ def _transformers(case: Case) -> torch.nn.Module:
 
 
 def _torchvision(case: Case) -> torch.nn.Module:
-    declare_torchvision_operators()
     import torchvision
 
     return getattr(torchvision.models, case.model)(weights=None)
 
 
 def _meta(case: Case) -> torch.nn.Module:
-    declare_torchvision_operators()
     for variable, package in CHECKOUTS.items():
         if package not in sys.modules:
             sys.modules[package] = types.ModuleType(package)

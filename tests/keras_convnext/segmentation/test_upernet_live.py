@@ -22,11 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.keras_convnext.reference.name_seeded import images, normalized_nchw
-from tests.keras_convnext.reference.torch_models import (
-    SIZES,
-    declare_torchvision_operators,
-    transformers_library,
-)
+from tests.keras_convnext.reference.torch_models import SIZES, transformers_library
 from training.recipes.table import RECIPES
 from training.tasks.segmentation import make_losses
 
@@ -58,7 +54,6 @@ def of_smp(size):
     """As smp-hub/upernet-convnext-tiny's configuration has it, without resizing."""
     if importlib.util.find_spec("segmentation_models_pytorch") is None:
         pytest.skip("segmentation-models-pytorch is not installed: see make parity")
-    declare_torchvision_operators()
     library = importlib.import_module("segmentation_models_pytorch")
     return library.UPerNet(
         f"tu-convnext_{size}",

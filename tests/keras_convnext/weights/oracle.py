@@ -1,12 +1,16 @@
-"""Lets torchvision, and timm with it, be imported beside a torch that has no GPU.
+"""Lets torchvision, and timm with it, be imported beside TensorFlow and any torch.
 
-torchvision's wheel registers fake kernels for two operators that only its compiled
-part defines; where that part cannot be loaded the operators are declared here first.
-Import this module before timm or torchvision.
+torchvision's compiled operators want the torch of the same index; beside another one
+the two whose fake kernels it registers are declared first, and do not work. A torch
+with the GPU's kernels brings triton, which torchvision imports, and whose libraries
+fault where TensorFlow's are loaded. Import this module before timm or torchvision.
 """
+
+import sys
 
 import torch
 
+sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
 try:
     import torchvision  # noqa: F401
 except RuntimeError:
