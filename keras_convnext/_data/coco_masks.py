@@ -82,6 +82,8 @@ def _parse_runs(value: dict[str, Any], height: int, width: int) -> bytes:
         raise BadSegmentation("run lengths are of another size than their image")
     counts = value.get("counts")
     if isinstance(counts, str):
+        if len(counts) > _MOST_CHARACTERS * (height * width + 1):
+            raise BadSegmentation("more run lengths than the image has pixels")
         _check_runs(_decompress(counts), height * width)
         return counts.encode("ascii")
     try:

@@ -126,6 +126,7 @@ BAD = {
         counts("O"),
     ],
     "do not add up": [counts([599]), counts([600, 600]), counts("00")],
+    "more run lengths than": [counts("1" * 5000)],
     "hold other characters": [counts("é"), counts("~~"), counts("0 0")],
     "end in the middle": [counts("P"), counts("")],
 }
