@@ -148,7 +148,7 @@ def build_detector(
         masks=masks,
         channels=channels,
         units=units,
-        dtype=network.layers[-1].dtype_policy,
+        dtype=dtype,
         supervision=supervision,
     )
     if supervision is not None:
