@@ -1,12 +1,18 @@
 """The races of benchmarks/ run, and say who could not take part."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from keras_convnext.preprocessing import DETECTION_IMAGE
+from tests.checks import tiny_detector
+from tests.training.data.coco_files import content, write_coco
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +29,7 @@ def benchmarks(monkeypatch):
     own = (
         *("cases", "race", "page", "limits", "kernels", "pipeline"),
         *("pipeline_profile", "card_kernels", "coco_evaluation"),
+        "fixed_roi_align",
     )
     for name in own:
         sys.modules.pop(name, None)
@@ -215,6 +222,34 @@ def test_cocos_figures_are_timed_and_compared(benchmarks, monkeypatch, tmp_path)
     medians = found["medians_s"]
     assert found["ratio"] == medians["pycocotools"] / medians["ours"]
     assert found["difference"] == 0
+
+
+@pytest.mark.slow
+def test_files_with_and_without_a_fixed_number_of_points_are_compared(
+    benchmarks, monkeypatch, tmp_path, capsys
+):
+    import fixed_roi_align
+
+    # Of a plane a bin is the value in its middle, by any points.
+    rows, columns = np.mgrid[:16, :24].astype("float32")
+    level = (3 * rows - columns)[None, ..., None]
+    boxes = np.float32([[[8, 8, 40, 80], [4, 20, 60, 70]]])
+    aligned = fixed_roi_align.with_points(2)([level], boxes, 7, [4])
+    for (y0, x0, y1, x1), found in zip(boxes[0], aligned[0], strict=True):
+        middle = (np.arange(7) + 0.5) / 7
+        y = (y0 + (y1 - y0) * middle) / 4 - 0.5
+        x = (x0 + (x1 - x0) * middle) / 4 - 0.5
+        np.testing.assert_allclose(found[..., 0], 3 * y[:, None] - x, atol=1e-4)
+    tiny_detector(classes=2).save(tmp_path / "model.keras")
+    seen = dataclasses.asdict(dataclasses.replace(DETECTION_IMAGE, size_px=64))
+    (tmp_path / "preprocessing.json").write_text(json.dumps(seen))
+    data = write_coco(tmp_path / "data", content(4))
+    words = [f"--model={tmp_path / 'model.keras'}", f"--data=coco:{data}", "--most=2"]
+    monkeypatch.setattr(sys, "argv", ["fixed_roi_align", *words])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fixed_roi_align.main()
+    lines = [line for line in capsys.readouterr().out.splitlines() if ":" in line]
+    assert sum(line.startswith(("adaptive: ", "fixed: ")) for line in lines) == 4
 
 
 def test_a_missing_environment_is_named(benchmarks, tmp_path):
