@@ -21,6 +21,7 @@ RUN_TIME = [
     "ai-edge-litert>=2.0.2",
     "filelock>=3.16",
     "flatbuffers>=25.12.19",
+    "fsspec>=2025.2",
     "h5py>=3.11",
     "hotcoco>=1.3",
     "huggingface_hub>=0.26",

@@ -7,7 +7,6 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_convnext import _cli
@@ -23,6 +22,7 @@ from keras_convnext._stderr import hold_stderr
 from .engine import cluster, distribution
 from .recipes import flag_hints
 from .report import finished, run_log
+from .workdir import remote
 from .workdir.layout import Workdir, identity
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def options() -> _cli.FlagValues:
     flags = _cli.Flags()
     flags.recipe("a recipe's name (required for a new run); help lists them")
     flags.data("; without labels: images:DIR (required for a new run)")
-    flags.text("workdir", None, "folder for the run's outputs (required)")
+    flags.text("workdir", None, "folder or URL for the run's outputs (required)")
     flags.text("weights", None, "a published name, a file, a workdir, or none")
     flags.text("devices", "all", distribution.FORMS)
     flags.skip_bad_images()
@@ -70,7 +70,7 @@ def _train(chosen: _cli.FlagValues) -> int:
             from .recipes.listing import list_recipes
         say(list_recipes())
         return 0
-    workdir = Workdir(Path(chosen.workdir or ""))
+    workdir = remote.open_workdir(chosen.workdir or "")
     stored = workdir.stored() if chosen.workdir else None
     if stored is None:
         _cli.require(chosen, ("recipe", "data", "workdir"))
@@ -85,6 +85,11 @@ def _train(chosen: _cli.FlagValues) -> int:
         open_backend = _tensorflow(chosen, processes)
     from .data import stream_flaws
 
+    if processes.workers > 1 and remote.is_url(chosen.workdir):
+        raise UsageError(
+            f"--workdir={chosen.workdir} is for one process, and "
+            f"{processes.workers} train together: give a folder that all of them see"
+        )
     with stream_flaws.count_flawed_images(chosen.data):
         return _train_with(open_backend, processes, chosen, workdir, stored)
 
@@ -311,6 +316,7 @@ def _lead(run: Run, watchers: list[Callback]) -> int:
         )
     started = time.monotonic()
     metrics = finish.leave(run, history.rows)
+    run.workdir.upload()
     seconds = time.monotonic() - started
     run_log.say_what_came_out(run.workdir, run.task.metric, metrics, seconds)
     return 0

@@ -182,7 +182,11 @@ class Run:
         return self.checkpoints.put_back(best).epoch
 
     def save(self) -> None:
-        """Writes a checkpoint; the chief does, for all workers."""
+        """Writes a checkpoint; the chief does, for all workers.
+
+        Raises:
+            UsageError: It cannot be written, or not be uploaded.
+        """
         self.settle()
         self.saved = time.monotonic()
         rate = self.train_state.rate
@@ -193,6 +197,7 @@ class Run:
         )
         if self.backend.is_chief:
             self.checkpoints.save(self.progress)
+            self.workdir.upload()
 
 
 def begin(

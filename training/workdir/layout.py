@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from keras_convnext import _files
 from keras_convnext._messages import UsageError
+
+
+def _stays_here() -> None:
+    """Uploads nothing."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,12 @@ class Workdir:
 
     Attributes:
         path: The folder.
+        upload: Called after each checkpoint and at the end of a run, it brings what has
+            changed to where the folder is kept, if that is elsewhere.
     """
 
     path: Path
+    upload: Callable[[], None] = field(default=_stays_here, compare=False)
 
     @property
     def recipe(self) -> Path:
