@@ -166,7 +166,7 @@ def _folders(given: str) -> tuple[Path | None, Path | None]:
     """Returns the folder that holds a subfolder a version, and the one for browsers.
 
     Args:
-        given: The first, or the folder that an export wrote.
+        given: The first, or the folder that an export wrote, where both lie.
 
     Returns:
         `None` for the one that is not there.
@@ -178,7 +178,8 @@ def _folders(given: str) -> tuple[Path | None, Path | None]:
     if not folder.is_dir():
         raise UsageError(f"--model_dir: there is no folder {folder}")
 
-    web = folder / _WEB if (folder / _WEB / _WEB_PAGE).is_file() else None
+    above = folder.parent if folder.name == _VERSIONS else folder
+    web = above / _WEB if (above / _WEB / _WEB_PAGE).is_file() else None
     for place in (folder, folder / _VERSIONS):
         if version_folders.find(place):
             return place, web

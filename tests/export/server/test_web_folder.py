@@ -45,7 +45,8 @@ def server(tmp_path_factory):
     write_web(folder)
     (folder / "saved_model").mkdir()
     write_version(folder / "saved_model", 1)
-    flags = f"--model_dir={folder}", "--model_name=toy"
+    # Found as in the folder of the whole export.
+    flags = f"--model_dir={folder / 'saved_model'}", "--model_name=toy"
     with command(*flags, log=folder / "log") as server:
         yield server
 
