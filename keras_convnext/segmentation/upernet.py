@@ -114,7 +114,6 @@ def UPerNet(
             f"UPerNet wants a backbone with four stages; {architecture} has "
             f"{len(levels)}. keras_convnext.list_variants() names others."
         )
-    policy = network.layers[-1].dtype_policy
     image = network.input
 
     def enlarge(logits: Any, head: str) -> Any:
@@ -126,7 +125,7 @@ def UPerNet(
         classes,
         channels=head_channels,
         dropout_rate=dropout_rate,
-        dtype=policy,
+        dtype=dtype,
         seeds=seeds,
     )
     output = enlarge(logits, "decode")
@@ -143,7 +142,7 @@ def UPerNet(
             classes,
             channels=head_channels // 2,
             dropout_rate=dropout_rate,
-            dtype=policy,
+            dtype=dtype,
             seeds=seeds,
         )
         model._auxiliary = (enlarge(second, "auxiliary"),)

@@ -135,6 +135,22 @@ def test_weights_of_a_classifier_start_the_backbone_and_say_what_stays(atto, tmp
     assert any("stay as they were built" in note for note in report.notes)
 
 
+def test_in_mixed_precision_all_but_the_logits_are_computed_in_16_bits():
+    shape = {"input_shape": (64, 64, 3), "head_channels": 8}
+    model = UPerNet("convnext_atto", 3, dtype="mixed_bfloat16", **shape)
+    layers = [each for each in training_model(model).layers if each.weights]
+    assert {each.name for each in layers if each.compute_dtype == "float32"} == {
+        *("decode_logits", "auxiliary_logits")
+    }
+    exact = UPerNet("convnext_atto", 3, **shape)
+    exact.set_weights(model.get_weights())
+    images = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3))
+    expected, found = exact(images), model(images)
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    # Seven bits behind the first one, through some twenty layers.
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
 def test_a_backbone_without_four_stages_is_refused():
     with pytest.raises(ValueError, match="four stages"):
         UPerNet("convnext_isotropic_small", 3)
