@@ -79,6 +79,7 @@ def accuracy(features_of, classes, source):
     return (theirs.fit(train, train_labels).predict(queries) == labels).mean()
 
 
+@pytest.mark.slow  # test_probes.py has the same figures of given features
 def test_the_figure_is_scikit_learns_and_follows_the_weights(recipe, folder, classes):
     source = MASKED_AUTOENCODING.load(f"images:{folder}", recipe, False)
     model = MASKED_AUTOENCODING.build_training_model(recipe, source)
