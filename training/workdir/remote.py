@@ -25,6 +25,8 @@ from .layout import Workdir
 PAUSES = (1.0, 4.0, 15.0)
 # Those whose uploads appear when they are complete, where renaming is copying.
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "memory"}
+# Beside the copy's files: these were at the URL once.
+_WAS_UPLOADED = ".was_uploaded"
 _FINAL = ("denied", "forbidden", "credential", "no such bucket", "nosuchbucket")
 
 
@@ -78,7 +80,8 @@ class Mirror:
     def fetch(self) -> None:
         """Makes the copy what lies at the URL.
 
-        A copy that is further than that, because it could not be uploaded, stays.
+        A copy that is further than that, because it could not be uploaded, stays; so
+        does one of which nothing was uploaded yet.
 
         Raises:
             UsageError: It cannot be read.
@@ -97,6 +100,7 @@ class Mirror:
             if name not in there:
                 (self.local / name).unlink()
         self._uploaded = {name: _stamp(self.local / name) for name in there}
+        self._note_that_all_is_there(bool(there))
 
     def upload(self) -> None:
         """Uploads what has changed, and removes what is no longer here.
@@ -113,6 +117,14 @@ class Mirror:
         for name in self._uploaded.keys() - set(here):
             self._call(self._remove, "written", name)
             del self._uploaded[name]
+        self._note_that_all_is_there(bool(here))
+
+    def _note_that_all_is_there(self, is_there: bool) -> None:
+        mark = self.local / _WAS_UPLOADED
+        if is_there:
+            mark.touch()
+        else:
+            mark.unlink(missing_ok=True)
 
     def _list(self) -> dict[str, str]:
         """Returns the paths of the files there, by their names below the URL."""
@@ -166,7 +178,13 @@ class Mirror:
         return [name for name in names if not Path(name).name.startswith(".")]
 
     def _is_further(self, there: dict[str, str]) -> bool:
-        """Returns True if the copy is of the same run and has a later checkpoint."""
+        """Returns True if the copy has what was never there.
+
+        That is a later checkpoint of the same run, or all of it where nothing lies at
+        the URL and nobody has removed it from there.
+        """
+        if not there:
+            return not (self.local / _WAS_UPLOADED).exists()
         recipe = Workdir(self.local).recipe
         if recipe.name not in there or not recipe.is_file():
             return False

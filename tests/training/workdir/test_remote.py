@@ -144,6 +144,23 @@ def test_a_copy_that_is_further_than_the_url_stays(url):
     assert not (mirror.local / "checkpoints" / "step-3").exists()
 
 
+def test_a_copy_stays_until_it_was_uploaded_once(url, monkeypatch):
+    mirror = Mirror(url)
+    write(mirror.local, **{"recipe.json": "{}", "checkpoints__step-1": "1"})
+    with monkeypatch.context() as broken:
+        broken.setattr(Mirror, "_put", lambda *_: os.stat("/nowhere"))
+        with pytest.raises(UsageError, match="cannot be written"):
+            mirror.upload()
+    again = open_workdir(url)
+    again.upload()
+    assert lying_at(url) == {"recipe.json": "{}", "checkpoints/step-1": "1"}
+    # What somebody has removed since then is to begin anew.
+    store, root = fsspec.core.url_to_fs(url)
+    store.rm(root, recursive=True)
+    anew = open_workdir(url)
+    assert not (anew.path / "recipe.json").exists()
+
+
 def test_a_broken_connection_is_tried_again_and_then_told_in_a_line(url, monkeypatch):
     mirror = Mirror(url)
     write(mirror.local, history="a")
