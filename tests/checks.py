@@ -88,6 +88,16 @@ def balance_classes(model: keras.Model, images: np.ndarray) -> keras.Model:
 _HEADS = {"_logits": 2.0, "_deltas": 1.0}
 
 
+TINY_DETECTOR = {
+    "channels": 16,
+    "units": 16,
+    "proposals": 40,
+    "detections": 12,
+    "score_threshold": 0.4,
+    "seed": 0,
+}
+
+
 def tiny_detector(
     builder: Callable[..., keras.Model] = MaskRCNN, classes: int = 3
 ) -> keras.Model:
@@ -99,16 +109,7 @@ def tiny_detector(
         builder: `MaskRCNN` or `CascadeMaskRCNN`.
         classes: Classes of objects.
     """
-    model = builder(
-        "test_convnext2",
-        classes,
-        channels=16,
-        units=16,
-        proposals=40,
-        detections=12,
-        score_threshold=0.4,
-        seed=0,
-    )
+    model = builder("test_convnext2", classes, **TINY_DETECTOR)
     random = np.random.default_rng(5)
     for variable in model.weights:
         shape = variable.shape

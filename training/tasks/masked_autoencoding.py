@@ -18,7 +18,7 @@ from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from ..report.outcome import Outcome
 from . import backbones, batches, feature_probe
-from .task import Evaluation, Measure, Probe, Rows, Task
+from .task import Evaluation, Measure, Probe, Rows, Task, no_probe
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -175,17 +175,17 @@ def _copy_encoder(model: keras.Model, plain: keras.Model) -> None:
             variable.assign(values[variable.path])
 
 
-def make_probe(recipe: Recipe, source: Source, model: keras.Model) -> Probe | None:
+def make_probe(recipe: Recipe, source: Source, model: keras.Model) -> Probe:
     """Returns what measures the encoder's features on the labeled images.
 
     Args:
         recipe: The run's.
-        source: The run's; None is returned where it has no labeled images.
+        source: The run's; nothing is measured where it has no labeled images.
         model: A masked autoencoder, whose weights of the moment are measured.
     """
     labeled = cast("UnlabeledSource", source).labeled
     if labeled is None:
-        return None
+        return no_probe(recipe, source, model)
     plain = _build_encoder(recipe, model)
     return feature_probe.make(
         plain,

@@ -49,8 +49,9 @@ def whole_model(recipe: Recipe, model: keras.Model) -> keras.Model:
     return model
 
 
-def no_probe(recipe: Recipe, source: Source, model: keras.Model) -> None:
-    """Returns None: most tasks know all of an epoch from their evaluation."""
+def no_probe(recipe: Recipe, source: Source, model: keras.Model) -> Probe:
+    """Measures nothing: most tasks know all of an epoch from their evaluation."""
+    return lambda check: {}
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Task:
             with: a detector that learns is told where the objects are.
         saved_model: From recipe and inference model to what `model.keras` holds of it.
         make_probe: From recipe, source and a model of either kind to what measures it
-            after some epochs alone, beside its evaluation; None where nothing does.
+            after some epochs alone, beside its evaluation.
     """
 
     name: str
@@ -123,4 +124,4 @@ class Task:
     evaluates_singly: bool = False
     model_inputs: ModelInputs = images_alone
     saved_model: Callable[[Recipe, keras.Model], keras.Model] = whole_model
-    make_probe: Callable[[Recipe, Source, keras.Model], Probe | None] = no_probe
+    make_probe: Callable[[Recipe, Source, keras.Model], Probe] = no_probe

@@ -45,8 +45,7 @@ def server(tmp_path_factory):
     write_web(folder)
     (folder / "saved_model").mkdir()
     write_version(folder / "saved_model", 1)
-    # Found as in the folder of the whole export.
-    flags = f"--model_dir={folder / 'saved_model'}", "--model_name=toy"
+    flags = f"--model_dir={folder}", "--model_name=toy"
     with command(*flags, log=folder / "log") as server:
         yield server
 
@@ -69,6 +68,14 @@ def test_the_files_are_served_with_the_headers_that_threads_need(server):
     again = requests.get(model.url, headers=tag, timeout=20)
     assert (again.status_code, again.content) == (304, b"")
     assert f"{server.url}/web/ for browsers" in server.log.read_text()
+
+
+def test_the_folder_of_versions_leads_to_the_same_page(server, tmp_path):
+    folder = server.log.parent
+    flags = f"--model_dir={folder / 'saved_model'}", "--model_name=toy"
+    with command(*flags, log=tmp_path / "log") as other:
+        assert requests.get(other.url + "/web/", timeout=20).text == PAGE
+        assert ask(other.url, ROWS).status_code == 200
 
 
 def test_the_interface_is_what_it_was(server):

@@ -14,7 +14,7 @@ from keras_convnext.detection import (
     training_settings,
 )
 from keras_convnext.detection.box_overlap import box_iou
-from tests.checks import random_images, tiny_detector
+from tests.checks import TINY_DETECTOR, random_images, tiny_detector
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="a gradient tape, XLA by name"
@@ -37,13 +37,8 @@ def build(method, dtype):
         settings=settings,
         input_shape=(64, 96, 3),
         max_objects=3,
-        channels=16,
-        units=16,
-        proposals=40,
-        detections=12,
-        score_threshold=0.4,
-        seed=0,
         dtype=dtype,
+        **TINY_DETECTOR,
     )
     return model, settings
 

@@ -83,7 +83,7 @@ def test_callbacks_that_watch_see_what_was_evaluated(
     assert tested == ["end"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # a run; test_patience.py has one with a callback, too
 @pytest.mark.usefixtures("without_network")
 def test_a_scheduler_sets_the_rate_of_every_step(prepared):
     rates = iter([3e-3, 1e-3, 2e-3])

@@ -74,4 +74,5 @@ def test_resident_memory_does_not_grow_over_200_epochs(tmp_path: Path):
     memory = np.array([seen[str(epoch)] for epoch in epochs])
     # The line through all: single readings waver.
     growth = np.polyfit(epochs, memory, 1)[0] * (EPOCHS - WARM_EPOCHS)
+    print(f"{growth:.1f} MB over {EPOCHS - WARM_EPOCHS} epochs:", seen)
     assert growth < MOST_MB, seen

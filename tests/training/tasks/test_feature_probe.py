@@ -13,7 +13,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from tests.training.tasks import whole_runs
-from tests.training.unlabeled_data import SIDE_PX, write_waves
+from tests.training.unlabeled_data import SIDE_PX, SMALL, write_waves
 from training import main
 from training.data import loading
 from training.engine import finish
@@ -23,15 +23,7 @@ from training.workdir import history
 
 ROOT = Path(__file__).resolve().parents[3]
 NEIGHBORS = 20
-CHANGES = {
-    "variant": "test_convnext2",
-    "layer_scale_init_value": 0.5,
-    "size_px": SIDE_PX,
-    "patch_size": 1,
-    "global_batch": 8,
-    "peak_lr": 2e-3,
-    "probe_epochs": 2,
-}
+CHANGES = {**SMALL, "probe_epochs": 2}
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import keras_convnext
 from tests.checks import random_images
 from tests.training.tasks import whole_runs
-from tests.training.unlabeled_data import SIDE_PX, write_waves
+from tests.training.unlabeled_data import SIDE_PX, SMALL, write_waves
 from training import embed_main, main, predict_main, preview_main
 from training.data import loading, unlabeled
 from training.engine import finish
@@ -19,16 +19,7 @@ from training.report import results
 from training.tasks import MASKED_AUTOENCODING
 from training.workdir.layout import Workdir
 
-# V2's block in five stages of a few channels would be better; this one is there.
-CHANGES = {
-    "variant": "test_convnext2",
-    "layer_scale_init_value": 0.5,
-    "size_px": SIDE_PX,
-    "patch_size": 1,
-    "global_batch": 8,
-    "peak_lr": 2e-3,
-}
-FLAGS = [f"--set={name}={value}" for name, value in CHANGES.items()]
+FLAGS = [f"--set={name}={value}" for name, value in SMALL.items()]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +37,7 @@ def source(folder):
 def recipe():
     """A run of 12 steps."""
     return dataclasses.replace(
-        resolve("pretrain_small"), epochs=4, warmup_epochs=0, **CHANGES
+        resolve("pretrain_small"), epochs=4, warmup_epochs=0, **SMALL
     )
 
 

@@ -24,6 +24,7 @@ from training.workdir.remote import Mirror, open_workdir
 
 ROOT = Path(__file__).resolve().parents[3]
 KILLS = {"file": 5, "s3": 20}
+EPOCHS = 30
 # Writes and uploads checkpoints, each named by its sum, as fast as it can.
 UPLOADS = """
 import hashlib
@@ -244,7 +245,7 @@ def command(data, workdir):
         *(sys.executable, "-m", "training.main", "--recipe=scratch_small"),
         *(f"--data=array:{data}", f"--workdir={workdir}", "--devices=cpu"),
         *("--set=variant=test_convnext2", "--set=size_px=16", "--set=global_batch=8"),
-        *("--set=epochs=12", "--set=ema_decay=0.9", "--set=keep=best"),
+        *(f"--set=epochs={EPOCHS}", "--set=ema_decay=0.9", "--set=keep=best"),
     ]
 
 
@@ -264,7 +265,7 @@ def test_several_processes_need_a_folder_that_all_see(tmp_path, monkeypatch, cap
 
 
 @pytest.fixture
-def bucket(tmp_path):
+def bucket(monkeypatch):
     """A bucket of a server that speaks S3, and what a process needs to reach it."""
     pytest.importorskip("moto")
     pytest.importorskip("s3fs")
@@ -279,13 +280,12 @@ def bucket(tmp_path):
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
     }
-    os.environ.update(environment)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     store = fsspec.filesystem("s3")
     store.mkdir("runs")
     yield "s3://runs/killed"
     server.stop()
-    for name in environment:
-        del os.environ[name]
 
 
 def check_kills(url, tmp_path, kills):
@@ -312,7 +312,7 @@ def check_kills(url, tmp_path, kills):
             time.sleep(0.02)
         time.sleep(moments.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
         shutil.rmtree(machine, ignore_errors=True)
         # All that has a name is whole.
         check_whole(url)
@@ -338,7 +338,7 @@ def check_kills(url, tmp_path, kills):
     )
     assert rows == again
     assert copy.report.is_file()
-    assert json.loads(copy.metrics.read_text())["epochs"] == 12
+    assert json.loads(copy.metrics.read_text())["epochs"] == EPOCHS
 
 
 def lying_at_names(url):
