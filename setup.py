@@ -59,6 +59,8 @@ EXTRAS = {
     "tensorboard": TENSORBOARD,
     # Pillow's plugin for what telephones write.
     "heif": ["pillow-heif>=0.22"],
+    # Frames of videos and cameras, for `keras-convnext-predict`.
+    "video": ["opencv-python-headless>=4.13"],
     # What `--log_to` sends figures by.
     "wandb": ["wandb>=0.19"],
     "mlflow": ["mlflow>=3.0"],

@@ -40,6 +40,11 @@ td:last-child, th:last-child { padding-right: 0; }
 figure { margin: 0; overflow-wrap: anywhere; font-size: .85rem; }
 figure img { width: 7rem; height: 7rem; object-fit: contain; margin: 0;
   background: var(--line); }
+.cards { display: grid; gap: 1.5rem 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); }
+.cards img { width: 100%; height: 13rem; }
+.bar { display: flex; justify-content: space-between; gap: .5rem; padding: 0 .3rem;
+  margin-top: 2px; font-variant-numeric: tabular-nums; }
 .other { color: #b00020; font-weight: 600; }
 code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 """
@@ -108,15 +113,16 @@ def code(command: str) -> Html:
     return Html(f"<code>{escape(command)}</code>")
 
 
-def image(words: str, png: bytes) -> str:
+def image(words: str, contents: bytes, kind: str = "png") -> str:
     """Returns an image.
 
     Args:
         words: What stands in its place where it cannot be seen.
-        png: The file.
+        contents: The file.
+        kind: "png" or "jpeg".
     """
-    data = base64.b64encode(png).decode("ascii")
-    return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}">'
+    data = base64.b64encode(contents).decode("ascii")
+    return f'<img alt="{escape(words)}" src="data:image/{kind};base64,{data}">'
 
 
 def sheet(shown: Iterable[tuple[bytes, Sequence[str], Sequence[str]]]) -> str:

@@ -94,7 +94,7 @@ def test_the_lowest_constraints_are_the_lower_bounds_of_setup() -> None:
         "transformers",
     )
     interop = ("nncf", "onnx", "onnxruntime", "openvino", "tf2onnx")
-    optional = ("mlflow", "pillow-heif", "wandb")
+    optional = ("mlflow", "opencv-python-headless", "pillow-heif", "wandb")
     own = ("mypy", "ruff", "keras-hub", "keras-tuner")
     apart = (*own, *parity, *interop, *optional)
     bounds = {name: v for name, v in lower_bounds().items() if name not in apart}
@@ -133,7 +133,7 @@ def imported_distributions(package: str) -> dict[str, str]:
 def test_everything_that_a_package_imports_is_asked_for(package: str) -> None:
     asked_for = {
         canonicalize_name(Requirement(line).name)
-        for line in requirements(DISTRIBUTION, ("", "demo", "serve", "jax"))
+        for line in requirements(DISTRIBUTION, ("", "demo", "serve", "jax", "video"))
     }
     asked_for.add(canonicalize_name(DISTRIBUTION))
     # tensorflow-datasets brings it on the systems that it exists for; on others the

@@ -7,13 +7,13 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_convnext._messages import UsageError
 from keras_convnext.inference.classifier import name_best
+from tests.training.color_classifier import write_color_classifier
 from training import predict_main
 from training.inference import inputs as named_images
 
@@ -72,17 +72,7 @@ def address():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A model whose logits are the mean red, green and blue, over 51."""
-    inputs = keras.Input((SIDE_PX, SIDE_PX, 3))
-    mean = keras.layers.GlobalAveragePooling2D()(inputs)
-    classes = keras.layers.Dense(3, "softmax", kernel_initializer="identity")
-    outputs = classes(keras.layers.Rescaling(1 / 51)(mean))
-    folder = tmp_path_factory.mktemp("model")
-    keras.Model(inputs, outputs).save(folder / "model.keras")
-    (folder / "labels.txt").write_text("red\ngreen\nblue\n")
-    fields = {"size_px": SIDE_PX, "mean": [0, 0, 0], "std": [1, 1, 1]}
-    (folder / "preprocessing.json").write_text(json.dumps(fields))
-    return folder
+    return write_color_classifier(tmp_path_factory.mktemp("model"), SIDE_PX)
 
 
 @pytest.fixture

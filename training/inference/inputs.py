@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from keras_convnext._data import archives, class_folders, image_lists
 from keras_convnext._files import is_image, legible
@@ -22,6 +23,8 @@ from keras_convnext._stderr import held_bytes, hold_stderr
 from keras_convnext.image import evaluation_view
 from keras_convnext.image import files as image_files
 from keras_convnext.preprocessing import Preprocessing
+
+from .predictions import title
 
 MAX_DOWNLOAD_BYTES = 32 * 2**20
 DOWNLOAD_SECONDS = 20.0
@@ -42,6 +45,10 @@ class View:
         problem: A line that names the image; empty where there is none.
         remark: What to know of it, such as "is black throughout"; empty for most.
         is_suspect: Whether a decoder complained meanwhile, of it or of another file.
+        shown: Where it is asked for, the whole image to look at, uint8
+            `(height, width, 3)`, not larger than was asked for.
+        frame: Which frame of a video it is, from 0; None of an image.
+        seconds: When it is shown, from the first frame on; None of an image.
     """
 
     name: str
@@ -49,6 +56,14 @@ class View:
     problem: str = ""
     remark: str = ""
     is_suspect: bool = False
+    shown: np.ndarray | None = None
+    frame: int | None = None
+    seconds: float | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name, and of a video the frame and its time."""
+        return title(self.name, self.frame, self.seconds)
 
 
 def list_images(named: Iterable[str]) -> list[str]:
@@ -108,7 +123,10 @@ def _in_list(path: Path) -> list[str]:
 
 
 def views(
-    names: Sequence[str], preprocessing: Preprocessing | None, batch: int
+    names: Sequence[str],
+    preprocessing: Preprocessing | None,
+    batch: int,
+    shown_px: int | None = None,
 ) -> Iterator[list[View]]:
     """Reads images in threads, some at a time, in their order.
 
@@ -116,6 +134,7 @@ def views(
         names: From `list_images`.
         preprocessing: What the model expects; None for images as they are.
         batch: How many at a time.
+        shown_px: The longest side of the images to look at; None for none of them.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         for first in range(0, len(names), batch):
@@ -123,7 +142,9 @@ def views(
             # Decoders print their opinion of a file, without a word on which one.
             with hold_stderr(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                read = pool.map(lambda name: _read(name, preprocessing), group)
+                read = pool.map(
+                    lambda name: _read(name, preprocessing, shown_px), group
+                )
                 seen = [_settled(*each, preprocessing) for each in list(read)]
             yield seen
 
@@ -139,10 +160,13 @@ def _settled(seen: View, contents: bytes, preprocessing: Preprocessing | None) -
         return seen
     again = _decoded(seen.name, contents, preprocessing)
     flawed, _ = image_files.REMARKS["flawed"]
-    return replace(again, remark=flawed) if again.is_suspect else again
+    remark = flawed if again.is_suspect else again.remark
+    return replace(again, remark=remark, shown=seen.shown)
 
 
-def _read(name: str, preprocessing: Preprocessing | None) -> tuple[View, bytes]:
+def _read(
+    name: str, preprocessing: Preprocessing | None, shown_px: int | None = None
+) -> tuple[View, bytes]:
     """Returns the view of a file or an address, and its contents."""
     shown = legible(name)
     if problem := image_files.named_problem(Path(name)):
@@ -154,21 +178,52 @@ def _read(name: str, preprocessing: Preprocessing | None) -> tuple[View, bytes]:
         # Of a file the reason alone: the name would be there twice.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return View(shown, None, f"{shown} cannot be read: {reason}"), b""
-    return _decoded(shown, contents, preprocessing), contents
+    return _decoded(shown, contents, preprocessing, shown_px), contents
 
 
-def _decoded(name: str, contents: bytes, preprocessing: Preprocessing | None) -> View:
+def _decoded(
+    name: str,
+    contents: bytes,
+    preprocessing: Preprocessing | None,
+    shown_px: int | None = None,
+) -> View:
     before = held_bytes()
     try:
         found = image_files.decode_file(contents)
     except image_files.Unreadable as error:
         return View(name, None, f"{name}: {error}")
     is_suspect = held_bytes() > before
-    pixels = found.pixels
-    if preprocessing is not None:
-        pixels = evaluation_view(tf.constant(pixels), preprocessing).numpy()
     remark, _ = image_files.REMARKS.get(found.remark, ("", ""))
-    return View(name, pixels, remark=remark, is_suspect=is_suspect)
+    seen = see(name, found.pixels, preprocessing, shown_px)
+    return replace(seen, remark=remark, is_suspect=is_suspect)
+
+
+def see(
+    name: str,
+    pixels: np.ndarray,
+    preprocessing: Preprocessing | None,
+    shown_px: int | None = None,
+) -> View:
+    """Returns the view of an image's pixels.
+
+    Args:
+        name: What it was named.
+        pixels: uint8 `(height, width, 3)`.
+        preprocessing: What the model expects; None for images as they are.
+        shown_px: The longest side of the image to look at; None for none.
+    """
+    image = pixels
+    if preprocessing is not None:
+        image = evaluation_view(tf.constant(pixels), preprocessing).numpy()
+    shown = None if shown_px is None else _at_most(pixels, shown_px)
+    return View(name, image, shown=shown)
+
+
+def _at_most(pixels: np.ndarray, side_px: int) -> np.ndarray:
+    """Returns an image whose longer side is as long at most."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((side_px, side_px))
+    return np.asarray(image)
 
 
 def download(

@@ -14,7 +14,7 @@ from keras_convnext._files import replacing
 from keras_convnext.segmentation import overlay
 
 from .file_stems import FileStems
-from .predictions import Answer
+from .predictions import Answer, frame_fields
 
 MAPS, OVERLAYS, RECORD = "label_maps", "overlays", "predictions.json"
 
@@ -29,6 +29,8 @@ class LabeledImage:
         size: Its height and width; (0, 0) where there is a problem.
         stem: Of its files' names.
         problem: Why it has no label map; empty where it has one.
+        frame: Which frame of a video; None of an image.
+        seconds: When it is shown, from the first frame on; None of an image.
     """
 
     image: str
@@ -36,13 +38,22 @@ class LabeledImage:
     size: tuple[int, int]
     stem: str = ""
     problem: str = ""
+    frame: int | None = None
+    seconds: float | None = None
+
+    @property
+    def overlay(self) -> str:
+        """The file of its overlay, from the folder on."""
+        return f"{OVERLAYS}/{self.stem}.png"
 
     def answer(self, labels: Sequence[str], top: int) -> Answer:
         """Returns the classes with the most pixels and their shares."""
         shares = self.pixels / max(self.pixels.sum(), 1)
         order = np.argsort(-shares, kind="stable")[:top]
         best = [(labels[n], float(shares[n])) for n in order if self.pixels[n]]
-        return Answer(self.image, best, self.problem)
+        return Answer(
+            self.image, best, self.problem, frame=self.frame, seconds=self.seconds
+        )
 
 
 class LabelMapFolder:
@@ -66,7 +77,12 @@ class LabelMapFolder:
             (folder / below).mkdir(parents=True, exist_ok=True)
 
     def write(
-        self, name: str, image: np.ndarray, label_map: np.ndarray
+        self,
+        name: str,
+        image: np.ndarray,
+        label_map: np.ndarray,
+        frame: int | None = None,
+        seconds: float | None = None,
     ) -> LabeledImage:
         """Writes an image's label map and its overlay.
 
@@ -74,11 +90,13 @@ class LabelMapFolder:
             name: What the image was named.
             image: uint8 `(height, width, 3)`.
             label_map: Class numbers `(height, width)`.
+            frame: Which frame of a video; None of an image.
+            seconds: When it is shown; None of an image.
 
         Raises:
             OSError: A file cannot be written.
         """
-        stem = self._stems.new(name)
+        stem = self._stems.new(name, frame)
         # A PNG's pixels have 8 or 16 bits.
         bits = np.uint8 if label_map.dtype == np.uint8 else np.uint16
         for below, pixels in (
@@ -89,7 +107,8 @@ class LabelMapFolder:
                 Image.fromarray(pixels).save(partial)
         counts = np.bincount(label_map.ravel(), minlength=len(self._labels))
         height, width = label_map.shape
-        return LabeledImage(name, counts, (height, width), stem)
+        size = (height, width)
+        return LabeledImage(name, counts, size, stem, frame=frame, seconds=seconds)
 
     def problem(self, name: str, problem: str) -> LabeledImage:
         """Returns what there is to say of an image without a label map."""
@@ -111,9 +130,10 @@ class LabelMapFolder:
         height, width = labeled.size
         return {
             "image": labeled.image,
+            **frame_fields(labeled.frame, labeled.seconds),
             "height": height,
             "width": width,
             "label_map": f"{MAPS}/{labeled.stem}.png",
-            "overlay": f"{OVERLAYS}/{labeled.stem}.png",
+            "overlay": labeled.overlay,
             "shares": dict(answer.best),
         }

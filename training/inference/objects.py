@@ -20,6 +20,7 @@ from keras_convnext.segmentation.palette import palette_for
 
 from ..evaluation.coco_metrics import LEAST_SCORE
 from .file_stems import FileStems
+from .predictions import frame_fields
 
 OVERLAYS, RECORD = "overlays", "predictions.json"
 # How many lines of text an image's longer side would hold.
@@ -51,26 +52,39 @@ class ObjectFolder:
         self._problems: list[dict[str, str]] = []
         (folder / OVERLAYS).mkdir(parents=True, exist_ok=True)
 
-    def write(self, name: str, image: np.ndarray, objects: Objects) -> str:
-        """Writes an image's overlay, and returns what it shows, in a line.
+    def write(
+        self,
+        name: str,
+        image: np.ndarray,
+        objects: Objects,
+        frame: int | None = None,
+        seconds: float | None = None,
+    ) -> tuple[str, Path]:
+        """Writes an image's overlay.
 
         Args:
             name: What the image was named.
             image: uint8 `(height, width, 3)`.
             objects: What was found.
+            frame: Which frame of a video; None of an image.
+            seconds: When it is shown; None of an image.
+
+        Returns:
+            What it shows, such as "2 red, 1 blue", and the overlay's file.
 
         Raises:
             OSError: The file cannot be written.
         """
         height, width = image.shape[:2]
-        overlay = f"{OVERLAYS}/{self._stems.new(name)}.png"
+        overlay = f"{OVERLAYS}/{self._stems.new(name, frame)}.png"
         with replacing(self._folder / overlay) as partial:
             drawn = label_objects(image, objects, self._labels, self._palette)
             Image.fromarray(drawn).save(partial)
         number = len(self._images)
         size = {"height": height, "width": width}
+        where = frame_fields(frame, seconds)
         self._images.append(
-            {"id": number, "file_name": name, **size, "overlay": overlay}
+            {"id": number, "file_name": name, **where, **size, "overlay": overlay}
         )
         categories = range(len(self._labels))
         for each in to_results(objects, number, (height, width), categories):
@@ -83,7 +97,7 @@ class ObjectFolder:
         sure = objects.classes[objects.scores >= LEAST_SCORE]
         counts = Counter(self._labels[label] for label in sure)
         told = ", ".join(f"{count} {label}" for label, count in counts.most_common())
-        return f"{name}: {told or 'nothing'}"
+        return told or "nothing", self._folder / overlay
 
     def problem(self, name: str, problem: str) -> None:
         """Takes down why an image has no objects."""
