@@ -113,8 +113,8 @@ class Flags:
         """
         forms = (
             "digits, folder:PATH, files:LIST.csv, array:FILE.npz, tfrecord:FILES, "
-            "array_record:FILES or a data set of tensorflow-datasets; of masks: "
-            "masks:DIR; of objects: coco:JSON:DIR"
+            "array_record:FILES, class_tars:PATH or a data set of tensorflow-datasets; "
+            "of masks: masks:DIR; of objects: coco:JSON:DIR"
         )
         self.text("data", None, f"{forms}{when}")
 

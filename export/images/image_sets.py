@@ -17,8 +17,10 @@ from keras_convnext._data import (
     archives,
     arrays,
     class_folders,
+    class_tars,
     forms,
     image_lists,
+    record_index,
     records,
 )
 from keras_convnext._data.data_error import DataError, SplitError
@@ -239,8 +241,17 @@ def _encoded_rows(
 def _records(spec: str, options: _Options, store: str) -> Splits:
     share, seed = options.split or (None, 0)
     found = records.load(spec, store=store, validation_share=share, seed=seed)
+    return _of_records(f"{store}:{spec}", found)
 
-    def part(words: str, held: records.Records) -> ImageSet:
+
+def _class_tars(named: str, options: _Options) -> Splits:
+    share, seed = options.split or (None, 0)
+    found = class_tars.load(named, validation_share=share, seed=seed)
+    return _of_records(f"class_tars:{named}", found)
+
+
+def _of_records(origin: str, found: record_index.RecordFiles) -> Splits:
+    def part(words: str, held: record_index.Records) -> ImageSet:
         def read(numbers: Iterable[int]) -> list[EncodedImage]:
             rows = [(number, *held.read(number)) for number in numbers]
             return [
@@ -248,7 +259,7 @@ def _records(spec: str, options: _Options, store: str) -> Splits:
                 for number, contents, label in rows
             ]
 
-        return ImageSet(f"{store}:{spec}, {words}", held.count, read)
+        return ImageSet(f"{origin}, {words}", held.count, read)
 
     training = part("train", found.train)
     if found.train is found.validation:
@@ -341,5 +352,6 @@ _KINDS: dict[str, Callable[[str, _Options], Splits]] = {
     "coco": _coco,
     "tfrecord": partial(_records, store="tfrecord"),
     "array_record": _array_records,
+    "class_tars": _class_tars,
     "tfds": _named,
 }

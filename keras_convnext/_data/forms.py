@@ -8,8 +8,8 @@ from keras_convnext._data import archives, records, tables
 
 FORMS = (
     "digits, folder:PATH, files:LIST.csv, array:PATH.npz, tfrecord:FILES, "
-    "array_record:FILES or the name of a tensorflow-datasets data set such as "
-    "imagenet2012"
+    "array_record:FILES, class_tars:PATH or the name of a tensorflow-datasets data set "
+    "such as imagenet2012"
 )
 # Of images with masks, for recipes that segment.
 MASK_FORMS = "masks:DIR, with images/ and annotations/ in it, or tfds:scene_parse150"

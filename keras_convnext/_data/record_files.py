@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from keras_convnext._data.data_error import DataError
 from keras_convnext._data.example_proto import Buffer, Place
 from keras_convnext._files import first_few
@@ -29,10 +31,13 @@ class Store:
     Attributes:
         records: Yields every record in order.
         read: Returns so many bytes of a holder from a place on.
+        holders: Returns the holder of each record, given how many each file has; None
+            where they have not so many.
     """
 
     records: Callable[[], Iterator[Record]]
     read: Callable[[int, int, int], bytes]
+    holders: Callable[[Sequence[int]], np.ndarray | None]
 
 
 def _tfrecord_store(files: Sequence[Path]) -> Store:
@@ -52,7 +57,10 @@ def _tfrecord_store(files: Sequence[Path]) -> Store:
             opened.seek(start)
             return opened.read(length)
 
-    return Store(records, read)
+    def holders(counts: Sequence[int]) -> np.ndarray:
+        return np.repeat(np.arange(len(counts)), counts)
+
+    return Store(records, read, holders)
 
 
 def _tfrecords(data: mmap.mmap, file: Path) -> Iterator[Place]:
@@ -100,7 +108,10 @@ def _array_record_store(files: Sequence[Path]) -> Store:
     def read(holder: int, start: int, length: int) -> bytes:
         return bytes(source[holder][start : start + length])
 
-    return Store(records, read)
+    def holders(counts: Sequence[int]) -> np.ndarray | None:
+        return np.arange(total) if sum(counts) == total else None
+
+    return Store(records, read, holders)
 
 
 STORES = {"tfrecord": _tfrecord_store, "array_record": _array_record_store}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_convnext._data import example_proto
+from keras_convnext._data import example_proto, record_index
 from keras_convnext._data.class_folders import (
     EVALUATION_NAMES,
     TEST_NAMES,
@@ -26,10 +27,12 @@ from keras_convnext._data.class_folders import (
 )
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._data.record_files import STORES, Record, Store
-from keras_convnext._files import first_few
+from keras_convnext._data.record_index import Index, RecordFiles
+from keras_convnext._files import first_few, is_hidden
 
 LABELS = "labels.txt"
 # train-00000-of-01024, and whatever says "record", as tensorflow-datasets' files do.
+_NUMBERED = re.compile(r"(.*)-\d+-of-(\d+)(.*)")
 _RECORD_FILE = re.compile(r"record|-\d+-of-\d+$", re.IGNORECASE)
 
 
@@ -49,72 +52,6 @@ class Features:
     label: str = "image/class/label"
     name: str = "image/filename"
     first_label: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Records:
-    """Encoded images in record files, any of which can be read by its number.
-
-    Attributes:
-        count: How many there are.
-        read: Returns the encoded image and the label of a number.
-        labels: int32 `(count,)`, counted from 0.
-        names: Returns the images' file names; empty where not every record has one.
-    """
-
-    count: int
-    read: Callable[[int], tuple[bytes, int]]
-    labels: np.ndarray
-    names: Callable[[], tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class RecordFiles:
-    """What was found in record files.
-
-    Attributes:
-        classes: Their names, from labels.txt beside the files; else their numbers.
-        train: Training images.
-        validation: Validation images.
-        drawn: Whether these were drawn by share and seed.
-    """
-
-    classes: tuple[str, ...]
-    train: Records
-    validation: Records
-    drawn: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class _Index:
-    """Some records: where the image of each lies, in the words of its store.
-
-    Attributes:
-        images: Holder, first byte and length, int64 `(count, 3)`.
-        labels: int64 `(count,)`, counted from 0.
-        read: Returns the part of a holder that these three numbers name.
-        names: Returns the file name that each record notes, or "".
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    read: Callable[[int, int, int], bytes]
-    names: Callable[[], list[str]]
-
-    def records(self, rows: np.ndarray) -> Records:
-        """Returns the records of these rows."""
-        places = self.images[rows]
-        labels = self.labels[rows]
-
-        def read(number: int) -> tuple[bytes, int]:
-            holder, start, length = places[number].tolist()
-            return self.read(holder, start, length), int(labels[number])
-
-        def read_names() -> tuple[str, ...]:
-            every = self.names()
-            return tuple(every[row] for row in rows) if all(every) else ()
-
-        return Records(len(rows), read, labels.astype(np.int32), read_names)
 
 
 def load(
@@ -140,25 +77,17 @@ def load(
     """
     pattern, features = _parsed(spec)
     train_files, evaluation_files = _parts(pattern)
+    folder = train_files[0].parent
     train = _indexed(train_files, features, STORES[store])
-    rows, validation = np.arange(len(train.labels)), train
     if evaluation_files:
         validation = _indexed(evaluation_files, features, STORES[store])
-        held_rows = np.arange(len(validation.labels))
-    elif validation_share is None:
-        classes = _class_names(train_files[0].parent, train.labels, features)
-        images = train.records(rows)
-        return RecordFiles(classes, images, images)
-    else:
-        held_rows, rows = _split(rows, validation_share, seed, pattern)
-    labels = np.concatenate([train.labels, validation.labels])
-    classes = _class_names(train_files[0].parent, labels, features)
-    return RecordFiles(
-        classes,
-        train.records(rows),
-        validation.records(held_rows),
-        drawn=not evaluation_files,
-    )
+        labels = np.concatenate([train.labels, validation.labels])
+        classes = _class_names(folder, labels, features)
+        return RecordFiles(classes, train.every(), validation.every())
+    classes = _class_names(folder, train.labels, features)
+    if validation_share is None:
+        return train.whole(classes)
+    return train.drawn(classes, validation_share, seed, pattern)
 
 
 def load_whole(spec: str, *, store: str, part: str) -> RecordFiles:
@@ -179,14 +108,25 @@ def load_whole(spec: str, *, store: str, part: str) -> RecordFiles:
         if not files:
             raise DataError(f"{pattern} has no files whose name says test.")
     found = _indexed(files, features, STORES[store])
-    classes = _class_names(files[0].parent, found.labels, features)
-    images = found.records(np.arange(len(found.labels)))
-    return RecordFiles(classes, images, images)
+    return found.whole(_class_names(files[0].parent, found.labels, features))
+
+
+def index_file(file: Path, store: str) -> Index:
+    """Looks at every record of one file.
+
+    Args:
+        file: The record file.
+        store: "tfrecord" or "array_record".
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    return _indexed([file], Features(), STORES[store])
 
 
 def is_record_file(path: Path) -> bool:
     """Returns True if a file is named as record files are."""
-    return bool(_RECORD_FILE.search(path.name))
+    return bool(_RECORD_FILE.search(path.name)) and not is_hidden(path.name)
 
 
 def _parsed(spec: str) -> tuple[str, Features]:
@@ -212,6 +152,7 @@ def _files(pattern: str) -> list[Path]:
     path = Path(pattern).expanduser()
     if path.is_dir():
         files = sorted(filter(is_record_file, path.iterdir()))
+        _require_all(path, files)
         what = "holds no record files (their names say record, or end like -00000-of-8)"
     else:
         files = sorted(Path(name) for name in glob.glob(str(path)))
@@ -220,6 +161,22 @@ def _files(pattern: str) -> list[Path]:
     if not files:
         raise DataError(f"{path} {what}.")
     return files
+
+
+def _require_all(folder: Path, files: Sequence[Path]) -> None:
+    """Refuses files whose names speak of more of them, "-00003-of-00012"."""
+    groups = Counter(
+        (found[1], int(found[2]), found[3])
+        for found in (_NUMBERED.fullmatch(file.name) for file in files)
+        if found
+    )
+    for (before, total, after), count in groups.items():
+        if count < total:
+            raise DataError(
+                f"{folder} has {count:,} of the {total:,} files that their names speak "
+                f"of, {before}-*-of-{total:05}{after}. Copy or prepare the others; to "
+                "use some of them give a pattern in quotes."
+            )
 
 
 def _named(files: Sequence[Path], words: Sequence[str]) -> list[Path]:
@@ -242,19 +199,6 @@ def _parts(pattern: str) -> tuple[list[Path], list[Path]]:
             "none whose name says train."
         )
     return train or files, validation
-
-
-def _split(
-    rows: np.ndarray, share: float, seed: int, pattern: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns rows drawn for validation, and the others, each in order."""
-    count = max(1, round(len(rows) * share))
-    if count >= len(rows):
-        raise SplitError(
-            f"{pattern} has {len(rows)} records, too few to hold {share:.0%} back."
-        )
-    drawn = np.random.default_rng(seed).permutation(len(rows))
-    return np.sort(drawn[:count]), np.sort(drawn[count:])
 
 
 def _class_names(
@@ -284,9 +228,15 @@ def _indexed(
     files: Sequence[Path],
     features: Features,
     opened: Callable[[Sequence[Path]], Store],
-) -> _Index:
-    """Looks at every record of some files."""
+) -> Index:
+    """Looks at every record of some files that have no index beside them."""
     store = opened(files)
+
+    def names() -> list[str]:
+        return [_name(record, features.name) for record in store.records()]
+
+    if features == Features() and (known := _known(files, store)) is not None:
+        return Index(*known, store.read, names)
     images, labels = [], []
     for number, (holder, data, start, end) in enumerate(store.records()):
         origin = f"record {number} of {files[0].parent}"
@@ -307,11 +257,18 @@ def _indexed(
         labels.append(value - features.first_label)
     if not labels:
         raise DataError(f"There are no records in {first_few(files)}.")
+    return Index(np.array(images), np.array(labels), store.read, names)
 
-    def names() -> list[str]:
-        return [_name(record, features.name) for record in store.records()]
 
-    return _Index(np.array(images), np.array(labels), store.read, names)
+def _known(files: Sequence[Path], store: Store) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns places and labels by the index of each file; None if one has none."""
+    found = list(map(record_index.read_index, files))
+    known = [each for each in found if each is not None]
+    holders = store.holders([len(labels) for _, labels in known])
+    if len(known) < len(files) or holders is None:
+        return None
+    images, labels = (np.concatenate(parts) for parts in zip(*known, strict=True))
+    return np.column_stack([holders, images]), labels
 
 
 def _features(

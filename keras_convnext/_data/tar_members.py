@@ -26,7 +26,7 @@ _PAX_SPARSE = "GNU.sparse"
 _HAVE_CONTENTS = (*_REGULAR, _LONG_NAME, _LONG_LINK, _PAX, b"g")
 
 
-def read_members(path: Path, size: int) -> Iterator[tuple[str, Member]]:
+def read_members(path: Path, size: int, first: int = 0) -> Iterator[tuple[str, Member]]:
     """Yields the names of the files in a tar archive, and where they lie.
 
     Hard links are files; folders, symbolic links and devices are passed over.
@@ -34,21 +34,26 @@ def read_members(path: Path, size: int) -> Iterator[tuple[str, Member]]:
     Args:
         path: The archive.
         size: Of the archive, in bytes.
+        first: Its first byte in the file, where that is a tar of tars.
 
     Raises:
         DataError: It is no tar file, compressed, or damaged.
         OSError: It cannot be read.
     """
     if not size:
-        raise _not_usable(path, 0)
+        raise _not_usable(path, first)
+    end = first + size
     found: dict[str, Member] = {}
     with (
         path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
     ):
-        at = 0
+        # Headers alone are looked at: what lies between them is not to be read ahead.
+        if hasattr(mmap, "MADV_RANDOM"):
+            data.madvise(mmap.MADV_RANDOM)
+        at = first
         said: dict[str, str] = {}
-        while at < size:
+        while at < end:
             header = data[at : at + _BLOCK]
             if header == _END:
                 return
@@ -58,8 +63,8 @@ def read_members(path: Path, size: int) -> Iterator[tuple[str, Member]]:
             start, length = at + _BLOCK, int(said.get("size") or _number(header))
             has_contents = kind in _HAVE_CONTENTS
             at = start + (-(-length // _BLOCK) * _BLOCK if has_contents else 0)
-            if has_contents and start + length > size:
-                raise _not_usable(path, size)
+            if has_contents and start + length > end:
+                raise _not_usable(path, end)
             if kind in (_LONG_NAME, _LONG_LINK):
                 key = "path" if kind == _LONG_NAME else "linkpath"
                 said[key] = _text(data[start : start + length])

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keras_convnext._data import arrays, forms, records
+from keras_convnext._data import arrays, class_tars, forms, record_index, records
 from keras_convnext._data.data_error import DataError, check_share
 from keras_convnext._files import cache_home
 from keras_convnext.preprocessing import IMAGENET, Preprocessing
@@ -40,8 +40,8 @@ def load(
     Args:
         spec: "digits", "folder:PATH" ("folder_leaf:", "folder_path:"),
             "files:LIST.csv", "array:PATH.npz", "tfrecord:FILES",
-            "array_record:FILES", or a name that tensorflow-datasets knows, with or
-            without "tfds:" before it.
+            "array_record:FILES", "class_tars:PATH", or a name that tensorflow-datasets
+            knows, with or without "tfds:" before it.
         size_px: Side of the square images.
         validation_share: Part for validation if the data has no split of its own.
         seed: Of that split.
@@ -225,6 +225,19 @@ def _load_records(spec: str, options: _Options, store: str) -> Source:
             validation_share=options.validation_share,
             seed=options.seed,
         )
+    return _of_records(spec, found)
+
+
+def _load_class_tars(path: str, options: _Options) -> Source:
+    if options.whole == "test":
+        raise DataError(f"{path} has no part for testing: its tars are classes.")
+    share = None if options.whole else options.validation_share
+    return _of_records(
+        path, class_tars.load(path, validation_share=share, seed=options.seed)
+    )
+
+
+def _of_records(spec: str, found: record_index.RecordFiles) -> Source:
     training, validation = (
         Records(part.count, part.read, part.labels, part.names)
         for part in (found.train, found.validation)
@@ -260,5 +273,6 @@ _KINDS: dict[str, Callable[[str, _Options], Source]] = {
     "array": _load_array,
     "tfrecord": partial(_load_records, store="tfrecord"),
     "array_record": _load_array_records,
+    "class_tars": _load_class_tars,
     "tfds": _load_named,
 }
