@@ -20,7 +20,8 @@ def assign(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
     Images are dealt out class by class in random order, so that the folds' sizes
     differ by one image at most, and so does each class's number of images in them: the
-    guarantee of scikit-learn's `StratifiedKFold`.
+    guarantee of scikit-learn's `StratifiedKFold`. Which class has which number does not
+    matter: ordered classes have other numbers in some commands than in others.
 
     Args:
         labels: Class numbers `(count,)`.
@@ -38,7 +39,9 @@ def assign(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
         ([0, 1, 2], [0, 1, 2])
     """
     order = np.random.default_rng(seed).permutation(len(labels))
-    by_class = order[np.argsort(labels[order], kind="stable")]
+    # As scikit-learn has them, classes come in the order of their first images.
+    _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
+    by_class = order[np.argsort(first[codes][order], kind="stable")]
     found = np.empty(len(labels), np.int64)
     found[by_class] = np.arange(len(labels)) % folds
     return found

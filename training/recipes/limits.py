@@ -127,8 +127,10 @@ LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     ),
     "validation_share": (lambda _, value: 0 < value < 1, "between 0 and 1"),
     "folds": (
-        lambda recipe, value: value is None or (value > 1 and recipe.target == "label"),
-        "none, or 2 or more with target=label",
+        lambda recipe, value: (
+            value is None or (value > 1 and recipe.target in CLASS_TARGETS)
+        ),
+        f"none, or 2 or more with target={' or '.join(CLASS_TARGETS)}",
     ),
     "fold": (
         lambda recipe, value: (

@@ -15,6 +15,7 @@ from keras_convnext._messages import CommandError, checked, say
 
 from ..data import folds
 from ..data.source import Source
+from ..evaluation import ordered_metrics
 from ..evaluation.metrics import Predictions, predictions_from_probabilities
 from ..recipes.metric import Metric
 from ..report import plots
@@ -68,7 +69,7 @@ def predict(planned: Sequence[PlannedRun], source: Source, chosen: Any) -> Joine
     rows = {"labels": labels.astype(np.int32), "fold": of_image + 1}
     probabilities = np.zeros((len(labels), len(source.classes)), np.float32)
     for number, run in enumerate(planned):
-        found = _ask(run, chosen)
+        found = _in_order(_ask(run, chosen), source.classes)
         mine = of_image == number
         if not np.array_equal(found["labels"], labels[mine]):
             raise CommandError(
@@ -95,6 +96,14 @@ def _ask(run: PlannedRun, chosen: Any) -> Joined:
         return dict(file)
 
 
+def _in_order(found: Joined, classes: Sequence[str]) -> Joined:
+    """Returns labels and probabilities by these numbers of the classes."""
+    numbers = np.array([classes.index(name) for name in found["classes"]])
+    probabilities = np.empty_like(found["probabilities"])
+    probabilities[:, numbers] = found["probabilities"]
+    return {"labels": numbers[found["labels"]], "probabilities": probabilities}
+
+
 def summarize(planned: Sequence[PlannedRun], joined: Joined) -> dict[str, Any]:
     """Returns each metric's values over the folds, their mean and deviation.
 
@@ -110,6 +119,8 @@ def summarize(planned: Sequence[PlannedRun], joined: Joined) -> dict[str, Any]:
         and not name.startswith(_CHOSEN)
     ]
     predictions = _predictions(joined)
+    is_ordered = planned[0].recipe.target == "ordered"
+    off = ordered_metrics.figures_of(predictions) if is_ordered else {}
     return {
         "folds": len(planned),
         "images": len(joined["labels"]),
@@ -120,6 +131,7 @@ def summarize(planned: Sequence[PlannedRun], joined: Joined) -> dict[str, Any]:
             "top1": predictions.top1,
             "loss": predictions.loss,
             "calibration_error": predictions.calibration_error(),
+            **off,
         },
     }
 

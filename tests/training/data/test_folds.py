@@ -31,6 +31,13 @@ def test_the_seed_decides_which_images_are_in_a_fold():
     assert (one != other).any()
 
 
+def test_the_numbers_of_the_classes_do_not_matter():
+    labels = np.random.default_rng(0).integers(0, 4, 50)
+    renumbered = np.array([2, 0, 3, 1])[labels]
+    one, other = (folds.assign(each, 5, seed=1) for each in (labels, renumbered))
+    np.testing.assert_array_equal(one, other)
+
+
 @pytest.fixture
 def photos(tmp_path):
     """Twelve images of one class and nine of another, each of its own color."""

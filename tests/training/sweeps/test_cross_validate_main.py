@@ -6,6 +6,8 @@ import statistics
 import keras
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.metrics import cohen_kappa_score, mean_absolute_error
 
 from tests.checks import write_arrays
 from training import cross_validate_main, evaluate_main
@@ -59,12 +61,55 @@ def test_the_probabilities_are_out_of_sample(tmp_path, capsys):
     assert "standard deviation" in (folder / "report.html").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3600)  # 4 starts, each as long as the machine is busy
+def test_ordered_classes_have_the_figures_of_scikit_learn(tmp_path):
+    grades, random = ["low", "middle", "high"], np.random.default_rng(0)
+    for number, name in enumerate(grades):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(8):
+            pixels = random.integers(0, 90, (16, 16, 3)) + 80 * number
+            image = Image.fromarray(pixels.astype(np.uint8))
+            image.save(tmp_path / "photos" / name / f"{index}.png")
+    order = [f"--set=class_order={','.join(grades)}", "--set=epochs=3"]
+    more = ["--set=target=ordered", "--folds=2", *order]
+    folder = tmp_path / "folds"
+    assert cross_validate(f"folder:{tmp_path}/photos", folder, *more) == 0
+    with np.load(folder / "out_of_sample.npz") as file:
+        found = dict(file)
+    assert found["classes"].tolist() == grades
+    expected = [grades.index(path.split("/")[-2]) for path in found["paths"]]
+    assert found["labels"].tolist() == expected
+    counts = [np.bincount(found["labels"][found["fold"] == n]) for n in (1, 2)]
+    np.testing.assert_array_equal(counts, 4)
+    answers = found["probabilities"].argmax(axis=1)
+    # The figures would be the same of classes in another order.
+    assert len(set(answers)) == 3
+
+    def figures(rows):
+        pair = (found["labels"][rows], answers[rows])
+        return {
+            "mae": mean_absolute_error(*pair),
+            "kappa": cohen_kappa_score(*pair, labels=[0, 1, 2], weights="quadratic"),
+        }
+
+    summary = json.loads((folder / "cross_validation.json").read_text())
+    by_fold = [figures(found["fold"] == number) for number in (1, 2)]
+    for name in ("mae", "kappa"):
+        values = [each[name] for each in by_fold]
+        assert summary["metrics"][name]["values"] == pytest.approx(values, abs=1e-9)
+        mean = summary["metrics"][name]["mean"]
+        assert mean == pytest.approx(statistics.mean(values), abs=1e-9)
+        whole = figures(slice(None))[name]
+        assert summary["all_images"][name] == pytest.approx(whole, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (["--folds=1"], "folds"),
         (["--folds=30"], "take fewer folds"),
-        (["--set=target=labels", "--set=loss=focal"], "target=label"),
+        (["--set=target=labels", "--set=loss=focal"], "target=label or ordered"),
     ],
 )
 def test_mistakes_are_found_before_any_run(flags, words, tmp_path, capsys):
