@@ -82,7 +82,13 @@ EXTRAS = {
     "openvino": OPENVINO,
     "onnx": ONNX,
     # Other runtimes for exported files, for `make interop`.
-    "interop": [*ONNX, *OPENVINO, "pytest>=8.4", "pytest-timeout>=2.3.1"],
+    "interop": [
+        *ONNX,
+        *OPENVINO,
+        "pytest>=8.4",
+        "pytest-timeout>=2.3.1",
+        "tflite-micro>=0.dev20261023182759",
+    ],
     "test": [
         *DEMO,
         *TENSORBOARD,

@@ -182,6 +182,10 @@ _OF_PIXELS = OutputKind(
     # OpenVINO lacks an operator that pooling to a grid of an open size needs, and
     # ONNX's answers are wrong there.
     one_size=("openvino", "onnx"),
+    not_in_files={
+        "integer": "it resizes label maps, which TFLite Micro does not in 16 bits; "
+        "--precision=int8 has most of its work in 8 bits"
+    },
     of_numbers={"classes": "The class of each pixel"},
 )
 _ROUNDED_BOXES = (
@@ -213,6 +217,7 @@ _OF_OBJECTS = OutputKind(
         "any_size": "the places of their anchors are fixed",
         "int8": _ROUNDED_BOXES,
         "int16x8": _ROUNDED_BOXES,
+        "integer": _ROUNDED_BOXES,
     },
 )
 # By what a model's outputs mean.

@@ -289,6 +289,7 @@ def _make(
             inputs=written.inputs,
             operators=tuple(written.operators),
             beside=written.beside,
+            outputs=written.outputs,
         )
         if precision.calibrated and written.contents is not None:
             errors = quantization_error.measure(

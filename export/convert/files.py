@@ -69,6 +69,7 @@ class Written:
         inputs: What it takes, by the input's name.
         operators: The names of those in it.
         beside: The names of files that it cannot do without.
+        outputs: What a TFLite file gives, by the output's name.
         contents: Of a TFLite file, before it was described.
     """
 
@@ -76,6 +77,7 @@ class Written:
     inputs: dict[str, str]
     operators: list[str]
     beside: tuple[str, ...] = field(default=())
+    outputs: dict[str, str] = field(default_factory=dict)
     contents: bytes | None = None
 
 
@@ -115,7 +117,13 @@ def _write_tflite(basis: Basis, precision: Precision, folder: Path) -> Written:
     file.write_bytes(tflite_metadata.with_metadata(contents, basis.description))
     tflite.pack(file, packed_names(basis.source))
     dtype = tflite.input_type(precision)
-    return Written(file.name, _inputs(basis, dtype), builtin, contents=contents)
+    return Written(
+        file.name,
+        _inputs(basis, dtype),
+        builtin,
+        outputs=tflite.outputs(contents),
+        contents=contents,
+    )
 
 
 def _write_web(basis: Basis, precision: Precision, folder: Path) -> Written:
@@ -159,10 +167,14 @@ _WRITERS: dict[str, Callable[[Basis, Precision, Path], Written]] = {
 }
 
 
+# What stands for a pixel of 0..255 where it is not itself.
+_PIXELS = {"int8": "-128..127, 128 less than the pixel"}
+
+
 def _inputs(basis: Basis, dtype: str) -> dict[str, str]:
     side = basis.source.preprocessing.size_px
     size = "height, width" if basis.any_size else f"{side}, {side}"
     return {
-        "tensors": f"{dtype} ({basis.batch or 'batch'}, {size}, 3) in 0..255, resized "
-        "and cropped"
+        "tensors": f"{dtype} ({basis.batch or 'batch'}, {size}, 3) in "
+        f"{_PIXELS.get(dtype, '0..255')}, resized and cropped"
     }

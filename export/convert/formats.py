@@ -34,7 +34,10 @@ FORMATS = {
     each.name: each
     for each in (
         Format("saved_model"),
-        Format("tflite", ("float32", "float16", "dynamic_int8", "int8", "int16x8")),
+        Format(
+            "tflite",
+            ("float32", "float16", "dynamic_int8", "int8", "int16x8", "integer"),
+        ),
         Format(
             "openvino",
             ("float32", "bfloat16", "float16", "int8"),

@@ -79,5 +79,12 @@ PRECISIONS = {
         Precision("dynamic_int8", "weights in 8 bits", None, 0.99),
         Precision("int8", "all in 8 bits, uint8 input", None, 0.98, calibrated=True),
         Precision("int16x8", "weights in 8 bits, activations in 16", None, 0.98, True),
+        Precision(
+            "integer",
+            "int16x8 without float32, int8 input",
+            None,
+            0.98,
+            calibrated=True,
+        ),
     )
 }

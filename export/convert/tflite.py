@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from keras_convnext._stderr import hold_stderr
 
 from ..export_error import ExportError
 from ..model.forward import Network
-from . import mixed_precision
+from . import integer_form, mixed_precision
 from .precisions import PRECISIONS, Precision
 
 SIGNATURE = "serving_default"
@@ -28,6 +28,7 @@ _NAMES = {
     for name, value in vars(schema.BuiltinOperator).items()
     if isinstance(value, int)
 }
+_TYPES = {value: name for name, value in vars(schema.TensorType).items()}
 
 
 @dataclass(frozen=True)
@@ -37,32 +38,35 @@ class _Setting:
     Attributes:
         operators: Which of TFLite's operators may be used.
         weights: Their type where it is not for the converter to choose.
-        input_type: Of the file's input.
+        input_type: Of the input of the converter's file.
+        edited_type: Of the file's, where the edit changes it.
     """
 
     operators: tuple[tf.lite.OpsSet, ...] = (tf.lite.OpsSet.TFLITE_BUILTINS,)
     weights: tf.DType | None = None
     input_type: tf.DType = tf.float32
+    edited_type: tf.DType | None = None
 
 
+# The squares, roots and quotients of V2's GRN have no kernels of 16-bit integers; with
+# the second set named they stay float32.
+_INT16 = (
+    tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+    tf.lite.OpsSet.TFLITE_BUILTINS,
+)
 _SETTINGS = {
     "float16": _Setting(weights=tf.float16),
     "dynamic_int8": _Setting(),
     "int8": _Setting((tf.lite.OpsSet.TFLITE_BUILTINS_INT8,), input_type=tf.uint8),
-    # The squares, roots and quotients of V2's GRN have no kernels of 16-bit integers;
-    # with the second set named they stay float32.
-    "int16x8": _Setting(
-        (
-            tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
-            tf.lite.OpsSet.TFLITE_BUILTINS,
-        )
-    ),
+    "int16x8": _Setting(_INT16),
+    "integer": _Setting(_INT16, edited_type=tf.int8),
 }
-# What is done to the converter's files.
-_EDITS = {
+# What is done to the converter's files, given float32's.
+_EDITS: dict[str, Callable[[bytes, bytes], bytes]] = {
     "dynamic_int8": mixed_precision.of_weights,
     "int8": mixed_precision.of_integers,
     "int16x8": mixed_precision.of_integers,
+    "integer": integer_form.of_integers_alone,
 }
 
 
@@ -87,7 +91,7 @@ def convert(
             those of 8 bits take some of their weights from it.
 
     Raises:
-        ExportError: The converter refuses the graph.
+        ExportError: The converter refuses the graph, or it has no form of integers.
     """
     edit = _EDITS.get(precision.name)
     if edit is None:
@@ -128,7 +132,8 @@ def _converted(
 
 def input_type(precision: Precision) -> str:
     """Returns the type of a file's input."""
-    return _SETTINGS.get(precision.name, _Setting()).input_type.name
+    setting = _SETTINGS.get(precision.name, _Setting())
+    return (setting.edited_type or setting.input_type).name
 
 
 def _configure(
@@ -197,6 +202,28 @@ def operators(contents: bytes) -> tuple[list[str], list[str]]:
         else:
             builtin.add(name)
     return sorted(builtin), sorted(other)
+
+
+def outputs(contents: bytes) -> dict[str, str]:
+    """Returns the type, shape and steps of what a TFLite file answers, by name.
+
+    Args:
+        contents: The file, with one signature.
+    """
+    model = schema.Model.GetRootAs(contents)
+    signature, graph = model.SignatureDefs(0), model.Subgraphs(0)
+    told = {}
+    for number in range(signature.OutputsLength()):
+        output = signature.Outputs(number)
+        tensor = graph.Tensors(output.TensorIndex())
+        steps, shape = tensor.Quantization(), tensor.ShapeSignatureAsNumpy()
+        shape = tensor.ShapeAsNumpy() if tensor.ShapeSignatureIsNone() else shape
+        size = ", ".join(str(side) if side >= 0 else "any" for side in shape)
+        words = f"{_TYPES[tensor.Type()].lower()} ({size})"
+        if steps is not None and steps.ScaleLength():
+            words += f", {steps.Scale(0):.9g} a step, {steps.ZeroPoint(0)} for 0"
+        told[output.Name().decode()] = words
+    return told
 
 
 def made_by(contents: bytes) -> dict[str, str]:

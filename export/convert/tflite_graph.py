@@ -13,6 +13,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 OPERATORS = schema.BuiltinOperator
 _FILE_IDENTIFIER = b"TFL3"
+# The largest integer of 16 bits.
+_MOST = 32767
 # Of tensors that stand for real numbers in steps, and of such numbers themselves.
 _INTEGERS = {
     schema.TensorType.INT8: np.int8,
@@ -20,8 +22,17 @@ _INTEGERS = {
     schema.TensorType.INT32: np.int32,
     schema.TensorType.INT64: np.int64,
 }
-# The versions of the two conversions that know 16 bits and a step for each channel.
-_VERSIONS = {OPERATORS.QUANTIZE: 2, OPERATORS.DEQUANTIZE: 5}
+# Of operators that are put in: QUANTIZE and the arithmetic know 16 bits by these
+# versions, DEQUANTIZE 16 bits and a step for each channel.
+_VERSIONS = {
+    OPERATORS.ADD: 2,
+    OPERATORS.DEQUANTIZE: 5,
+    OPERATORS.LOGISTIC: 3,
+    OPERATORS.MEAN: 2,
+    OPERATORS.MUL: 2,
+    OPERATORS.QUANTIZE: 2,
+    OPERATORS.RSQRT: 2,
+}
 
 
 class Graph:
@@ -135,31 +146,177 @@ class Graph:
             tensor: The other one.
             values: What is in it, if it is a constant.
         """
-        old, new = self._tensors[tensor], schema.TensorT()
-        new.shape, new.shapeSignature = old.shape, old.shapeSignature
-        new.name, new.hasRank = old.name + b"/float", old.hasRank
-        new.buffer = 0
+        new = self._new(tensor, "float")
         if values is not None:
-            buffer = schema.BufferT()
-            buffer.data = np.ascontiguousarray(values, "<f4").ravel().view(np.uint8)
-            self._model.buffers.append(buffer)
-            new.buffer = len(self._model.buffers) - 1
-        self._tensors.append(new)
-        self.become_float(len(self._tensors) - 1)
-        return len(self._tensors) - 1
+            self._tensors[new].buffer = self._stored(values.astype("<f4"))
+        self.become_float(new)
+        return new
 
     def conversion(self, kind: int, given: int, made: int) -> Any:
-        """Returns an operator that converts between integers and float32.
+        """Returns an operator that takes and makes a tensor and has no options.
 
         Args:
-            kind: `OPERATORS.QUANTIZE` or `OPERATORS.DEQUANTIZE`.
+            kind: `OPERATORS.QUANTIZE` or `OPERATORS.DEQUANTIZE`, which convert between
+                integers and float32, `LOGISTIC` or `RSQRT`.
             given: The tensor that it takes.
             made: The tensor that it makes.
         """
+        return self._operator(kind, [given], made)
+
+    def product(self, one: int, other: int, made: int) -> Any:
+        """Returns an operator that multiplies two tensors."""
+        operator = self._operator(OPERATORS.MUL, [one, other], made)
+        operator.builtinOptionsType = schema.BuiltinOptions.MulOptions
+        operator.builtinOptions = schema.MulOptionsT()
+        return operator
+
+    def mean(self, reduction: Any, given: int, made: int) -> Any:
+        """Returns an operator that takes the mean over a reduction's dimensions.
+
+        Args:
+            reduction: The other operator.
+            given: The tensor that it takes.
+            made: The tensor that it makes.
+        """
+        dimensions = int(reduction.inputs[1])
+        operator = self._operator(OPERATORS.MEAN, [given, dimensions], made)
+        operator.builtinOptionsType = reduction.builtinOptionsType
+        operator.builtinOptions = reduction.builtinOptions
+        return operator
+
+    def sum(self, one: int, other: int, made: int) -> Any:
+        """Returns an operator that adds two tensors, whose steps are any numbers."""
+        operator = self._operator(OPERATORS.ADD, [one, other], made)
+        operator.builtinOptionsType = schema.BuiltinOptions.AddOptions
+        operator.builtinOptions = schema.AddOptionsT()
+        operator.builtinOptions.potScaleInt16 = False
+        return operator
+
+    def is_in_integers(self, tensor: int) -> bool:
+        """Returns True if a tensor holds integers of any meaning, or is none."""
+        return tensor < 0 or self._tensors[tensor].type in _INTEGERS
+
+    def step(self, tensor: int) -> float:
+        """Returns what one step of an integer tensor stands for."""
+        return float(self._tensors[tensor].quantization.scale[0])
+
+    def become_steps(self, tensor: int, dtype: Any, step: float, zero: int = 0) -> None:
+        """Lets a tensor hold integers that stand for real numbers.
+
+        Args:
+            tensor: Which one.
+            dtype: `np.int8` or `np.int16`.
+            step: What one step stands for.
+            zero: The integer that stands for 0.
+        """
+        described = self._tensors[tensor]
+        described.type = next(kind for kind, of in _INTEGERS.items() if of is dtype)
+        described.quantization = schema.QuantizationParametersT()
+        described.quantization.scale = np.array([step], np.float32)
+        described.quantization.zeroPoint = np.array([zero], np.int64)
+
+    def widen(self, tensor: int, factor: float) -> None:
+        """Lets a tensor's steps reach further, if it holds 16-bit integers."""
+        if self._tensors[tensor].type == schema.TensorType.INT16:
+            self.become_steps(tensor, np.int16, factor * self.step(tensor))
+
+    def widened(self, tensor: int, factor: float) -> int:
+        """Returns a constant of the same numbers in larger steps."""
+        new, old = self._new(tensor, "widened"), self._tensors[tensor]
+        made, steps = self._tensors[new], old.quantization
+        dtype = _INTEGERS[old.type]
+        values = np.asarray(self._data(tensor), np.uint8).view(dtype) / factor
+        made.type, made.buffer = old.type, self._stored(np.rint(values).astype(dtype))
+        made.quantization = schema.QuantizationParametersT()
+        made.quantization.scale = np.float32(factor) * np.asarray(steps.scale)
+        made.quantization.zeroPoint = steps.zeroPoint
+        made.quantization.quantizedDimension = steps.quantizedDimension
+        return new
+
+    def steps_like(self, tensor: int, called: str, step: float) -> int:
+        """Returns a new int16 tensor of another's shape.
+
+        Args:
+            tensor: The other one.
+            called: What its name ends in.
+            step: What one step stands for.
+        """
+        new = self._new(tensor, called)
+        self.become_steps(new, np.int16, step)
+        return new
+
+    def constant_step(self, tensor: int, called: str, number: float) -> int:
+        """Returns a new constant of 16 bits: one positive number."""
+        new = self.steps_like(tensor, called, number / _MOST)
+        described = self._tensors[new]
+        described.shape, described.shapeSignature = np.array([], np.int32), None
+        described.buffer = self._stored(np.array([_MOST], "<i2"))
+        return new
+
+    def become_output(self, old: int, new: int) -> None:
+        """Lets the file answer with another tensor."""
+        (graph,) = self._model.subgraphs
+        graph.outputs = [new if int(each) == old else each for each in graph.outputs]
+        for signature in self._model.signatureDefs or ():
+            for each in signature.outputs:
+                each.tensorIndex = new if each.tensorIndex == old else each.tensorIndex
+
+    def forget_dead(self) -> None:
+        """Takes out operators whose outputs nothing takes."""
+        (graph,) = self._model.subgraphs
+        needed, kept = set(map(int, graph.outputs)), []
+        for operator in reversed(self.operators):
+            if needed.intersection(map(int, operator.outputs)):
+                needed.update(map(int, operator.inputs))
+                kept.append(operator)
+        self.operators = kept[::-1]
+
+    def forget_unused(self) -> None:
+        """Takes out tensors and kinds of operators that no operator needs.
+
+        A runtime has memory for each of the ones, and a kernel for each of the others.
+        """
+        used = sorted({operator.opcodeIndex for operator in self.operators})
+        for operator in self.operators:
+            operator.opcodeIndex = used.index(operator.opcodeIndex)
+        codes = self._model.operatorCodes
+        self._model.operatorCodes = [codes[number] for number in used]
+        (graph,) = self._model.subgraphs
+        ends = [*graph.inputs, *graph.outputs]
+        known = {int(t) for op in self.operators for t in (*op.inputs, *op.outputs)}
+        kept = sorted({*known, *map(int, ends)} - {-1})
+        place = {tensor: number for number, tensor in enumerate(kept)} | {-1: -1}
+        for part in (graph, *self.operators):
+            part.inputs = [place[int(tensor)] for tensor in part.inputs]
+            part.outputs = [place[int(tensor)] for tensor in part.outputs]
+        for signature in self._model.signatureDefs or ():
+            for each in (*signature.inputs, *signature.outputs):
+                each.tensorIndex = place[each.tensorIndex]
+        graph.tensors = self._tensors = [self._tensors[tensor] for tensor in kept]
+        held = {tensor.buffer for tensor in self._tensors}
+        held |= {each.buffer for each in self._model.metadata or ()}
+        for number, buffer in enumerate(self._model.buffers):
+            buffer.data = buffer.data if number in held else None
+
+    def _operator(self, kind: int, given: list[int], made: int) -> Any:
         operator = schema.OperatorT()
-        operator.inputs, operator.outputs = [given], [made]
+        operator.inputs, operator.outputs = given, [made]
         operator.opcodeIndex = self._code(kind)
         return operator
+
+    def _new(self, tensor: int, called: str) -> int:
+        old, new = self._tensors[tensor], schema.TensorT()
+        new.shape, new.shapeSignature = old.shape, old.shapeSignature
+        new.name, new.hasRank = old.name + f"/{called}".encode(), old.hasRank
+        new.buffer = 0
+        self._tensors.append(new)
+        return len(self._tensors) - 1
+
+    def _stored(self, values: np.ndarray) -> int:
+        buffer = schema.BufferT()
+        buffer.data = np.ascontiguousarray(values).ravel().view(np.uint8)
+        self._model.buffers.append(buffer)
+        return len(self._model.buffers) - 1
 
     def _data(self, tensor: int) -> Any:
         return self._model.buffers[self._tensors[tensor].buffer].data

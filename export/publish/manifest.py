@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Artifact:
         bytes: Its size; of a SavedModel, of all files in it, otherwise with the files
             beside it.
         inputs: What it takes, by signature or input: dtype, shape and range.
+        outputs: What a TFLite file gives, by output: dtype, shape and steps.
         operators: The names of those in it; empty for a SavedModel.
         layers: How far its tensors are from float32's; of integer files alone.
         beside: The names of files that it cannot do without.
@@ -45,6 +46,7 @@ class Artifact:
     operators: tuple[str, ...] = ()
     layers: tuple[LayerError, ...] = ()
     beside: tuple[str, ...] = ()
+    outputs: dict[str, str] = field(default_factory=dict)
     result: Result | None = None
 
     def proven(self, result: Result) -> Artifact:
@@ -100,6 +102,7 @@ def _entry(
         "arithmetic": result.arithmetic,
         "pictures": images,
         "inputs": artifact.inputs,
+        "outputs": artifact.outputs,
         "operators": artifact.operators,
         "layers": [asdict(layer) for layer in artifact.layers],
         "source_sha256": source.sha256,

@@ -214,6 +214,12 @@ def quantize(tensor: np.ndarray, given: dict[str, Any]) -> np.ndarray:
     return np.clip(steps, limits.min, limits.max).astype(dtype)
 
 
+def _answer(interpreter: Any, made: dict[str, Any]) -> np.ndarray:
+    """Returns what a TFLite output holds, or the numbers that its steps stand for."""
+    values, (scale, zero) = interpreter.get_tensor(made["index"]), made["quantization"]
+    return np.float32(scale) * (values.astype("f4") - zero) if scale else values
+
+
 def run_tflite(file: str, questions: Any) -> Arrays:
     """Asks a TFLite file, a batch at a time.
 
@@ -237,16 +243,16 @@ def run_tflite(file: str, questions: Any) -> Arrays:
         interpreter.resize_tensor_input(given["index"], (batch, *tensors.shape[1:]))
     interpreter.allocate_tensors()
     load_ms = 1000 * (time.perf_counter() - start)
-    made = {"answers": interpreter.get_output_details()[0]["index"]}
+    made = {"answers": interpreter.get_output_details()[0]}
     if len(interpreter.get_output_details()) > 1:
         # Not to be held: `invoke` takes the runner for a user of the file's memory.
         details = interpreter.get_signature_runner().get_output_details()
-        made = {f"tensors_{name}": each["index"] for name, each in details.items()}
+        made = {f"tensors_{name}": each for name, each in details.items()}
 
     def ask(images: np.ndarray) -> Arrays:
         interpreter.set_tensor(given["index"], quantize(images, given))
         interpreter.invoke()
-        return {name: interpreter.get_tensor(index) for name, index in made.items()}
+        return {name: _answer(interpreter, each) for name, each in made.items()}
 
     return {"load_ms": np.array(load_ms), **_in_batches(ask, tensors, batch)}
 

@@ -101,6 +101,16 @@ def test_what_a_kind_of_model_cannot_be_written_as_is_refused_in_a_line(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"), [("objects", "of boxes round them"), ("label_map", "it resizes")]
+)
+def test_integers_alone_are_for_what_answers_about_a_whole_image(kind, words):
+    with pytest.raises(UsageError) as refused:
+        pipeline.refuse_impossible(source(kind), ["tflite"], ["integer"], False)
+    assert "--precision=integer is not for m.keras" in str(refused.value)
+    assert words in str(refused.value)
+
+
 @pytest.mark.parametrize("kind", ["softmax", "sigmoid", "features", "label_map"])
 def test_other_kinds_have_every_format(kind):
     # A page shows the classes of an image.

@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
+import keras_convnext
 from export import main as command
 from export.convert import tflite
 from export.convert.formats import FORMATS
@@ -281,6 +282,16 @@ def test_all_precisions_of_a_trained_model_pass_their_limits(tiny_model, tmp_pat
     # The images of the proof are not those of the calibration.
     origins = {entry["pictures"]["origin"] for entry in artifacts.values()}
     assert origins == {f"those of {folder} that calibration did not use"}
+    integers = artifacts["model_integer.tflite"]
+    assert "128 less than the pixel" in integers["inputs"]["tensors"]
+    assert integers["outputs"] == {
+        "probabilities": f"int16 (1, 7), {1 / 32768:.9g} a step, 0 for 0"
+    }
+    # Its reader knows steps, too: the pixels of any image go in.
+    classifier = keras_convnext.load(out / "model_integer.tflite")
+    scores = [best[0][1] for best in classifier(list(images[:8]), top=1)]
+    expected = model.predict(np.float32(images[:8]), verbose=0).max(axis=-1)
+    np.testing.assert_allclose(scores, expected, atol=0.05)
     layers = artifacts["model_int8.tflite"]["layers"]
     assert len(layers) > 40
     assert {"int8"} <= {layer["type"] for layer in layers}
