@@ -335,6 +335,7 @@ def _progress(run: Run) -> Callback:
         run.recipe.global_batch,
         run.progress.step,
         metric=run.task.metric,
+        evaluation_images=run.source.validation_examples,
     )
 
 

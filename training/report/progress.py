@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar in a terminal, plain lines elsewhere."""
+"""Progress: a bar in a terminal on stderr or in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import time
 from typing import Any, TextIO
 
 import keras
-import tqdm  # type: ignore[import-untyped]
+import tqdm.auto  # type: ignore[import-untyped]
+import tqdm.notebook  # type: ignore[import-untyped]
 
 from keras_convnext._messages import say
 
@@ -16,8 +17,10 @@ from ..recipes.metric import Metric
 _REDRAW_SECONDS = 0.2
 _LINE_SECONDS = 60.0
 # tqdm's own figures count this process' steps alone, not those of the whole run.
-_BAR_FORMAT = "{bar:22}  {desc}"
+_BAR_FORMAT, _NOTEBOOK_FORMAT = "{bar:22}  {desc}", "{bar}  {desc}"
 _NOTABLE_WAIT = 0.1
+# What an image takes to evaluate, of what it takes to train on: the forward pass alone.
+_EVALUATION_SHARE = 1 / 3
 
 
 class Progress(keras.callbacks.Callback):
@@ -30,6 +33,8 @@ class Progress(keras.callbacks.Callback):
         steps_done: Steps taken before, in earlier sessions.
         stream: Where to write; stderr unless given.
         metric: Of the task, shown beside the loss.
+        evaluation_images: How many images an epoch ends with evaluating, by which its
+            time is estimated before the first one.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Progress(keras.callbacks.Callback):
         steps_done: int = 0,
         stream: TextIO | None = None,
         metric: Metric | None = None,
+        evaluation_images: int = 0,
     ) -> None:
         super().__init__()
         self.epochs = epochs
@@ -48,21 +54,17 @@ class Progress(keras.callbacks.Callback):
         self.steps = steps_done
         self.metric = metric
         self.stream = stream or sys.stderr
-        self._bar = tqdm.tqdm(
-            total=steps_per_epoch,
-            file=self.stream,
-            disable=not self.stream.isatty(),
-            bar_format=_BAR_FORMAT,
-            leave=False,
-            delay=_REDRAW_SECONDS,
-        )
+        self._bar = _make_bar(steps_per_epoch, self.stream)
         self._epoch = 0
         self._timed_steps = 0
-        self._session_started = self._last_shown = time.monotonic()
-        self._first_step_took = 0.0
+        self._train_seconds = 0.0
+        self._evaluation_steps = -(-evaluation_images // global_batch)
+        self._evaluation_seconds: float | None = None
+        self._last_step = self._last_shown = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
+        self._last_step = time.monotonic()
         if not self._timed_steps:
             self._draw(0, "building the graph ...")
 
@@ -71,27 +73,34 @@ class Progress(keras.callbacks.Callback):
     ) -> None:
         now = time.monotonic()
         self.steps += 1
-        self._timed_steps += 1
-        if self._timed_steps == 1:
+        if self._timed_steps:
             # The first step builds the graph; it says nothing about the rest.
-            self._first_step_took = now - self._session_started
+            self._train_seconds += now - self._last_step
+        self._timed_steps += 1
+        self._last_step = now
         pause = _LINE_SECONDS if self._bar.disable else _REDRAW_SECONDS
         if now - self._last_shown >= pause:
             self._last_shown = now
             self._show_step(batch + 1, logs or {})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        words, left = self._epoch_words(), self._time_left()
+        self._evaluation_seconds = time.monotonic() - self._last_step
+        words, left = self._epoch_words(), self._time_left(self.epochs - epoch - 1)
         self._bar.clear()
         self._write_line(epoch_line(words, logs or {}, left, self.metric))
         self._last_shown = time.monotonic()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        # A notebook shows a bar that ends before its end in red, and leaves it there.
+        self._bar.n = self.steps_per_epoch
+        self._bar.close()
 
     def _show_step(self, batch: int, logs: dict[str, Any]) -> None:
         rate = self.steps_per_second * self.global_batch
         speed = f"{rate:,.0f}" if rate else "-"
         figures = (
             f"{speed} img/s  loss {logs['loss']:.3f}{_wait_words(logs)}"
-            f"  {self._time_left()}"
+            f"  {self._time_left(self.epochs - self._epoch)}"
         )
         if self._bar.disable:
             step = f"step {batch}/{self.steps_per_epoch}"
@@ -114,17 +123,45 @@ class Progress(keras.callbacks.Callback):
 
     @property
     def steps_per_second(self) -> float:
-        """Rate of this session, evaluation included, the first step left out."""
-        spent = time.monotonic() - self._session_started - self._first_step_took
-        return max(self._timed_steps - 1, 0) / spent if spent > 0 else 0.0
+        """Rate of training in this session, the first step left out."""
+        steps = max(self._timed_steps - 1, 0)
+        return steps / self._train_seconds if self._train_seconds > 0 else 0.0
 
-    def _time_left(self) -> str:
+    def _time_left(self, evaluations: int) -> str:
+        """Returns how long the rest takes, evaluations at the ends of epochs included.
+
+        Args:
+            evaluations: How many are still to come.
+        """
         left = self.epochs * self.steps_per_epoch - self.steps
-        if left <= 0:
+        if left <= 0 and not evaluations:
             return "done"
         if not self.steps_per_second:
             return "-:-- left"
-        return f"{clock(left / self.steps_per_second)} left"
+        each = self._evaluation_seconds
+        if each is None:
+            each = _EVALUATION_SHARE * self._evaluation_steps / self.steps_per_second
+        return f"{clock(left / self.steps_per_second + evaluations * each)} left"
+
+
+def _make_bar(steps: int, stream: TextIO) -> Any:
+    """Returns a bar of an epoch; it draws nothing where neither can show one.
+
+    Args:
+        steps: Of an epoch.
+        stream: Where a terminal's bar goes; a notebook's goes below its cell.
+    """
+    kind, form, is_shown = tqdm.tqdm, _BAR_FORMAT, stream.isatty()
+    if not is_shown and issubclass(tqdm.auto.tqdm, tqdm.notebook.tqdm_notebook):
+        kind, form, is_shown = tqdm.auto.tqdm, _NOTEBOOK_FORMAT, True
+    return kind(
+        total=steps,
+        file=stream,
+        disable=not is_shown,
+        bar_format=form,
+        leave=False,
+        delay=_REDRAW_SECONDS,
+    )
 
 
 class EpochLines(keras.callbacks.Callback):

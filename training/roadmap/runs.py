@@ -245,6 +245,7 @@ def _run(
         recipe.global_batch,
         run.progress.step,
         metric=task.metric,
+        evaluation_images=source.validation_examples,
     )
     trainer.train(run, [history, progress])
     last = history.rows[-1]

@@ -68,6 +68,46 @@ def test_elsewhere_there_are_whole_lines_once_a_minute(time):
     assert "4:10 left" in lines[-1]
 
 
+def test_time_left_includes_evaluations_before_and_after_the_first(time):
+    stream = Terminal()
+    # 96 images are three steps' worth, which take a third of a step each.
+    shown = Progress(3, 10, 32, stream=stream, evaluation_images=96)
+    shown.on_epoch_begin(0)
+    for batch in range(10):
+        time[0] += 1.0
+        shown.on_train_batch_end(batch, {"loss": 1.5})
+    # Twenty steps and three evaluations.
+    assert "0:23 left" in stream.getvalue().split("\r")[-1]
+    time[0] += 7.0
+    shown.on_epoch_end(0, LOGS)
+    # Twenty steps and two evaluations of seven seconds.
+    assert stream.getvalue().endswith("1,234 img/s  0:34 left\n")
+    shown.on_epoch_begin(1)
+    time[0] += 1.0
+    shown.on_train_batch_end(0, {"loss": 1.5})
+    last = stream.getvalue().split("\r")[-1]
+    # An evaluation does not make training look slower.
+    assert "32 img/s" in last
+    assert "0:33 left" in last
+
+
+def test_a_notebook_gets_a_bar_below_its_cell(time, monkeypatch):
+    pytest.importorskip("ipywidgets")
+    monkeypatch.setattr(progress.tqdm.auto, "tqdm", progress.tqdm.notebook.tqdm)
+    stream = io.StringIO()
+    shown = Progress(1, 10, 32, stream=stream)
+    shown.on_epoch_begin(0)
+    for batch in range(5):
+        time[0] += 1.0
+        shown.on_train_batch_end(batch, {"loss": 1.5})
+    _, bar, words = shown._bar.container.children
+    assert (bar.value, bar.max) == (5, 10)
+    assert "0:05\u2007left" in words.value
+    shown.on_train_end()
+    assert shown._bar.container.layout.visibility == "hidden"
+    assert stream.getvalue() == ""
+
+
 def test_a_task_without_a_loss_of_validation_images_shows_its_metric():
     logs = {"loss": 1.25, "val_ap": 0.3125, "images_per_second": 2.0}
     line = epoch_line("epoch 1/2", logs, "0:10 left", Metric("ap", "ap", "box AP"))
