@@ -23,9 +23,11 @@ SUMMARY = """Fits a temperature on validation images and folds it into the class
   python -m training.calibrate_main --model=runs/demo --out=calibrated.keras
 
 Classes keep their order; probabilities become right as often as they are sure.
-With --unknown_recall=0.95 there is a last class "unknown", for images that look
-like none of the others; 95 % of the validation images keep their class.
-The result is an ordinary .keras file, with labels and preprocessing beside it."""
+With --unknown_recall=0.95 a last class "unknown" is for images like none of the
+others, by the energy of the logits or the nearest training images; 95 % of the
+validation images keep their class. The result is an ordinary .keras file."""
+
+_BY = ("energy", "neighbors")
 
 
 def options() -> _cli.FlagValues:
@@ -36,6 +38,7 @@ def options() -> _cli.FlagValues:
     flags.text("out", None, "a .keras file")
     flags.integer("batch", 64, "images at a time", 1)
     flags.number("unknown_recall", None, 'share that a class "unknown" leaves', most=1)
+    flags.choice("unknown_by", _BY[0], _BY, "what tells that class")
     flags.text("unknown_images", None, "images of no class, to measure that by")
     flags.run_split()
     flags.skip_bad_images()
@@ -44,26 +47,31 @@ def options() -> _cli.FlagValues:
 
 def _calibrate(chosen: _cli.FlagValues) -> int:
     out = _cli.file_to_write("out", chosen.out, ".keras")
-    recall, others = chosen.unknown_recall, chosen.unknown_images
+    recall = chosen.unknown_recall
     if recall is not None and not 0 < recall < 1:
         raise UsageError("--unknown_recall must lie between 0 and 1, such as 0.95")
-    if others and recall is None:
-        raise UsageError("--unknown_images is measured with --unknown_recall=0.95")
+    for flag in ("unknown_images", "unknown_by"):
+        if chosen[flag].present and recall is None:
+            raise UsageError(f"--{flag} goes with --unknown_recall=0.95")
     spec, choice = run_split.read_flags(chosen, "validation")
     _cli.import_tensorflow()
     from . import data
     from .data import stream_flaws
     from .evaluation import temperature
-    from .inference import inputs
+    from .inference import inputs, unknown_class
 
-    strangers = inputs.list_images([others]) if others else []
+    named = chosen.unknown_images
+    strangers = inputs.list_images([named]) if named else []
     with stream_flaws.count_flawed_images(spec):
         model = _open(chosen)
         forward = checked(_make_forward, model.model)
         source: Source = run_split.load_and_tell(
             data.load, model, spec, choice, chosen.skip_bad_images
         )
-        logits, labels = _answers(forward, model, source, chosen.batch)
+        features, logits, labels = _answers(forward, model, source, chosen.batch)
+        bank = None
+        if recall is not None:
+            bank = _read_bank(forward, source, chosen.unknown_by)
     try:
         found = temperature.fit(logits, labels)
     except ValueError as error:
@@ -71,17 +79,28 @@ def _calibrate(chosen: _cli.FlagValues) -> int:
             raise UsageError(f"--data={spec}: {error}") from error
         note(COMMAND, f"no temperature: {error}")
         found = 1.0
-    logit = None if recall is None else unknown.fit_logit(logits / found, recall)
+    known = unknown_class.Seen(logits / found, features)
+    others = None
+    if strangers:
+        features, seen = _views(forward, model, strangers, chosen.batch)
+        others = unknown_class.Seen(seen / found, features)
+    # From here on `forward` gives other logits.
+    _scale(model, found)
+    made, names, last = model.model, model.labels, None
+    if recall is not None:
+        last = unknown_class.fit(known, bank, recall, chosen.unknown_by)
+        made = checked(last.add_to, model.model, COMMAND)
+        names = (*names, unknown.LABEL)
     with _cli.writes_file("out", chosen.out):
-        checked(_write, model, found, logit, out)
-    _note_meaning(model, chosen.out)
+        _write(model, made, names, out)
+    _note_meaning(made, chosen.out)
     say(f"temperature {found:.4f}, fitted on {len(labels):,} images, in {chosen.out}")
     _say_halves(temperature.compare_halves(logits, labels))
-    if logit is not None:
-        _say_known(logits / found, logit)
-        if strangers:
-            seen = _views(forward, model, strangers, chosen.batch)
-            _say_strangers(logits / found, seen / found, logit)
+    if last is not None:
+        for line in last.describe(known):
+            say(line)
+        for line in last.measure(known, others) if others else ():
+            say(line)
     return 0
 
 
@@ -134,16 +153,19 @@ def _make_forward(model: Any) -> Any:
     kernel, bias = last.layer.kernel, last.layer.bias
 
     def finish(features: Any) -> Any:
-        logits = keras.ops.cast(features, "float32") @ keras.ops.cast(kernel, "float32")
-        return logits if bias is None else logits + keras.ops.cast(bias, "float32")
+        features = keras.ops.cast(features, "float32")
+        logits = features @ keras.ops.cast(kernel, "float32")
+        if bias is not None:
+            logits = logits + keras.ops.cast(bias, "float32")
+        return features, logits
 
     return compile_forward(keras.Model(flat.inputs, last.inputs[0]), finish)
 
 
 def _answers(
     forward: Any, model: Any, source: Source, batch: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns logits of two classes or more, and the model's numbers of the classes."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns features, logits (two or more), and the model's numbers of classes."""
     missing = [name for name in source.classes if name not in model.labels]
     if missing:
         raise UsageError(
@@ -154,15 +176,34 @@ def _answers(
     rows = []
     for images, labels, weights in source.validation_batches(batch):
         real = weights.numpy() > 0
-        rows.append((forward(images.numpy()[real]), order[labels.numpy()[real]]))
-    logits, labels = (np.concatenate(column) for column in zip(*rows, strict=True))
+        rows.append((*forward(images.numpy()[real]), order[labels.numpy()[real]]))
+    features, logits, labels = (
+        np.concatenate(each) for each in zip(*rows, strict=True)
+    )
     if logits.shape[1] == 1:  # Of the second of two classes.
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    return logits, labels
+    return features, logits, labels
 
 
-def _views(forward: Any, model: Any, names: list[str], batch: int) -> np.ndarray:
-    """Returns the logits of images that a person names.
+def _read_bank(forward: Any, source: Source, by: str) -> np.ndarray | None:
+    """Returns features of some training images; None where there is no need.
+
+    Raises:
+        UsageError: They cannot be had.
+    """
+    bank = unknown.read_bank(source, lambda images: np.asarray(forward(images)[0]))
+    if bank is None and by != _BY[0]:
+        raise UsageError(
+            f"--unknown_by={by} takes training images whose classes are known before "
+            "they are read: folder:, files:, array:, tfrecord: or array_record:"
+        )
+    return bank
+
+
+def _views(
+    forward: Any, model: Any, names: list[str], batch: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns features and logits of images that a person names.
 
     Raises:
         UsageError: None of them can be read.
@@ -179,44 +220,46 @@ def _views(forward: Any, model: Any, names: list[str], batch: int) -> np.ndarray
             rows.append(forward(np.stack(seen)))
     if not rows:
         raise UsageError("none of --unknown_images can be read")
-    return np.concatenate(rows)
+    features, logits = (np.concatenate(each) for each in zip(*rows, strict=True))
+    return features, logits
 
 
-def _write(model: Any, temperature: float, logit: float | None, out: Path) -> None:
-    """Writes the model with a classifier divided by the temperature.
+def _scale(model: Any, temperature: float) -> None:
+    """Divides a model's classifier by a temperature."""
+    from .inference import classifier_head
+
+    *_, last = classifier_head.find(model.model, COMMAND)
+    for variable in last.layer.weights:
+        variable.assign(variable / temperature)
+
+
+def _write(model: Any, made: Any, names: tuple[str, ...], out: Path) -> None:
+    """Writes a model, and beside it what belongs to it.
 
     Args:
-        model: A classifier.
-        temperature: What its logits are divided by.
-        logit: Of a last class, for images of none; None for no such class.
+        model: The classifier that it was made of.
+        made: The network.
+        names: Its classes.
         out: Where to.
 
     Raises:
         UsageError: Files of another model lie there.
-        ValueError: The model gets no class more.
     """
-    from .inference import classifier_head, files_beside
+    from .inference import files_beside
 
-    names = (*model.labels, *([] if logit is None else [unknown.LABEL]))
-    *_, last = classifier_head.find(model.model, COMMAND)
-    for variable in last.layer.weights:
-        variable.assign(variable / temperature)
-    made = model.model
-    if logit is not None:
-        made = classifier_head.with_constant_class(made, logit, COMMAND)
     is_beside = out.parent.resolve() == Path(model.name).parent.resolve()
-    if logit is not None or model.kind == "checkpoint" or not is_beside:
+    if names != model.labels or model.kind == "checkpoint" or not is_beside:
         files_beside.write(out, names, model.preprocessing)
     with _files.replacing(out) as file:
         made.save(file)
 
 
-def _note_meaning(model: Any, out: str) -> None:
+def _note_meaning(made: Any, out: str) -> None:
     """Tells what later commands must be told: the loss is not in the new file."""
     from keras_convnext.inference.outputs import find_output_meaning
 
     try:
-        find_output_meaning(model.model)
+        find_output_meaning(made)
     except ValueError:
         note(COMMAND, f"name {out} with --output=logits, for its graph does not tell")
 
@@ -231,23 +274,6 @@ def _say_halves(halves: Halves | None) -> None:
     errors = before.calibration_error(), after.calibration_error()
     say(f"  calibration error  {errors[0]:8.2%} before, {errors[1]:8.2%} after")
     say(f"  top-1 accuracy     {before.top1:8.2%} before and after")
-
-
-def _say_known(logits: np.ndarray, logit: float) -> None:
-    kept = float(np.mean(logits.max(axis=1) > logit))
-    say(f"{unknown.LABEL}: a class with the logit {logit:.4f}")
-    say(f"  validation images that keep their class {kept:8.2%}")
-
-
-def _say_strangers(logits: np.ndarray, others: np.ndarray, logit: float) -> None:
-    """Tells how well images of no class are told from those of the classes."""
-    found = float(np.mean(others.max(axis=1) <= logit))
-    scores = unknown.minus_energy(logits), unknown.minus_energy(others)
-    say(f"of {len(others):,} images of no class (score: minus energy)")
-    say(f"  answered as unknown                     {found:8.2%}")
-    say(f"  AUROC                                   {unknown.auroc(*scores):8.2%}")
-    rate = unknown.false_positive_rate(*scores)
-    say(f"  FPR95                                   {rate:8.2%}")
 
 
 command = _cli.Command(COMMAND, SUMMARY, options, _calibrate, required=("model", "out"))

@@ -6,9 +6,11 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from scipy.special import logsumexp
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.preprocessing import normalize
 
 import keras_convnext
 from export import main as export_main
@@ -191,11 +193,96 @@ def test_a_class_for_images_of_no_class_is_in_the_file_and_its_exports(
     assert "has a class 'unknown' already" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_a_class_by_neighbors_is_in_the_file_and_its_exports(
+    model, data, tmp_path, capsys
+):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "others").mkdir()
+    rng = np.random.default_rng(7)
+    for index in range(6):
+        noise = rng.integers(0, 256, (SIDE_PX, SIDE_PX, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(tmp_path / "others" / f"{index}.png")
+    known = _images(data)
+    strange = [str(path) for path in sorted((tmp_path / "others").iterdir())]
+    out = tmp_path / "new" / "calibrated.keras"
+    flags = [f"--model={model}", f"--data=folder:{data}", f"--out={out}"]
+    flags += ["--unknown_recall=0.9", "--unknown_by=neighbors"]
+    flags.append(f"--unknown_images={tmp_path / 'others'}")
+    assert calibrate_main.main(["calibrate", *flags]) == 0
+    said = capsys.readouterr().out
+    assert "keep their class   90.00%" in said
+
+    # Two training images of each class: the fourth nearest is the farthest of them.
+    network = keras.models.load_model(model)
+    features = keras.Model(network.inputs, network.get_layer("head_dense").input)
+
+    def directions(files):
+        seen = np.stack([np.asarray(Image.open(each), np.float32) for each in files])
+        return normalize(features.predict(seen, verbose=0).astype(np.float64))
+
+    bank = directions(sorted((data / "train").rglob("*.png")))
+    cosines = {
+        name: (directions(files) @ bank.T).min(axis=1)
+        for name, files in (("known", known), ("strange", strange))
+    }
+    threshold = float(said.partition("images is below ")[2].split()[0])
+    ordered = np.sort(cosines["known"])
+    # Printed to four places.
+    assert ordered[3] - 1e-4 <= threshold <= ordered[4] + 1e-4
+
+    asked = keras_convnext.load(out)
+    found = {
+        name: np.array([answer[0][0] == "unknown" for answer in asked(files)])
+        for name, files in (("known", known), ("strange", strange))
+    }
+    np.testing.assert_array_equal(found["known"], cosines["known"] <= ordered[3])
+    np.testing.assert_array_equal(found["strange"], cosines["strange"] < threshold)
+    figures = {
+        words: float(said.partition(words)[2].split()[1].rstrip("%"))
+        for words in ("answered as unknown", "AUROC", "FPR95")
+    }
+    truth = np.repeat([1, 0], [len(known), len(strange)])
+    scores = np.concatenate([cosines["known"], cosines["strange"]])
+    rates, hits, _ = roc_curve(truth, scores, drop_intermediate=False)
+    expected = {
+        "answered as unknown": found["strange"].mean(),
+        "AUROC": roc_auc_score(truth, scores),
+        "FPR95": rates[np.argmax(hits >= 0.95)],
+    }
+    for words, value in expected.items():
+        assert figures[words] == pytest.approx(100 * value, abs=0.01)
+
+    flags = [f"--model={out}", f"--images=folder:{data}", f"--out={tmp_path / 'e'}"]
+    assert export_main.main(["export", *flags]) == 0
+    for form in ("model_float32.tflite", "saved_model/1"):
+        exported = keras_convnext.load(tmp_path / "e" / form)
+        assert exported.labels[-1] == "unknown"
+        for one, other in zip(exported(strange), asked(strange), strict=True):
+            assert dict(one) == pytest.approx(dict(other), abs=1e-4)
+    # The same images are told from themselves by chance, and just as many are left.
+    flags = [f"--model={model}", f"--data=folder:{data}", f"--out={out}"]
+    flags += ["--unknown_recall=0.9", "--unknown_by=neighbors"]
+    assert calibrate_main.main(["c", *flags, f"--unknown_images={data}/val"]) == 0
+    said = capsys.readouterr().out
+    for words, expected in (("answered as unknown", 10), ("AUROC", 50)):
+        figures = said.partition(words)[2].split()[:2]
+        assert figures == [f"{expected}.00%"] * 2
+    # What the classifier sees is still an answer of its own.
+    signature = tf.saved_model.load(str(tmp_path / "e" / "saved_model" / "1"))
+    seen = np.stack([np.asarray(Image.open(each), np.float32) for each in strange])
+    got = signature.signatures["features"](tf.constant(seen))["features"]
+    np.testing.assert_allclose(
+        normalize(got.numpy()), directions(strange), rtol=0, atol=1e-4
+    )
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (["--unknown_recall=1"], "between 0 and 1"),
         (["--unknown_images=photos"], "--unknown_recall=0.95"),
+        (["--unknown_by=neighbors"], "--unknown_recall=0.95"),
     ],
 )
 def test_what_an_unknown_class_takes(flags, words, model, data, tmp_path, capsys):

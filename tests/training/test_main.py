@@ -84,6 +84,7 @@ def test_a_run_leaves_what_is_promised_and_nothing_half_written(trained):
         "pictures/predictions.png",
         "pictures/calibration.png",
         "pictures/embedding.png",
+        "pictures/unlike.png",
         "pictures/explained.png",
         "pictures/samples",
     }

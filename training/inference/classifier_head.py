@@ -8,7 +8,10 @@ import keras
 from keras import ops
 
 from keras_convnext.folding._flattening import Call, flatten_with_calls
+from keras_convnext.inference.features import NEAR_LAYER
 from keras_convnext.inference.outputs import NUMBER_LAYER
+
+from ..evaluation.unknown import Neighborhood
 
 # What may stand between the classifier and the model's output, by class name.
 _AFTER_CLASSIFIER = {
@@ -111,3 +114,47 @@ def with_constant_class(model: keras.Model, logit: float, command: str) -> keras
         else:
             new.assign(old)
     return made
+
+
+def with_neighbor_class(
+    model: keras.Model, near: Neighborhood, command: str
+) -> keras.Model:
+    """Returns a classifier with a last class for images unlike those of a bank.
+
+    Its logit is the highest of the others plus slope * (threshold - cosine), with the
+    cosine of the image's features to one of their nearest in the bank. The bank is the
+    kernel of a dense layer.
+
+    Args:
+        model: A functional or Sequential model that ends in a dense layer and gives
+            logits, or their softmax.
+        near: The bank and its threshold.
+        command: What wants it, for messages.
+
+    Returns:
+        A new model that gives probabilities, without models inside; it shares the
+        layers up to the features.
+
+    Raises:
+        ValueError: The model ends in something else; one line.
+    """
+    flat, _, last = find(model, command)
+    features = last.inputs[0]
+    head = last.layer
+    classes = keras.layers.Dense(
+        head.units, use_bias=head.use_bias, dtype="float32", name=head.name
+    )
+    bank = keras.layers.Dense(
+        len(near.bank), use_bias=False, dtype="float32", name=f"{NEAR_LAYER}_bank"
+    )
+    logits = classes(features)
+    direction = keras.layers.UnitNormalization(dtype="float32", name=NEAR_LAYER)
+    nearest, _ = ops.top_k(bank(direction(features)), near.neighbors)
+    cosine = nearest[:, near.neighbors - 1 :]
+    logit = ops.max(logits, axis=-1, keepdims=True)
+    logit = logit + near.slope * (near.threshold - cosine)
+    every = keras.layers.Concatenate(dtype="float32")([logits, logit])
+    answers = keras.layers.Softmax(dtype="float32", name="predictions")(every)
+    classes.set_weights([ops.convert_to_numpy(each) for each in head.weights])
+    bank.set_weights([near.bank.T])
+    return keras.Model(flat.inputs, answers, name=model.name)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from ..evaluation import unknown
 from ..evaluation.metrics import Predictions
 from ..inference import saliency
 from . import insight_plots, plots, results
@@ -16,6 +17,9 @@ _SHEET_IMAGES = 40
 _SAMPLE_IMAGES = 8
 _EMBEDDED_IMAGES = 225
 _EXPLAINED_IMAGES = 6
+_UNLIKE_IMAGES = 8
+# The share of validation images that are like the training images.
+_KEPT = 0.95
 _BATCH = 32
 
 
@@ -46,6 +50,9 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
         drawn["embedding.png"] = insight_plots.embedding(
             features, images, labels, classes
         )
+        seen = (images, labels, probabilities)
+        if unlike := _unlike(outcome, features, seen, names):
+            drawn["unlike.png"] = unlike
     right = few[probabilities[few].argmax(axis=1) == labels[few]]
     right = right[_spread(len(right), _EXPLAINED_IMAGES)]
     shown, truths_shown = images[right], labels[right]
@@ -100,6 +107,38 @@ def _answers(model: keras.Model, images: np.ndarray) -> tuple[np.ndarray, np.nda
         parts.append([keras.ops.convert_to_numpy(output) for output in outputs])
     features, probabilities = zip(*parts, strict=True)
     return np.concatenate(features), np.concatenate(probabilities)
+
+
+def _unlike(
+    outcome: Outcome,
+    features: np.ndarray,
+    seen: tuple[np.ndarray, np.ndarray, np.ndarray],
+    names: Sequence[str],
+) -> bytes | None:
+    """Draws the validation images that are farthest from the training images.
+
+    Args:
+        outcome: Of classification.
+        features: Of the embedded validation images.
+        seen: These images, their labels and their probabilities.
+        names: File names of all validation images.
+
+    Returns:
+        A PNG; None where training images are not known by number.
+    """
+    source, model = outcome.source, outcome.model
+    bank = unknown.read_bank(source, lambda images: _answers(model, images)[0])
+    if bank is None:
+        return None
+    near = unknown.fit_neighborhood(bank, features, _KEPT)
+    cosines = unknown.cosines_to_neighbors(features, near.bank, near.neighbors)
+    farthest = np.argsort(cosines, kind="stable")[:_UNLIKE_IMAGES]
+    places = _spread(source.validation_examples, _EMBEDDED_IMAGES)[farthest]
+    below = int(np.sum(cosines < near.threshold))
+    title = f"{below} of {len(cosines)} below a cosine of {near.threshold:.3f}"
+    images, labels, probabilities = (rows[farthest] for rows in seen)
+    own = [names[place] for place in places]
+    return plots.sheet(images, labels, probabilities, source.classes, title, own)
 
 
 def _explained(

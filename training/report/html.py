@@ -49,6 +49,12 @@ _IMAGES = {
         "The features before the classifier on their two principal components. The "
         "color of a frame is the class.",
     ),
+    "unlike.png": (
+        "Least like the training images",
+        "Validation images whose features have the lowest cosine to those of their "
+        "10th nearest training image. 95 % are above the cosine that is given: "
+        "calibrate --unknown_by=neighbors calls what is below it unknown.",
+    ),
 }
 _CLASSES_AFTER = "mistakes.png"
 _MOST_CLASSES = 50

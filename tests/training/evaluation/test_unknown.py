@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.neighbors import NearestNeighbors
 
 from training.evaluation import unknown
 
@@ -41,3 +42,33 @@ def test_the_logit_keeps_the_share_of_images(recall, kept):
     logits = np.random.default_rng(2).normal(0, 1, (20, 5))
     logit = unknown.fit_logit(logits, recall)
     assert np.sum(logits.max(axis=1) > logit) == kept
+
+
+@pytest.mark.parametrize("neighbors", [1, 3, 40])
+def test_cosines_to_neighbors_are_scikit_learns(neighbors):
+    random = np.random.default_rng(3)
+    bank, features = random.normal(0, 1, (40, 8)), random.normal(0, 3, (25, 8))
+    search = NearestNeighbors(n_neighbors=neighbors, metric="cosine").fit(bank)
+    distances, _ = search.kneighbors(features)
+    bank /= np.linalg.norm(bank, axis=1, keepdims=True)
+    found = unknown.cosines_to_neighbors(features, bank, neighbors)
+    np.testing.assert_allclose(found, 1 - distances[:, -1], rtol=0, atol=1e-12)
+
+
+def test_a_bank_has_as_many_images_of_each_class_as_there_are():
+    labels = np.random.default_rng(4).permutation(np.repeat([0, 1, 2], [50, 30, 4]))
+    numbers = unknown.pick_bank(labels, 24)
+    assert len(set(numbers.tolist())) == 24
+    assert np.bincount(labels[numbers]).tolist() == [10, 10, 4]
+    assert len(unknown.pick_bank(labels, 1000)) == 84
+
+
+def test_a_neighborhood_keeps_the_share_and_takes_a_tenth_at_the_median():
+    random = np.random.default_rng(5)
+    bank, features = random.normal(1, 1, (60, 8)), random.normal(1, 1, (101, 8))
+    near = unknown.fit_neighborhood(bank, features, 0.9)
+    cosines = unknown.cosines_to_neighbors(features, near.bank, near.neighbors)
+    assert near.neighbors == 10
+    assert np.sum(cosines > near.threshold) == 91
+    odds = np.exp(near.slope * (near.threshold - np.median(cosines)))
+    assert odds / (1 + odds) == pytest.approx(0.1)
