@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_convnext._messages import UsageError
+from keras_convnext._messages import CommandError
 
 from .cluster import Cluster
 
@@ -192,6 +192,16 @@ def any_worker(flag: bool, strategy: tf.distribute.Strategy, cluster: Cluster) -
     return bool(strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None) > 0)
 
 
+class LostWorkerError(CommandError):
+    """A worker is gone: nobody at a keyboard can put that right, a restart can.
+
+    Attributes:
+        exit_code: The one by which sysexits.h means "try again later".
+    """
+
+    exit_code = 75
+
+
 @contextlib.contextmanager
 def explain_lost_workers(cluster: Cluster) -> Iterator[None]:
     """Makes a line of what the others see where a worker dies or cannot be reached.
@@ -200,7 +210,7 @@ def explain_lost_workers(cluster: Cluster) -> Iterator[None]:
         cluster: This process among those that train together.
 
     Raises:
-        UsageError: A worker is gone.
+        LostWorkerError: A worker is gone.
     """
     if cluster.workers == 1:
         yield
@@ -214,7 +224,7 @@ def explain_lost_workers(cluster: Cluster) -> Iterator[None]:
             raise
         reason = error.message.partition(_ABORTED)[2].strip().partition("\n")[0]
         reason = reason.partition(". ")[0][:120]
-        raise UsageError(
+        raise LostWorkerError(
             f"another of the {cluster.workers} workers is gone or cannot be reached "
             f"({reason}); start the same command on all of them again, and they "
             "resume from the newest checkpoint"

@@ -5,6 +5,10 @@ or resumes; what has changed is uploaded after each checkpoint and at the end. A
 there is old or new, never half of either: an object store shows an upload when it is
 complete, and elsewhere a file gets its name then. The files that a checkpoint needs are
 uploaded before it, and metrics.json, which says that a run is finished, comes last.
+
+With its first upload a run leaves a word of its own there, and it ends where it later
+finds another one: two machines run the same. So does a run that finds, before its first
+upload, what was not there when it began.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +32,8 @@ PAUSES = (1.0, 4.0, 15.0)
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "memory"}
 # Beside the copy's files: these were at the URL once.
 _WAS_UPLOADED = ".was_uploaded"
+# At the URL: the word of the run that writes there.
+_WRITER = ".writer"
 _FINAL = ("denied", "forbidden", "credential", "no such bucket", "nosuchbucket")
 
 
@@ -76,6 +83,8 @@ class Mirror:
         named = hashlib.sha256(self.url.encode()).hexdigest()[:32]
         self.local = _files.cache_home() / "workdirs" / named
         self._uploaded: dict[str, tuple[int, int]] = {}
+        self._word = uuid.uuid4().hex.encode()
+        self._is_ours = False
 
     def fetch(self) -> None:
         """Makes the copy what lies at the URL.
@@ -106,8 +115,9 @@ class Mirror:
         """Uploads what has changed, and removes what is no longer here.
 
         Raises:
-            UsageError: It cannot be written, after several tries.
+            UsageError: It cannot be written, after several tries, or another run does.
         """
+        self._require_ours()
         here = sorted(self._local_names(), key=_order)
         for name in here:
             stamp = _stamp(self.local / name)
@@ -118,6 +128,27 @@ class Mirror:
             self._call(self._remove, "written", name)
             del self._uploaded[name]
         self._note_that_all_is_there(bool(here))
+
+    def _require_ours(self) -> None:
+        """Makes sure that no other run writes to the URL."""
+        word = f"{self._root}/{_WRITER}"
+        if self._is_ours:
+            is_alone = self._call(self._store.cat_file, "read", word) == self._word
+        else:
+            is_alone = self._call(self._list, "read").keys() == self._uploaded.keys()
+        if not is_alone:
+            raise UsageError(
+                f"another run uploads to --workdir={self.url}: this one ends, and its "
+                f"copy lies in {self.local}. Only one may run at a time"
+            )
+        if not self._is_ours:
+            self._call(self._put_word, "written", word)
+            self._is_ours = True
+
+    def _put_word(self, path: str) -> None:
+        if not _OBJECT_STORES & set(_protocols(self._store)):
+            self._store.makedirs(self._root, exist_ok=True)
+        self._store.pipe_file(path, self._word)
 
     def _note_that_all_is_there(self, is_there: bool) -> None:
         mark = self.local / _WAS_UPLOADED
@@ -134,7 +165,7 @@ class Mirror:
         return {
             name: path
             for path, name in names.items()
-            if _files.PARTIAL_SUFFIX not in Path(name).name
+            if _files.PARTIAL_SUFFIX not in Path(name).name and name != _WRITER
         }
 
     def _put(self, name: str) -> None:

@@ -3,7 +3,6 @@
 import pytest
 import tensorflow as tf
 
-from keras_convnext._messages import UsageError
 from training.engine import distribution
 from training.engine.cluster import Cluster
 from training.engine.distribution import Devices
@@ -53,7 +52,8 @@ def lost(message, workers):
 def test_a_worker_that_is_gone_is_a_line_on_the_others():
     message = "{{node x}} Collective ops is aborted by: Socket closed\nMore."
     with pytest.raises(
-        UsageError, match=r"of the 3 workers is gone .*\(Socket closed\)"
+        distribution.LostWorkerError,
+        match=r"of the 3 workers is gone .*\(Socket closed\)",
     ):
         lost(message, workers=3)
 
