@@ -6,17 +6,24 @@ index/: a run on millions of images begins without a look at every record.
 
 from __future__ import annotations
 
+import io
+import re
 import zipfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from keras_convnext import _files
-from keras_convnext._data.data_error import SplitError
+from keras_convnext._data.data_error import DataError, SplitError
 
 FOLDER = "index"
+LABELS = "labels.txt"
+_NUMBERED = re.compile(r"(.*)-\d+-of-(\d+)(.*)")
+# In no file name.
+_END = "\0"
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,35 +127,115 @@ class Index:
         return RecordFiles(classes, train, validation, drawn=True)
 
 
-def write_index(file: Path, images: np.ndarray, labels: np.ndarray) -> None:
+@dataclass(frozen=True, eq=False)
+class FileIndex:
+    """What lies where in one record file.
+
+    Attributes:
+        images: First byte and length of each image, in the file (TFRecord) or in its
+            record (ArrayRecord), int64 `(count, 2)`.
+        labels: `(count,)`, counted from 0.
+        names: File names of the images, or "".
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+
+
+def join_indexes(
+    indexes: Sequence[FileIndex],
+    holders: np.ndarray,
+    read: Callable[[int, int, int], bytes],
+) -> Index:
+    """Returns the index of several files as one.
+
+    Args:
+        indexes: Of each file.
+        holders: The holder of each image.
+        read: As in `Index`.
+    """
+    images = np.concatenate([each.images for each in indexes])
+    return Index(
+        np.column_stack([holders, images]),
+        np.concatenate([each.labels for each in indexes]),
+        read,
+        lambda: [name for each in indexes for name in each.names],
+    )
+
+
+def require_all(folder: object, names: Iterable[str]) -> None:
+    """Refuses files whose names speak of more of them, "-00003-of-00012".
+
+    Args:
+        folder: Where they lie, for the message.
+        names: Theirs.
+
+    Raises:
+        DataError: Some are missing.
+    """
+    groups = Counter(
+        (found[1], int(found[2]), found[3])
+        for found in map(_NUMBERED.fullmatch, names)
+        if found
+    )
+    for (before, total, after), count in groups.items():
+        if count < total:
+            raise DataError(
+                f"{folder} has {count:,} of the {total:,} files that their names speak "
+                f"of, {before}-*-of-{total:05}{after}. Copy or prepare the others; to "
+                "use some of them give a pattern in quotes."
+            )
+
+
+def write_index(file: Path, index: FileIndex) -> None:
     """Writes the index of one record file beside it.
 
     Args:
         file: The record file, complete.
-        images: First byte and length of each image, in the file (TFRecord) or in its
-            record (ArrayRecord), int64 `(count, 2)`.
-        labels: `(count,)`, counted from 0.
+        index: Of its images.
 
     Raises:
         OSError: It cannot be written.
     """
     place = _place(file)
     place.parent.mkdir(exist_ok=True)
+    names = np.frombuffer(_END.join(index.names).encode(), np.uint8)
     with _files.replacing(place) as partial:
-        np.savez(partial, size=file.stat().st_size, images=images, labels=labels)
+        np.savez(
+            partial,
+            size=file.stat().st_size,
+            images=index.images,
+            labels=index.labels,
+            names=names,
+        )
 
 
-def read_index(file: Path) -> tuple[np.ndarray, np.ndarray] | None:
+def read_index(file: Path) -> FileIndex | None:
     """Returns what `write_index` wrote; None where that is absent, or of another file.
 
     Args:
         file: The record file.
     """
     try:
-        with np.load(_place(file), allow_pickle=False) as found:
-            if int(found["size"]) != file.stat().st_size:
+        return parse_index(_place(file).read_bytes(), file.stat().st_size)
+    except OSError:
+        return None
+
+
+def parse_index(contents: bytes, size: int) -> FileIndex | None:
+    """Returns the index that a file holds; None where it is of another record file.
+
+    Args:
+        contents: Of the file of the index.
+        size: Of the record file, in bytes.
+    """
+    try:
+        with np.load(io.BytesIO(contents), allow_pickle=False) as found:
+            if int(found["size"]) != size:
                 return None
-            return found["images"], found["labels"]
+            names = found["names"].tobytes().decode().split(_END)
+            return FileIndex(found["images"], found["labels"], tuple(names))
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None
 

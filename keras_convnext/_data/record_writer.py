@@ -102,8 +102,7 @@ def write_shard(
                 f"cannot be used{advice}:\n  {lines}"
             )
     # Read as training reads it: a file that has an index has been found to be whole.
-    index = records.index_file(shard.file, shard.store)
-    record_index.write_index(shard.file, index.images[:, 1:], index.labels)
+    record_index.write_index(shard.file, records.index_file(shard.file, shard.store))
     return bad
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import glob
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_convnext._data import example_proto, record_index
+from keras_convnext._data import example_proto, record_index, remote_records
 from keras_convnext._data.class_folders import (
     EVALUATION_NAMES,
     TEST_NAMES,
@@ -27,12 +26,11 @@ from keras_convnext._data.class_folders import (
 )
 from keras_convnext._data.data_error import DataError, SplitError
 from keras_convnext._data.record_files import STORES, Record, Store
-from keras_convnext._data.record_index import Index, RecordFiles
+from keras_convnext._data.record_index import LABELS, FileIndex, Index, RecordFiles
+from keras_convnext._data.remote_files import is_url
 from keras_convnext._files import first_few, is_hidden
 
-LABELS = "labels.txt"
 # train-00000-of-01024, and whatever says "record", as tensorflow-datasets' files do.
-_NUMBERED = re.compile(r"(.*)-\d+-of-(\d+)(.*)")
 _RECORD_FILE = re.compile(r"record|-\d+-of-\d+$", re.IGNORECASE)
 
 
@@ -66,7 +64,8 @@ def load(
     Args:
         spec: A folder or a pattern of files; behind it, after commas, any of the
             fields of `Features`, as in "/data/imagenet,first_label=1". Files whose
-            names say train or validation (or val, valid, test) are that part.
+            names say train or validation (or val, valid, test) are that part. Or the
+            URL of a folder; see `remote_records.load`.
         store: "tfrecord" or "array_record".
         validation_share: Part that evaluation gets where no name says so; None gives
             it all, as training.
@@ -75,6 +74,8 @@ def load(
     Raises:
         DataError: With all that is wrong.
     """
+    if is_url(spec):
+        return remote_records.load(spec, store)
     pattern, features = _parsed(spec)
     train_files, evaluation_files = _parts(pattern)
     folder = train_files[0].parent
@@ -101,6 +102,11 @@ def load_whole(spec: str, *, store: str, part: str) -> RecordFiles:
     Raises:
         DataError: With all that is wrong.
     """
+    if is_url(spec):
+        raise DataError(
+            f"{spec}: at a URL the parts for training and validation are read, and not "
+            f"{part!r}."
+        )
     pattern, features = _parsed(spec)
     files = _files(pattern)
     if part == "test":
@@ -111,7 +117,7 @@ def load_whole(spec: str, *, store: str, part: str) -> RecordFiles:
     return found.whole(_class_names(files[0].parent, found.labels, features))
 
 
-def index_file(file: Path, store: str) -> Index:
+def index_file(file: Path, store: str) -> FileIndex:
     """Looks at every record of one file.
 
     Args:
@@ -121,7 +127,8 @@ def index_file(file: Path, store: str) -> Index:
     Raises:
         DataError: It cannot be read.
     """
-    return _indexed([file], Features(), STORES[store])
+    found = _indexed([file], Features(), STORES[store])
+    return FileIndex(found.images[:, 1:], found.labels, tuple(found.names()))
 
 
 def is_record_file(path: Path) -> bool:
@@ -152,7 +159,7 @@ def _files(pattern: str) -> list[Path]:
     path = Path(pattern).expanduser()
     if path.is_dir():
         files = sorted(filter(is_record_file, path.iterdir()))
-        _require_all(path, files)
+        record_index.require_all(path, (file.name for file in files))
         what = "holds no record files (their names say record, or end like -00000-of-8)"
     else:
         files = sorted(Path(name) for name in glob.glob(str(path)))
@@ -161,22 +168,6 @@ def _files(pattern: str) -> list[Path]:
     if not files:
         raise DataError(f"{path} {what}.")
     return files
-
-
-def _require_all(folder: Path, files: Sequence[Path]) -> None:
-    """Refuses files whose names speak of more of them, "-00003-of-00012"."""
-    groups = Counter(
-        (found[1], int(found[2]), found[3])
-        for found in (_NUMBERED.fullmatch(file.name) for file in files)
-        if found
-    )
-    for (before, total, after), count in groups.items():
-        if count < total:
-            raise DataError(
-                f"{folder} has {count:,} of the {total:,} files that their names speak "
-                f"of, {before}-*-of-{total:05}{after}. Copy or prepare the others; to "
-                "use some of them give a pattern in quotes."
-            )
 
 
 def _named(files: Sequence[Path], words: Sequence[str]) -> list[Path]:
@@ -236,7 +227,7 @@ def _indexed(
         return [_name(record, features.name) for record in store.records()]
 
     if features == Features() and (known := _known(files, store)) is not None:
-        return Index(*known, store.read, names)
+        return known
     images, labels = [], []
     for number, (holder, data, start, end) in enumerate(store.records()):
         origin = f"record {number} of {files[0].parent}"
@@ -260,15 +251,14 @@ def _indexed(
     return Index(np.array(images), np.array(labels), store.read, names)
 
 
-def _known(files: Sequence[Path], store: Store) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns places and labels by the index of each file; None if one has none."""
+def _known(files: Sequence[Path], store: Store) -> Index | None:
+    """Returns the index by what lies beside each file; None if one has none."""
     found = list(map(record_index.read_index, files))
     known = [each for each in found if each is not None]
-    holders = store.holders([len(labels) for _, labels in known])
+    holders = store.holders([len(each.labels) for each in known])
     if len(known) < len(files) or holders is None:
         return None
-    images, labels = (np.concatenate(parts) for parts in zip(*known, strict=True))
-    return np.column_stack([holders, images]), labels
+    return record_index.join_indexes(known, holders, store.read)
 
 
 def _features(

@@ -9,13 +9,21 @@ import tarfile
 import time
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_convnext._data import class_tars, record_files, record_index, records
+from keras_convnext._data import (
+    class_tars,
+    record_files,
+    record_index,
+    records,
+    remote_files,
+)
 from keras_convnext._data.data_error import DataError
 from training import data, prepare_records_main
+from training.recipes.augmentation import Augmentation
 
 pytest.importorskip("array_record.python.array_record_module")
 
@@ -289,3 +297,92 @@ def test_a_folder_that_was_begun_otherwise_is_not_mixed(
     assert prepare(*flags) == 0
     assert prepare(*flags, "--seed=1") == 2
     assert "was begun with seed=0 and not 1" in capsys.readouterr().err
+
+
+@pytest.fixture
+def uploaded(published, tmp_path, monkeypatch):
+    """A prepared folder in memory that speaks as an object store does."""
+    monkeypatch.setattr(remote_files, "PAUSES", (0.0, 0.0, 0.0))
+    out = tmp_path / "out"
+    flags = (f"--data=class_tars:{published}/tars", f"--out={out}")
+    assert prepare(*flags, "--images_per_file=4", "--validation_share=0.2") == 0
+    url = f"memory://{tmp_path.name}/prepared"
+    store, root = fsspec.core.url_to_fs(url)
+    store.put(str(out), root, recursive=True)
+    return url, out
+
+
+def test_records_at_a_url_are_those_of_the_folder(uploaded) -> None:
+    url, out = uploaded
+    pixels = []
+    for place in (url, out):
+        source = data.load(f"tfrecord:{place}", size_px=8)
+        images, labels = source.sample_images(TOTAL)
+        epoch = source.train(4, epoch=0, seed=1, augment=Augmentation())
+        batches = list(epoch.as_numpy_iterator())
+        assert len(batches) == 4
+        pixels.append(
+            (images, labels, *map(np.concatenate, zip(*batches, strict=True)))
+        )
+        assert source.classes == tuple(sorted(COUNTS))
+        assert {name[:5] for name in source.validation.names()} == {"n0000"}
+    for here, there in zip(*pixels, strict=True):
+        np.testing.assert_array_equal(here, there)
+
+
+def test_a_broken_connection_is_tried_again_and_then_told(
+    uploaded, monkeypatch
+) -> None:
+    url, _ = uploaded
+    found = records.load(url, store="tfrecord", validation_share=0.5, seed=0)
+    whole = found.train.read(3)
+    store = type(fsspec.filesystem("memory"))
+    cat, failures = store.cat_file, [ConnectionError("reset\nby peer")] * 3
+
+    def shaky(self, *arguments, **named):
+        if failures:
+            raise failures.pop()
+        return cat(self, *arguments, **named)
+
+    monkeypatch.setattr(store, "cat_file", shaky)
+    assert found.train.read(3) == whole
+    failures += [ConnectionError("reset\nby peer")] * 4
+    with pytest.raises(DataError, match=r"^memory:.*record cannot be read: reset by"):
+        found.train.read(3)
+    assert not failures
+    # Nobody is let in by asking again.
+    failures += [AssertionError("asked again"), PermissionError("Access Denied")]
+    with pytest.raises(DataError, match="Access Denied"):
+        found.train.read(3)
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("prepared.json", "no data set that training.prepare_records_main has written"),
+        (
+            "index/train-00002-of-00005.tfrecord.npz",
+            "of-00005.tfrecord has no index",
+        ),
+        ("train-00002-of-00005.tfrecord", "has 4 of the 5 files"),
+    ],
+)
+def test_what_is_missing_at_a_url_is_told(uploaded, gone, said) -> None:
+    url, _ = uploaded
+    store, root = fsspec.core.url_to_fs(url)
+    store.rm_file(f"{root}/{gone}")
+    with pytest.raises(DataError, match=said):
+        records.load(url, store="tfrecord", validation_share=0.5, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("array_record:memory://x", "only TFRecord files are read at a URL"),
+        ("tfrecord:nowhere://x/y", "nowhere://x/y cannot be opened"),
+        ("tfrecord:memory://nothing/there", "holds no data set"),
+    ],
+)
+def test_other_urls_get_a_line(spec, said) -> None:
+    with pytest.raises(DataError, match=said):
+        data.load(spec, size_px=8)

@@ -15,26 +15,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from keras_convnext import _files
+from keras_convnext._data.remote_files import is_url, try_again
 from keras_convnext._messages import UsageError
 
 from .layout import Workdir
 
-# Seconds to wait before each further try.
-PAUSES = (1.0, 4.0, 15.0)
 # Those whose uploads appear when they are complete, where renaming is copying.
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "memory"}
 # Beside the copy's files: these were at the URL once.
 _WAS_UPLOADED = ".was_uploaded"
 # At the URL: the word of the run that writes there.
 _WRITER = ".writer"
-_FINAL = ("denied", "forbidden", "credential", "no such bucket", "nosuchbucket")
 
 
 def open_workdir(named: str) -> Workdir:
@@ -51,11 +48,6 @@ def open_workdir(named: str) -> Workdir:
     mirror = Mirror(named)
     mirror.fetch()
     return Workdir(mirror.local, mirror.upload)
-
-
-def is_url(named: str) -> bool:
-    """Returns True for what `--workdir` says of a place that fsspec opens."""
-    return "://" in named
 
 
 class Mirror:
@@ -188,20 +180,14 @@ class Mirror:
 
     def _call(self, call: Callable[..., Any], word: str, *arguments: Any) -> Any:
         """Calls, several times if need be, and returns what comes of it."""
-        for pause in (*PAUSES, None):
-            try:
-                return call(*arguments)
-            # Every store has errors of its own.
-            except Exception as error:
-                is_final = isinstance(error, (PermissionError, FileNotFoundError))
-                words = " ".join(str(error).split()) or type(error).__name__
-                if pause is None or is_final or any(w in words.lower() for w in _FINAL):
-                    raise UsageError(
-                        f"--workdir={self.url} cannot be {word}: {words}; what is "
-                        f"saved lies in {self.local}, and the same command resumes"
-                    ) from error
-                time.sleep(pause)
-        return None
+        try:
+            return try_again(call, *arguments)
+        except Exception as error:
+            words = " ".join(str(error).split()) or type(error).__name__
+            raise UsageError(
+                f"--workdir={self.url} cannot be {word}: {words}; what is saved lies "
+                f"in {self.local}, and the same command resumes"
+            ) from error
 
     def _local_names(self) -> list[str]:
         files = (path for path in self.local.rglob("*") if path.is_file())

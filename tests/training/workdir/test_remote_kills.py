@@ -15,8 +15,8 @@ import fsspec
 import numpy as np
 import pytest
 
+from keras_convnext._data import remote_files
 from tests.checks import write_arrays
-from training.workdir import remote
 from training.workdir.remote import Mirror, open_workdir
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,7 +50,7 @@ for step in range(first, first + 10**6):
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(remote, "PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(remote_files, "PAUSES", (0.0, 0.0, 0.0))
     return tmp_path / "cache"
 
 
