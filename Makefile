@@ -17,8 +17,10 @@ INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 
     --constraint $(CONSTRAINTS)
 PYTEST = $(VENV)/bin/python -m pytest
 # Most of a test's time is Python's, which uses one core. Not more of them than two,
-# however many cores there are: each grows to several gigabytes.
-SIDE_BY_SIDE = --numprocesses=2 --dist=worksteal
+# however many cores there are: each grows to several gigabytes. A file's tests run in one
+# process, which makes once what they share; slow tests share little.
+SIDE_BY_SIDE = --numprocesses=2 --dist=loadfile
+SLOW_SIDE_BY_SIDE = --numprocesses=2 --dist=worksteal
 
 # What breaks first when the library changes, chosen by time: a minute on two quiet cores.
 QUICK_TESTS = $(addprefix tests/keras_convnext/, folding/test_fold.py kernels/test_dense.py \
@@ -81,7 +83,7 @@ test: $(INSTALLED)
 	$(PYTEST) $(SIDE_BY_SIDE)
 
 slow: $(INSTALLED)
-	$(PYTEST) $(SIDE_BY_SIDE) -m "slow and not network" --time-budget=$(SLOW_SECONDS) \
+	$(PYTEST) $(SLOW_SIDE_BY_SIDE) -m "slow and not network" --time-budget=$(SLOW_SECONDS) \
 	    --turn=$(TURN) --durations=10
 
 lint: $(INSTALLED)

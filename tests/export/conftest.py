@@ -4,8 +4,10 @@ Both are made once for all files of tests: converting and exporting take seconds
 """
 
 import contextlib
+import fcntl
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -45,6 +47,19 @@ def smooth_images(count, size_px=32):
     ).astype(np.float32)
 
 
+def make_once(tmp_path_factory, name, make):
+    """Returns a folder that one of xdist's workers makes and all of them read."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, made = root / name, root / f"{name}.made"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            make(folder)
+            made.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_variant():
     from tests.checks import tiny_variant
@@ -69,19 +84,22 @@ def tiny_model(tiny_variant):
 @pytest.fixture(scope="session")
 def workdir(tiny_model, tmp_path_factory):
     """A finished training workdir, as far as exporting looks into it."""
-    folder = tmp_path_factory.mktemp("workdir")
-    tiny_model.save(folder / "model.keras")
-    (folder / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES))
-    record = {
-        "size_px": SIZE_PX,
-        "mean": [0.485, 0.456, 0.406],
-        "std": [0.229, 0.224, 0.225],
-        "crop_fraction": 0.875,
-        "crop_mode": "center",
-        "interpolation": "bicubic",
-    }
-    (folder / "preprocessing.json").write_text(json.dumps(record))
-    return folder
+
+    def make(folder):
+        folder.mkdir()
+        tiny_model.save(folder / "model.keras")
+        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+        record = {
+            "size_px": SIZE_PX,
+            "mean": [0.485, 0.456, 0.406],
+            "std": [0.229, 0.224, 0.225],
+            "crop_fraction": 0.875,
+            "crop_mode": "center",
+            "interpolation": "bicubic",
+        }
+        (folder / "preprocessing.json").write_text(json.dumps(record))
+
+    return make_once(tmp_path_factory, "export_workdir", make)
 
 
 @pytest.fixture(scope="session")
@@ -89,13 +107,18 @@ def exported(workdir, tmp_path_factory):
     """The folder of an export beside an older version, and what was printed."""
     from export import main as command
 
-    folder = tmp_path_factory.mktemp("export") / "new" / "folder"
-    older = folder / "saved_model" / "7"
-    older.mkdir(parents=True)
-    (older / "saved_model.pb").write_bytes(b"older")
-    with contextlib.redirect_stdout(io.StringIO()) as shown:
-        assert command.main(["export", f"--model={workdir}", f"--out={folder}"]) == 0
-    return folder, shown.getvalue()
+    def make(base):
+        folder = base / "new" / "folder"
+        older = folder / "saved_model" / "7"
+        older.mkdir(parents=True)
+        (older / "saved_model.pb").write_bytes(b"older")
+        with contextlib.redirect_stdout(io.StringIO()) as shown:
+            flags = [f"--model={workdir}", f"--out={folder}"]
+            assert command.main(["export", *flags]) == 0
+        (base / "shown.txt").write_text(shown.getvalue())
+
+    base = make_once(tmp_path_factory, "export", make)
+    return base / "new" / "folder", (base / "shown.txt").read_text()
 
 
 @pytest.fixture(scope="session")
