@@ -59,7 +59,7 @@ def rpn_head(channels: int, dtype: Any = None) -> Callable[[Any], tuple[Any, Any
 class Proposals(keras.layers.Layer):
     """Decodes what a region proposal network says to boxes, the best first.
 
-    Of each level the anchors with the highest scores count; what overlaps a better
+    Of each level the anchors with the highest logits count; what overlaps a better
     box of its level by more than 0.7 is dropped.
 
     Shapes: logits `(batch, h, w, 3)` and differences `(batch, h, w, 12)` of each level
@@ -106,7 +106,7 @@ class Proposals(keras.layers.Layer):
         boxes, scores, levels = [], [], []
         for level, stride in enumerate(self.strides):
             height, width = ops.shape(logits[level])[1:3]
-            some, their_scores, _ = best_boxes(
+            some, their_logits, _ = best_boxes(
                 ops.stop_gradient(logits[level]),
                 ops.stop_gradient(deltas[level]),
                 anchors(height, width, stride),
@@ -114,8 +114,8 @@ class Proposals(keras.layers.Layer):
                 wanted,
             )
             boxes.append(some)
-            scores.append(their_scores)
-            levels.append(ops.full(ops.shape(their_scores), level, "int32"))
+            scores.append(their_logits)
+            levels.append(ops.full(ops.shape(their_logits), level, "int32"))
         all_boxes = ops.concatenate(boxes, 1)
         kept, count = nms(
             all_boxes,
@@ -157,7 +157,10 @@ def best_boxes(
     wanted: int,
     stds: Sequence[float] = STDS,
 ) -> tuple[Any, Any, Any]:
-    """Returns the boxes of one level with the highest scores, clipped to the image.
+    """Returns the boxes of one level with the highest logits, clipped to the image.
+
+    Probabilities would do as well, if those of float32 did not all become 1: above 10
+    many logits have the same, and which box is better would be for rounding to say.
 
     Args:
         logits: Map `(batch, h, w, anchors * classes)`.
@@ -168,23 +171,23 @@ def best_boxes(
         stds: As in `decode_boxes`.
 
     Returns:
-        Boxes `(batch, n, 4)`, scores `(batch, n)`, falling, minus infinity where there
-        is no box, and int32 classes `(batch, n)`.
+        Boxes `(batch, n, 4)`, their logits `(batch, n)`, falling, minus infinity where
+        there is no box, and int32 classes `(batch, n)`.
     """
     batch, height, width = ops.shape(logits)[:3]
     around = deltas.shape[-1] // 4
     classes = logits.shape[-1] // around
-    scores = ops.reshape(ops.sigmoid(logits), (batch, -1))
+    logits = ops.reshape(logits, (batch, -1))
     deltas = ops.reshape(deltas, (batch, -1, 4))
     total = height * width * around * classes
     if isinstance(total, int):
         wanted = min(wanted, total)
     else:
         # The map may have fewer; how many is not known when the graph is made.
-        scores = ops.pad(scores, [(0, 0), (0, wanted)], constant_values=NO_BOX)
+        logits = ops.pad(logits, [(0, 0), (0, wanted)], constant_values=NO_BOX)
         deltas = ops.pad(deltas, [(0, 0), (0, wanted), (0, 0)])
         references = ops.pad(references, [(0, wanted), (0, 0)])
-    scores, index = ops.top_k(scores, wanted)
+    logits, index = ops.top_k(logits, wanted)
     index = ops.cast(index, "int32")
     anchor = index // classes
     boxes = decode_boxes(
@@ -193,5 +196,5 @@ def best_boxes(
         stds,
         size,
     )
-    scores = ops.where(has_area(boxes), scores, NO_BOX)
-    return boxes, scores, index - anchor * classes
+    logits = ops.where(has_area(boxes), logits, NO_BOX)
+    return boxes, logits, index - anchor * classes

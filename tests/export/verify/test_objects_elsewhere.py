@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_convnext.detection import CascadeMaskRCNN, from_retina_net
 from keras_convnext.detection.inference import objects_in_square, square_view
 from keras_convnext.preprocessing import Preprocessing
+from tests.checks import random_images, tiny_detector
 from tests.color_boxes import NAMES, write_color_boxes
 from tests.export.whole_exports import export
 
@@ -64,6 +66,33 @@ def test_onnx_runtime_finds_the_boxes(exported, name):
         assert found.classes.tolist() == [number]
         np.testing.assert_allclose(found.boxes, [box], atol=ROUNDING_PX)
     assert len(NAMES) >= len(BOXES)
+
+
+def retina_net():
+    pytest.importorskip("keras_hub", reason="KerasHub is not installed")
+    from tests.keras_convnext.detection.test_retina_net import random_detector
+
+    return from_retina_net(random_detector(num_classes=3), score_threshold=0.3)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(tiny_detector, id="mask_rcnn"),
+        pytest.param(lambda: tiny_detector(CascadeMaskRCNN), id="cascade_mask_rcnn"),
+        pytest.param(retina_net, id="retina_net"),
+    ],
+)
+def test_every_detector_finds_the_same_in_onnx_runtime(build, tmp_path):
+    # Of random weights, which make many near decisions.
+    run = write_color_boxes(tmp_path / "run", SIZE_PX, build())
+    blocks = np.kron(random_images(6, 4, seed=3), np.ones((1, 16, 16, 1)))
+    (tmp_path / "blocks").mkdir()
+    for number, image in enumerate(np.uint8(blocks)):
+        Image.fromarray(image).save(tmp_path / "blocks" / f"{number}.png")
+    asked = "--format=onnx", f"--images=folder:{tmp_path / 'blocks'}"
+    (entry,) = export(run, tmp_path / "out", *asked)[1].values()
+    assert entry["agreement"] >= entry["agreement_limit"] == 0.99
 
 
 def test_openvino_reads_no_loop_of_a_detector(exported):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_convnext.detection._neighborhoods import neighborhoods
-from keras_convnext.detection.rpn import rpn_head
+from keras_convnext.detection.rpn import Proposals, rpn_head
 
 SIZES = ((5, 7), (3, 4), (1, 2))
 
@@ -42,3 +42,14 @@ def test_at_some_places_it_says_and_learns_what_it_does_on_whole_maps():
     # Sums of up to 98 numbers around 1, with weights of 0.01, in another order.
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-6, rtol=2e-6)
+
+
+def test_the_surer_box_comes_first_though_both_are_certain_in_float32():
+    logits = np.full((1, 16, 16, 3), -5, "float32")
+    # Squares of 8 strides of 4 pixels around the corners of two cells.
+    logits[0, 3, 3, 1], logits[0, 10, 10, 1] = 20, 25
+    assert np.float32(1 / (1 + np.exp(-np.float32(20)))) == 1
+    propose = Proposals(2, strides=(4,))
+    deltas, image = np.zeros((1, 16, 16, 12)), np.zeros((1, 64, 64, 3))
+    found = propose([logits], [deltas.astype("float32")], image)
+    np.testing.assert_allclose(found[0], [[24, 24, 56, 56], [0, 0, 28, 28]])
