@@ -6,6 +6,9 @@ Three steps, because the two networks come from two environments:
     python -m benchmarks.openvino_files timm FOLDER    # with timm, PyTorch, onnx, nncf
     python -m benchmarks.openvino_files race FOLDER    # with openvino alone
 
+With `--batch=16` the first two write files that take as many images a call; the race
+sees that in them.
+
 Both networks have random weights with layer scale raised, and NNCF gets the same
 random images and the same preset for both. In the race the files of a precision take
 turns (A B A B). Prints a row for each precision and number of threads: milliseconds an
@@ -34,8 +37,8 @@ def calibration_images() -> np.ndarray:
     return np.float32(coarse.repeat(SIZE_PX // 7, axis=1).repeat(SIZE_PX // 7, axis=2))
 
 
-def make_ours(folder: Path) -> None:
-    """Writes our files as `export.main` does."""
+def make_ours(folder: Path, batch: int) -> None:
+    """Writes our files as `export.main --batch` does."""
     import keras_convnext
     from benchmarks.exported import random_network
     from export.convert import openvino_ir, tflite
@@ -45,14 +48,14 @@ def make_ours(folder: Path) -> None:
 
     model = random_network(keras_convnext.ConvNeXtTiny)
     network = Network(model, IMAGENET, keras_convnext.fold(with_features(model)))
-    exact = tflite.convert(network, PRECISIONS["float32"])
+    exact = tflite.convert(network, PRECISIONS["float32"], batch=batch)
     for name in ("float32", "bfloat16", "int8"):
         file = folder / f"{OURS}_{name}.xml"
         images = calibration_images()
         openvino_ir.write(exact, PRECISIONS[name], images, {}, file)
 
 
-def make_timm(folder: Path) -> None:
+def make_timm(folder: Path, batch: int) -> None:
     """Writes timm's network as ONNX, and what NNCF makes of that."""
     import nncf
     import openvino
@@ -66,17 +69,18 @@ def make_timm(folder: Path) -> None:
             if name.endswith("gamma"):
                 parameter.uniform_(0.1, 1.0)
     file = folder / f"{TIMM}.onnx"
-    example = torch.zeros(1, 3, SIZE_PX, SIZE_PX)
+    example = torch.zeros(batch, 3, SIZE_PX, SIZE_PX)
     whole = torch.nn.Sequential(network, torch.nn.Softmax(-1))
     torch.onnx.export(whole, (example,), file, opset_version=17, dynamo=False)
     model = openvino.Core().read_model(file)
     openvino.save_model(model, folder / f"{TIMM}_float32.xml", compress_to_fp16=False)
     openvino.save_model(model, folder / f"{TIMM}_bfloat16.xml", compress_to_fp16=False)
     images = (calibration_images() / 127.5 - 1).transpose(0, 3, 1, 2)
+    batches = images.reshape(-1, batch, *images.shape[1:])
     quantized = nncf.quantize(
         model,
-        nncf.Dataset([image[None] for image in images]),
-        subset_size=len(images),
+        nncf.Dataset(list(batches)),
+        subset_size=len(batches),
         model_type=nncf.ModelType.TRANSFORMER,
     )
     openvino.save_model(quantized, folder / f"{TIMM}_int8.xml", compress_to_fp16=False)
@@ -91,10 +95,11 @@ def race(folder: Path, rounds: int) -> None:
     print(
         core.get_property("CPU", "FULL_DEVICE_NAME"), "openvino", openvino.__version__
     )
-    print("| precision | threads | ours, timm: CPU ms | ours, timm: ms | ratios |")
+    print("Milliseconds an image; ours, timm's.")
+    print("| batch | precision | threads | CPU ms | ms by the clock | ratios |")
     for name, hint in (("float32", "f32"), ("bfloat16", "bf16"), ("int8", "f32")):
         if hint == "bf16" and not can_bfloat16:
-            print("| bfloat16 | | not here: the processor has none | | |")
+            print("| | bfloat16 | | not here: the processor has none | | |")
             continue
         for threads in (1, 2):
             settings = {
@@ -102,17 +107,19 @@ def race(folder: Path, rounds: int) -> None:
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_NUM_THREADS": threads,
             }
-            calls = {}
+            calls, batches = {}, set()
             for side in (OURS, TIMM):
                 model = core.read_model(folder / f"{side}_{name}.xml")
                 compiled = core.compile_model(model, "CPU", settings)
                 given = compiled.input()
                 image = np.ones(tuple(given.shape), given.element_type.to_dtype())
+                batches.add(len(image))
                 calls[side] = lambda compiled=compiled, image=image: compiled(image)
-            print(_row(name, threads, calls, rounds), flush=True)
+            (batch,) = batches
+            print(_row(name, threads, batch, calls, rounds), flush=True)
 
 
-def _row(name: str, threads: int, calls: dict, rounds: int) -> str:
+def _row(name: str, threads: int, batch: int, calls: dict, rounds: int) -> str:
     own: dict[str, list[float]] = {side: [] for side in calls}
     clock: dict[str, list[float]] = {side: [] for side in calls}
     for turn in range(rounds + 1):
@@ -121,15 +128,16 @@ def _row(name: str, threads: int, calls: dict, rounds: int) -> str:
                 start, used = time.perf_counter(), time.process_time()
                 call()
                 if turn:
-                    own[side].append(1000 * (time.process_time() - used))
-                    clock[side].append(1000 * (time.perf_counter() - start))
+                    own[side].append(1000 * (time.process_time() - used) / batch)
+                    clock[side].append(1000 * (time.perf_counter() - start) / batch)
     cells = []
     ratios = []
     for taken in (own, clock):
         ours, timm = (statistics.median(taken[side]) for side in (OURS, TIMM))
         cells.append(f"{ours:.1f}, {timm:.1f}")
         ratios.append(f"{ours / timm:.2f}")
-    return f"| {name} | {threads} | {' | '.join(cells)} | {', '.join(ratios)} |"
+    about = f"{batch} | {name} | {threads}"
+    return f"| {about} | {' | '.join(cells)} | {', '.join(ratios)} |"
 
 
 def main() -> None:
@@ -138,12 +146,15 @@ def main() -> None:
     parser.add_argument("step", choices=("ours", "timm", "race"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=1)
     given = parser.parse_args()
+    if CALIBRATION_IMAGES % given.batch:
+        parser.error(f"--batch={given.batch} does not divide {CALIBRATION_IMAGES}")
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.step == "race":
         race(given.folder, given.rounds)
     else:
-        {"ours": make_ours, "timm": make_timm}[given.step](given.folder)
+        {"ours": make_ours, "timm": make_timm}[given.step](given.folder, given.batch)
 
 
 if __name__ == "__main__":
