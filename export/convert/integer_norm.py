@@ -66,7 +66,10 @@ def find(graph: Graph, root: Any) -> Norm | None:
         return None
     variance, epsilon = _with_number(graph, added)
     products = graph.users(int(root.outputs[0]))
-    are_products = all(graph.kind(user) == OPERATORS.MUL for user in products)
+    are_products = all(
+        graph.kind(user) == OPERATORS.MUL and len(set(map(int, user.inputs))) == 2
+        for user in products
+    )
     if epsilon is None or not are_products:
         return None
     factor, reduction = 1.0, graph.maker(variance)
@@ -160,7 +163,8 @@ def normalize(graph: Graph, norm: Norm, root: int) -> dict[int, list[Any]]:
         (output,) = map(int, product.outputs)
         near = scaled
         if x != d:
-            near = tensor(x, "scaled", 2 * most)
+            # Not of the shape of x, which may be a scale for all positions.
+            near = tensor(output, "scaled", 2 * most)
             made.append(graph.product(x, guess, near))
         places[id(product)] = [*made, graph.product(near, again, output)]
         made = []

@@ -141,6 +141,19 @@ def test_a_norm_is_exact_where_values_are_small(factor, sizes, pixels):
     assert wrong.mean() < 0.01
 
 
+def test_a_norm_may_scale_its_reciprocal_root_first(pixels):
+    gamma = np.float32([0.5, 1, 2])
+
+    def norm(x):
+        d = deviations_of(x, (1.0, 1.0), tf)
+        return d * (tf.math.rsqrt(mean(d * d, tf) + 1e-6) * gamma)
+
+    d = deviations_of(pixels.astype(np.float64), (1.0, 1.0), np)
+    expected = d / np.sqrt(mean(d * d, np) + 1e-6) * gamma
+    # The scaled root has one step for all pixels, gray ones included, whose is large.
+    assert np.abs(ask(convert(norm, pixels), pixels) - expected).mean() < 0.03
+
+
 @pytest.mark.parametrize(
     ("function", "named"),
     [
