@@ -124,9 +124,7 @@ def _train_with(
     if backend.is_chief:
         # A folder may have got or lost images since the run began.
         workdir.claim({**run_identity, **source.counts()}, source.classes)
-    # Under JAX its coordinator ends the others.
-    lost = cluster.ALONE if _is_under_jax() else processes
-    with distribution.explain_lost_workers(lost):
+    with _explain_lost(processes):
         with _given_back(workdir, backend):
             run = begin(recipe, task, source, workdir, backend)
             watching = watchers(workdir) if backend.is_chief else []
@@ -151,6 +149,16 @@ def _tell(
 
 def _is_under_jax() -> bool:
     return os.environ.get("KERAS_BACKEND") == "jax"
+
+
+def _explain_lost(
+    processes: cluster.Cluster,
+) -> contextlib.AbstractContextManager[None]:
+    if not _is_under_jax():
+        return distribution.explain_lost_workers(processes)
+    from .jax_engine.lost_processes import explain_lost_processes
+
+    return explain_lost_processes(processes)
 
 
 def _tensorflow(chosen: _cli.FlagValues, processes: cluster.Cluster) -> OpenBackend:

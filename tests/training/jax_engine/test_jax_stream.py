@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -138,16 +139,11 @@ def free_port():
         return listening.getsockname()[1]
 
 
-@pytest.mark.slow
-def test_two_processes_come_to_the_weights_of_one(tmp_path):
-    data = write_arrays(tmp_path / "data.npz")
-    # Each process mixes images of its own.
-    changes = ("--set=epochs=5", *(f"--set=augmentation.{kind}=0" for kind in _MIXING))
-    ran(command(data, tmp_path / "one", *changes))
+def start_two(arguments):
     address = f"127.0.0.1:{free_port()}"
-    processes = [
+    return [
         subprocess.Popen(
-            command(data, tmp_path / "two", *changes),
+            arguments,
             cwd=ROOT,
             env={
                 **ENVIRONMENT,
@@ -161,6 +157,15 @@ def test_two_processes_come_to_the_weights_of_one(tmp_path):
         )
         for number in range(2)
     ]
+
+
+@pytest.mark.slow
+def test_two_processes_come_to_the_weights_of_one(tmp_path):
+    data = write_arrays(tmp_path / "data.npz")
+    # Each process mixes images of its own.
+    changes = ("--set=epochs=5", *(f"--set=augmentation.{kind}=0" for kind in _MIXING))
+    ran(command(data, tmp_path / "one", *changes))
+    processes = start_two(command(data, tmp_path / "two", *changes))
     said = [process.communicate(timeout=PATIENCE_SECONDS) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert "in each of 2 processes" in said[0][0]
@@ -177,6 +182,27 @@ def test_two_processes_come_to_the_weights_of_one(tmp_path):
         for name in ("one", "two")
     ]
     assert metrics[0] == pytest.approx(metrics[1], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_first_says_in_a_line_that_another_is_gone(tmp_path):
+    data = write_arrays(tmp_path / "data.npz")
+    run = tmp_path / "run"
+    processes = start_two(command(data, run, "--set=epochs=100000"))
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while not list(run.glob("checkpoints/*.ckpt")):
+        assert time.monotonic() < ends
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.1)
+    left, killed = processes
+    killed.kill()
+    killed.communicate()
+    _, stderr = left.communicate(timeout=60)
+    assert left.returncode == 75, stderr[-3000:]
+    *_, told = stderr.splitlines()
+    assert told.startswith("train: error: another of the 2 processes is gone or cannot")
+    assert told.endswith("they resume from the newest checkpoint")
+    assert "Traceback" not in stderr
 
 
 def test_batches_come_in_order_and_end():
