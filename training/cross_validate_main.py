@@ -50,6 +50,7 @@ def _cross_validate(chosen: _cli.FlagValues) -> int:
     summary = folds.summarize(planned, joined)
     folds.write(folder, summary, joined)
     folds.say_summary(summary)
+    say(f"images whose labels are probably wrong: {folder / folds.LABEL_ERRORS}")
     title = f"{chosen.folds} folds: {chosen.recipe} on {chosen.data}"
     page = folds.write_page(folder, title, rows, summary, joined, metric)
     say(f"summary {folder / folds.SUMMARY}, table {table}, report {page}")

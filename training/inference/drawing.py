@@ -204,7 +204,10 @@ def _card(drawn: Drawn) -> str:
     title = drawn.view.title
     shown = _page.image(title, _jpeg(image), "jpeg")
     rows = "".join(map(_page_row, drawn.rows))
-    return f"<figure>{shown}<figcaption>{escape(title)}{rows}</figcaption></figure>"
+    # A path's end says most; the whole of it where the mouse rests.
+    short = title.replace("\\", "/").rsplit("/", 2)[-2:]
+    name = f'<span title="{escape(title)}">{escape("/".join(short))}</span>'
+    return f"<figure>{shown}<figcaption>{name}{rows}</figcaption></figure>"
 
 
 def _page_row(row: Row) -> str:

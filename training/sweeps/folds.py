@@ -15,14 +15,18 @@ from keras_convnext._messages import CommandError, checked, say
 
 from ..data import folds
 from ..data.source import Source
-from ..evaluation import ordered_metrics
+from ..evaluation import label_errors, ordered_metrics
 from ..evaluation.metrics import Predictions, predictions_from_probabilities
 from ..recipes.metric import Metric
-from ..report import plots
+from ..report import plots, results
 from . import outputs, train
 from .plan import PlannedRun, load_data
 
 SUMMARY, PREDICTIONS = "cross_validation.json", "out_of_sample.npz"
+LABEL_ERRORS = "label_errors.csv"
+_SUSPECTED_HEAD = ("image", "label", "predicted", "probability of its label")
+# In the page; the file has all.
+_MOST_SUSPECTED = 50
 # Floats of metrics.json that do not tell how good a model is.
 _NOT_MEASURED = ("train_seconds",)
 _CHOSEN = "best_"
@@ -149,7 +153,8 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def write(folder: Path, summary: Mapping[str, Any], joined: Joined) -> None:
-    """Writes the summary and the probabilities of all images."""
+    """Writes the summary, the probabilities of all images and suspected labels."""
+    results.write_csv(folder / LABEL_ERRORS, _SUSPECTED_HEAD, _suspected(joined))
     with _files.replacing(folder / PREDICTIONS) as file:
         np.savez_compressed(file, **joined)  # type: ignore[arg-type]
     _files.write_json(folder / SUMMARY, summary)
@@ -201,8 +206,41 @@ def write_page(
                 "true labels, columns are predicted labels.",
             )
         )
+    if suspected := _suspected(joined):
+        sections.append(_suspected_section(suspected))
     sections += [outputs.runs_section(rows, metric), outputs.curves(rows, metric)]
     return outputs.write_page(folder, title, words, sections)
+
+
+def _suspected(joined: Joined) -> list[tuple[str, ...]]:
+    """Returns a row for each image whose label is probably wrong, the surest first.
+
+    Images without a name have their number.
+    """
+    labels, said = joined["labels"], joined["probabilities"]
+    classes = joined["classes"].tolist()
+    return [
+        (
+            str(joined["paths"][number]) or str(number),
+            classes[labels[number]],
+            classes[said[number].argmax()],
+            f"{said[number, labels[number]]:.4f}",
+        )
+        for number in label_errors.find(labels, said)
+    ]
+
+
+def _suspected_section(suspected: Sequence[tuple[str, ...]]) -> str:
+    shown = suspected[:_MOST_SUSPECTED]
+    words = (
+        f"{len(suspected):,} images that probably belong to another class, by the run "
+        "that was not trained on them (confident learning). Look at them: some may be "
+        "hard alone."
+    )
+    if len(shown) < len(suspected):
+        words += f" The surest {len(shown)}; {LABEL_ERRORS} has all."
+    table = _page.table(_SUSPECTED_HEAD, shown, numbers=1)
+    return _page.section("Suspected label errors", table, words)
 
 
 def _metrics_section(summary: Mapping[str, Any]) -> str:

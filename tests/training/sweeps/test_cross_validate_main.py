@@ -1,5 +1,6 @@
 """Every image is answered by the run that was not trained on it."""
 
+import csv
 import json
 import statistics
 
@@ -11,6 +12,7 @@ from sklearn.metrics import cohen_kappa_score, mean_absolute_error
 
 from tests.checks import write_arrays
 from training import cross_validate_main, evaluate_main
+from training.evaluation import label_errors
 
 FOLDS = 3
 
@@ -58,7 +60,19 @@ def test_the_probabilities_are_out_of_sample(tmp_path, capsys):
     assert top1["standard_deviation"] == pytest.approx(np.std(figures, ddof=1))
     answers = joined["probabilities"].argmax(axis=1)
     assert summary["all_images"]["top1"] == pytest.approx((answers == labels).mean())
-    assert "standard deviation" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "standard deviation" in page
+    head, *rows = csv.reader((folder / "label_errors.csv").read_text().splitlines())
+    suspected = label_errors.find(labels, joined["probabilities"])
+    # Labels of noise are told no better than by chance.
+    assert [int(row[0]) for row in rows] == suspected.tolist() != []
+    number = suspected[0]
+    assert rows[0][1:3] == [
+        joined["classes"][labels[number]],
+        joined["classes"][answers[number]],
+    ]
+    assert "Suspected label errors" in page
+    assert head[:2] == ["image", "label"]
 
 
 @pytest.mark.slow
