@@ -27,6 +27,8 @@ from .run import Backend
 _GIB = 2**30
 # How long batches are read, to see how fast the pipeline is.
 _READ_SECONDS = 3.0
+# Values of accumulation_steps that are compared.
+_PARTS = (1, 2, 4, 8, 16)
 
 
 def describe(
@@ -57,6 +59,7 @@ def describe(
         f"{recipe.epochs} epochs",
         "parameters": f"{_count_parameters(recipe, task, source):,}, {recipe.variant}",
         "memory": _memory(recipe, backend.replicas, len(source.classes)),
+        "in parts": _memory_in_parts(recipe, backend.replicas, len(source.classes)),
         "pipeline": _pipeline(recipe, task, source),
         "time": _time(recipe, workdir, steps),
     }
@@ -87,6 +90,20 @@ def _memory(recipe: Recipe, replicas: int, classes: int) -> str:
         f"{fixed / _GIB:,.2f} GiB for weights and optimizer (estimated from the widths "
         f"of {recipe.variant} at {recipe.size_px} px){room}"
     )
+
+
+def _memory_in_parts(recipe: Recipe, replicas: int, classes: int) -> str:
+    """Returns the memory of a step by the parts that a batch may be taken in."""
+    if recipe.variant not in VARIANTS:
+        return "not known"
+    image, fixed = first_step.bytes_of(recipe, replicas, classes)
+    batch = recipe.global_batch
+    shown = (
+        f"{(batch // parts * image + fixed) / _GIB:,.2f} GiB at {parts}"
+        for parts in _PARTS
+        if batch % (parts * replicas) == 0
+    )
+    return f"by accumulation_steps: {', '.join(shown)} (estimated)"
 
 
 def _pipeline(recipe: Recipe, task: Task, source: Source) -> str:

@@ -33,7 +33,12 @@ def test_it_tells_images_steps_parameters_and_memory(tmp_path, capsys):
     )
     assert f"{network.count_params():,}, convnext_atto" in said
     recipe = table.resolve("scratch_small", CHANGES)
-    image, _ = first_step.bytes_of(recipe, 1, 4)
+    image, fixed = first_step.bytes_of(recipe, 1, 4)
+    by_parts = [
+        f"{(8 / parts * image + fixed) / 2**30:.2f} GiB at {parts}"
+        for parts in (1, 2, 4, 8)
+    ]
+    assert f"by accumulation_steps: {', '.join(by_parts)} (estimated)" in said
     assert f"{image / 2**20:,.0f} MiB for each of 8 images at once" in said
     assert "estimated" in said
     assert re.search(r"pipeline +[\d,]+ images a second are read", said)
