@@ -2,7 +2,12 @@
 
 import csv
 import json
+import signal
 import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +20,7 @@ from training import cross_validate_main, evaluate_main
 from training.evaluation import label_errors
 
 FOLDS = 3
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def cross_validate(data, folder, *flags):
@@ -116,6 +122,45 @@ def test_ordered_classes_have_the_figures_of_scikit_learn(tmp_path):
         assert mean == pytest.approx(statistics.mean(values), abs=1e-9)
         whole = figures(slice(None))[name]
         assert summary["all_images"][name] == pytest.approx(whole, abs=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)  # 9 starts, each as long as the machine is busy
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends the run")
+def test_killed_folds_go_on_to_the_same_probabilities(tmp_path):
+    data = f"array:{write_arrays(tmp_path / 'data.npz')}"
+
+    def command(folder):
+        return [
+            *(sys.executable, "-m", "training.cross_validate_main"),
+            *("--recipe=scratch_small", f"--data={data}", "--devices=cpu"),
+            *("--set=variant=test_convnext2", "--set=size_px=16", "--set=epochs=8"),
+            *("--set=patch_size=2", "--set=global_batch=8"),
+            *("--folds=2", f"--workdir={tmp_path / folder}"),
+        ]
+
+    subprocess.run(command("whole"), cwd=ROOT, check=True, capture_output=True)
+    killed = subprocess.Popen(command("killed"), cwd=ROOT, stdout=subprocess.DEVNULL)
+    second = tmp_path / "killed" / "folds=2,fold=2"
+    ends = time.monotonic() + 600
+    while not list(second.glob("checkpoints/step-*.ckpt")) and time.monotonic() < ends:
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    log = second.with_name(f"{second.name}.log")
+    while "run the same command" not in log.read_text() and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert not (second / "metrics.json").exists()
+    done = subprocess.run(command("killed"), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "folds=2,fold=1: is finished" in done.stdout
+    whole, resumed = (
+        dict(np.load(tmp_path / folder / "out_of_sample.npz"))
+        for folder in ("whole", "killed")
+    )
+    assert whole.keys() == resumed.keys()
+    for name, value in whole.items():
+        np.testing.assert_array_equal(resumed[name], value)
 
 
 @pytest.mark.parametrize(
