@@ -139,6 +139,10 @@ def open_devices(
     if devices.numbers:
         jax.config.update("jax_default_device", found[0])
     _keep_compiled()
+    if cluster.workers > 1:
+        # Processes that first exchange anything wait thirty seconds for each other: now
+        # they are at the same place, and later one may have read images for longer.
+        multihost_utils.sync_global_devices("devices are open")
     return Spread(Mesh(np.array(found), (_AXIS,)), cluster)
 
 
