@@ -320,15 +320,15 @@ def _default_text(flag: Any) -> str:
     return str(flag.default).lower() if flag.boolean else str(flag.default)
 
 
-def file_to_write(flag: str, path: str, ending: str) -> Path:
+def file_to_write(flag: str, path: str, *endings: str) -> Path:
     """Returns the file that a flag names, before any work is done for it.
 
     Raises:
         UsageError: Its ending is another, or its folder is not there.
     """
     file = Path(path).expanduser()
-    if file.suffix != ending:
-        raise UsageError(f"--{flag}={path} must be a {ending} file")
+    if file.suffix not in endings:
+        raise UsageError(f"--{flag}={path} must be a {' or '.join(endings)} file")
     if not file.parent.is_dir():
         reason = why_no_folder(file.parent)
         raise UsageError(f"--{flag}={path}: the folder {file.parent} {reason}")

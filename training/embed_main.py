@@ -13,6 +13,7 @@ from keras_convnext._messages import UsageError, checked, note, say
 
 from .data import run_split
 from .data.run_split import SPLITS
+from .inference import feature_files
 
 if TYPE_CHECKING:
     from .data.source import Source
@@ -22,10 +23,10 @@ SUMMARY = """Writes the features of images, which is what a model's classifier s
 
   python -m training.embed_main --model=runs/demo --data=digits --out=features.npz
 
-FEATURES.npz holds for each image its path, features, class and whether it is
-for training or validation, and the model's probabilities. Of data with both
-parts it tells how many validation images their nearest training images and a
-linear classifier get right, and which are nearly the same as a training image."""
+The file, .npz or .parquet, holds for each image its path, features, class and
+whether it is for training or validation, and the model's probabilities. Of data
+with both parts it tells how many validation images their nearest training images
+and a linear classifier get right, and which nearly repeat a training image."""
 _PARTS = ("train", "validation")
 _BOTH = "both"
 _MOST_TOLD = 10
@@ -36,7 +37,7 @@ def options() -> _cli.FlagValues:
     flags = _cli.Flags()
     flags.model()
     flags.data(" [the run's]")
-    flags.text("out", None, "a .npz file")
+    flags.text("out", None, "a .npz or .parquet file")
     flags.text("map", None, "also a .png: a map of the features, errors marked")
     flags.integer("batch", 64, "images at a time", 1)
     flags.choice("split", "both", (_BOTH, *SPLITS), "which images")
@@ -46,7 +47,8 @@ def options() -> _cli.FlagValues:
 
 
 def _embed(chosen: _cli.FlagValues) -> int:
-    out = _cli.file_to_write("out", chosen.out, ".npz")
+    out = _cli.file_to_write("out", chosen.out, *feature_files.ENDINGS)
+    write = checked(feature_files.find_writer, out.suffix)
     drawing = chosen.map and _cli.file_to_write("map", chosen.map, ".png")
     split = "validation" if chosen.split == _BOTH else chosen.split
     spec, choice = run_split.read_flags(chosen, split)
@@ -77,7 +79,7 @@ def _embed(chosen: _cli.FlagValues) -> int:
         }
     table = _table(found, source.classes, model.labels)
     with _cli.writes_file("out", chosen.out), _files.replacing(out) as file:
-        np.savez_compressed(file, **table)
+        write(file, table)
     say(
         f"{len(table['labels']):,} images, {table['features'].shape[1]} features each, "
         f"in {chosen.out}"

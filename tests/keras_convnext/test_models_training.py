@@ -25,7 +25,7 @@ def mini(variant=MINI, **arguments):
     ("policy", "variant"),
     [
         pytest.param("mixed_bfloat16", MINI, id="bfloat16, v1"),
-        pytest.param("mixed_float16", MINI_V2, id="float16, v2"),
+        pytest.param("mixed_float16", MINI_V2, id="float16, v2", marks=SLOW),
         pytest.param("mixed_bfloat16", MINI_V2, id="bfloat16, v2", marks=SLOW),
         pytest.param("mixed_float16", MINI, id="float16, v1", marks=SLOW),
     ],

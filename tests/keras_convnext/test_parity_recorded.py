@@ -52,11 +52,13 @@ def test_logits_and_features_equal_the_recorded_ones(case):
     ("variant", "change"),
     [
         ("convnext_atto", {"activation": "gelu_tanh"}),
-        ("convnext_atto", {"norm_epsilon": 1e-5}),
-        ("convnextv2_atto", {"norm_epsilon": 1e-5}),
-        ("convnext_atto", {"head": ("norm", "pool")}),
+        pytest.param("convnext_atto", {"norm_epsilon": 1e-5}, marks=pytest.mark.slow),
+        pytest.param("convnextv2_atto", {"norm_epsilon": 1e-5}, marks=pytest.mark.slow),
+        pytest.param(
+            "convnext_atto", {"head": ("norm", "pool")}, marks=pytest.mark.slow
+        ),
         ("convnext_zepto_rms", {"norm": "rms"}),
-        ("convnext_atto_rms", {"norm": "simple"}),
+        pytest.param("convnext_atto_rms", {"norm": "simple"}, marks=pytest.mark.slow),
         (
             "convnext_zepto_rms_ols",
             {"stem": (StemConv(3, 2, 1), StemConv(3, 2, 1), "norm")},

@@ -136,9 +136,9 @@ def test_everything_that_a_package_imports_is_asked_for(package: str) -> None:
         for line in requirements(DISTRIBUTION, ("", "demo", "serve", "jax", "video"))
     }
     asked_for.add(canonicalize_name(DISTRIBUTION))
-    # tensorflow-datasets brings it on the systems that it exists for; on others the
-    # code says that it is missing.
-    asked_for.add("array-record")
+    # tensorflow-datasets brings them on the systems that they exist for; on others the
+    # code says that they are missing.
+    asked_for |= {"array-record", "pyarrow"}
     imported = imported_distributions(package)
     assert {"keras", "numpy"} <= imported.keys()
     missing = {n: place for n, place in imported.items() if n not in asked_for}

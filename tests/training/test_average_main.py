@@ -104,6 +104,7 @@ def test_a_greedy_average_takes_what_it_gains_from():
     assert best == 2.5
 
 
+@pytest.mark.slow
 def test_a_greedy_average_is_no_worse_than_the_best_model(tmp_path, capsys):
     for seed, name in enumerate("ab"):
         save(tmp_path / name, seed)

@@ -70,6 +70,20 @@ def test_the_file_has_a_row_for_each_image(embedded, data):
     np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-6)
 
 
+def test_parquet_has_the_same_rows(embedded, model, data, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "features.parquet"
+    flags = [f"--model={model}", f"--data=folder:{data}", f"--out={out}"]
+    assert embed_main.main(["embed", *flags]) == 0
+    rows = parquet.read_table(out).to_pylist()
+    for name, column in (("paths", "path"), ("labels", "label"), ("split", "split")):
+        assert [row[column] for row in rows] == embedded[name].tolist()
+    assert {(row["label"], row["class"]) for row in rows} == {(0, "dark"), (1, "light")}
+    for name in ("features", "probabilities"):
+        found = np.array([row[name] for row in rows], np.float32)
+        np.testing.assert_array_equal(found, embedded[name])
+
+
 def test_features_are_what_the_classifier_sees(embedded, model):
     network = keras.models.load_model(model)
     dense = network.layers[-1]
@@ -104,7 +118,7 @@ def test_every_image_in_one_part(model, data, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--out=a.csv"], "--out=a.csv must be a .npz file"),
+        (["--out=a.csv"], "--out=a.csv must be a .npz or .parquet file"),
         (["--out=a.npz", "--data=folder:nowhere"], "nowhere"),
         (["--out=nowhere/at/all.npz"], "--out"),
     ],

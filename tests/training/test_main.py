@@ -238,6 +238,7 @@ def test_evaluate_refuses_data_with_classes_that_the_model_lacks(
     assert "classes top are not among the model's 3" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_published_checkpoint_is_judged_by_its_name(monkeypatch, tmp_path, capfd):
     """Random weights take the place of the download."""
     create = keras_convnext.create

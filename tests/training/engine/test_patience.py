@@ -46,6 +46,7 @@ def prepare(tiny_recipe, tiny_source, one_device, tmp_path):
 
 
 @pytest.mark.usefixtures("without_network")
+@pytest.mark.slow
 def test_it_ends_two_epochs_after_the_best_and_is_not_resumed(prepare, monkeypatch):
     monkeypatch.setattr("training.report.figures.draw", lambda *_: {})
     begun, epochs = prepare(), Epochs()

@@ -83,9 +83,9 @@ def evaluated(model, photos, tmp_path, *flags):
 @pytest.mark.parametrize(
     ("flags", "sizes", "flip"),
     [
-        ([], [32], False),
-        (["--flip"], [32], True),
-        (["--scales=1,1.5"], [32, 48], False),
+        pytest.param([], [32], False, marks=pytest.mark.slow),
+        pytest.param(["--flip"], [32], True, marks=pytest.mark.slow),
+        pytest.param(["--scales=1,1.5"], [32, 48], False, marks=pytest.mark.slow),
         (["--scales=1.25,2", "--flip"], [40, 64], True),
     ],
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from keras_convnext._messages import UsageError
+from tests.checks import write_arrays
 from training import main
 from training.report import trackers
 from training.workdir.layout import Workdir
@@ -92,8 +93,10 @@ def test_a_run_that_cannot_be_opened_leaves_no_workdir(tmp_path, wandb, capfd):
         raise RuntimeError("No API key.")
 
     wandb.init = init
-    arguments = ["--recipe=demo", "--data=digits", "--log_to=wandb"]
+    data = write_arrays(tmp_path / "data.npz")
+    arguments = ["--recipe=scratch_small", f"--data=array:{data}", "--log_to=wandb"]
     arguments += [f"--workdir={tmp_path / 'run'}", "--set=variant=test_convnext2"]
+    arguments += ["--set=size_px=16", "--set=global_batch=8"]
     assert main.main(["main", *arguments]) == 2
     assert "--log_to=wandb cannot open the run: No API key." in capfd.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -76,6 +76,7 @@ def test_what_is_kept_is_an_ordinary_network_with_the_encoders_weights(recipe, s
     np.testing.assert_allclose(kept(images), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_neighbors_of_its_features_tell_what_the_encoder_is_worth(
     recipe, source, tmp_path, capsys
 ):

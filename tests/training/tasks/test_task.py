@@ -136,6 +136,7 @@ def trained(run, *callbacks):
     return history.rows
 
 
+@pytest.mark.slow
 def test_label_maps_learn_are_resumed_to_the_bit_and_leave_their_own_report(
     prepared, tmp_path
 ):
