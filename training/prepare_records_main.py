@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +91,7 @@ def _find(chosen: _cli.FlagValues) -> RecordFiles:
         "class_tars": class_tars.load,
         "folder": _load_folder,
         **{
-            store: lambda path, store=store, **how: records.load(
-                path, store=store, **how
-            )
+            store: partial(records.load, store=store)
             for store in ("tfrecord", "array_record")
         },
     }
