@@ -27,8 +27,6 @@ With --unknown_recall=0.95 a last class "unknown" is for images like none of the
 others, by the energy of the logits or the nearest training images; 95 % of the
 validation images keep their class. The result is an ordinary .keras file."""
 
-_BY = ("energy", "neighbors")
-
 
 def options() -> _cli.FlagValues:
     """Returns the command's flags."""
@@ -38,7 +36,7 @@ def options() -> _cli.FlagValues:
     flags.text("out", None, "a .keras file")
     flags.integer("batch", 64, "images at a time", 1)
     flags.number("unknown_recall", None, 'share that a class "unknown" leaves', most=1)
-    flags.choice("unknown_by", _BY[0], _BY, "what tells that class")
+    flags.choice("unknown_by", unknown.WAYS[0], unknown.WAYS, "what tells that class")
     flags.text("unknown_images", None, "images of no class, to measure that by")
     flags.run_split()
     flags.skip_bad_images()
@@ -70,7 +68,8 @@ def _calibrate(chosen: _cli.FlagValues) -> int:
         )
         features, logits, labels = _answers(forward, model, source, chosen.batch)
         bank = None
-        if recall is not None:
+        # By energy it is only compared, on images of no class.
+        if recall is not None and (strangers or chosen.unknown_by != unknown.ENERGY):
             bank = _read_bank(forward, source, chosen.unknown_by)
     try:
         found = temperature.fit(logits, labels)
@@ -192,7 +191,7 @@ def _read_bank(forward: Any, source: Source, by: str) -> np.ndarray | None:
         UsageError: They cannot be had.
     """
     bank = unknown.read_bank(source, lambda images: np.asarray(forward(images)[0]))
-    if bank is None and by != _BY[0]:
+    if bank is None and by != unknown.ENERGY:
         raise UsageError(
             f"--unknown_by={by} takes training images whose classes are known before "
             "they are read: folder:, files:, array:, tfrecord: or array_record:"

@@ -48,11 +48,12 @@ def _cross_validate(chosen: _cli.FlagValues) -> int:
     train.require_success(problems, len(planned))
     joined = folds.predict(planned, source, chosen)
     summary = folds.summarize(planned, joined)
-    folds.write(folder, summary, joined)
+    suspected = folds.suspect_labels(joined)
+    folds.write(folder, summary, joined, suspected)
     folds.say_summary(summary)
     say(f"images whose labels are probably wrong: {folder / folds.LABEL_ERRORS}")
     title = f"{chosen.folds} folds: {chosen.recipe} on {chosen.data}"
-    page = folds.write_page(folder, title, rows, summary, joined, metric)
+    page = folds.write_page(folder, title, rows, summary, joined, suspected, metric)
     say(f"summary {folder / folds.SUMMARY}, table {table}, report {page}")
     say(
         f"probabilities of all {len(joined['labels']):,} images, each by the run that "

@@ -26,9 +26,6 @@ SUMMARY = """Writes images as TFRecord or ArrayRecord files, in a random order.
   python -m training.main --recipe=v1_tiny_in22k --data=array_record:imagenet22k ...
 
 Every image is decoded once. Run the same command to go on after a stop."""
-# What a run in the same folder must agree with.
-PLAN = "prepared.json"
-_PARTS = ("train", "validation")
 _LOG_SECONDS = 10.0
 
 
@@ -49,6 +46,7 @@ def options() -> _cli.FlagValues:
 
 def _prepare(chosen: _cli.FlagValues) -> int:
     _cli.import_tensorflow()
+    from keras_convnext._data import record_index
     from keras_convnext.decoder_lines import report_decoder_lines
 
     out = Path(chosen.out)
@@ -68,10 +66,11 @@ def _prepare(chosen: _cli.FlagValues) -> int:
         "validation": found.validation.count,
     }
     with _cli.writes_file("out", out), report_decoder_lines(COMMAND):
-        _agree(out, plan)
+        _agree(out / record_index.PLAN, plan)
         _files.remove_partial(out)
         _write(shards, found, chosen.skip_bad_images)
-        _files.write_text(out / "labels.txt", "\n".join(found.classes) + "\n")
+        labels = "".join(f"{name}\n" for name in found.classes)
+        _files.write_text(out / record_index.LABELS, labels)
     files = [shard.file for shard in shards]
     gigabytes = sum(file.stat().st_size for file in files) / 1e9
     say(
@@ -150,9 +149,10 @@ def _load_folder(named: str, *, validation_share: float, seed: int) -> RecordFil
 def _shards(found: RecordFiles, chosen: _cli.FlagValues, out: Path) -> Iterator[Shard]:
     import numpy as np
 
+    from keras_convnext._data import record_index
     from keras_convnext._data.record_writer import Shard
 
-    for number, part in enumerate(_PARTS):
+    for number, part in enumerate(record_index.PARTS):
         images = getattr(found, part)
         order = np.random.default_rng([chosen.seed, number]).permutation(images.count)
         total = -(-images.count // chosen.images_per_file)
@@ -161,11 +161,10 @@ def _shards(found: RecordFiles, chosen: _cli.FlagValues, out: Path) -> Iterator[
             yield Shard(out / name, images, rows, found.classes, chosen.format)
 
 
-def _agree(out: Path, plan: dict[str, Any]) -> None:
+def _agree(file: Path, plan: dict[str, Any]) -> None:
     """Notes what is prepared; what was begun otherwise is not mixed with it."""
-    file = out / PLAN
     if not file.exists():
-        out.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         _files.write_json(file, plan)
         return
     before = json.loads(file.read_text("utf-8"))
@@ -176,8 +175,8 @@ def _agree(out: Path, plan: dict[str, Any]) -> None:
     ]
     if other:
         raise UsageError(
-            f"--out={out} was begun with {first_few(other)}. Give another folder, or "
-            "remove that one."
+            f"--out={file.parent} was begun with {first_few(other)}. Give another "
+            "folder, or remove that one."
         )
 
 

@@ -14,13 +14,17 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_convnext._data.data_error import DataError
-from keras_convnext._data.record_index import Index, RecordFiles
+from keras_convnext._data.record_files import make_reader
+from keras_convnext._data.record_index import (
+    FileIndex,
+    RecordFiles,
+    join_indexes,
+    join_names,
+)
 from keras_convnext._data.tar_members import read_members
 from keras_convnext._files import first_few, is_hidden, is_image, why_no_folder
 
 _ENDING = ".tar"
-# In no file name.
-_END = "\0"
 
 
 class _ClassTar(NamedTuple):
@@ -45,34 +49,17 @@ def load(named: str, *, validation_share: float | None, seed: int) -> RecordFile
     """
     path = Path(named).expanduser()
     files, tars = _class_tars(path)
-    # One array for each class: a list of all takes gigabytes for millions of images.
-    rows: list[np.ndarray] = []
-    names: list[str] = []
-    for tar in tars:
-        found = list(_images(files[tar.file], tar))
-        names.append(_END.join(name for name, *_ in found))
-        places = [(tar.file, start, size) for _, start, size in found]
-        rows.append(np.array(places, np.int64).reshape(-1, 3))
-    empty = [
-        tar.name for tar, places in zip(tars, rows, strict=True) if not len(places)
-    ]
+    indexes = [_indexed(files[tar.file], tar, label) for label, tar in enumerate(tars)]
+    counts = [len(each.labels) for each in indexes]
+    empty = [tar.name for tar, count in zip(tars, counts, strict=True) if not count]
     if empty:
         raise DataError(
             f"{path}: {len(empty):,} of {len(tars):,} tars have no images: "
             f"{first_few(empty)}. Each tar is a class; take out those."
         )
     classes = tuple(PurePosixPath(tar.name).stem for tar in tars)
-
-    def read(file: int, start: int, size: int) -> bytes:
-        with open(files[file], "rb", buffering=0) as opened:
-            opened.seek(start)
-            return opened.read(size)
-
-    def read_names() -> list[str]:
-        return [name for part in names for name in part.split(_END)]
-
-    labels = np.repeat(np.arange(len(tars)), list(map(len, rows)))
-    index = Index(np.concatenate(rows), labels, read, read_names)
+    holders = np.repeat([tar.file for tar in tars], counts)
+    index = join_indexes(indexes, holders, make_reader(files))
     if validation_share is None:
         return index.whole(classes)
     return index.drawn(classes, validation_share, seed, str(path))
@@ -111,6 +98,14 @@ def _class_tars(path: Path) -> tuple[list[Path], list[_ClassTar]]:
             "was expected. Class folders in a tar are given as folder:FILE.tar."
         )
     return files, tars
+
+
+def _indexed(file: Path, tar: _ClassTar, label: int) -> FileIndex:
+    """Lists the images of a class; arrays, for all of ImageNet-22k are many."""
+    found = list(_images(file, tar))
+    places = np.array([place for _, *place in found], np.int64).reshape(-1, 2)
+    names = join_names(name for name, *_ in found)
+    return FileIndex(places, np.full(len(found), label), names)
 
 
 def _images(file: Path, tar: _ClassTar) -> Iterator[tuple[str, int, int]]:

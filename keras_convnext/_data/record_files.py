@@ -18,6 +18,9 @@ _GZIP = b"\x1f\x8b"
 _LENGTH_BYTES, _CHECKSUM_BYTES = 8, 4
 # Records of an ArrayRecord that are read at a time.
 _READ_TOGETHER = 256
+NEEDS_ARRAY_RECORD = (
+    "ArrayRecord files need the package array_record: pip install array_record"
+)
 
 # A record: its holder (a file, or itself), what it lies in, its first byte there and
 # the one behind its last.
@@ -40,6 +43,18 @@ class Store:
     holders: Callable[[Sequence[int]], np.ndarray | None]
 
 
+def make_reader(files: Sequence[Path]) -> Callable[[int, int, int], bytes]:
+    """Returns a function of a file's number, a first byte and a length."""
+
+    def read(number: int, start: int, length: int) -> bytes:
+        # Opened each time: a thousand files are more than may be open at once.
+        with open(files[number], "rb", buffering=0) as opened:
+            opened.seek(start)
+            return opened.read(length)
+
+    return read
+
+
 def _tfrecord_store(files: Sequence[Path]) -> Store:
     def records() -> Iterator[Record]:
         for number, file in enumerate(files):
@@ -51,16 +66,10 @@ def _tfrecord_store(files: Sequence[Path]) -> Store:
                 for start, end in _tfrecords(data, file):
                     yield number, data, start, end
 
-    def read(holder: int, start: int, length: int) -> bytes:
-        # Opened each time: a thousand files are more than may be open at once.
-        with open(files[holder], "rb", buffering=0) as opened:
-            opened.seek(start)
-            return opened.read(length)
-
     def holders(counts: Sequence[int]) -> np.ndarray:
         return np.repeat(np.arange(len(counts)), counts)
 
-    return Store(records, read, holders)
+    return Store(records, make_reader(files), holders)
 
 
 def _tfrecords(data: mmap.mmap, file: Path) -> Iterator[Place]:
@@ -85,9 +94,7 @@ def _array_record_store(files: Sequence[Path]) -> Store:
     try:
         from array_record.python import array_record_data_source
     except ImportError as error:
-        raise DataError(
-            "ArrayRecord files need the package array_record: pip install array_record"
-        ) from error
+        raise DataError(NEEDS_ARRAY_RECORD) from error
     try:
         source = array_record_data_source.ArrayRecordDataSource(list(map(str, files)))
         total = len(source)

@@ -21,6 +21,9 @@ from keras_convnext._data.data_error import DataError, SplitError
 
 FOLDER = "index"
 LABELS = "labels.txt"
+# What `training.prepare_records_main` notes of its work, and the parts that it writes.
+PLAN = "prepared.json"
+PARTS = ("train", "validation")
 _NUMBERED = re.compile(r"(.*)-\d+-of-(\d+)(.*)")
 # In no file name.
 _END = "\0"
@@ -135,12 +138,18 @@ class FileIndex:
         images: First byte and length of each image, in the file (TFRecord) or in its
             record (ArrayRecord), int64 `(count, 2)`.
         labels: `(count,)`, counted from 0.
-        names: File names of the images, or "".
+        names: File names of the images, or "", each with a zero behind it. Millions of
+            them are no text of its own before somebody asks.
     """
 
     images: np.ndarray
     labels: np.ndarray
-    names: tuple[str, ...]
+    names: str
+
+
+def join_names(names: Iterable[str]) -> str:
+    """Returns file names as `FileIndex` has them."""
+    return "".join(f"{name}{_END}" for name in names)
 
 
 def join_indexes(
@@ -160,7 +169,7 @@ def join_indexes(
         np.column_stack([holders, images]),
         np.concatenate([each.labels for each in indexes]),
         read,
-        lambda: [name for each in indexes for name in each.names],
+        lambda: "".join(each.names for each in indexes).split(_END)[:-1],
     )
 
 
@@ -200,7 +209,7 @@ def write_index(file: Path, index: FileIndex) -> None:
     """
     place = _place(file)
     place.parent.mkdir(exist_ok=True)
-    names = np.frombuffer(_END.join(index.names).encode(), np.uint8)
+    names = np.frombuffer(index.names.encode(), np.uint8)
     with _files.replacing(place) as partial:
         np.savez(
             partial,
@@ -234,8 +243,8 @@ def parse_index(contents: bytes, size: int) -> FileIndex | None:
         with np.load(io.BytesIO(contents), allow_pickle=False) as found:
             if int(found["size"]) != size:
                 return None
-            names = found["names"].tobytes().decode().split(_END)
-            return FileIndex(found["images"], found["labels"], tuple(names))
+            names = found["names"].tobytes().decode()
+            return FileIndex(found["images"], found["labels"], names)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None
 

@@ -22,6 +22,7 @@ from PIL import Image
 from keras_convnext import _files
 from keras_convnext._data import record_index, records
 from keras_convnext._data.data_error import DataError
+from keras_convnext._data.record_files import NEEDS_ARRAY_RECORD
 from keras_convnext._data.record_index import Records
 from keras_convnext.image import files as image_files
 
@@ -152,9 +153,7 @@ def _array_record_writer(path: str) -> Any:
     try:
         from array_record.python import array_record_module
     except ImportError as error:
-        raise DataError(
-            "ArrayRecord files need the package array_record: pip install array_record"
-        ) from error
+        raise DataError(NEEDS_ARRAY_RECORD) from error
     # Any image can be read without those around it.
     return array_record_module.ArrayRecordWriter(path, "group_size:1")
 

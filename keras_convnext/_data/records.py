@@ -128,7 +128,8 @@ def index_file(file: Path, store: str) -> FileIndex:
         DataError: It cannot be read.
     """
     found = _indexed([file], Features(), STORES[store])
-    return FileIndex(found.images[:, 1:], found.labels, tuple(found.names()))
+    names = record_index.join_names(found.names())
+    return FileIndex(found.images[:, 1:], found.labels, names)
 
 
 def is_record_file(path: Path) -> bool:

@@ -39,6 +39,11 @@ def try_again(call: Callable[..., _Result], *arguments: Any) -> _Result:
     return call(*arguments)
 
 
+def words_of(error: Exception) -> str:
+    """Returns what a store says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 @dataclass(frozen=True)
 class RemoteFile:
     """A file at a URL.
@@ -70,7 +75,7 @@ class RemoteFile:
         try:
             found = try_again(self.store.cat_file, self.path, start, end)
         except Exception as error:
-            raise DataError(f"{self.url} cannot be read: {_words(error)}") from error
+            raise DataError(f"{self.url} cannot be read: {words_of(error)}") from error
         return bytes(found)
 
 
@@ -90,13 +95,9 @@ def list_files(url: str) -> dict[str, RemoteFile]:
         store, root = url_to_fs(url)
         found = try_again(lambda: store.find(root, detail=True))
     except Exception as error:
-        raise DataError(f"{url} cannot be opened: {_words(error)}") from error
+        raise DataError(f"{url} cannot be opened: {words_of(error)}") from error
     names = {path: path[len(root) :].lstrip("/") for path in found}
     return {
         name: RemoteFile(store, path, f"{url}/{name}", int(found[path]["size"]))
         for path, name in names.items()
     }
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -13,8 +13,6 @@ from keras_convnext._data.data_error import DataError
 from keras_convnext._data.record_index import Index, RecordFiles
 from keras_convnext._data.remote_files import RemoteFile, list_files
 
-_PARTS = ("train", "validation")
-
 
 def load(url: str, store: str = "tfrecord") -> RecordFiles:
     """Finds the record files of training and validation that lie at a URL.
@@ -29,7 +27,7 @@ def load(url: str, store: str = "tfrecord") -> RecordFiles:
     if store != "tfrecord":
         raise DataError(f"{url}: only TFRecord files are read at a URL: tfrecord:{url}")
     there = list_files(url)
-    if "prepared.json" not in there or record_index.LABELS not in there:
+    if record_index.PLAN not in there or record_index.LABELS not in there:
         raise DataError(
             f"{url} holds no data set that training.prepare_records_main has written; "
             "record files at a URL are read by its index. Prepare them, and upload the "
@@ -37,7 +35,8 @@ def load(url: str, store: str = "tfrecord") -> RecordFiles:
         )
     labels = there[record_index.LABELS].read().decode()
     classes = tuple(labels.removesuffix("\n").split("\n"))
-    train, validation = (_indexed(part, there, url).every() for part in _PARTS)
+    parts = (_indexed(part, there, url) for part in record_index.PARTS)
+    train, validation = (part.every() for part in parts)
     return RecordFiles(classes, train, validation)
 
 

@@ -64,8 +64,8 @@ class AnchorDetections(Detections):
         boxes, scores, labels = (
             ops.concatenate(parts, 1) for parts in zip(*levels, strict=True)
         )
-        is_object = ops.sigmoid(scores) > self.score_threshold
-        scores = ops.where(is_object, ops.sigmoid(scores), NO_BOX)
+        scores = ops.sigmoid(scores)
+        scores = ops.where(scores > self.score_threshold, scores, NO_BOX)
         return self.choose(boxes, scores, labels)
 
     def classes_of(self, logits: Any) -> int:

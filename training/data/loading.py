@@ -8,13 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keras_convnext._data import (
-    arrays,
-    class_tars,
-    forms,
-    record_index,
-    records,
-)
+from keras_convnext._data import arrays, class_tars, forms, record_index, records
 from keras_convnext._data.data_error import DataError, check_share
 from keras_convnext._files import cache_home
 from keras_convnext.preprocessing import IMAGENET, Preprocessing

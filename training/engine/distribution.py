@@ -195,11 +195,22 @@ def any_worker(flag: bool, strategy: tf.distribute.Strategy, cluster: Cluster) -
 class LostWorkerError(CommandError):
     """A worker is gone: nobody at a keyboard can put that right, a restart can.
 
+    Args:
+        cluster: The processes that trained together.
+        reason: What this one saw of it.
+
     Attributes:
         exit_code: The one by which sysexits.h means "try again later".
     """
 
     exit_code = 75
+
+    def __init__(self, cluster: Cluster, reason: str) -> None:
+        super().__init__(
+            f"another of the {cluster.workers} workers is gone or cannot be reached "
+            f"({reason[:120]}); start the same command on all of them again, and they "
+            "resume from the newest checkpoint"
+        )
 
 
 @contextlib.contextmanager
@@ -223,12 +234,7 @@ def explain_lost_workers(cluster: Cluster) -> Iterator[None]:
         if _ABORTED not in error.message:
             raise
         reason = error.message.partition(_ABORTED)[2].strip().partition("\n")[0]
-        reason = reason.partition(". ")[0][:120]
-        raise LostWorkerError(
-            f"another of the {cluster.workers} workers is gone or cannot be reached "
-            f"({reason}); start the same command on all of them again, and they "
-            "resume from the newest checkpoint"
-        ) from error
+        raise LostWorkerError(cluster, reason.partition(". ")[0]) from error
 
 
 def is_of_processors(strategy: tf.distribute.Strategy) -> bool:

@@ -36,12 +36,13 @@ def find(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """
     counts = _estimate_counts(labels, probabilities)
     is_wrong = np.zeros(len(labels), bool)
-    for given, true in zip(*np.nonzero(counts), strict=True):
-        if given != true:
-            rows = np.flatnonzero(labels == given)
-            margins = probabilities[rows, true] - probabilities[rows, given]
-            order = np.argsort(-margins, kind="stable")
-            is_wrong[rows[order[: counts[given, true]]]] = True
+    for given in np.unique(labels):
+        rows = np.flatnonzero(labels == given)
+        for true in np.flatnonzero(counts[given]):
+            if given != true:
+                margins = probabilities[rows, true] - probabilities[rows, given]
+                order = np.argsort(-margins, kind="stable")
+                is_wrong[rows[order[: counts[given, true]]]] = True
     found = np.flatnonzero(is_wrong & (probabilities.argmax(axis=1) != labels))
     own = probabilities[found, labels[found]]
     return found[np.argsort(own, kind="stable")]

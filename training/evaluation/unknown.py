@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..data.source import Source
 
 LABEL = "unknown"
+WAYS = ENERGY, BY_NEIGHBORS = ("energy", "neighbors")
 _BELOW = 1e-3
 # Source: arXiv:2204.06507, section 4.3, takes the tenth where 1 % of ImageNet is kept.
 NEIGHBORS = 10

@@ -9,10 +9,8 @@ import keras
 import numpy as np
 
 from ..evaluation import unknown
-from ..evaluation.unknown import Neighborhood
+from ..evaluation.unknown import BY_NEIGHBORS, ENERGY, Neighborhood
 from . import classifier_head
-
-ENERGY, NEIGHBORS = "energy", "neighbors"
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class UnknownClass:
     Attributes:
         logit: The constant that is above all logits of such an image.
         near: The training images that it is unlike; None where they are not known.
-        by: Which of both is in the file, `ENERGY` or `NEIGHBORS`.
+        by: Which of both is in the file, `ENERGY` or `BY_NEIGHBORS`.
     """
 
     logit: float
@@ -52,7 +50,7 @@ class UnknownClass:
         Raises:
             ValueError: It gets no class more; one line.
         """
-        if self.by == NEIGHBORS and self.near:
+        if self.by == BY_NEIGHBORS and self.near:
             return classifier_head.with_neighbor_class(model, self.near, command)
         return classifier_head.with_constant_class(model, self.logit, command)
 
@@ -60,7 +58,7 @@ class UnknownClass:
         """Returns how well known images are, `(images,)`, by each way there is."""
         scores = {ENERGY: unknown.minus_energy(seen.logits)}
         if near := self.near:
-            scores[NEIGHBORS] = unknown.cosines_to_neighbors(
+            scores[BY_NEIGHBORS] = unknown.cosines_to_neighbors(
                 seen.features, near.bank, near.neighbors
             )
         return scores
@@ -69,7 +67,7 @@ class UnknownClass:
         """Returns whether images get one of the other classes, by each way there is."""
         found = {ENERGY: seen.logits.max(axis=1) > self.logit}
         if self.near:
-            found[NEIGHBORS] = self.scores(seen)[NEIGHBORS] > self.near.threshold
+            found[BY_NEIGHBORS] = self.scores(seen)[BY_NEIGHBORS] > self.near.threshold
         return found
 
     def describe(self, known: Seen) -> Iterator[str]:
@@ -79,7 +77,7 @@ class UnknownClass:
             known: Validation images.
         """
         near = self.near
-        if self.by == NEIGHBORS and near:
+        if self.by == BY_NEIGHBORS and near:
             yield (
                 f"{unknown.LABEL}: a class for images whose cosine to the "
                 f"{near.neighbors}. nearest of {len(near.bank):,} training images is "
@@ -116,9 +114,9 @@ def fit(known: Seen, bank: np.ndarray | None, recall: float, by: str) -> Unknown
 
     Args:
         known: Validation images.
-        bank: Features of training images `(kept, channels)`; None without `NEIGHBORS`.
+        bank: Features of training images `(kept, channels)`; None for by energy alone.
         recall: The share.
-        by: `ENERGY` or `NEIGHBORS`.
+        by: `ENERGY` or `BY_NEIGHBORS`.
     """
     logit = unknown.fit_logit(known.logits, recall)
     near = None

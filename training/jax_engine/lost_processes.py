@@ -42,12 +42,7 @@ def explain_lost_processes(cluster: Cluster) -> Iterator[None]:
             raise
         # At its end JAX would wait a minute for the lost one, and then abort.
         atexit.register(_leave)
-        reason = " ".join(text.partition("\n")[0].split())[:120]
-        raise LostWorkerError(
-            f"another of the {cluster.workers} processes is gone or cannot be reached "
-            f"({reason}); start the same command on all of them again, and they "
-            "resume from the newest checkpoint"
-        ) from error
+        raise LostWorkerError(cluster, text.partition("\n")[0]) from error
 
 
 def _leave() -> None:

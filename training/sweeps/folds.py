@@ -152,9 +152,14 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, summary: Mapping[str, Any], joined: Joined) -> None:
+def write(
+    folder: Path,
+    summary: Mapping[str, Any],
+    joined: Joined,
+    suspected: Sequence[tuple[str, ...]],
+) -> None:
     """Writes the summary, the probabilities of all images and suspected labels."""
-    results.write_csv(folder / LABEL_ERRORS, _SUSPECTED_HEAD, _suspected(joined))
+    results.write_csv(folder / LABEL_ERRORS, _SUSPECTED_HEAD, suspected)
     with _files.replacing(folder / PREDICTIONS) as file:
         np.savez_compressed(file, **joined)  # type: ignore[arg-type]
     _files.write_json(folder / SUMMARY, summary)
@@ -175,6 +180,7 @@ def write_page(
     rows: Sequence[outputs.Row],
     summary: Mapping[str, Any],
     joined: Joined,
+    suspected: Sequence[tuple[str, ...]],
     metric: Metric,
 ) -> Path:
     """Writes report.html and returns its path.
@@ -185,6 +191,7 @@ def write_page(
         rows: From `outputs.collect`.
         summary: From `summarize`.
         joined: From `predict`.
+        suspected: From `suspect_labels`.
         metric: The task's.
     """
     reached = summary["metrics"][metric.name]
@@ -206,13 +213,13 @@ def write_page(
                 "true labels, columns are predicted labels.",
             )
         )
-    if suspected := _suspected(joined):
+    if suspected:
         sections.append(_suspected_section(suspected))
     sections += [outputs.runs_section(rows, metric), outputs.curves(rows, metric)]
     return outputs.write_page(folder, title, words, sections)
 
 
-def _suspected(joined: Joined) -> list[tuple[str, ...]]:
+def suspect_labels(joined: Joined) -> list[tuple[str, ...]]:
     """Returns a row for each image whose label is probably wrong, the surest first.
 
     Images without a name have their number.

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_convnext import _files
-from keras_convnext._data.remote_files import is_url, try_again
+from keras_convnext._data.remote_files import is_url, try_again, words_of
 from keras_convnext._messages import UsageError
 
 from .layout import Workdir
@@ -183,10 +183,9 @@ class Mirror:
         try:
             return try_again(call, *arguments)
         except Exception as error:
-            words = " ".join(str(error).split()) or type(error).__name__
             raise UsageError(
-                f"--workdir={self.url} cannot be {word}: {words}; what is saved lies "
-                f"in {self.local}, and the same command resumes"
+                f"--workdir={self.url} cannot be {word}: {words_of(error)}; what is "
+                f"saved lies in {self.local}, and the same command resumes"
             ) from error
 
     def _local_names(self) -> list[str]:

@@ -3,13 +3,17 @@
 import json
 import re
 import socket
-import time
 
 import numpy as np
 import pytest
 
 from tests.checks import write_arrays
-from tests.training.engine.workers import finish, newest, start
+from tests.training.engine.workers import (
+    finish,
+    newest,
+    start,
+    wait_for_a_checkpoint,
+)
 from training.engine import cluster, distribution
 from training.engine.cluster import Cluster
 from training.engine.distribution import Devices
@@ -106,14 +110,6 @@ def test_two_worker_processes_do_what_one_process_does(tmp_path, data):
     assert figures[0]["top1"] == figures[1]["top1"]
     # float32 means of eleven numbers of about 1.
     assert figures[0]["loss"] == pytest.approx(figures[1]["loss"], rel=1e-5)
-
-
-def wait_for_a_checkpoint(workdir, processes):
-    ends = time.monotonic() + 300
-    while not list(workdir.glob("checkpoints/*.ckpt")):
-        assert time.monotonic() < ends
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.1)
 
 
 @pytest.mark.slow

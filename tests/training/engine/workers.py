@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +52,11 @@ def finish(processes):
 def newest(workdir):
     with np.load(max((workdir / "checkpoints").glob("*.ckpt"))) as arrays:
         return {name: arrays[name] for name in arrays.files if name != "position.json"}
+
+
+def wait_for_a_checkpoint(workdir, processes):
+    ends = time.monotonic() + 300
+    while not list(workdir.glob("checkpoints/*.ckpt")):
+        assert time.monotonic() < ends
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.1)

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from jax.sharding import Mesh
 
 from tests.checks import write_arrays
 from tests.training.ended_early import end_after_saving
+from tests.training.engine.workers import wait_for_a_checkpoint
 from training.engine import distribution
 from training.engine.cluster import ALONE, Cluster, read_jax
 from training.jax_engine import devices, stream
@@ -188,21 +188,28 @@ def test_two_processes_come_to_the_weights_of_one(tmp_path):
 def test_the_first_says_in_a_line_that_another_is_gone(tmp_path):
     data = write_arrays(tmp_path / "data.npz")
     run = tmp_path / "run"
-    processes = start_two(command(data, run, "--set=epochs=100000"))
-    ends = time.monotonic() + PATIENCE_SECONDS
-    while not list(run.glob("checkpoints/*.ckpt")):
-        assert time.monotonic() < ends
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.1)
-    left, killed = processes
+    left, killed = start_two(command(data, run, "--set=epochs=100000"))
+    wait_for_a_checkpoint(run, (left, killed))
     killed.kill()
     killed.communicate()
     _, stderr = left.communicate(timeout=60)
     assert left.returncode == 75, stderr[-3000:]
     *_, told = stderr.splitlines()
-    assert told.startswith("train: error: another of the 2 processes is gone or cannot")
+    assert told.startswith("train: error: another of the 2 workers is gone or cannot")
     assert told.endswith("they resume from the newest checkpoint")
     assert "Traceback" not in stderr
+
+
+@pytest.mark.slow
+def test_the_others_are_aborted_by_jax_where_the_first_is_gone(tmp_path):
+    data = write_arrays(tmp_path / "data.npz")
+    run = tmp_path / "run"
+    killed, left = start_two(command(data, run, "--set=epochs=100000"))
+    wait_for_a_checkpoint(run, (killed, left))
+    killed.kill()
+    killed.communicate()
+    left.communicate(timeout=200)
+    assert left.returncode == -signal.SIGABRT
 
 
 def test_batches_come_in_order_and_end():

@@ -9,18 +9,12 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from keras_convnext._data import remote_files
 from keras_convnext._messages import UsageError
 from tests.checks import write_arrays
 from training import main
 from training.workdir.remote import Mirror, open_workdir
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(remote_files, "PAUSES", (0.0, 0.0, 0.0))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(params=["memory", "file"])

@@ -15,10 +15,10 @@ import fsspec
 import numpy as np
 import pytest
 
-from keras_convnext._data import remote_files
 from tests.checks import write_arrays
 from training.workdir.remote import Mirror, open_workdir
 
+pytestmark = pytest.mark.usefixtures("cache")
 ROOT = Path(__file__).resolve().parents[3]
 KILLS = {"file": 5, "s3": 20}
 EPOCHS = 30
@@ -45,13 +45,6 @@ for step in range(first, first + 10**6):
     workdir.upload()
     print(step, flush=True)
 """
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(remote_files, "PAUSES", (0.0, 0.0, 0.0))
-    return tmp_path / "cache"
 
 
 @pytest.fixture(params=["file", "s3"])
