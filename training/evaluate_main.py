@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 COMMAND = "evaluate"
 SUMMARY = """Evaluates a model on the validation images of its own run, or on others.
 
-  python -m training.evaluate_main --model=runs/demo --data=digits
-  python -m training.evaluate_main --model=runs/cells --slide --flip"""
+  python -m training.evaluate_main --model=runs/demo --data=digits"""
 # Flags that say nothing of models of another kind, and what models of theirs do.
 _OF_KINDS = {
     "label_map": (("slide",), "label pixels"),
@@ -39,6 +38,7 @@ def options() -> _cli.FlagValues:
     flags.data(" [the run's]")
     flags.text("out", None, "JSON file for the metrics")
     flags.text("predictions", None, "JSON file for objects found, as COCO has them")
+    flags.text("label_errors", None, "CSV file for images whose labels may be wrong")
     flags.text("real_labels", None, "ImageNet-ReaL's real.json")
     flags.integer("batch", 64, "images at a time", 1)
     flags.choice("split", "validation", SPLITS, "which images")
@@ -69,7 +69,7 @@ def _evaluate_on(
     from keras_convnext.inference.classifier import Classifier
 
     from . import data
-    from .evaluation import classifiers, view_rule
+    from .evaluation import classifiers, label_errors, view_rule
     from .evaluation.view_rule import ViewRule
     from .inference import models
 
@@ -86,6 +86,10 @@ def _evaluate_on(
         raise UsageError(
             f"{', '.join(asked)} is for models that label images or pixels"
         )
+    if chosen.label_errors:
+        if not (isinstance(model, Classifier) and model.is_exclusive):
+            raise UsageError("--label_errors is for models of one class an image")
+        _require_unseen(spec, choice)
     rule = ViewRule(
         chosen.slide, checked(view_rule.parse_scales, chosen.scales), chosen.flip
     )
@@ -104,8 +108,11 @@ def _evaluate_on(
     )
     order = class_order.find_order(source.classes, model)
     right = _right_classes(chosen.real_labels, source, order)
+    size = (source.validation_examples, len(model.labels))
+    if chosen.label_errors and not label_errors.fits(*size):
+        raise UsageError(f"--label_errors: {label_errors.too_many(*size)}")
     predictions, seconds = classifiers.evaluate(
-        model, source, order, chosen.batch, rule
+        model, source, order, chosen.batch, rule, bool(chosen.label_errors)
     )
     figures = {
         "model": model.name,
@@ -118,6 +125,7 @@ def _evaluate_on(
         "calibration_error": predictions.calibration_error(),
         **_ordered_figures(predictions, choice),
         **_real_figures(predictions, right),
+        **_suspected(predictions, model.labels, source, chosen.label_errors),
         "examples": len(predictions.labels),
         "seconds": round(seconds, 2),
         "images_per_second": round(len(predictions.labels) / seconds, 1),
@@ -135,6 +143,35 @@ def _ordered_figures(predictions: Any, choice: run_split.Choice) -> dict[str, fl
 
     is_ordered = choice.run is not None and choice.run.fields.get("target") == "ordered"
     return ordered_metrics.figures_of(predictions) if is_ordered else {}
+
+
+def _require_unseen(spec: str, choice: run_split.Choice) -> None:
+    """Makes sure that a model says of its training images nothing about their labels.
+
+    Raises:
+        UsageError: Those are the images; it has learned even the wrong labels.
+    """
+    is_own = choice.run is not None and choice.run.data == spec
+    if choice.split == "train" or (choice.split == "all" and is_own):
+        raise UsageError(
+            "--label_errors takes images that the model was not trained on, and "
+            f"--split={choice.split} has its training images: use --split=validation"
+        )
+
+
+def _suspected(
+    predictions: Any, labels: tuple[str, ...], source: Source, file: str | None
+) -> dict[str, int]:
+    """Writes the images whose labels are probably wrong; returns how many they are."""
+    if not file:
+        return {}
+    from .evaluation import label_errors
+
+    found, names = predictions.suspected, source.validation.names()
+    with _cli.writes_file("label_errors", file):
+        rows = label_errors.rows(found, predictions, labels, names)
+        label_errors.write(Path(file), rows)
+    return {"suspected_labels": len(found)}
 
 
 def _views(rule: ViewRule) -> dict[str, Any]:

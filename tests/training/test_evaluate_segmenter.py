@@ -123,6 +123,7 @@ def test_published_figures_stand_beside_an_evaluation_in_ade20ks_classes():
         ("--scales=0", "--scales takes factors above 0 and up to 4"),
         ("--scales=1,two", "--scales takes factors above 0 and up to 4"),
         ("--real_labels=real.json", "--real_labels is for models that label images"),
+        ("--label_errors=a.csv", "--label_errors is for models of one class an image"),
         ("--data=digits", "'digits' names no images with masks"),
     ],
 )

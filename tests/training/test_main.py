@@ -74,6 +74,7 @@ def test_a_run_leaves_what_is_promised_and_nothing_half_written(trained):
         "preprocessing.json",
         "history.csv",
         "validation.csv",
+        "label_errors.csv",
         "model.keras",
         "metrics.json",
         "report.html",
@@ -90,7 +91,7 @@ def test_a_run_leaves_what_is_promised_and_nothing_half_written(trained):
     }
     assert promised <= left
     # Where there are mistakes, there is an image of the worst.
-    others = left - promised - {"pictures/mistakes.png"}
+    others = left - promised - {"pictures/mistakes.png", "pictures/label_errors.png"}
     assert len([name for name in others if name.startswith("checkpoints/")]) == 2
     samples = [name for name in others if name.startswith("pictures/samples/")]
     assert len(samples) == 8

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_convnext._messages import say
 
-from . import augmented_views
+from . import augmented_views, label_errors
 from .augmented_views import PLAIN
 from .metrics import TOP, Predictions, join, predictions_from_probabilities
 from .view_rule import ViewRule
@@ -32,6 +33,7 @@ def evaluate(
     order: np.ndarray,
     batch: int,
     rule: ViewRule = PLAIN,
+    suspect_labels: bool = False,
 ) -> tuple[Predictions, float]:
     """Returns what a model says of the validation images, and the seconds it took.
 
@@ -41,19 +43,26 @@ def evaluate(
         order: The model's number of each of the source's classes.
         batch: Images at a time.
         rule: How the model looks at an image.
+        suspect_labels: Find the images whose labels are probably wrong, too. Needs all
+            probabilities in memory; see `label_errors.fits`.
 
     Raises:
         UsageError: The model cannot look at an image so.
     """
     started = time.monotonic()
     # Batch by batch: all probabilities of very many classes would fill the memory.
-    parts = [
-        predictions_from_probabilities(order[labels], probabilities)
-        for labels, probabilities in augmented_views.probabilities(
-            model, source, batch, rule
-        )
-    ]
-    return join(parts), time.monotonic() - started
+    parts, kept = [], []
+    for labels, probabilities in augmented_views.probabilities(
+        model, source, batch, rule
+    ):
+        parts.append(predictions_from_probabilities(order[labels], probabilities))
+        if suspect_labels:
+            kept.append(probabilities)
+    predictions, seconds = join(parts), time.monotonic() - started
+    if kept:
+        found = label_errors.find(predictions.labels, np.concatenate(kept))
+        predictions = replace(predictions, suspected=found)
+    return predictions, seconds
 
 
 def confusion(predictions: Predictions) -> dict[str, Any]:
@@ -89,6 +98,8 @@ def say_figures(figures: dict[str, Any]) -> None:
         say(f"  accuracy, ReaL labels {share:.2%} of {count:,} images with any")
     say(f"  cross-entropy        {figures['loss']:.4f}")
     say(f"  calibration error    {figures['calibration_error']:.2%}")
+    if "suspected_labels" in figures:
+        say(f"  suspected labels     {figures['suspected_labels']:,}")
     say(f"  images per second    {figures['images_per_second']:,.0f}")
     if len(figures["labels"]) > _MOST_PRINTED_CLASSES:
         _say_worst_classes(figures["classes"])

@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
+from keras_convnext import _files
+
+from .metrics import Predictions
+
+HEAD = ("image", "label", "predicted", "probability of its label")
+# All probabilities are kept for this: 256 MB as float32. ImageNet-1k's validation
+# images have 50 million.
+MOST_PROBABILITIES = 64_000_000
+# Their pairs are counted in a few matrices, here of 8 MB.
+MOST_CLASSES = 1_000
 # Probabilities are rounded: one that equals a mean is not below it.
 _ROUNDING = 1e-6
+
+
+def fits(images: int, classes: int) -> bool:
+    """Returns whether `find` is for so many: it needs all probabilities in memory."""
+    return classes <= MOST_CLASSES and images * classes <= MOST_PROBABILITIES
+
+
+def too_many(images: int, classes: int) -> str:
+    """Returns why labels are not looked at, where they do not fit."""
+    return (
+        f"labels are not searched for errors: {images:,} images x {classes:,} classes "
+        f"are more than {MOST_PROBABILITIES:,}, or than {MOST_CLASSES:,} classes"
+    )
 
 
 def find(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -46,6 +74,38 @@ def find(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     found = np.flatnonzero(is_wrong & (probabilities.argmax(axis=1) != labels))
     own = probabilities[found, labels[found]]
     return found[np.argsort(own, kind="stable")]
+
+
+def rows(
+    suspected: np.ndarray,
+    predictions: Predictions,
+    classes: Sequence[str],
+    names: Sequence[str] = (),
+) -> list[tuple[str, str, str, str]]:
+    """Returns a row for each suspected image, as `HEAD` names its cells.
+
+    Args:
+        suspected: From `find`.
+        predictions: Of all images.
+        classes: Their names.
+        names: Of the images; those without one have their number.
+    """
+    return [
+        (
+            (names[number] if names else "") or str(number),
+            classes[predictions.labels[number]],
+            classes[predictions.top[number, 0]],
+            f"{np.exp(-predictions.losses[number]):.4f}",
+        )
+        for number in suspected.tolist()
+    ]
+
+
+def write(path: Path, suspected: Sequence[Sequence[str]]) -> None:
+    """Writes what `rows` gives as a table; without any it has its head alone."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([HEAD, *suspected])
+    _files.write_text(path, text.getvalue())
 
 
 def _estimate_counts(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -37,6 +37,8 @@ class Predictions:
         confidence: Probability given to the first of them `(count,)`.
         losses: Minus the logarithm of the label's probability `(count,)`.
         classes: How many classes there are.
+        suspected: Numbers of the images whose labels are probably wrong, the surest
+            first; None where nobody has looked.
     """
 
     labels: np.ndarray
@@ -44,6 +46,7 @@ class Predictions:
     confidence: np.ndarray
     losses: np.ndarray
     classes: int
+    suspected: np.ndarray | None = None
 
     @property
     def top1(self) -> float:

@@ -18,6 +18,7 @@ _SAMPLE_IMAGES = 8
 _EMBEDDED_IMAGES = 225
 _EXPLAINED_IMAGES = 6
 _UNLIKE_IMAGES = 8
+_SUSPECTED_IMAGES = 24
 # The share of validation images that are like the training images.
 _KEPT = 0.95
 _BATCH = 32
@@ -75,6 +76,8 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
         drawn["explained.png"] = _explained(
             model, shown, truths_shown[: len(shown)], classes
         )
+    if predictions.suspected is not None and len(predictions.suspected):
+        drawn["label_errors.png"] = _suspected(outcome, predictions.suspected, names)
     few = few[_spread(len(few), _SAMPLE_IMAGES)]
     results.write_samples(
         outcome.workdir,
@@ -139,6 +142,16 @@ def _unlike(
     images, labels, probabilities = (rows[farthest] for rows in seen)
     own = [names[place] for place in places]
     return plots.sheet(images, labels, probabilities, source.classes, title, own)
+
+
+def _suspected(outcome: Outcome, suspected: np.ndarray, names: Sequence[str]) -> bytes:
+    """Draws the validation images whose labels are most probably wrong."""
+    shown = suspected[:_SUSPECTED_IMAGES]
+    images, labels = outcome.source.validation_images(shown)
+    _, said = _answers(outcome.model, images)
+    title = f"{len(shown)} of {len(suspected):,} labels that are probably wrong"
+    own = [names[number] for number in shown]
+    return plots.sheet(images, labels, said, outcome.source.classes, title, own)
 
 
 def _explained(

@@ -12,7 +12,7 @@ from keras_convnext import _files, _page
 from ..data.class_balance import counts as class_counts
 from ..data.class_balance import notices
 from ..data.source import Source
-from ..evaluation import ordered_metrics
+from ..evaluation import label_errors, ordered_metrics
 from ..evaluation.metrics import TOP, Predictions
 from .outcome import Outcome
 from .progress import clock
@@ -29,6 +29,12 @@ _IMAGES = {
         "Most confident errors",
         "Validation images with a wrong prediction, the highest confidence first: hard "
         "or unusual images, and sometimes images with a wrong label.",
+    ),
+    "label_errors.png": (
+        "Suspected label errors",
+        "Validation images that probably belong to another class than their label "
+        '("true") says, the least probable labels first: confident learning, by the '
+        "model that was not trained on them. Look at them: some are only hard.",
     ),
     "predictions.png": (
         "Predictions",
@@ -58,6 +64,7 @@ _IMAGES = {
 }
 _CLASSES_AFTER = "mistakes.png"
 _MOST_CLASSES = 50
+_MOST_SUSPECTED = 50
 # The columns of the history, by the figure: its head and its format.
 _HISTORY = {
     "loss": ("loss", ".4f"),
@@ -89,6 +96,8 @@ def page(outcome: Outcome, images: Mapping[str, bytes], names: Sequence[str]) ->
             body = _page.image(heading, images[name])
             if name == "mistakes.png":
                 body += _mistakes(predictions, source.classes, names)
+            if name == "label_errors.png":
+                body += _suspected(predictions, source.classes, names)
             sections.append(_page.section(heading, body, words))
         if name == _CLASSES_AFTER:
             balance = outcome.recipe.class_balance
@@ -185,6 +194,17 @@ def _classes(predictions: Predictions, source: Source) -> str:
         "recall",
     )
     return _page.table(head, lines, numbers=4)
+
+
+def _suspected(
+    predictions: Predictions, classes: Sequence[str], names: Sequence[str]
+) -> str:
+    assert predictions.suspected is not None
+    shown = predictions.suspected[:_MOST_SUSPECTED]
+    lines = label_errors.rows(shown, predictions, classes, names)
+    left = len(predictions.suspected) - len(shown)
+    more = f"<p>{left:,} more: label_errors.csv.</p>" if left else ""
+    return _page.table(label_errors.HEAD, lines, numbers=1) + more
 
 
 def _mistakes(

@@ -18,13 +18,12 @@ from ..data.source import Source
 from ..evaluation import label_errors, ordered_metrics
 from ..evaluation.metrics import Predictions, predictions_from_probabilities
 from ..recipes.metric import Metric
-from ..report import plots, results
+from ..report import plots
 from . import outputs, train
 from .plan import PlannedRun, load_data
 
 SUMMARY, PREDICTIONS = "cross_validation.json", "out_of_sample.npz"
 LABEL_ERRORS = "label_errors.csv"
-_SUSPECTED_HEAD = ("image", "label", "predicted", "probability of its label")
 # In the page; the file has all.
 _MOST_SUSPECTED = 50
 # Floats of metrics.json that do not tell how good a model is.
@@ -159,7 +158,7 @@ def write(
     suspected: Sequence[tuple[str, ...]],
 ) -> None:
     """Writes the summary, the probabilities of all images and suspected labels."""
-    results.write_csv(folder / LABEL_ERRORS, _SUSPECTED_HEAD, suspected)
+    label_errors.write(folder / LABEL_ERRORS, suspected)
     with _files.replacing(folder / PREDICTIONS) as file:
         np.savez_compressed(file, **joined)  # type: ignore[arg-type]
     _files.write_json(folder / SUMMARY, summary)
@@ -219,22 +218,14 @@ def write_page(
     return outputs.write_page(folder, title, words, sections)
 
 
-def suspect_labels(joined: Joined) -> list[tuple[str, ...]]:
+def suspect_labels(joined: Joined) -> list[tuple[str, str, str, str]]:
     """Returns a row for each image whose label is probably wrong, the surest first.
 
     Images without a name have their number.
     """
-    labels, said = joined["labels"], joined["probabilities"]
-    classes = joined["classes"].tolist()
-    return [
-        (
-            str(joined["paths"][number]) or str(number),
-            classes[labels[number]],
-            classes[said[number].argmax()],
-            f"{said[number, labels[number]]:.4f}",
-        )
-        for number in label_errors.find(labels, said)
-    ]
+    found = label_errors.find(joined["labels"], joined["probabilities"])
+    classes, names = joined["classes"].tolist(), joined["paths"].tolist()
+    return label_errors.rows(found, _predictions(joined), classes, names)
 
 
 def _suspected_section(suspected: Sequence[tuple[str, ...]]) -> str:
@@ -246,7 +237,7 @@ def _suspected_section(suspected: Sequence[tuple[str, ...]]) -> str:
     )
     if len(shown) < len(suspected):
         words += f" The surest {len(shown)}; {LABEL_ERRORS} has all."
-    table = _page.table(_SUSPECTED_HEAD, shown, numbers=1)
+    table = _page.table(label_errors.HEAD, shown, numbers=1)
     return _page.section("Suspected label errors", table, words)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ import numpy as np
 from keras import ops
 
 import keras_convnext
+from keras_convnext._messages import say
 
 from ..data import class_balance
 from ..data.class_sampling import EqualClasses
 from ..data.source import Source
+from ..evaluation import label_errors
 from ..evaluation.metrics import TOP, gathered
 from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
@@ -200,7 +202,10 @@ def measure(outputs: Any, labels: Any) -> Rows:
 
 def measure_inference(outputs: Any, labels: Any) -> Rows:
     """Returns the rows for `evaluate`, from probabilities `(batch, classes)`."""
-    return _rows(losses.log_probabilities(outputs), labels)
+    rows = _rows(losses.log_probabilities(outputs), labels)
+    if outputs.shape[-1] <= label_errors.MOST_CLASSES:
+        rows["probabilities"] = ops.cast(outputs, "float32")
+    return rows
 
 
 def _rows(scores: Any, labels: Any) -> Rows:
@@ -217,8 +222,20 @@ def _rows(scores: Any, labels: Any) -> Rows:
 
 
 def evaluate(rows: Iterable[Rows], source: Source) -> Evaluation:
-    """Returns accuracies, loss and calibration; the predictions are its details."""
-    predictions = gathered(rows, len(source.classes))
+    """Returns accuracies, loss and calibration; the predictions are its details.
+
+    Where the rows have probabilities, and these fit into memory, the images whose
+    labels are probably wrong are among them.
+    """
+    images, classes = source.validation_examples, len(source.classes)
+    said: list[np.ndarray] = []
+    some = _without_probabilities(rows, said, label_errors.fits(images, classes))
+    predictions = gathered(some, classes)
+    errors = {}
+    if said:
+        found = label_errors.find(predictions.labels, np.concatenate(said))
+        predictions = replace(predictions, suspected=found)
+        errors = {"suspected_labels": len(found)}
     return Evaluation(
         figures={
             "loss": predictions.loss,
@@ -231,17 +248,35 @@ def evaluate(rows: Iterable[Rows], source: Source) -> Evaluation:
             "loss": predictions.loss,
             "mean_class_accuracy": predictions.mean_class_accuracy(),
             "calibration_error": predictions.calibration_error(),
+            **errors,
         },
         details=predictions,
     )
 
 
+def _without_probabilities(
+    rows: Iterable[Rows], said: list[np.ndarray], keep: bool
+) -> Iterator[Rows]:
+    """Yields the rows without their probabilities, and keeps these if wanted."""
+    for some in rows:
+        if keep and "probabilities" in some:
+            said.append(some["probabilities"])
+        yield {name: some[name] for name in some if name != "probabilities"}
+
+
 def write_report(outcome: Outcome) -> None:
-    """Writes validation.csv, drawings and, where TensorFlow is there, the page."""
+    """Writes tables, drawings and, where TensorFlow is there, the page."""
     source, workdir = outcome.source, outcome.workdir
     predictions = outcome.details
     names = results.image_names(source)
     results.write_validation(workdir, names, source.classes, predictions)
+    if predictions.suspected is None:
+        say(label_errors.too_many(len(predictions.labels), len(source.classes)))
+    else:
+        rows = label_errors.rows(
+            predictions.suspected, predictions, source.classes, names
+        )
+        label_errors.write(workdir.label_errors, rows)
     drawn = {"curves.png": plots.curves(outcome.history)}
     if len(source.classes) <= plots.MOST_CONFUSION_CLASSES:
         drawn["confusion.png"] = plots.confusion(

@@ -77,6 +77,11 @@ class Workdir:
         return self.path / "validation.csv"
 
     @property
+    def label_errors(self) -> Path:
+        """A row for each validation image whose label is probably wrong."""
+        return self.path / "label_errors.csv"
+
+    @property
     def classes(self) -> Path:
         """A row for each class of a segmentation, with its figures."""
         return self.path / "classes.csv"

@@ -142,3 +142,13 @@ def test_it_lists_the_files_of_its_worst_mistakes():
     words = words_of(page_of())
     assert "cat/2.jpg cat dog 70.0% dog/3.jpg dog cat 70.0%" in words
     assert "cat/0.jpg" not in words
+
+
+def test_suspected_labels_beyond_the_fiftieth_are_counted():
+    labels = np.zeros(53, int)
+    top = np.ones((53, 1), int)
+    shares, own = np.full(53, 0.9), np.full(53, 0.1)
+    everything = Predictions(labels, top, shares, -np.log(own), 2, np.arange(53))
+    shown = words_of(report._suspected(everything, ("cat", "dog"), ("x.jpg",) * 53))
+    assert shown.count("x.jpg cat dog 0.1000") == 50
+    assert shown.endswith("3 more: label_errors.csv.")
