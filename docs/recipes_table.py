@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from docs.marked_page import replace_between, write_or_check  # noqa: E402
+from training.engine import planning  # noqa: E402
 from training.recipes.augmentation import Augmentation  # noqa: E402
 from training.recipes.expected import expect  # noqa: E402
 from training.recipes.limits import KINDS  # noqa: E402
@@ -103,10 +104,19 @@ PRETRAINING: dict[str, Callable[[Recipe], object]] = {
     "crop": lambda r: _or_none(r.augmentation.crop_scale),
     "data": lambda r: expect(r).data,
 }
+PLANNING: dict[str, Callable[[Recipe], object]] = {
+    "recipe": lambda r: f"`{r.name}`",
+    **{
+        name: lambda r, place=place: planning.cells(r)[place]
+        for place, name in enumerate(planning.COLUMNS)
+        if place
+    },
+}
 # The papers state neither time nor hardware.
 PAPER_RESULTS = {k: v for k, v in RESULTS.items() if k not in ("time", "hardware")}
 WORDS = ("recipe", "variant", "from", "flip", "RandAugment", "crop")
 WORDS += ("task", "data", "hardware", "measured by", "loss over", "precision")
+WORDS += ("by", "on")
 
 
 def _or_none(value: object) -> str:
@@ -152,6 +162,7 @@ def tables() -> dict[str, str]:
         "segmentation": table(SEGMENTATION, of_tasks["segmentation"]),
         "detection": table(DETECTION, of_tasks["detection"]),
         "pre-training": table(PRETRAINING, of_tasks["masked_autoencoding"]),
+        "planning": table(PLANNING, list(RECIPES.values())),
     }
 
 

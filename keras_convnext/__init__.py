@@ -11,6 +11,11 @@ if is_command():
     def __getattr__(name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module, util
+
+        if util.find_spec(f"{__name__}.{name}"):
+            # Alone: a module of this package that imports another comes here, too.
+            return import_module(f"{__name__}.{name}")
         from keras_convnext import _public
 
         return getattr(_public, name)

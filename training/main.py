@@ -67,8 +67,9 @@ def _train(chosen: _cli.FlagValues) -> int:
     if chosen.recipe == "help":
         # It loads Keras, and that has its say on stderr.
         with hold_stderr():
+            from .engine.planning import list_plans
             from .recipes.listing import list_recipes
-        say(list_recipes())
+        say(list_plans() if chosen.dry_run else list_recipes())
         return 0
     workdir = remote.open_workdir(chosen.workdir or "")
     stored = workdir.stored() if chosen.workdir else None

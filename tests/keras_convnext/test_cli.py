@@ -141,6 +141,17 @@ print(_pywrap_util_port.IsMklEnabled())
     assert fast_kernels == str(IS_X86)
 
 
+def test_a_module_of_the_library_may_be_the_first_of_a_command(tmp_path):
+    # Which modules load which is another order then.
+    program = """
+from keras_convnext.detection import checkpoints
+import keras_convnext
+print(checkpoints.COCO_CLASSES, keras_convnext.layers.LayerScale.__name__)
+"""
+    done = run_as_command(tmp_path, program)
+    assert done.stdout == "80 LayerScale\n"
+
+
 def _version():
     text = (ROOT / "keras_convnext" / "__init__.py").read_text("utf-8")
     return text.partition('__version__ = "')[2].partition('"')[0]

@@ -30,7 +30,8 @@ def list_recipes() -> str:
     ]
     return "\n".join(
         [
-            "Recipes; docs/recipes.md has the fields of each. Papers state no times.",
+            "Recipes; docs/recipes.md has the fields of each. Papers state no times: "
+            "--dry_run beside this estimates them.",
             "",
             *(line.rstrip() for line in lines),
             "",
