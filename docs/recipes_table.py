@@ -112,9 +112,22 @@ PLANNING: dict[str, Callable[[Recipe], object]] = {
         if place
     },
 }
+DISTILLATION: dict[str, Callable[[Recipe], object]] = {
+    "recipe": lambda r: f"`{r.name}`",
+    "variant": lambda r: f"`{r.variant}`",
+    "teacher": lambda r: f"`{r.teacher}`",
+    "px": lambda r: r.size_px,
+    "epochs (warm-up)": lambda r: f"{r.epochs:,} ({r.warmup_epochs:g})",
+    "batch": lambda r: f"{r.global_batch:,}",
+    "peak lr": lambda r: f"{r.scaled_lr:g}",
+    "weight decay": lambda r: f"{r.weight_decay:g}",
+    "clipping": lambda r: _or_none(r.clip_norm),
+    "crop": lambda r: _or_none(r.augmentation.crop_scale),
+    "data": lambda r: expect(r).data,
+}
 # The papers state neither time nor hardware.
 PAPER_RESULTS = {k: v for k, v in RESULTS.items() if k not in ("time", "hardware")}
-WORDS = ("recipe", "variant", "from", "flip", "RandAugment", "crop")
+WORDS = ("recipe", "variant", "teacher", "from", "flip", "RandAugment", "crop")
 WORDS += ("task", "data", "hardware", "measured by", "loss over", "precision")
 WORDS += ("by", "on")
 
@@ -162,6 +175,7 @@ def tables() -> dict[str, str]:
         "segmentation": table(SEGMENTATION, of_tasks["segmentation"]),
         "detection": table(DETECTION, of_tasks["detection"]),
         "pre-training": table(PRETRAINING, of_tasks["masked_autoencoding"]),
+        "distillation": table(DISTILLATION, of_tasks["feature_distillation"]),
         "planning": table(PLANNING, list(RECIPES.values())),
     }
 

@@ -53,8 +53,8 @@ NORMALIZATIONS = {
 }
 # Of files that hold weights without a network.
 WEIGHTS_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5")
-# The task whose runs leave networks without a classifier.
-WITHOUT_CLASSES = "masked_autoencoding"
+# The tasks whose runs leave networks without a classifier.
+WITHOUT_CLASSES = ("masked_autoencoding", "feature_distillation")
 _IMAGENET_CLASSES = (1000, 11821, 21841)
 # What sees images whole, and how: by the meaning of a model's outputs.
 _WHOLE_IMAGES = {"label_map": WHOLE_IMAGE, "objects": DETECTION_IMAGE}
@@ -109,7 +109,7 @@ def load_model_file(
             mean stays open; one line.
     """
     is_weights = path.suffix in WEIGHTS_ENDINGS
-    if output is None and read_task(path) == WITHOUT_CLASSES:
+    if output is None and read_task(path) in WITHOUT_CLASSES:
         output = "features"
     model = _build_around(path) if is_weights else _load(path)
     try:

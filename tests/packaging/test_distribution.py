@@ -14,6 +14,8 @@ from keras_convnext._command_names import INSTALLED
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTION = "keras-convnext"
+# Those with what the packages import by name.
+EXTRAS = ("", "demo", "serve", "jax", "video", "hub")
 
 
 def pins(file_name: str) -> dict[str, str]:
@@ -133,7 +135,7 @@ def imported_distributions(package: str) -> dict[str, str]:
 def test_everything_that_a_package_imports_is_asked_for(package: str) -> None:
     asked_for = {
         canonicalize_name(Requirement(line).name)
-        for line in requirements(DISTRIBUTION, ("", "demo", "serve", "jax", "video"))
+        for line in requirements(DISTRIBUTION, EXTRAS)
     }
     asked_for.add(canonicalize_name(DISTRIBUTION))
     # tensorflow-datasets brings them on the systems that they exist for; on others the

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from keras_convnext import weights
 from keras_convnext.variants import VARIANTS, multiply_accumulates
 
 from ..recipes import expected
@@ -142,7 +143,7 @@ def _is_like_papers(recipe: Recipe) -> bool:
     """Returns whether the pipeline has been measured on such images, or harder ones."""
     return (
         recipe.size_px == _MEASURED.size_px
-        and recipe.task in ("classification", "masked_autoencoding")
+        and recipe.task not in ("segmentation", "detection")
         and recipe.name not in _RUNS
     )
 
@@ -157,7 +158,8 @@ def estimate(recipe: Recipe, classes: int) -> tuple[float, ...]:
         classes: Of the data.
 
     Returns:
-        By traffic, and by arithmetic where the heads' is known.
+        By traffic, and by arithmetic where the heads' is known; by arithmetic alone
+        where a teacher runs beside.
     """
     own, known = (
         first_step.bytes_of(each, classes=classes)[0] for each in (recipe, _MEASURED)
@@ -166,13 +168,21 @@ def estimate(recipe: Recipe, classes: int) -> tuple[float, ...]:
     by_traffic = MEASURED_SPEED * known / own
     if work is None:
         return (by_traffic,)
-    return by_traffic, MEASURED_SPEED * _of_variant(_MEASURED) / work
+    by_arithmetic = MEASURED_SPEED * _of_variant(_MEASURED) / work
+    if recipe.teacher is not None:
+        return (by_arithmetic,)
+    return by_traffic, by_arithmetic
 
 
 def _work(recipe: Recipe) -> float | None:
     """Returns multiply-accumulates of an image's forward pass, if they are known."""
     if recipe.task == "classification":
         return _of_variant(recipe)
+    if recipe.task == "feature_distillation":
+        # A forward pass of the published teacher, and three of the student.
+        variant = weights.find(str(recipe.teacher)).variant
+        taught = replace(recipe, variant=variant)
+        return _of_variant(recipe) + _of_variant(taught) / 3
     if recipe.task == "masked_autoencoding":
         # Each weight of the decoder meets each patch.
         widths = VARIANTS[recipe.variant].widths

@@ -14,6 +14,7 @@ from keras_convnext._messages import say
 
 from ..data.source import Source
 from ..recipes.recipe import Recipe
+from ..tasks.distillation import learn_from
 from ..tasks.task import Evaluation, Measure, Probe, Rows, Task
 from ..workdir.checkpoints import Checkpoints, TrainProgress
 from ..workdir.layout import Workdir
@@ -125,7 +126,9 @@ class Run:
         self, model: keras.Model, measure: Measure
     ) -> Callable[[Check], Evaluation]:
         """Returns a function that evaluates a model on the validation examples."""
-        rows_of = self.backend.make_evaluation(self, model, measure)
+        with self.backend.scope():
+            asked = self.task.evaluated_model(model)
+        rows_of = self.backend.make_evaluation(self, asked, measure)
         return lambda check: self.task.evaluate(rows_of(check), self.source)
 
     def make_probe(self, model: keras.Model) -> Probe:
@@ -218,9 +221,12 @@ def begin(
     if larger and backend.is_chief:
         say(larger)
     steps = recipe.epochs * source.steps_per_epoch(recipe.global_batch)
+    taught_by = None
+    if recipe.teacher:
+        taught_by = teacher.load(recipe, source, backend.scope)
+        task = learn_from(task, recipe, taught_by)
     with backend.scope():
         made = train_state.make(recipe, task, source, steps)
-        taught_by = teacher.load(recipe, source) if recipe.teacher else None
     checkpoints = Checkpoints(
         workdir.checkpoints, made.variables(), recipe.keep_checkpoints
     )
@@ -235,7 +241,7 @@ def begin(
             made.rate.set(run.progress.learning_rate)
         for notice in notices if backend.is_chief else ():
             say(notice)
-    if taught_by is not None:
+    if taught_by is not None and teacher.gives_logits(recipe):
         evaluate = run.make_evaluation(taught_by, task.measure)
         run.teacher_figures = evaluate(lambda: None).metrics
         if backend.is_chief:

@@ -16,7 +16,6 @@ from keras_convnext._messages import UsageError, say
 
 from ..data.source import Source
 from ..recipes.recipe import Recipe
-from ..tasks.distillation import with_teacher
 from ..tasks.task import Measure, Rows, Task
 from . import distribution, first_step, pretrained, step_results
 from .cluster import ALONE, Cluster
@@ -101,17 +100,10 @@ class TensorFlowBackend:
             ema_decay=run.recipe.ema_decay,
             accumulation_steps=run.recipe.accumulation_steps,
         )
-        losses = run.task.make_losses(run.recipe, run.source)
-        if run.teacher is not None:
-            losses = with_teacher(
-                losses,
-                run.recipe.distillation_weight,
-                run.recipe.distillation_temperature,
-            )
         make = partial(
             make_train_step,
             run.train_state,
-            losses,
+            run.task.make_losses(run.recipe, run.source),
             settings,
             self.strategy,
             model_inputs=run.task.model_inputs,

@@ -51,7 +51,7 @@ def open_network(chosen: Any, command: str) -> Classifier | LoadedModel:
     file = Path(chosen.model).expanduser()
     if file.is_dir():
         file = file / "model.keras"
-    if file.is_file() and read_task(file) == WITHOUT_CLASSES:
+    if file.is_file() and read_task(file) in WITHOUT_CLASSES:
         return checked(load_model_file, file)
     return open_classifier(chosen, command)
 

@@ -16,7 +16,6 @@ import keras
 
 from ..engine.train_state import TrainState
 from ..recipes.recipe import Recipe
-from ..tasks.distillation import with_teacher
 from ..tasks.task import Measure, ModelInputs, Rows, images_alone
 from .devices import Spread, local
 
@@ -107,10 +106,6 @@ def make_train_step(
     """
     model = train_state.model
     chosen = [trains(v.path) for v in model.trainable_variables]
-    if teacher is not None:
-        losses = with_teacher(
-            losses, recipe.distillation_weight, recipe.distillation_temperature
-        )
 
     def told_by(constants: dict[str, Any], images: Any, truth: Any) -> Any:
         if teacher is None:

@@ -69,6 +69,9 @@ _MEASURED_HERE = {
     "pretrain_small": Expectation(
         task="masked_autoencoding", data="thousands of images"
     ),
+    "distill_small": Expectation(
+        task="feature_distillation", data="thousands of images"
+    ),
     "finetune_detect_small": Expectation(
         task="detection", data="hundreds of images with boxes"
     ),

@@ -12,9 +12,16 @@ from .targets import CLASS_TARGETS, LOSSES, LOSSES_OF
 
 KEPT = ("last", "best")
 # Those of `tasks`.
-KINDS = ("classification", "segmentation", "detection", "masked_autoencoding")
+KINDS = (
+    "classification",
+    "segmentation",
+    "detection",
+    "masked_autoencoding",
+    "feature_distillation",
+)
 # Their networks have no dropout.
-_WITHOUT_DROPOUT = ("detection", "masked_autoencoding")
+_WITHOUT_DROPOUT = ("detection", "masked_autoencoding", "feature_distillation")
+DISTILLED = ("logits", "features")
 DETECTORS = ("mask_rcnn", "cascade_mask_rcnn")
 SCHEDULES = ("cosine", "linear", "step")
 PIXELS = ("all", "valid")
@@ -48,6 +55,13 @@ def _balances(target: str, loss: str) -> tuple[str, ...]:
     return BALANCES[:2] if (target, loss) == ("labels", "sigmoid") else BALANCES[:1]
 
 
+def _may_teach(recipe: Any, is_taught: bool) -> bool:
+    """Returns True if a recipe may have a teacher, or may be without one."""
+    if recipe.task == "feature_distillation" or not is_taught:
+        return is_taught or recipe.task != "feature_distillation"
+    return recipe.target in CLASS_TARGETS or recipe.distillation == "features"
+
+
 def _columns(recipe: Any) -> list[str]:
     """Returns what `best_metric` may be."""
     is_classifier = recipe.task == "classification"
@@ -78,8 +92,13 @@ LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
         ("peak_lr", "frozen_lr", "distillation_temperature"), (_above_zero, "above 0")
     ),
     "teacher": (
-        lambda recipe, value: value is None or recipe.target in CLASS_TARGETS,
-        "none, as it must be with several labels or a number an image",
+        lambda recipe, value: _may_teach(recipe, value is not None),
+        "none with several labels or a number an image (but for "
+        "distillation=features), or a model for feature_distillation",
+    ),
+    "distillation": (
+        lambda _, value: value in DISTILLED,
+        f"one of {', '.join(DISTILLED)}",
     ),
     "distillation_weight": (
         lambda _, value: 0 < value <= 1,

@@ -75,4 +75,5 @@ METRICS: dict[str, tuple[Metric, ...]] = {
         for name in (*_AP, *_AR)
     ),
     "masked_autoencoding": (_LOSS,),
+    "feature_distillation": (_LOSS,),
 }

@@ -13,6 +13,7 @@ from .limits import LIMITS
 from .mask_augmentation import MaskAugmentation
 from .task_fields import fields_of_other_tasks
 
+_WITHOUT_LABELS = ("masked_autoencoding", "feature_distillation")
 NO_AUGMENTATION = Augmentation()
 NO_MASK_AUGMENTATION = MaskAugmentation()
 NO_BOX_AUGMENTATION = BoxAugmentation()
@@ -82,8 +83,11 @@ class Recipe:
             loss of each class's images, "sampling" for equally many images of each
             class in an epoch, or "none". With several labels "weights" is a factor on
             each label where it applies.
-        teacher: A trained classifier of the same classes whose probabilities for the
-            same images are learned, too: a .keras file, a workdir, a published name.
+        teacher: A trained model whose answers for the same images are learned, too: a
+            .keras file, a workdir, a published name, for features also a KerasHub
+            preset ("keras_hub:NAME").
+        distillation: What is learned from it: its "logits", then it tells the same
+            classes, or its "features".
         distillation_weight: Share of what is learned from the teacher in the loss.
             The rest is that of the labels.
         distillation_temperature: What both logits are divided by there.
@@ -164,6 +168,7 @@ class Recipe:
     target_threshold: float | None = None
     class_balance: str = "none"
     teacher: str | None = None
+    distillation: str = "logits"
     distillation_weight: float = 0.5
     distillation_temperature: float = 2.0
     ema_decay: float | None = None
@@ -205,7 +210,7 @@ class Recipe:
             for name, task in fields_of_other_tasks(self.task).items()
             if getattr(self, name) != _DEFAULT_OF[name]
         ]
-        if self.task == "masked_autoencoding" and self.augmentation.mixes:
+        if self.task in _WITHOUT_LABELS and self.augmentation.mixes:
             problems.append("augmentation.mixup and cutmix are not for pre-training")
         if problems:
             raise ValueError(f"Not a recipe: {'; '.join(problems)}.")

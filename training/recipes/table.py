@@ -121,6 +121,22 @@ _TABLE = (
         keep="best",
         box_augmentation=BoxAugmentation(flip=True, jitter=(0.5, 2.0)),
     ),
+    # Thousands of images without labels, and a large network whose features a small one
+    # learns. Crops, flip, batch and decay are those of pretrain_small.
+    Recipe(
+        name="distill_small",
+        task="feature_distillation",
+        variant="convnext_atto",
+        teacher="convnext_base.fb_in22k",
+        size_px=224,
+        epochs=100,
+        warmup_epochs=5,
+        global_batch=64,
+        peak_lr=1e-3,
+        clip_norm=1.0,
+        keep="best",
+        augmentation=Augmentation(crop_scale=(0.4, 1.0), flip=True),
+    ),
 )
 
 RECIPES: dict[str, Recipe] = {

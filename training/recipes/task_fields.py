@@ -12,6 +12,7 @@ _OF_ONE_TASK = {
         "loss",
         "class_balance",
         "teacher",
+        "distillation",
         "distillation_weight",
         "distillation_temperature",
         "head_init_scale",
@@ -37,7 +38,10 @@ _OF_ONE_TASK = {
     "masked_autoencoding": ("mask_ratio", "probe_data", "probe_epochs"),
 }
 # What another task has, too.
-_ALSO_OF = {"masked_autoencoding": ("augmentation",)}
+_ALSO_OF = {
+    "masked_autoencoding": ("augmentation",),
+    "feature_distillation": ("augmentation", "teacher", "probe_data", "probe_epochs"),
+}
 
 
 def fields_of_other_tasks(task: str) -> dict[str, str]:

@@ -32,7 +32,7 @@ def steps(workdir: Workdir) -> tuple[tuple[str, str], ...]:
     ask, explain = program("training.predict_main"), program("training.explain_main")
     export = ("export", f"{program('export.main')} --model={model} --out={exported}")
     task = (workdir.stored() or {}).get("task")
-    if task == "masked_autoencoding":
+    if task in ("masked_autoencoding", "feature_distillation"):
         # Its model has no answers yet.
         tuned = shlex.quote(f"{workdir.path}-tuned")
         tune = program("training.main")

@@ -22,6 +22,14 @@ _WORST_IMAGES = 4
 _ACROSS = 2
 _LONGEST_NAME = 18
 _COLUMNS = ("image", "visible", "prediction")
+# The columns of the history, by the figure: its head and its format.
+HISTORY = {
+    "loss": ("loss", ".4f"),
+    "val_loss": ("val loss", ".4f"),
+    "knn_accuracy": ("k-NN accuracy", ".2%"),
+    "learning_rate": ("learning rate", ".2e"),
+    "images_per_second": ("img/s", ",.1f"),
+}
 
 
 def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
@@ -40,7 +48,7 @@ def draw(outcome: Outcome, names: Sequence[str]) -> dict[str, bytes]:
     total = source.validation_examples
     some = np.unique(np.linspace(0, total - 1, min(_SHOWN_IMAGES, total)).astype(int))
     worst = np.argsort(-losses, kind="stable")[:_WORST_IMAGES]
-    drawn = {"curves.png": _curves(outcome.history)}
+    drawn = {"curves.png": curves(outcome.history)}
     for name, numbers in (("reconstructions.png", some), ("mistakes.png", worst)):
         images, _ = source.validation_images(numbers)
         orders = [unlabeled_views.validation_order(n, source.patches) for n in numbers]
@@ -85,7 +93,7 @@ def sheet(
     return plots.png(figure)
 
 
-def _curves(rows: Sequence[dict[str, float]]) -> bytes:
+def curves(rows: Sequence[dict[str, float]]) -> bytes:
     """Draws loss, learning rate and measured accuracies over the epochs."""
     figure = Figure(figsize=(11, 3.9), layout="constrained")
     probed = [row for row in rows if "knn_accuracy" in row]

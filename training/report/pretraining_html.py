@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_convnext import _files, _page
 
+from . import pretraining_figures
 from . import results as files
 from .outcome import Outcome
 from .progress import clock
@@ -31,20 +32,10 @@ _IMAGES = {
         "others.",
     ),
 }
-# The columns of the history, by the figure: its head and its format.
-_HISTORY = {
-    "loss": ("loss", ".4f"),
-    "val_loss": ("val loss", ".4f"),
-    "knn_accuracy": ("k-NN accuracy", ".2%"),
-    "learning_rate": ("learning rate", ".2e"),
-    "images_per_second": ("img/s", ",.1f"),
-}
 
 
 def write(outcome: Outcome) -> None:
     """Writes validation.csv, drawings and the page into the workdir."""
-    from . import pretraining_figures  # it draws with TensorFlow
-
     workdir = outcome.workdir
     names = files.image_names(outcome.source)
     losses = zip(names, map(float, outcome.details), strict=True)
@@ -67,7 +58,7 @@ def page(outcome: Outcome, images: Mapping[str, bytes]) -> str:
         for name, (heading, words) in _IMAGES.items()
         if name in images
     ]
-    sections += ending(outcome, _HISTORY)
+    sections += ending(outcome, pretraining_figures.HISTORY)
     title = f"FCMAE of {outcome.recipe.variant}, {outcome.source.name}"
     return _page.page(title, _summary(metrics), _figures(metrics) + "".join(sections))
 

@@ -18,7 +18,7 @@ def sheet(source: UnlabeledSource, recipe: Recipe, count: int, draws: int) -> by
 
     They are those that a run begins with, and go through the pipeline that training
     reads from, as if they were all there is: a column an epoch. Masked patches are
-    gray.
+    gray, where the recipe masks any.
 
     Args:
         source: Where the images are from.
@@ -31,7 +31,9 @@ def sheet(source: UnlabeledSource, recipe: Recipe, count: int, draws: int) -> by
     """
     few = preview.first_examples(source.training, recipe.seed, count)
     alone = replace(source, training=few, validation=few)
-    masked = source.patches - count_visible(source.patches, recipe.mask_ratio)
+    masked = 0
+    if recipe.task == "masked_autoencoding":
+        masked = source.patches - count_visible(source.patches, recipe.mask_ratio)
     columns = [alone.validation_images(range(few.count))[0]]
     for epoch in range(draws):
         images, orders = next(
@@ -42,8 +44,10 @@ def sheet(source: UnlabeledSource, recipe: Recipe, count: int, draws: int) -> by
                 augment=replace(recipe.augmentation, repeats=1),
             ).as_numpy_iterator()
         )
-        nothing = np.zeros((few.count, masked, 3 * source.patch_px**2), "float32")
-        columns.append(reconstruct(images, orders, nothing)[0])
+        if masked:
+            nothing = np.zeros((few.count, masked, 3 * source.patch_px**2), "float32")
+            images, _ = reconstruct(images, orders, nothing)
+        columns.append(images)
     return preview.draw_grid(
         np.stack(columns, axis=1),
         preview.names_of(few),

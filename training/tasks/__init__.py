@@ -6,6 +6,7 @@ from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from .classification import CLASSIFICATION
 from .detection import DETECTION
+from .feature_distillation import FEATURE_DISTILLATION
 from .masked_autoencoding import MASKED_AUTOENCODING
 from .multi_label import MULTI_LABEL
 from .ordered import ORDERED
@@ -15,7 +16,13 @@ from .task import Task
 
 TASKS: dict[str, Task] = {
     task.name: task
-    for task in (CLASSIFICATION, SEGMENTATION, DETECTION, MASKED_AUTOENCODING)
+    for task in (
+        CLASSIFICATION,
+        SEGMENTATION,
+        DETECTION,
+        MASKED_AUTOENCODING,
+        FEATURE_DISTILLATION,
+    )
 }
 
 # What a classifier's recipe says of its images' labels.
@@ -40,6 +47,7 @@ def find_task(recipe: Recipe) -> Task:
 __all__ = [
     "CLASSIFICATION",
     "DETECTION",
+    "FEATURE_DISTILLATION",
     "MASKED_AUTOENCODING",
     "MULTI_LABEL",
     "ORDERED",

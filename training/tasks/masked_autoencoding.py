@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
 
-import keras_convnext
-from keras_convnext._data.data_error import DataError
 from keras_convnext.pretraining.fcmae import FCMAE, patch_grid
 
 from ..data.source import Source
@@ -18,7 +15,7 @@ from ..recipes.metric import METRICS
 from ..recipes.recipe import Recipe
 from ..report.outcome import Outcome
 from . import backbones, batches, feature_probe
-from .task import Evaluation, Measure, Probe, Rows, Task, no_probe
+from .task import Evaluation, Measure, Probe, Rows, Task
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -55,34 +52,7 @@ def load(data: str, recipe: Recipe, skip_bad_images: bool) -> UnlabeledSource:
         seed=recipe.seed,
         skip_bad_images=skip_bad_images,
     )
-    if recipe.probe_data is None:
-        return source
-    return _with_labeled(source, recipe.probe_data, recipe, skip_bad_images)
-
-
-def _with_labeled(
-    source: UnlabeledSource, data: str, recipe: Recipe, skip_bad_images: bool
-) -> UnlabeledSource:
-    """Returns the source with the labeled images that the probe is to ask."""
-    from ..data import loading
-
-    try:
-        labeled = loading.load(
-            data,
-            size_px=recipe.size_px,
-            validation_share=recipe.validation_share,
-            seed=recipe.seed,
-            skip_bad_images=skip_bad_images,
-        )
-    except DataError as error:
-        raise DataError(f"probe_data={data}: {error}") from error
-    notices = (f"probe_data: {notice}" for notice in labeled.notices)
-    return replace(
-        source,
-        labeled=labeled,
-        skipped=(*source.skipped, *labeled.skipped),
-        notices=(*source.notices, *notices),
-    )
+    return feature_probe.with_labeled(source, recipe, skip_bad_images)
 
 
 def training_batches(
@@ -149,30 +119,12 @@ def encoder(recipe: Recipe, model: keras.Model) -> keras.Model:
         model: Of `build_inference_model`.
     """
     plain = _build_encoder(recipe, model)
-    _copy_encoder(model, plain)
+    feature_probe.copy_weights(cast("FCMAE", model).encoder, plain)
     return plain
 
 
 def _build_encoder(recipe: Recipe, model: keras.Model) -> keras.Model:
-    return keras_convnext.create(
-        recipe.variant,
-        weights=None,
-        include_top=False,
-        pooling="avg",
-        input_shape=_shape(recipe),
-        preprocessing=cast("FCMAE", model).preprocessing,
-        seed=recipe.seed,
-        dtype="float32",
-        **backbones.arguments(recipe),
-    )
-
-
-def _copy_encoder(model: keras.Model, plain: keras.Model) -> None:
-    trained = cast("FCMAE", model).encoder
-    values = {variable.path: variable for variable in trained.weights}
-    for variable in plain.weights:
-        if variable.path in values:
-            variable.assign(values[variable.path])
+    return backbones.build_encoder(recipe, cast("FCMAE", model).preprocessing)
 
 
 def make_probe(recipe: Recipe, source: Source, model: keras.Model) -> Probe:
@@ -183,14 +135,10 @@ def make_probe(recipe: Recipe, source: Source, model: keras.Model) -> Probe:
         source: The run's; nothing is measured where it has no labeled images.
         model: A masked autoencoder, whose weights of the moment are measured.
     """
-    labeled = cast("UnlabeledSource", source).labeled
-    if labeled is None:
-        return no_probe(recipe, source, model)
-    plain = _build_encoder(recipe, model)
-    return feature_probe.make(
-        plain,
-        lambda: _copy_encoder(model, plain),
-        replace(labeled, preprocessing=source.preprocessing),
+    return feature_probe.of_encoder(
+        lambda: _build_encoder(recipe, model),
+        cast("FCMAE", model).encoder,
+        cast("UnlabeledSource", source),
     )
 
 

@@ -49,6 +49,11 @@ def whole_model(recipe: Recipe, model: keras.Model) -> keras.Model:
     return model
 
 
+def model_itself(model: keras.Model) -> keras.Model:
+    """Returns what most models are evaluated as."""
+    return model
+
+
 def no_probe(recipe: Recipe, source: Source, model: keras.Model) -> Probe:
     """Measures nothing: most tasks know all of an epoch from their evaluation."""
     return lambda check: {}
@@ -103,6 +108,8 @@ class Task:
             takes one at a time.
         model_inputs: From a model of either kind, images and truth to what it is called
             with: a detector that learns is told where the objects are.
+        evaluated_model: From a model of either kind to what is asked for the outputs
+            that are measured: one that also gives what a teacher makes of the images.
         saved_model: From recipe and inference model to what `model.keras` holds of it.
         make_probe: From recipe, source and a model of either kind to what measures it
             after some epochs alone, beside its evaluation.
@@ -123,5 +130,6 @@ class Task:
     write_report: Callable[[Outcome], None]
     evaluates_singly: bool = False
     model_inputs: ModelInputs = images_alone
+    evaluated_model: Callable[[keras.Model], keras.Model] = model_itself
     saved_model: Callable[[Recipe, keras.Model], keras.Model] = whole_model
     make_probe: Callable[[Recipe, Source, keras.Model], Probe] = no_probe

@@ -60,6 +60,13 @@ def test_heads_are_in_the_arithmetic(name, work):
     assert found[1] == pytest.approx(speed, rel=0.01)
 
 
+def test_a_teacher_takes_a_forward_pass_of_the_three_of_a_step():
+    # timm's table: 15.38 billion multiply-accumulates of convnext_base, 0.55 of atto.
+    recipe = replace(RECIPES["distill_small"], precision=planning.PRECISION)
+    speed = 0.112 * 989e12 / (6 * 0.55e9 + 2 * 15.38e9)
+    assert planning.estimate(recipe, 0) == pytest.approx((speed,), rel=0.01)
+
+
 def test_the_memory_is_near_the_measured_one():
     recipe = replace(planning._MEASURED, ema_decay=None)
     image, fixed = first_step.bytes_of(recipe, classes=1000)

@@ -1,4 +1,7 @@
-"""Records loss and gradient of timm's distillation, for test_distillation.py.
+"""Records losses and gradients of distillation, for test_distillation.py.
+
+Of logits timm's, of features torch's smooth L1 loss against a layer norm, as
+arXiv:2205.14141 has them, in float64.
 
 Run with torch, torchvision and timm installed (made with timm 1.0.31):
     python make_distillation.py distillation.json
@@ -10,6 +13,8 @@ import sys
 import torch
 from timm.task.distillation import LogitDistillationTask
 
+# Of arXiv:2205.14141, section 3.
+BETA = 2.0
 SETTINGS = ((0.5, 2.0), (0.9, 4.0), (0.3, 1.0))
 
 
@@ -24,6 +29,21 @@ class Fixed(torch.nn.Module):
 
     def forward(self, images):
         return self.logits
+
+
+def of_features() -> dict:
+    """Returns features of a teacher and of a student, some far off, and the loss."""
+    teacher = 5 * torch.randn(4, 6, dtype=torch.float64) + 3
+    student = (2 * torch.randn(4, 6, dtype=torch.float64)).requires_grad_()
+    wanted = torch.nn.functional.layer_norm(teacher, (6,), eps=1e-6)
+    loss = torch.nn.functional.smooth_l1_loss(student, wanted, beta=BETA)
+    loss.backward()
+    return {
+        "teacher": teacher.tolist(),
+        "student": student.tolist(),
+        "loss": loss.item(),
+        "gradient": student.grad.tolist(),
+    }
 
 
 def main(path: str) -> None:
@@ -52,6 +72,7 @@ def main(path: str) -> None:
             }
         )
     recorded = {
+        "features": of_features(),
         "student": student.tolist(),
         "teacher": teacher.tolist(),
         "labels": labels.tolist(),
