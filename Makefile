@@ -42,7 +42,7 @@ INTEROP_TESTS = tests/export/verify/test_other_runtimes.py tests/export/verify/t
     tests/keras_convnext/test_openvino_backend.py \
     tests/export/verify/test_label_maps_elsewhere.py \
     tests/export/verify/test_objects_elsewhere.py \
-    tests/export/verify/test_families_elsewhere.py \
+    tests/export/verify/test_families_elsewhere.py tests/export/test_targets.py \
     tests/export/verify/test_tflite_micro.py
 DEMO = runs/demo
 INSTALLED = $(VENV)/installed
