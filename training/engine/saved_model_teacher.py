@@ -24,6 +24,7 @@ _OWN, _OWN_OUTPUT = "tensors", "probabilities"
 _USUAL = "serving_default"
 # What float32 sums of probabilities are off by, at most.
 _NEAR_ONE = 1e-3
+_LONGEST_REASON = 200
 
 
 def load(path: Path) -> tuple[TeacherNetwork, tuple[str, ...], bool]:
@@ -73,11 +74,16 @@ def _find_signature(path: Path) -> tuple[str, tuple[Any, str], tuple[str, int]]:
     """Returns a signature's name, its input's shape and type, its output and classes.
 
     Raises:
-        ValueError: There is none that maps one image to scores.
+        ValueError: It cannot be read, or none maps one image to scores; one line.
     """
     import tensorflow as tf
 
-    signatures = tf.saved_model.load(str(path)).signatures
+    try:
+        signatures = tf.saved_model.load(str(path)).signatures
+    # Files cut short end in IndexError, TensorFlow's own errors and others.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise ValueError(f"TensorFlow cannot read it: {reason}") from error
     told = []
     for called in (_OWN, _USUAL):
         if called not in signatures:
@@ -109,7 +115,8 @@ def _list(specs: dict[str, Any]) -> str:
 
 def _is_image(spec: Any) -> bool:
     shape = spec.shape
-    return bool(shape.rank == 4 and shape[3] == 3 and shape[1] == shape[2])
+    is_square = shape.rank == 4 and shape[3] == 3 and shape[1] == shape[2]
+    return bool(is_square and shape[0] is None)
 
 
 def _gives_probabilities(model: keras.Model) -> bool:

@@ -280,6 +280,28 @@ def test_a_saved_model_without_scores_is_refused_in_a_line(tiny_source, tmp_path
         teacher.load(recipe, tiny_source)
 
 
+def test_a_saved_model_of_one_image_at_a_time_is_refused(tiny_source, tmp_path):
+    model = small_classifier()
+    spec = tf.TensorSpec((1, 24, 24, 3), name="images")
+    served = tf.function(lambda images: {"scores": model(images)}, [spec])
+    module = tf.Module()
+    module.model = model
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=served)
+    recipe = resolve("demo", [f"teacher={tmp_path}"])
+    with pytest.raises(UsageError, match=r"images float32\(1, 24, 24, 3\)"):
+        teacher.load(recipe, tiny_source)
+
+
+def test_a_saved_model_that_was_cut_short_is_refused_in_a_line(tiny_source, tmp_path):
+    small_classifier().export(tmp_path / "1", verbose=False)
+    (data,) = (tmp_path / "1" / "variables").glob("variables.data-*")
+    data.write_bytes(data.read_bytes()[:10])
+    recipe = resolve("demo", [f"teacher={tmp_path}"])
+    with pytest.raises(UsageError, match="TensorFlow cannot read it: ") as raised:
+        teacher.load(recipe, tiny_source)
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["features", "logits"])
 def test_a_run_on_a_strategy_learns_from_a_preset_or_a_saved_model(
