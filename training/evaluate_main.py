@@ -52,6 +52,8 @@ def options() -> _cli.FlagValues:
 
 def _evaluate(chosen: _cli.FlagValues) -> int:
     spec, choice = run_split.read_flags(chosen, chosen.split)
+    if chosen.label_errors:
+        _cli.file_to_write("label_errors", chosen.label_errors, ".csv")
     _cli.import_tensorflow()
     from .data import stream_flaws
 
@@ -125,7 +127,7 @@ def _evaluate_on(
         "calibration_error": predictions.calibration_error(),
         **_ordered_figures(predictions, choice),
         **_real_figures(predictions, right),
-        **_suspected(predictions, model.labels, source, chosen.label_errors),
+        **_suspected_figures(predictions),
         "examples": len(predictions.labels),
         "seconds": round(seconds, 2),
         "images_per_second": round(len(predictions.labels) / seconds, 1),
@@ -134,6 +136,11 @@ def _evaluate_on(
         "classes": classifiers.by_class(predictions, model.labels),
     }
     classifiers.say_figures(figures)
+    if (found := predictions.suspected) is not None:
+        names = source.validation.names()
+        rows = label_errors.rows(found, predictions, model.labels, names)
+        with _cli.writes_file("label_errors", chosen.label_errors):
+            label_errors.write(Path(chosen.label_errors).expanduser(), rows)
     return figures
 
 
@@ -159,19 +166,10 @@ def _require_unseen(spec: str, choice: run_split.Choice) -> None:
         )
 
 
-def _suspected(
-    predictions: Any, labels: tuple[str, ...], source: Source, file: str | None
-) -> dict[str, int]:
-    """Writes the images whose labels are probably wrong; returns how many they are."""
-    if not file:
-        return {}
-    from .evaluation import label_errors
-
-    found, names = predictions.suspected, source.validation.names()
-    with _cli.writes_file("label_errors", file):
-        rows = label_errors.rows(found, predictions, labels, names)
-        label_errors.write(Path(file), rows)
-    return {"suspected_labels": len(found)}
+def _suspected_figures(predictions: Any) -> dict[str, int]:
+    """Returns how many images have a label that is probably wrong, if asked for."""
+    found = predictions.suspected
+    return {} if found is None else {"suspected_labels": len(found)}
 
 
 def _views(rule: ViewRule) -> dict[str, Any]:

@@ -124,6 +124,22 @@ def test_evaluation_names_the_same(run, tmp_path, capsys):
     assert f"suspected labels     {count}" in capsys.readouterr().out
 
 
+def test_a_folder_that_is_missing_is_told_before_any_work(tmp_path, capsys):
+    flags = [f"--model={tmp_path}", "--data=digits", "--split=validation"]
+    file = tmp_path / "missing" / "suspected.csv"
+    assert evaluate_main.main(["evaluate", *flags, f"--label_errors={file}"]) == 2
+    assert f"the folder {file.parent} does not exist" in capsys.readouterr().err
+
+
+def test_figures_are_told_although_the_file_cannot_be_written(run, tmp_path, capsys):
+    (tmp_path / "a.csv").mkdir()
+    flags = [f"--model={run}", f"--label_errors={tmp_path / 'a.csv'}"]
+    assert evaluate_main.main(["evaluate", *flags]) == 2
+    said = capsys.readouterr()
+    assert "suspected labels" in said.out
+    assert "a.csv cannot be written" in said.err
+
+
 @pytest.mark.parametrize("split", ["train", "all"])
 def test_training_images_tell_nothing_of_their_labels(run, split, tmp_path, capsys):
     file = tmp_path / "suspected.csv"
