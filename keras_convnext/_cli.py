@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from absl import app, flags, logging
 
+from keras_convnext import _compiled
 from keras_convnext._command_names import IS_INSTALLED, name_installed
 from keras_convnext._files import legible, why_no_folder
 from keras_convnext._messages import (
@@ -354,11 +355,8 @@ def import_tensorflow() -> None:
 
     Several of them come before any log level applies, so stderr itself is put aside;
     if loading fails, what was printed is shown after all. A person who has set
-    TF_CPP_MIN_LOG_LEVEL to 0 gets every line.
-
-    TensorFlow leaves oneDNN off on x86 processors without AVX-512 VNNI or AMX, where it
-    saves an eighth to a third of the time (docs/performance.md): it is on here, unless
-    the person has decided.
+    TF_CPP_MIN_LOG_LEVEL to 0 gets every line. Unless the person has decided, oneDNN is
+    on, which saves an eighth to a third of the time (docs/performance.md).
 
     Raises:
         UsageError: Keras is set to another backend.
@@ -371,6 +369,7 @@ def import_tensorflow() -> None:
         )
     if platform.machine() in ("x86_64", "AMD64"):
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    _compiled.keep_of_tensorflow()
     _import_quietly("tensorflow")
     importlib.import_module("tensorflow").get_logger().setLevel("ERROR")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +112,13 @@ def _layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
         yield from _layers(child)
 
 
+@dataclass
+class _Shared:
+    """What the variables of one step share, by group; None outside of `one_step`."""
+
+    numbers: dict[Any, adam_kernel.StepNumbers] | None = None
+
+
 @keras.saving.register_keras_serializable(package="keras_convnext")
 class LayerwiseAdamW(keras.optimizers.Optimizer):
     """AdamW whose learning rate and decay may differ from parameter to parameter.
@@ -158,6 +166,7 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
     ) -> None:
         # Keras would decay every parameter with the global rate: not told of it.
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self._shared = _Shared()
         self.decoupled_decay = float(weight_decay)
         self.beta_1 = float(beta_1)
         self.beta_2 = float(beta_2)
@@ -190,34 +199,40 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
             variables, ["momentum", "velocity"]
         )
 
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Updates all variables in place from their gradients."""
+        with self.one_step():
+            super().apply(grads, trainable_variables)
+
+    @contextmanager
+    def one_step(self) -> Iterator[None]:
+        """Within it, `update_step` computes once what variables share.
+
+        All calls must be of one step with one learning rate. `apply` does this.
+        """
+        self._shared.numbers = {}
+        try:
+            yield
+        finally:
+            self._shared.numbers = None
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one variable in place from its gradient."""
         index = self._get_variable_index(variable)
         group = self._groups_by_index[index]
         momentum, velocity = self._momentums[index], self._velocities[index]
-        dtype = keras.backend.standardize_dtype(variable.dtype)
-        rate = ops.cast(learning_rate, dtype) * group.lr_scale
-        decay = self.decoupled_decay if group.decays else 0.0
-        step = ops.cast(self.iterations + 1, dtype)
-        begun = None
-        if group.first_step:
-            begun = ops.cast(self.iterations >= group.first_step, dtype)
-            # The moments' start at zero is made up for from their own first step on.
-            step = ops.maximum(step - group.first_step, 1)
         if adam_kernel.is_supported(variable):
             adam_kernel.update(
                 variable,
                 momentum.value,
                 velocity.value,
                 gradient,
-                rate=rate,
-                decay=decay,
-                betas=(self.beta_1, self.beta_2),
-                epsilon=self.epsilon,
-                step=step,
-                begun=begun,
+                self._shared_numbers(variable.dtype, group, learning_rate),
+                decays=group.decays and self.decoupled_decay > 0,
             )
             return
+        dtype = keras.backend.standardize_dtype(variable.dtype)
+        rate, step, begun = self._of_group(group, learning_rate, dtype)
         gradient = ops.cast(gradient, dtype)
         share_1, share_2 = 1 - self.beta_1, 1 - self.beta_2
         if begun is not None:
@@ -229,9 +244,46 @@ class LayerwiseAdamW(keras.optimizers.Optimizer):
         self.assign_add(velocity, (ops.square(gradient) - velocity) * share_2)
         root = ops.sqrt(velocity / correction_2) + self.epsilon
         change = rate / correction_1 * (momentum / root)
-        if decay:
-            change = change + rate * decay * variable
+        if group.decays and self.decoupled_decay:
+            change = change + rate * self.decoupled_decay * variable
         self.assign_sub(variable, change)
+
+    def _of_group(self, group: ParameterGroup, learning_rate: Any, dtype: str) -> Any:
+        """Returns a group's rate and step, and 0 as long as it stands still."""
+        rate = ops.cast(learning_rate, dtype) * group.lr_scale
+        step = ops.cast(self.iterations + 1, dtype)
+        if not group.first_step:
+            return rate, step, None
+        begun = ops.cast(self.iterations >= group.first_step, dtype)
+        # The moments' start at zero is made up for from their own first step on.
+        return rate, ops.maximum(step - group.first_step, 1), begun
+
+    def _shared_numbers(
+        self, dtype: Any, group: ParameterGroup, learning_rate: Any
+    ) -> adam_kernel.StepNumbers:
+        """Returns what a step multiplies with, the same for equal groups."""
+        key = (
+            dtype,
+            group.lr_scale,
+            group.first_step,
+            adam_kernel.graph_in_the_making(),
+        )
+        made = self._shared.numbers
+        if made is not None and key in made:
+            return made[key]
+        rate, step, begun = self._of_group(group, learning_rate, dtype.name)
+        numbers = adam_kernel.step_numbers(
+            dtype,
+            rate=rate,
+            decay=self.decoupled_decay,
+            betas=(self.beta_1, self.beta_2),
+            epsilon=self.epsilon,
+            step=step,
+            begun=begun,
+        )
+        if made is not None:
+            made[key] = numbers
+        return numbers
 
     def get_config(self) -> dict[str, Any]:
         return {

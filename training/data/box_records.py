@@ -15,6 +15,7 @@ from keras_convnext._data.coco_file import CocoImage, CocoObject
 from ..augment.random_crop import Window
 from . import decoding
 from .box_examples import LEAST_PX, Boxes
+from .graphs import as_written
 from .pixels import epoch_key
 
 Objects = Mapping[str, tf.Tensor]
@@ -45,7 +46,9 @@ class BoxRecords:
         """The most objects of an image, at least 1; found by reading all of them."""
         # Nothing is decoded: specks count here, too.
         counts = self.stream(None).map(
-            lambda _, objects: tf.reduce_sum(tf.cast(~_is_crowd(objects), tf.int32))
+            as_written(
+                lambda _, objects: tf.reduce_sum(tf.cast(~_is_crowd(objects), tf.int32))
+            )
         )
         return int(counts.reduce(1, tf.maximum))
 
@@ -109,10 +112,12 @@ class BoxRecords:
     def described(self) -> Iterator[CocoImage]:
         """Yields each image with all of its objects, crowds too, in order."""
         shapes = self.in_order().map(
-            lambda number, rest: (
-                number,
-                tf.shape(decoding.encoded_part(rest[0], None))[:2],
-                {**rest[1], "is_crowd": _is_crowd(rest[1])},
+            as_written(
+                lambda number, rest: (
+                    number,
+                    tf.shape(decoding.encoded_part(rest[0], None))[:2],
+                    {**rest[1], "is_crowd": _is_crowd(rest[1])},
+                )
             ),
             num_parallel_calls=tf.data.AUTOTUNE,
         )

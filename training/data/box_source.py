@@ -133,8 +133,12 @@ class BoxSource(Source):
 
     def each_validation_image(self) -> Iterator[np.ndarray]:
         """Yields every validation image, uint8 `(height, width, 3)`, in order."""
+        from .graphs import as_written
+
         records = self.validation.in_order()
-        images = records.map(lambda record: self.validation.image(record)[0])
+        images = records.map(
+            as_written(lambda record: self.validation.image(record)[0])
+        )
         yield from images.as_numpy_iterator()
 
     @cached_property

@@ -15,6 +15,7 @@ from ..augment import box_transforms
 from ..recipes.box_augmentation import BoxAugmentation
 from .box_examples import BoxExamples
 from .examples import read_some
+from .graphs import as_written
 from .pipeline import Filling
 
 Truth = dict[str, tf.Tensor]
@@ -79,11 +80,13 @@ def make_collate(
 
     def collate(rows: tf.data.Dataset, count: int) -> tf.data.Dataset:
         # Of an array all channels would be filled up with one level.
-        apart = rows.map(lambda image, truth: (tuple(tf.unstack(image, 3, -1)), truth))
+        apart = rows.map(
+            as_written(lambda image, truth: (tuple(tf.unstack(image, 3, -1)), truth))
+        )
         padded = apart.padded_batch(
             count, (([side, side],) * 3, shapes), (levels, values), drop_remainder=True
         )
-        return padded.map(finished, num_parallel_calls=tf.data.AUTOTUNE)
+        return padded.map(as_written(finished), num_parallel_calls=tf.data.AUTOTUNE)
 
     def finished(channels: Any, truth: Truth) -> tuple[tf.Tensor, Truth]:
         if "masks" in truth:
@@ -110,8 +113,11 @@ def make_arrange(
 
     def arrange(records: tf.data.Dataset) -> tf.data.Dataset:
         return records.group_by_window(
-            lambda *record: tf.cast(
-                examples.is_wide(record[0] if len(record) == 1 else record), tf.int64
+            as_written(
+                lambda *record: tf.cast(
+                    examples.is_wide(record[0] if len(record) == 1 else record),
+                    tf.int64,
+                )
             ),
             lambda _, window: window,
             window_size=global_batch,

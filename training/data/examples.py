@@ -23,6 +23,7 @@ from keras_convnext._data import archives
 
 from ..augment.random_crop import Window
 from . import decoding
+from .graphs import as_written
 from .pixels import Numbered, epoch_key
 
 
@@ -67,8 +68,8 @@ def read_some(
     rows = (
         examples.in_order()
         .enumerate()
-        .filter(lambda number, *_: tf.reduce_any(places == number))
-        .map(lambda _, record: read(record))
+        .filter(as_written(lambda number, *_: tf.reduce_any(places == number)))
+        .map(as_written(lambda _, record: read(record)))
     )
     # Records come in their own order.
     found = list(rows.as_numpy_iterator())

@@ -125,5 +125,7 @@ class MaskSource(Source):
 
     def each_validation_image(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields every validation image and its mask, as `validation_images` does."""
-        records = self.validation.in_order().map(self.validation.image)
+        from .graphs import as_written
+
+        records = self.validation.in_order().map(as_written(self.validation.image))
         yield from records.as_numpy_iterator()

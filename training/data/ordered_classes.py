@@ -87,8 +87,10 @@ def _renumbered(examples: Any, numbers: np.ndarray) -> Any:
     def stream(seed: int | None) -> Any:
         import tensorflow as tf
 
+        from .graphs import as_written
+
         return examples.stream(seed).map(
-            lambda contents, label: (contents, tf.constant(numbers)[label])
+            as_written(lambda contents, label: (contents, tf.constant(numbers)[label]))
         )
 
     return replace(examples, stream=stream)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_convnext._data.data_error import DataError
 
 from .examples import Examples
+from .graphs import as_written
 from .pixels import epoch_key
 
 # Evaluation examples are kept in memory after the first pass up to so many bytes.
@@ -58,8 +59,10 @@ class WorkerShard:
         if self.workers == 1:
             return numbered
         return numbered.filter(
-            lambda position, *_: (
-                position % self.global_batch // self.rows == self.worker
+            as_written(
+                lambda position, *_: (
+                    position % self.global_batch // self.rows == self.worker
+                )
             )
         )
 
@@ -129,7 +132,7 @@ def training_batches(
         records = records.take(whole * shard.global_batch)
     records = records.enumerate().skip(start_batch * shard.global_batch)
     rows = shard.of(records).map(
-        lambda position, record: view(record, tf.stack([key, position])),
+        as_written(lambda position, record: view(record, tf.stack([key, position]))),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     if collate is None:
@@ -140,7 +143,9 @@ def training_batches(
         # Keyed apart from the examples' own draws, and differently for each worker.
         mixing_key = epoch_key(key, shard.worker)
         batches = batches.enumerate(start_batch).map(
-            lambda number, batch: mix(batch, tf.stack([mixing_key, number])),
+            as_written(
+                lambda number, batch: mix(batch, tf.stack([mixing_key, number]))
+            ),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
@@ -166,7 +171,7 @@ def evaluation_batches(
     """
     own = shard.of(examples.in_order().enumerate())
     rows = own.map(
-        lambda _, record: (*view(record), tf.constant(1.0)),
+        as_written(lambda _, record: (*view(record), tf.constant(1.0))),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     specs = tf.nest.flatten(rows.element_spec)
@@ -203,7 +208,7 @@ def _repeated(records: tf.data.Dataset, times: int) -> tf.data.Dataset:
         one = record[0] if len(record) == 1 else record
         return tf.data.Dataset.from_tensors(one).repeat(times)
 
-    return records.flat_map(copies)
+    return records.flat_map(as_written(copies))
 
 
 def _options() -> tf.data.Options:

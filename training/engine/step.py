@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,11 +239,11 @@ def update(
         learning_rate: Any,
         finite: Any,
     ) -> None:
-        for variable, average, gradient in zip(
-            variables, averages, gradients, strict=True
-        ):
-            given = (gradient, learning_rate, finite)
-            strategy.extended.update(variable, step, args=given)
+        with getattr(optimizer, "one_step", nullcontext)():
+            for variable, gradient in zip(variables, gradients, strict=True):
+                given = (gradient, learning_rate, finite)
+                strategy.extended.update(variable, step, args=given)
+        for variable, average in zip(variables, averages, strict=True):
             if average is not None:
                 strategy.extended.update(average, follow, args=(variable, finite))
 

@@ -106,10 +106,7 @@ def make(recipe: Recipe, task: Task, source: Source, steps: int) -> TrainState:
             model, recipe.layer_decay, recipe.layer_assignment
         )
     except weights.WeightsMismatchError as error:
-        raise UsageError(
-            f"{_in_one_line(str(error))}; the model is a {recipe.variant}, is that "
-            "what the weights are of? (--set variant=)"
-        ) from error
+        raise UsageError(_why_unfit(str(error), recipe.variant)) from error
     except (ValueError, OSError) as error:
         raise UsageError(f"recipe {recipe.name}: {error}") from error
     averaged = None
@@ -135,7 +132,7 @@ def make(recipe: Recipe, task: Task, source: Source, steps: int) -> TrainState:
     return TrainState(model, optimizer, averaged, loss_scale, frozen_steps, rate)
 
 
-def _in_one_line(text: str) -> str:
+def _why_unfit(text: str, variant: str) -> str:
     """Returns an error's text on one line, with the first few of its tensors.
 
     Two hundred are named where the variant differs, each on an indented line.
@@ -146,7 +143,17 @@ def _in_one_line(text: str) -> str:
         (named if line.startswith(" ") else told).append(line.strip())
     shown = "; ".join(named[:_MOST_TENSORS])
     more = f"; and {len(named) - _MOST_TENSORS} more" if named[_MOST_TENSORS:] else ""
-    return f"{' '.join(told).rstrip(':')}: {shown}{more}" if named else " ".join(told)
+    line = f"{' '.join(told).rstrip(':')}: {shown}{more}" if named else " ".join(told)
+    if named and "missing from the file" in line and all(map(_of_layer_scale, named)):
+        return f"{line}: --set layer_scale_init_value=none for weights without it"
+    return (
+        f"{line}; the model is a {variant}, is that what the weights are of? "
+        "(--set variant=)"
+    )
+
+
+def _of_layer_scale(tensor: str) -> bool:
+    return "_layer_scale/" in tensor
 
 
 def schedule(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,13 +12,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from keras_convnext._files import cache_home
+from keras_convnext import _compiled
 
 from ..engine.cluster import ALONE, Cluster
 from ..engine.distribution import Devices
 
 _AXIS = "batch"
-_CPUINFO = Path("/proc/cpuinfo")
 _CACHE_VARIABLES = ("JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE")
 
 
@@ -163,21 +159,6 @@ def _gpus(numbers: tuple[int, ...]) -> list[jax.Device]:
 
 
 def _keep_compiled(environment: Mapping[str, str] = os.environ) -> None:
-    """Keeps what XLA compiles in the user's cache, unless JAX's variables say more.
-
-    A folder for each kind of processor: what is compiled for one may need
-    instructions that another, with the same home, does not have.
-    """
+    """Keeps what XLA compiles in the user's cache, unless JAX's variables say more."""
     if not any(environment.get(name) for name in _CACHE_VARIABLES):
-        folder = cache_home() / "jax" / _kind_of_processor()
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-
-
-def _kind_of_processor() -> str:
-    """Returns a short name for what this machine's processor can do."""
-    words = platform.machine() + platform.processor()
-    if _CPUINFO.is_file():
-        lines = _CPUINFO.read_text(errors="replace").splitlines()
-        found = (line for line in lines if line.lower().startswith(("flags", "feat")))
-        words += next(found, "")
-    return hashlib.sha256(words.encode()).hexdigest()[:12]
+        jax.config.update("jax_compilation_cache_dir", str(_compiled.folder("jax")))

@@ -52,10 +52,14 @@ def training_batches(
     source: Source, recipe: Recipe, share: WorkerShard, epoch: int, start_batch: int
 ) -> tf.data.Dataset:
     """Returns batches (images uint8, numbers in deviations from their mean)."""
+    from ..data.graphs import as_written  # TensorFlow's
+
     standard = find_standard(source)
     batches = classification.training_batches(source, recipe, share, epoch, start_batch)
     return batches.map(
-        lambda images, numbers: (images, (numbers - standard.mean) / standard.scale)
+        as_written(
+            lambda images, numbers: (images, (numbers - standard.mean) / standard.scale)
+        )
     )
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+import keras_convnext
+from keras_convnext import weights
 from training.engine import train_state
 from training.recipes import table
 
@@ -39,3 +41,25 @@ def test_the_rate_of_every_step_is_the_official_codes(
     wanted = official_rates(peak, 1e-6, epochs, steps_an_epoch, warmup)
     # float32 against float64, at a rate of 4e-3 at most.
     np.testing.assert_allclose(rates, wanted, atol=3e-9)
+
+
+def test_weights_without_layer_scale_say_how_to_take_them(tmp_path):
+    def make(variant, **settings):
+        return keras_convnext.create(
+            variant, weights=None, input_shape=(32, 32, 3), classes=3, **settings
+        )
+
+    def why_unfit(model, file):
+        with pytest.raises(weights.WeightsMismatchError) as caught:
+            weights.load(model, file)
+        return train_state._why_unfit(str(caught.value), "convnextv2_atto")
+
+    file = tmp_path / "encoder.keras"
+    make("convnextv2_atto").save(file)
+    scaled = why_unfit(make("convnextv2_atto", layer_scale_init_value=1.0), file)
+    assert "missing from the file (12)" in scaled
+    assert scaled.endswith(": --set layer_scale_init_value=none for weights without it")
+    assert scaled.count("\n") == 0
+    # Where more than that differs, it is not the way.
+    other = why_unfit(make("convnextv2_femto", layer_scale_init_value=1.0), file)
+    assert other.endswith("is that what the weights are of? (--set variant=)")

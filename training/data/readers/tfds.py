@@ -14,6 +14,7 @@ from keras_convnext._data.data_error import DataError
 from keras_convnext._data.forms import prepared_in
 
 from ..examples import Encoded, Examples, Records
+from ..graphs import as_written
 from ..pixels import Pixels
 from .tfds_builder import is_array_record, open_builder, prepared_splits, silence
 
@@ -132,7 +133,7 @@ def _in_memory(name: str, examples: Records | Encoded) -> Pixels | None:
         examples.in_order()
         .enumerate()
         .map(
-            lambda _, record: examples.image(record),
+            as_written(lambda _, record: examples.image(record)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
     )
@@ -210,7 +211,7 @@ def stream_pairs(
         return row[image_key], row[label_key]
 
     def stream(seed: int | None) -> tf.data.Dataset:
-        rows = _read(builder, split, seed, undecoded).map(pair)
+        rows = _read(builder, split, seed, undecoded).map(as_written(pair))
         if seed is None:
             return rows
         return rows.shuffle(_SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=False)
