@@ -16,7 +16,10 @@ from keras_convnext._files import cache_home
 
 _CPUINFO = Path("/proc/cpuinfo")
 _VARIABLE = "TF_XLA_FLAGS"
-_FLAG = "--tf_xla_persistent_cache_directory="
+# Not of GPUs, of which nothing tells two kinds apart.
+_FLAGS = (
+    "--tf_xla_persistent_cache_device_types=CPU --tf_xla_persistent_cache_directory="
+)
 # TensorFlow stops where it cannot write a program: a start on a full disk keeps none.
 _LEAST_FREE_BYTES = 2**30
 # Programs of some 50 kB: thousands of shapes.
@@ -48,13 +51,14 @@ def keep_of_tensorflow(
     """
     if system != "linux" or _VARIABLE in environment:
         return
-    with contextlib.suppress(OSError, metadata.PackageNotFoundError):
+    # RuntimeError: there is no home.
+    with contextlib.suppress(OSError, RuntimeError, metadata.PackageNotFoundError):
         kept = folder(f"tensorflow-{metadata.version('tensorflow')}")
         kept.mkdir(parents=True, exist_ok=True)
         _empty_if_large(kept)
         is_safe = os.access(kept, os.W_OK | os.X_OK) and " " not in str(kept)
         if is_safe and shutil.disk_usage(kept).free > _LEAST_FREE_BYTES:
-            environment[_VARIABLE] = f"{_FLAG}{kept}"
+            environment[_VARIABLE] = f"{_FLAGS}{kept}"
 
 
 def _empty_if_large(kept: Path) -> None:

@@ -134,9 +134,12 @@ def _make_embed(model: Any, name: str) -> Any:
         raise UsageError(f"--model={name} cannot be used: {error}") from error
     activation = keras.activations.get(model.meaning.activation)
 
+    gives_features = model.meaning.kind == "features"
+
     def finish(outputs: Any) -> Any:
         features, answers = (keras.ops.cast(each, "float32") for each in outputs)
-        return features, activation(answers)
+        # What an encoder answers are its features, with its last norm.
+        return answers if gives_features else features, activation(answers)
 
     return compile_forward(whole, finish)
 

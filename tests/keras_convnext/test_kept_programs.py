@@ -12,24 +12,24 @@ import pytest
 
 from keras_convnext import _compiled
 
-FLAG = "--tf_xla_persistent_cache_directory="
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kept on Linux alone")
 
 
 def kept(monkeypatch, cache, system="linux", **environment):
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     _compiled.keep_of_tensorflow(environment, system)
-    return environment.get("TF_XLA_FLAGS")
+    flags = environment.get("TF_XLA_FLAGS")
+    return flags and flags.partition("--tf_xla_persistent_cache_directory=")[2]
 
 
 def test_a_folder_for_each_version_and_processor_is_made(monkeypatch, tmp_path):
-    flag = kept(monkeypatch, tmp_path)
-    folder = Path(flag.removeprefix(FLAG))
+    named = kept(monkeypatch, tmp_path)
+    folder = Path(named)
     assert folder.is_dir()
     version = f"tensorflow-{metadata.version('tensorflow')}"
     assert folder.parent == tmp_path / "keras_convnext" / version
     monkeypatch.setattr(_compiled.platform, "machine", lambda: "another")
-    assert kept(monkeypatch, tmp_path) != flag
+    assert kept(monkeypatch, tmp_path) != named
 
 
 def test_who_has_set_the_variable_has_decided(monkeypatch, tmp_path):
@@ -40,6 +40,13 @@ def test_who_has_set_the_variable_has_decided(monkeypatch, tmp_path):
 def test_nothing_is_kept_where_writing_could_fail(monkeypatch, tmp_path):
     assert kept(monkeypatch, tmp_path, system="darwin") is None
     assert kept(monkeypatch, tmp_path / "a folder") is None
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_compiled, "cache_home", homeless)
+        assert kept(monkeypatch, tmp_path) is None
     (tmp_path / "file").touch()
     assert kept(monkeypatch, tmp_path / "file") is None
     usage = namedtuple("usage", "free")
@@ -48,7 +55,7 @@ def test_nothing_is_kept_where_writing_could_fail(monkeypatch, tmp_path):
 
 
 def test_a_cache_that_has_grown_large_begins_anew(monkeypatch, tmp_path):
-    folder = Path(kept(monkeypatch, tmp_path).removeprefix(FLAG))
+    folder = Path(kept(monkeypatch, tmp_path))
     for number in range(3):
         (folder / f"{number}.pb").write_bytes(bytes(100))
     kept(monkeypatch, tmp_path)

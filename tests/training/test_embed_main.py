@@ -1,5 +1,8 @@
 """Features of a folder's images: in a file, and what is told of them."""
 
+import shutil
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -84,11 +87,25 @@ def test_parquet_has_the_same_rows(embedded, model, data, tmp_path):
         np.testing.assert_array_equal(found, embedded[name])
 
 
+def last_dense(network):
+    return [each for each in network.layers if isinstance(each, keras.layers.Dense)][-1]
+
+
+def test_a_file_may_be_said_to_give_features(embedded, model, data, tmp_path):
+    network = keras.models.load_model(model)
+    encoder = keras.Model(network.inputs, last_dense(network).input)
+    encoder.save(tmp_path / "encoder.keras")
+    shutil.copy(Path(model).parent / "preprocessing.json", tmp_path)
+    out = tmp_path / "features.npz"
+    flags = [f"--model={tmp_path}/encoder.keras", "--output=features", f"--out={out}"]
+    assert embed_main.main(["embed", *flags, f"--data=folder:{data}"]) == 0
+    found = np.load(out)["features"]
+    np.testing.assert_allclose(found, embedded["features"], atol=1e-5)
+
+
 def test_features_are_what_the_classifier_sees(embedded, model):
     network = keras.models.load_model(model)
-    dense = network.layers[-1]
-    while not isinstance(dense, keras.layers.Dense):
-        dense = network.layers[network.layers.index(dense) - 1]
+    dense = last_dense(network)
     logits = embedded["features"] @ dense.kernel.numpy() + dense.bias.numpy()
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     # In the data's order: dark is the model's second.

@@ -39,7 +39,10 @@ def open_model(chosen: Any, command: str) -> Answering:
 
 
 def open_network(chosen: Any, command: str) -> Classifier | LoadedModel:
-    """Returns a classifier, or what a pre-training run left, which has no classes.
+    """Returns a classifier, or a network of features, which has no classes.
+
+    Such a network is what a pre-training run leaves, or a file that the person says
+    gives features.
 
     Args:
         chosen: The command's flags: model, output, normalization.
@@ -51,8 +54,17 @@ def open_network(chosen: Any, command: str) -> Classifier | LoadedModel:
     file = Path(chosen.model).expanduser()
     if file.is_dir():
         file = file / "model.keras"
-    if file.is_file() and read_task(file) in WITHOUT_CLASSES:
-        return checked(load_model_file, file)
+    is_encoder = chosen.output == "features" or read_task(file) in WITHOUT_CLASSES
+    if file.is_file() and is_encoder:
+        loaded = checked(
+            load_model_file,
+            file,
+            output=chosen.output,
+            normalization=chosen.normalization,
+        )
+        for notice in loaded.notices:
+            note(command, notice)
+        return loaded
     return open_classifier(chosen, command)
 
 
