@@ -61,6 +61,8 @@ EXTRAS = {
     "heif": ["pillow-heif>=0.22"],
     # Frames of videos and cameras, for `keras-convnext-predict`.
     "video": ["opencv-python-headless>=4.13"],
+    # What `keras-convnext-embed --index` writes.
+    "search": ["usearch>=2.26"],
     # What `--log_to` sends figures by.
     "wandb": ["wandb>=0.19"],
     "mlflow": ["mlflow>=3.0"],

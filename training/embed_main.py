@@ -39,6 +39,7 @@ def options() -> _cli.FlagValues:
     flags.data(" [the run's]")
     flags.text("out", None, "a .npz or .parquet file")
     flags.text("map", None, "also a .png: a map of the features, errors marked")
+    flags.text("index", None, "also a .usearch: an index that finds neighbors")
     flags.integer("batch", 64, "images at a time", 1)
     flags.choice("split", "both", (_BOTH, *SPLITS), "which images")
     flags.run_split()
@@ -50,6 +51,10 @@ def _embed(chosen: _cli.FlagValues) -> int:
     out = _cli.file_to_write("out", chosen.out, *feature_files.ENDINGS)
     write = checked(feature_files.find_writer, out.suffix)
     drawing = chosen.map and _cli.file_to_write("map", chosen.map, ".png")
+    index = chosen.index and _cli.file_to_write(
+        "index", chosen.index, feature_files.INDEX_ENDING
+    )
+    write_index = checked(feature_files.find_index_writer) if index else None
     split = "validation" if chosen.split == _BOTH else chosen.split
     spec, choice = run_split.read_flags(chosen, split)
     is_both = chosen.split == _BOTH and choice.split != "all"
@@ -84,6 +89,10 @@ def _embed(chosen: _cli.FlagValues) -> int:
         f"{len(table['labels']):,} images, {table['features'].shape[1]} features each, "
         f"in {chosen.out}"
     )
+    if write_index:
+        with _cli.writes_file("index", index), _files.replacing(index) as file:
+            write_index(file, table["features"])
+        say(f"index of the features in {index}")
     if drawing:
         _draw_map(drawing, table)
     if set(found) == set(_PARTS):

@@ -96,7 +96,10 @@ def test_the_lowest_constraints_are_the_lower_bounds_of_setup() -> None:
         "transformers",
     )
     interop = ("nncf", "onnx", "onnxruntime", "openvino", "tf2onnx")
-    optional = ("mlflow", "opencv-python-headless", "pillow-heif", "wandb")
+    optional = (
+        *("mlflow", "opencv-python-headless", "pillow-heif", "usearch"),
+        "wandb",
+    )
     own = ("mypy", "ruff", "keras-hub", "keras-tuner")
     apart = (*own, *parity, *interop, *optional)
     bounds = {name: v for name, v in lower_bounds().items() if name not in apart}

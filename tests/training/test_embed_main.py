@@ -1,6 +1,7 @@
 """Features of a folder's images: in a file, and what is told of them."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import keras
@@ -10,6 +11,7 @@ from PIL import Image
 
 import keras_convnext
 from training import embed_main
+from training.inference import feature_files
 from training.report import feature_map
 
 SIDE_PX = 32
@@ -85,6 +87,39 @@ def test_parquet_has_the_same_rows(embedded, model, data, tmp_path):
     for name in ("features", "probabilities"):
         found = np.array([row[name] for row in rows], np.float32)
         np.testing.assert_array_equal(found, embedded[name])
+
+
+def test_an_index_finds_the_neighbors(embedded, model, data, tmp_path):
+    usearch = pytest.importorskip("usearch.index")
+    index = tmp_path / "photos.usearch"
+    flags = [f"--model={model}", f"--data=folder:{data}", f"--out={tmp_path}/a.npz"]
+    assert embed_main.main(["embed", *flags, f"--index={index}"]) == 0
+    rows = embedded["features"]
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    found = usearch.Index.restore(index).search(embedded["features"], 5).keys
+    true = np.argsort(-rows @ rows.T, axis=1, kind="stable")[:, :5]
+    shared = [len(set(a) & set(b)) for a, b in zip(found, true, strict=True)]
+    # Where similarities are nearly equal, either may be the fifth.
+    assert np.mean(shared) >= 0.95 * 5
+
+
+def test_an_index_of_many_rows_finds_nearly_all_neighbors(tmp_path):
+    usearch = pytest.importorskip("usearch.index")
+    rows = np.random.default_rng(0).normal(size=(2000, 32)).astype("float32")
+    feature_files.find_index_writer()(tmp_path / "a.usearch", rows)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    found = usearch.Index.restore(tmp_path / "a.usearch").search(rows[:200], 10).keys
+    true = np.argsort(-rows[:200] @ rows.T, axis=1)[:, :10]
+    shared = [len(set(a) & set(b)) for a, b in zip(found, true, strict=True)]
+    assert np.mean(shared) >= 0.95 * 10
+
+
+def test_an_index_without_usearch_is_a_line(model, data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "usearch.index", None)
+    flags = [f"--model={model}", f"--data=folder:{data}", f"--out={tmp_path}/a.npz"]
+    assert embed_main.main(["embed", *flags, f"--index={tmp_path}/a.usearch"]) == 2
+    assert "pip install 'keras-convnext[search]'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def last_dense(network):

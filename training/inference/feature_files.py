@@ -1,4 +1,4 @@
-"""Writes a table of features: .npz, or .parquet with a row for each image."""
+"""Writes features: a table, .npz or .parquet, and an index that finds neighbors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 ENDINGS = (".npz", ".parquet")
+INDEX_ENDING = ".usearch"
 
 
 def find_writer(ending: str) -> Callable[[Path, dict[str, Any]], None]:
@@ -25,6 +26,29 @@ def find_writer(ending: str) -> Callable[[Path, dict[str, Any]], None]:
     except ImportError as error:
         raise ValueError(f"{ending} files need pyarrow: pip install pyarrow") from error
     return _write_parquet
+
+
+def find_index_writer() -> Callable[[Path, np.ndarray], None]:
+    """Returns what writes an index of features `(images, channels)` into a file.
+
+    Neighbors are by the cosine; their keys are the rows' numbers.
+
+    Raises:
+        ValueError: It needs a package that is not there.
+    """
+    try:
+        from usearch.index import Index
+    except ImportError as error:
+        raise ValueError(
+            f"{INDEX_ENDING} files need usearch: pip install 'keras-convnext[search]'"
+        ) from error
+
+    def write(file: Path, features: np.ndarray) -> None:
+        index = Index(ndim=features.shape[1], metric="cos", dtype="f32")
+        index.add(np.arange(len(features)), features)
+        index.save(file)
+
+    return write
 
 
 def _write_npz(file: Path, table: dict[str, Any]) -> None:
