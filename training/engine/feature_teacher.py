@@ -20,13 +20,12 @@ from keras_convnext.inference.loaded_model import (
 )
 from keras_convnext.inference.outputs import find_output_meaning, read_recorded_loss
 from keras_convnext.inference.sidecars import (
-    PREPROCESSING,
     find_preprocessing,
     read_task,
 )
 
 from . import hub_teacher
-from .teacher_view import TeacherNetwork, of_preprocessing
+from .teacher_view import HOW_TO_TELL, TeacherNetwork, of_preprocessing
 
 # What has one row of numbers below its answers for an image.
 _OF_IMAGES = ("softmax", "sigmoid", "number")
@@ -57,10 +56,7 @@ def load_file(path: Path) -> TeacherNetwork:
             if normalizes_images(model) is False
             else "does not show whether it normalizes images"
         )
-        raise ValueError(
-            f"it {what}: put mean and std, on the scale 0 to 1, into a {PREPROCESSING} "
-            f"beside it, or 0 and {1 / 255:.6f} where it takes images in 0 to 255"
-        )
+        raise ValueError(f"it {what}: {HOW_TO_TELL}")
     seen = seen or loaded.preprocessing
     return of_preprocessing(model, size_px or seen.size_px, seen, normalizes)
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import keras
 
-from .teacher_view import TeacherNetwork
+from .teacher_view import TeacherNetwork, say_briefly
 
 PREFIX = "keras_hub:"
 # As their authors take them for classification: the class token, behind the last norm.
 # Source: arXiv:2508.10104 and arXiv:2304.07193, k-NN and linear classification.
 _WITH_CLASS_TOKEN = ("DINOV3Backbone", "DINOV2Backbone")
 _CONFIG = "config.json"
-_LONGEST_REASON = 200
 
 
 def find_preset(named: str) -> str | None:
@@ -69,7 +68,7 @@ def load(preset: str) -> TeacherNetwork:
         backbone = keras_hub.models.Backbone.from_preset(preset, **shape)
     # KerasHub lets through whatever its stores raise.
     except Exception as error:
-        reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+        reason = say_briefly(error)
         raise ValueError(
             f"KerasHub cannot build its backbone and image converter: {reason}"
         ) from error

@@ -10,21 +10,24 @@ import numpy as np
 from keras import ops
 
 from keras_convnext.inference.sidecars import (
-    PREPROCESSING,
     find_labels,
     find_preprocessing,
 )
 from keras_convnext.preprocessing import IMAGENET
 
 from ..tasks.losses import log_probabilities
-from .teacher_view import TeacherNetwork, of_preprocessing
+from .teacher_view import (
+    HOW_TO_TELL,
+    TeacherNetwork,
+    of_preprocessing,
+    say_briefly,
+)
 
 # This project's exports take images in 0..255 there and give probabilities.
 _OWN, _OWN_OUTPUT = "tensors", "probabilities"
 _USUAL = "serving_default"
 # What float32 sums of probabilities are off by, at most.
 _NEAR_ONE = 1e-3
-_LONGEST_REASON = 200
 
 
 def load(path: Path) -> tuple[TeacherNetwork, tuple[str, ...], bool]:
@@ -53,11 +56,7 @@ def load(path: Path) -> tuple[TeacherNetwork, tuple[str, ...], bool]:
     is_own = endpoint == _OWN
     seen = find_preprocessing(path, shape[1], needs_normalization=not is_own)
     if seen is None and not is_own:
-        raise ValueError(
-            "it does not tell how it normalizes images: put mean and std, on the scale "
-            f"0 to 1, into a {PREPROCESSING} beside it, or 0 and {1 / 255:.6f} where "
-            "it takes images in 0 to 255"
-        )
+        raise ValueError(f"it does not tell how it normalizes images: {HOW_TO_TELL}")
     seen = seen or IMAGENET
     size_px = shape[1] or seen.size_px
     images = keras.Input((size_px, size_px, 3), dtype="float32")
@@ -82,8 +81,7 @@ def _find_signature(path: Path) -> tuple[str, tuple[Any, str], tuple[str, int]]:
         signatures = tf.saved_model.load(str(path)).signatures
     # Files cut short end in IndexError, TensorFlow's own errors and others.
     except Exception as error:
-        reason = " ".join(str(error).split())[:_LONGEST_REASON]
-        raise ValueError(f"TensorFlow cannot read it: {reason}") from error
+        raise ValueError(f"TensorFlow cannot read it: {say_briefly(error)}") from error
     told = []
     for called in (_OWN, _USUAL):
         if called not in signatures:

@@ -8,8 +8,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_convnext.inference.sidecars import PREPROCESSING
 from keras_convnext.preprocessing import Preprocessing
 
+HOW_TO_TELL = (
+    f"put mean and std, on the scale 0 to 1, into a {PREPROCESSING} beside it, or 0 "
+    f"and {1 / 255:.6f} where it takes images in 0 to 255"
+)
+_LONGEST_REASON = 200
 Numbers = tuple[float, ...]
 # An image as it is, in 0..255: factor and offset of each channel.
 _PLAIN: tuple[Numbers, Numbers] = ((1.0,) * 3, (0.0,) * 3)
@@ -35,6 +41,11 @@ class TeacherNetwork:
     offset: Numbers = _PLAIN[1]
     interpolation: str = "bicubic"
     antialias: bool = True
+
+
+def say_briefly(error: Exception) -> str:
+    """Returns what another package's error says, on one line of some length at most."""
+    return " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
 
 
 def of_preprocessing(

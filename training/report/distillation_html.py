@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from keras_convnext import _files, _page
 
-from . import pretraining_figures, sections
+from . import pretraining_figures, pretraining_html, sections
 from . import results as files
 from .outcome import Outcome
-from .progress import clock
 
 _SAMPLES = 8
 _CURVES = (
@@ -53,18 +49,5 @@ def page(outcome: Outcome, curves: bytes) -> str:
     recipe = outcome.recipe
     title = f"{recipe.variant}, distilled from {recipe.teacher}, {outcome.source.name}"
     told = f"{sections.summary(outcome.metrics)} No labels were used."
-    return _page.page(title, told, _figures(outcome.metrics) + "".join(parts))
-
-
-def _figures(metrics: Mapping[str, Any]) -> str:
-    probed = []
-    if "knn_accuracy" in metrics:
-        probed = [(f"{metrics['knn_accuracy']:.2%}", "k-NN accuracy")]
-    return _page.figures(
-        (
-            (f"{metrics['loss']:.4f}", "Validation loss"),
-            *probed,
-            (f"{metrics['parameters'] / 1e6:.2f} M", "Parameters, with the projection"),
-            (clock(metrics["train_seconds"]), "Training time"),
-        )
-    )
+    figures = pretraining_html.figures(outcome.metrics, "with the projection")
+    return _page.page(title, told, figures + "".join(parts))

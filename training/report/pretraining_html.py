@@ -60,7 +60,11 @@ def page(outcome: Outcome, images: Mapping[str, bytes]) -> str:
     ]
     sections += ending(outcome, pretraining_figures.HISTORY)
     title = f"FCMAE of {outcome.recipe.variant}, {outcome.source.name}"
-    return _page.page(title, _summary(metrics), _figures(metrics) + "".join(sections))
+    return _page.page(
+        title,
+        _summary(metrics),
+        figures(metrics, "decoder included") + "".join(sections),
+    )
 
 
 def _summary(metrics: Mapping[str, Any]) -> str:
@@ -74,7 +78,13 @@ def _summary(metrics: Mapping[str, Any]) -> str:
     return words
 
 
-def _figures(metrics: Mapping[str, Any]) -> str:
+def figures(metrics: Mapping[str, Any], counted: str) -> str:
+    """Returns the page's first row of figures.
+
+    Args:
+        metrics: Of a run without labels.
+        counted: What its parameters are of.
+    """
     probed = []
     if "knn_accuracy" in metrics:
         probed = [(f"{metrics['knn_accuracy']:.2%}", "k-NN accuracy")]
@@ -82,7 +92,7 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         (
             (f"{metrics['loss']:.4f}", "Validation loss"),
             *probed,
-            (f"{metrics['parameters'] / 1e6:.2f} M", "Parameters, decoder included"),
+            (f"{metrics['parameters'] / 1e6:.2f} M", f"Parameters, {counted}"),
             (clock(metrics["train_seconds"]), "Training time"),
         )
     )

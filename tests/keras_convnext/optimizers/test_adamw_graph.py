@@ -75,7 +75,9 @@ def test_an_update_inside_a_branch_is_the_same():
     # Keras accumulates gradients by a branch that is taken every second time.
     optimizer, variables = make(gradient_accumulation_steps=2)
     step = tf.function(lambda gradients: optimizer.apply(gradients), autograph=False)
+    # The others wait for a third step, which accumulated gradients do not reach here.
     early = [n for n in range(COUNT) if n % 4]
     accumulated = after(step, variables)
+    # Means of two gradients, in float32, are rounded in another order.
     for number in early:
         np.testing.assert_allclose(accumulated[number], expected[number], atol=1e-6)
